@@ -1,0 +1,47 @@
+# Everything a user or CI needs: `make demo`, `make test`. Only python3 (>= 3.11), pip and make are assumed.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := .bootstrap/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: install demo test unit lint format bench lock clean
+
+install: .venv/installed
+
+# `pip --target` works on systems whose Python is externally managed, and `uv venv` without ensurepip.
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .bootstrap "uv>=0.5,<1"
+
+.venv/installed: requirements.lock pyproject.toml | $(UV)
+	test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --link-mode copy requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+demo: install
+	$(BIN)/agssp demo
+
+test: lint unit
+	$(BIN)/python -m pytest -q -m "not gpu and not network and (ray or chaos or slow)"
+
+unit: install
+	$(BIN)/python -m pytest -q
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m benchmarks all
+
+lock: | $(UV)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .bootstrap
