@@ -1,0 +1,168 @@
+"""Workspace storage: one small interface over local disks and object stores (pyarrow filesystems)."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from cluster.errors import UserError
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A directory on a pyarrow filesystem.
+
+    Attributes:
+        filesystem: where the bytes are.
+        path: the directory's path inside it, without a trailing slash.
+    """
+
+    filesystem: pafs.FileSystem
+    path: str
+
+    @classmethod
+    def open(cls, uri: str) -> "Storage":
+        """Open a directory by local path or URI (`s3://…`, `file://…`), without creating it.
+
+        Raises:
+            UserError: the URI's scheme is unknown or its parts are wrong.
+        """
+        if "://" not in uri:
+            return cls(pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute()))
+        try:
+            filesystem, path = pafs.FileSystem.from_uri(uri)
+        except (pa.ArrowException, ValueError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{uri} is not a storage location this platform can open: {reason}.") from None
+        return cls(filesystem, path.rstrip("/"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files can be opened by path on this machine."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    @property
+    def uri(self) -> str:
+        """A local path, or `scheme://path`."""
+        return self.path if self.is_local else f"{self.filesystem.type_name}://{self.path}"
+
+    def at(self, *parts: str) -> "Storage":
+        """A directory below this one."""
+        return Storage(self.filesystem, "/".join([self.path, *parts]))
+
+    def create(self) -> None:
+        """Make the directory and prove that it can be written.
+
+        Raises:
+            UserError: it can't.
+        """
+        probe = f"{self.path}/.write-probe-{os.getpid()}"
+        try:
+            self.filesystem.create_dir(self.path, recursive=True)
+            with self.filesystem.open_output_stream(probe) as stream:
+                stream.write(b"ok")
+            self.filesystem.delete_file(probe)
+        except OSError as error:
+            reason = error.strerror or str(error).splitlines()[0]
+            raise UserError(
+                f"The workspace {self.uri} can't be written ({reason}); choose another with workspace=DIR."
+            ) from None
+
+    def exists(self, name: str = "") -> bool:
+        """Whether a file or directory of that name is here."""
+        path = f"{self.path}/{name}" if name else self.path
+        return bool(self.filesystem.get_file_info(path).type != pafs.FileType.NotFound)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole: readers see the old bytes or the new, never a part."""
+        target = f"{self.path}/{name}"
+        self.filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
+        if not self.is_local:  # object stores publish a stream on close
+            with self.filesystem.open_output_stream(target) as stream:
+                stream.write(data)
+            return
+        partial = f"{target}.{os.getpid()}.partial"
+        with Path(partial).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).replace(target)
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file's content."""
+        return json.loads(self.read(name))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write JSON, indented, atomically."""
+        self.write(name, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file, or a directory of them, as one table."""
+        return pq.read_table(f"{self.path}/{name}", filesystem=self.filesystem, columns=columns)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write one Parquet file atomically (zstd)."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        self.write(name, sink.getvalue().to_pybytes())
+
+    def delete(self, name: str) -> None:
+        """Remove a file or a directory with all it holds; absent is fine."""
+        path = f"{self.path}/{name}"
+        kind = self.filesystem.get_file_info(path).type
+        if kind == pafs.FileType.Directory:
+            self.filesystem.delete_dir(path)
+        elif kind == pafs.FileType.File:
+            self.filesystem.delete_file(path)
+
+    def children(self) -> list[str]:
+        """Names of what lies directly below, sorted; empty when the directory is absent."""
+        selector = pafs.FileSelector(self.path, allow_not_found=True)
+        return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
+
+    @contextmanager
+    def local_copy(self, name: str) -> Iterator[Path]:
+        """A local path of a file or directory, for libraries that open only paths; a temporary copy if remote."""
+        if self.is_local:
+            yield Path(self.path) / name
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / Path(name).name
+            pafs.copy_files(
+                f"{self.path}/{name}",
+                str(target),
+                source_filesystem=self.filesystem,
+                destination_filesystem=pafs.LocalFileSystem(),
+            )
+            yield target
+
+    def put(self, local: Path, name: str) -> None:
+        """Copy a local file or directory here under `name`, replacing what was there."""
+        if local.is_file():
+            self.write(name, local.read_bytes())
+            return
+        self.delete(name)
+        if self.is_local:
+            shutil.copytree(local, Path(self.path) / name)
+            return
+        self.filesystem.create_dir(f"{self.path}/{name}", recursive=True)
+        pafs.copy_files(
+            str(local),
+            f"{self.path}/{name}",
+            source_filesystem=pafs.LocalFileSystem(),
+            destination_filesystem=self.filesystem,
+        )
