@@ -45,7 +45,7 @@ class _Session:
 
 @contextmanager
 def ray_session(section: RaySection) -> Iterator[None]:
-    """Within the block, `start_ray` gives a session by `section`; one that was started ends with the block."""
+    """Within the block, `start_ray` goes by `section`; a session it started ends with the block."""
     before, _Session.section = _Session.section, section
     try:
         yield

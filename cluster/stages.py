@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from cluster.tracking import PipelineRun, Run
 
 RECORD = "stage.json"
-VERSIONS_OF = ("agssp", "ray", "torch", "open_clip_torch", "timm", "ultralytics", "opencv-python", "pyarrow", "mlflow")
+VERSIONS_OF = (
+    "agssp",
+    "ray",
+    "torch",
+    "open_clip_torch",
+    "timm",
+    "ultralytics",
+    "opencv-python",
+    "pyarrow",
+    "mlflow",
+)
 
 
 def digest(content: Any) -> str:
@@ -119,7 +129,10 @@ def ensure(
 def summary(results: Mapping[str, Any]) -> str:
     """The scalar figures of a stage as `: a 1, b 0.93`."""
     shown = {name: value for name, value in results.items() if isinstance(value, int | float | str)}
-    parts = [f"{n.replace('_', ' ')} {v:.4g}" if isinstance(v, float) else f"{n.replace('_', ' ')} {v}" for n, v in shown.items()]
+    parts = [
+        f"{n.replace('_', ' ')} {v:.4g}" if isinstance(v, float) else f"{n.replace('_', ' ')} {v}"
+        for n, v in shown.items()
+    ]
     return f": {', '.join(parts)}" if parts else ""
 
 

@@ -136,12 +136,14 @@ class Storage:
 
     @contextmanager
     def local_copy(self, name: str) -> Iterator[Path]:
-        """A local path of a file or directory, for libraries that open only paths; a temporary copy if remote."""
+        """A local path, for libraries that open nothing else; of a remote file or folder a temporary copy."""
         if self.is_local:
             yield Path(self.path) / name
             return
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / Path(name).name
+            if self.filesystem.get_file_info(f"{self.path}/{name}").type == pafs.FileType.Directory:
+                target.mkdir()  # pyarrow makes none for a folder that holds files only
             pafs.copy_files(
                 f"{self.path}/{name}",
                 str(target),

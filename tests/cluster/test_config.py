@@ -1,0 +1,190 @@
+"""Config: every mistake is one sentence with the dotted path and the nearest valid key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+
+from cluster.config import (
+    Section,
+    load,
+    merge,
+    parse_overrides,
+    parse_yaml,
+    read_config_file,
+    recipes,
+    validate,
+)
+from cluster.errors import UserError, nearest
+
+
+class Kead(Section):
+    shots: int = Field(default=4, ge=0, le=64)
+    model: str = "base"
+
+
+class Maps(Section):
+    kead: Kead = Kead()
+    sizes: tuple[int, ...] = (1, 2)
+
+
+class Project(Section):
+    name: str = "p"
+    maps: Maps = Maps()
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"maps": {"kead": {"shot": 2}}}, 'unknown key "maps.kead.shot"; did you mean "shots"?'),
+        ({"map": {}}, 'unknown key "map"; did you mean "maps"?'),
+        ({"zzz": 1}, "valid: maps, name"),
+        ({"maps": {"kead": {"shots": 99}}}, '"maps.kead.shots": Input should be less than or equal to 64'),
+        ({"maps": {"kead": {"shots": "many"}}}, "(given: 'many')"),
+        ({"maps": {"sizes": [1, "x"]}}, '"maps.sizes.1"'),
+        ({"maps": 3}, '"maps"'),
+    ],
+)
+def test_mistakes_name_their_place(document: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        validate(Project, document, "Config file x.yaml")
+    assert str(caught.value).startswith("Config file x.yaml: ")
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_sections_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Project().name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("a: 1\na: 2", 'key "a" is written twice'),
+        ("m:\n  k: 1\n  k: 1", 'key "k" is written twice'),
+        ("a: &x [1]\nb: *x", "aliases"),
+        ("- 1", "must hold a mapping"),
+        ("just words", "must hold a mapping"),
+        ("? [1, 2]\n: 3", "a key must be a plain word"),
+        ("a: !!python/object/apply:os.system [ls]", "not valid YAML"),
+        ("a: 2026-99-99", "not valid YAML"),
+        ("a: \x07", "not valid YAML"),
+    ],
+)
+def test_yaml_mistakes(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=r"x\.yaml") as caught:
+        parse_yaml(text, "Config file x.yaml")
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_alias_bomb_is_refused_at_once() -> None:
+    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40)]
+    with pytest.raises(UserError, match="aliases"):
+        parse_yaml("\n".join(lines), "bomb")
+
+
+def test_deep_nesting_is_refused() -> None:
+    with pytest.raises(UserError, match="not valid YAML"):
+        parse_yaml("a: " + "[" * 5000 + "]" * 5000, "deep")
+
+
+def test_an_empty_file_is_an_empty_config() -> None:
+    assert parse_yaml("", "x") == {}
+    assert parse_yaml("# nothing", "x") == {}
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        read_config_file(tmp_path / "absent.yaml")
+    with pytest.raises(UserError, match="directory"):
+        read_config_file(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_config_file(tmp_path / "latin.yaml")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (2 << 20))
+    with pytest.raises(UserError, match="larger than 1 MiB"):
+        read_config_file(tmp_path / "large.yaml")
+
+
+@pytest.mark.parametrize("word", ["maps", "=3", ".a=3", "a.=3", "a..b=3"])
+def test_overrides_must_read_key_equals_value(word: str) -> None:
+    with pytest.raises(UserError, match=r"section\.key=value"):
+        parse_overrides([word])
+
+
+def test_overrides_are_yaml_and_the_last_wins() -> None:
+    words = ["maps.kead.shots=2", "maps.sizes=[3, 4]", "name=a=b", "maps.kead.shots=1", "x=", "y=[unclosed"]
+    assert parse_overrides(words) == {
+        "maps": {"kead": {"shots": 1}, "sizes": [3, 4]},
+        "name": "a=b",
+        "x": None,
+        "y": "[unclosed",
+    }
+
+
+KEYS = st.text("abcdefgh_", min_size=1, max_size=5)
+VALUES = st.one_of(
+    st.integers(), st.booleans(), st.none(), st.lists(st.integers()), st.text("xyz ", max_size=6)
+)
+
+
+@given(st.lists(KEYS, min_size=1, max_size=4), VALUES)
+def test_any_value_survives_as_an_override(path: list[str], value: object) -> None:
+    raw = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+    nested = parse_overrides([f"{'.'.join(path)}={raw}"])
+    for key in path:
+        nested = nested[key]
+    assert nested == value
+
+
+TREES = st.recursive(
+    st.dictionaries(KEYS, VALUES, max_size=3), lambda t: st.dictionaries(KEYS, t, max_size=3), max_leaves=6
+)
+
+
+@given(TREES, TREES)
+def test_merging_keeps_the_upper_and_changes_neither(base: dict[str, Any], over: dict[str, Any]) -> None:
+    before = yaml.safe_dump([base, over])
+    merged = merge(base, over)
+    assert merge(merged, over) == merged
+    assert set(merged) == set(base) | set(over)
+    assert merge({}, over) == over
+    assert merge(base, {}) == base
+    assert yaml.safe_dump([base, over]) == before
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_config_or_a_user_error(text: str) -> None:
+    try:
+        parsed = parse_yaml(text, "x")
+    except UserError:
+        return
+    assert isinstance(parsed, dict)
+
+
+def test_file_over_base_and_overrides_over_both(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("name: file\nmaps: {kead: {shots: 2}}")
+    project = load(
+        Project, str(path), ["maps.kead.shots=1"], {"maps": {"kead": {"model": "huge"}}, "name": "base"}
+    )
+    assert project == Project(name="file", maps=Maps(kead=Kead(shots=1, model="huge")))
+
+
+def test_recipes_are_named() -> None:
+    shipped = recipes()
+    assert shipped
+    with pytest.raises(UserError, match=f'did you mean "{min(shipped)}"'):
+        load(Project, f"recipe:{min(shipped)[:-1]}", [], {})
+
+
+def test_nearest_says_what_was_meant() -> None:
+    assert nearest("corpsu", ["corpus", "maps"]) == 'did you mean "corpus"?'
+    assert nearest("zzz", ["b", "a"]) == "valid: a, b"

@@ -1,0 +1,124 @@
+"""Storage: whole writes, and places that can't be written."""
+
+import os
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cluster.errors import UserError
+from cluster.storage import Storage
+
+
+@pytest.fixture(params=["local", "remote"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A local directory, and one on a filesystem that isn't opened by path."""
+    if request.param == "local":
+        return Storage.open(str(tmp_path / "w"))
+    return Storage(pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem()), "w")
+
+
+def test_files_tables_and_folders(storage: Storage, tmp_path: Path) -> None:
+    storage.create()
+    storage.write("a/b.bin", b"x")
+    storage.write_json("c.json", {"b": 1, "a": [1.5, None]})
+    table = pa.table({"n": [1, 2], "s": ["a", "b"]})
+    storage.write_table("t.parquet", table)
+    assert storage.read("a/b.bin") == b"x"
+    assert storage.at("a").read("b.bin") == b"x"
+    assert storage.read_json("c.json") == {"a": [1.5, None], "b": 1}
+    assert storage.read_table("t.parquet").equals(table)
+    assert storage.read_table("t.parquet", ["s"]).column_names == ["s"]
+    assert storage.children() == ["a", "c.json", "t.parquet"]
+    assert (storage.exists(), storage.exists("a"), storage.exists("z")) == (True, True, False)
+    with storage.local_copy("a/b.bin") as path:
+        assert path.read_bytes() == b"x"
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "new.txt").write_text("n")
+    (source / "deep" / "er.txt").write_text("d")
+    storage.put(source, "a")
+    assert storage.at("a").children() == ["deep", "new.txt"]
+    assert storage.read("a/deep/er.txt") == b"d"
+    with storage.local_copy("a") as folder:
+        assert (folder / "deep" / "er.txt").read_text() == "d"
+    storage.put(source / "new.txt", "single.txt")
+    assert storage.read("single.txt") == b"n"
+    for name in ("a", "c.json", "absent"):
+        storage.delete(name)
+    assert storage.children() == ["single.txt", "t.parquet"]
+    assert storage.at("nowhere").children() == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(st.binary(max_size=2000), st.binary(max_size=2000))
+def test_a_failed_write_leaves_the_old_bytes(tmp_path: Path, old: bytes, new: bytes) -> None:
+    storage = Storage.open(str(tmp_path))
+    storage.write("f", old)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            storage.write("f", new)
+    assert storage.read("f") == old
+    storage.write("f", new)
+    assert storage.read("f") == new
+
+
+def test_readers_never_see_a_part(tmp_path: Path) -> None:
+    storage, other = Storage.open(str(tmp_path)), Storage.open(str(tmp_path))
+    sizes = [10, 200_000]
+    storage.write("f", b"0" * sizes[0])
+    stop = threading.Event()
+    seen: set[int] = set()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.add(len(other.read("f")))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(30):
+        storage.write("f", b"0" * sizes[number % 2])
+    stop.set()
+    reader.join()
+    assert seen <= set(sizes)
+
+
+def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="workspace=DIR"):
+            Storage.open(str(path)).create()
+
+
+def test_create_leaves_nothing_behind(tmp_path: Path) -> None:
+    storage = Storage.open(str(tmp_path / "a" / "b"))
+    storage.create()
+    storage.create()
+    assert storage.children() == []
+
+
+@pytest.mark.parametrize("uri", ["nosuch://bucket/x", "://", "s3n://"])
+def test_unknown_schemes_are_told(uri: str) -> None:
+    with pytest.raises(UserError, match="storage location"):
+        Storage.open(uri)
+
+
+def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert Storage.open("w").uri == str(tmp_path / "w")
+    assert Storage.open("~/w").uri == str(tmp_path / "home" / "w")
+    assert Storage.open(f"file://{tmp_path}/w/").uri == str(tmp_path / "w")
+
+
+@pytest.mark.xfail(strict=True, raises=FileNotFoundError, reason="pyarrow makes no base folder")
+def test_a_flat_folder_is_copied_from_remote(tmp_path: Path) -> None:
+    remote = Storage(pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem()), "w")
+    remote.write("a/b.bin", b"x")
+    with remote.local_copy("a") as folder:
+        assert (folder / "b.bin").read_bytes() == b"x"

@@ -1,0 +1,28 @@
+"""Fixtures shared by all tests: one Ray cluster a session, real images where they are mounted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.session import RaySection, ray_session, start_ray
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local Ray for all tests marked `ray`; it ends with the test session."""
+    # More logical CPUs than cores: tests wait for each other's work, not for Ray's bookkeeping.
+    with ray_session(RaySection(cpus=4, gpus=0, object_store_gb=0.5)):
+        start_ray()
+        yield
+
+
+@pytest.fixture(scope="session")
+def magnetic_tile() -> Path:
+    """Folder of the magnetic-tile images; tests that need it are skipped where it is absent."""
+    folder = SHARED / "magnetic_tile"
+    if not folder.is_dir():
+        pytest.skip(f"real images are not mounted at {folder}")
+    return folder
