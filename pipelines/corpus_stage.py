@@ -1,0 +1,92 @@
+"""The corpus stage: the listing inspected by Ray Data, its tables written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.session import start_ray
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.corpus import Corpus, CorpusSection, Listing, check_bad_share, inspect
+from pipelines.table_job import Step, run_table_job, write_listing
+
+
+def build_corpus(
+    section: CorpusSection,
+    *,
+    listing: Listing,
+    shots: int,
+    workspace: Storage,
+    pipeline: PipelineRun,
+) -> Artifact:
+    """List, hash, decode and split the images of `section.root`.
+
+    Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`.
+
+    Args:
+        section: the corpus' config.
+        listing: of the same section (checked before a cluster is touched).
+        shots: references the maps stage will ask of every category.
+
+    Raises:
+        UserError: too many bad images; a category without references once bad ones are gone.
+    """
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        work = bench.directory.at("listing")
+        rows = listing.table()
+        write_listing(work, rows)
+        inspected = bench.directory.at("inspected")
+        start_ray()
+        run_table_job(
+            "corpus: hashing and decoding",
+            listing=work,
+            target=inspected,
+            steps=[Step(_inspect_counted, {"counter": None})],
+            id_column="uri",
+            total=rows.num_rows,
+        )
+        corpus = Corpus(inspected.read_table(""), section, listing.reference_candidates(section))
+        bad = corpus.quarantine
+        check_bad_share(len(bad), rows.num_rows, section.max_bad_share, "corpus", _first(bad))
+        _check_shots(corpus, shots)
+        for name, table in corpus.tables().items():
+            folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
+            bench.directory.write_table(folder, table)
+        return {**corpus.counts(), "layout": listing.layout}
+
+    return ensure(
+        "corpus",
+        workspace=workspace,
+        pipeline=pipeline,
+        config=section.model_dump(mode="json"),
+        inputs={},
+        extra={"listing": listing.digest()},
+        body=body,
+    )
+
+
+def _inspect_counted(rows: pa.Table, counter: Any) -> pa.Table:
+    done = inspect(rows)
+    counter.add(rows.num_rows)
+    return done
+
+
+def _first(quarantine: list[dict[str, Any]]) -> str:
+    return f"{quarantine[0]['uri']}: {quarantine[0]['reason']}" if quarantine else ""
+
+
+def _check_shots(corpus: Corpus, shots: int) -> None:
+    from cluster.errors import UserError
+
+    have: dict[str, int] = {row["category"]: 0 for row in corpus.manifest}
+    for row in corpus.manifest:
+        have[row["category"]] += row["role"] == "reference"
+    for category, count in sorted(have.items()):
+        if count < shots:
+            raise UserError(
+                f'Category "{category}" has only {count} readable, different normal reference images and '
+                f"maps.kead.shots={shots} needs {shots}; add some."
+            )

@@ -1,0 +1,113 @@
+"""Reading images that nobody vouches for: one decoder, one set of limits, one error."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.fs as pafs
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 100_000_000  # 10,000 × 10,000: above any line-scan tile, far below a decompression bomb
+MAX_FILE_BYTES = 512 << 20
+MIN_SIDE = 8
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+
+Image.init()  # a lazily loaded decoder would make a format unknown to `formats`
+Image.MAX_IMAGE_PIXELS = None  # ours is checked below, before any pixel is decoded
+
+
+class ImageError(Exception):
+    """An image that can't be used; the message is the quarantine reason."""
+
+
+def read_bytes(uri: str) -> bytes:
+    """The bytes of a file by local path or pyarrow URI.
+
+    Raises:
+        ImageError: missing, unreadable, empty or too large.
+    """
+    try:
+        if "://" not in uri:
+            path = Path(uri)
+            if not path.is_file():  # a named pipe or device would block for ever
+                raise ImageError("not a regular file" if path.exists() else "file is missing")
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise ImageError(f"file is larger than {MAX_FILE_BYTES >> 20} MiB")
+            data = path.read_bytes()
+        else:
+            filesystem, name = pafs.FileSystem.from_uri(uri)
+            if (filesystem.get_file_info(name).size or 0) > MAX_FILE_BYTES:
+                raise ImageError(f"file is larger than {MAX_FILE_BYTES >> 20} MiB")
+            with filesystem.open_input_stream(name) as stream:
+                data = bytes(stream.read())
+    except (OSError, pa.ArrowException) as error:
+        raise ImageError(f"file can't be read: {getattr(error, 'strerror', None) or error}") from None
+    if not data:
+        raise ImageError("file is empty")
+    return data
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd EXIF is not the user's concern
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    f"{width}×{height} pixels exceed the limit of {MAX_PIXELS:,} (decompression bomb?)"
+                )
+            if min(width, height) < MIN_SIDE:
+                raise ImageError(f"{width}×{height} pixels are smaller than {MIN_SIDE} on a side")
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except UnidentifiedImageError:
+        raise ImageError("not an image in a supported format") from None
+    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, MemoryError) as error:
+        # Pillow's decoders raise any of these for damaged files.
+        raise ImageError(f"damaged image: {str(error).splitlines()[0] if str(error) else error!r}") from None
+
+
+def decode_image(data: bytes) -> npt.NDArray[np.uint8]:
+    """Decode an encoded image to RGB, uint8, (H, W, 3).
+
+    16-bit and float images are scaled from their own minimum and maximum to 0–255; grey ones are repeated
+    over three channels; transparency is laid over black.
+
+    Raises:
+        ImageError: not an image, damaged, too large or too small.
+    """
+    image = _open(data)
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+        span = float(grey.max() - grey.min())
+        scaled = (grey - grey.min()) * (255.0 / span) if span > 0 else np.zeros_like(grey)
+        return np.repeat(scaled.round().astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(ground, layer)
+    return np.array(image.convert("RGB"))
+
+
+def read_image(uri: str) -> npt.NDArray[np.uint8]:
+    """Read an image by local path or URI as RGB, uint8, (H, W, 3).
+
+    Raises:
+        ImageError: see `read_bytes` and `decode_image`.
+    """
+    return decode_image(read_bytes(uri))
+
+
+def read_mask(uri: str) -> npt.NDArray[np.bool_]:
+    """Read a defect mask as bool, (H, W): a pixel is defective above 127.
+
+    Raises:
+        ImageError: see `read_image`.
+    """
+    image = _open(read_bytes(uri))
+    return np.asarray(image.convert("L")) > 127

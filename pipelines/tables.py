@@ -1,0 +1,24 @@
+"""Schemas of the Parquet tables that stages hand to each other; readable with plain pyarrow."""
+
+import pyarrow as pa
+
+BOX = pa.struct([(side, pa.float64()) for side in ("x0", "y0", "x1", "y1")])
+LABELLED_BOX = pa.struct([*BOX, pa.field("label", pa.string())])
+SCORED_BOX = pa.struct([*BOX, pa.field("score", pa.float64())])
+
+IDENTITY = [("image_id", pa.string()), ("uri", pa.string()), ("category", pa.string())]
+SIZE = [("width", pa.int32()), ("height", pa.int32())]
+
+MANIFEST = pa.schema([*IDENTITY, ("split", pa.string()), ("role", pa.string()), *SIZE])
+LABELS = pa.schema([("image_id", pa.string()), ("boxes", pa.list_(LABELLED_BOX)), ("mask_uri", pa.string())])
+QUARANTINE = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
+THRESHOLDS = pa.schema(
+    [
+        ("category", pa.string()),
+        ("images", pa.int64()),
+        ("mean_max", pa.float64()),
+        ("threshold", pa.float64()),
+        ("delta", pa.float64()),
+    ]
+)
+BOXES = pa.schema([*IDENTITY, *SIZE, ("boxes", pa.list_(SCORED_BOX))])
