@@ -1,0 +1,52 @@
+"""What a benchmark is, and the list of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cluster.errors import UserError, nearest
+
+# Name to module; a module has `run() -> Iterator[Row]`. Imported only when asked for.
+BENCHMARKS: dict[str, str] = {
+    "encoder_quality": "benchmarks.encoder_quality",
+}
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        what: what was measured, with its unit.
+        value: the figure; None when it was skipped, `goal` then says why.
+        goal: in words, empty when there is none.
+        ok: whether the goal is met; None without a goal.
+    """
+
+    what: str
+    value: float | None
+    goal: str = ""
+    ok: bool | None = None
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def at_least(what: str, value: float, goal: float) -> Row:
+    """A figure that should reach `goal`."""
+    return Row(what, value, f"≥ {goal:g}", value >= goal)
+
+
+def find(name: str) -> Callable[[], Iterator[Row]]:
+    """The benchmark of a name.
+
+    Raises:
+        UserError: there is none; names the nearest.
+    """
+    if name not in BENCHMARKS:
+        raise UserError(f'There is no benchmark "{name}"; {nearest(name, ["all", *BENCHMARKS])}')
+    run: Callable[[], Iterator[Row]] = import_module(BENCHMARKS[name]).run
+    return run

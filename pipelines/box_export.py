@@ -1,0 +1,88 @@
+"""Pseudo-boxes as COCO JSON and as a YOLO data set that ultralytics trains on as it is."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from cluster.errors import UserError
+from cluster.storage import Storage
+from pipelines.images import read_bytes
+
+CLASS_NAME = "anomaly"
+
+
+def coco_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """COCO detection JSON of the boxes table; `file_name` is the image's URI, ids are counted from 1."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, start=1):
+        images.append(
+            {
+                "id": number,
+                "file_name": row["uri"],
+                "width": row["width"],
+                "height": row["height"],
+                "image_id": row["image_id"],
+                "category": row["category"],
+            }
+        )
+        for box in row["boxes"]:
+            width, height = box["x1"] - box["x0"], box["y1"] - box["y0"]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": 1,
+                    "bbox": [box["x0"], box["y0"], width, height],
+                    "area": width * height,
+                    "iscrowd": 0,
+                    "score": box["score"],
+                }
+            )
+    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": CLASS_NAME}]}
+
+
+def yolo_line(box: Mapping[str, float], width: int, height: int) -> str:
+    """`class cx cy w h`, normalised to the image."""
+    cx, cy = (box["x0"] + box["x1"]) / 2 / width, (box["y0"] + box["y1"]) / 2 / height
+    return f"0 {cx:.6f} {cy:.6f} {(box['x1'] - box['x0']) / width:.6f} {(box['y1'] - box['y0']) / height:.6f}"
+
+
+def write_yolo(target: Storage, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write `images/train`, `labels/train` and `data.yaml` below `target`.
+
+    Local images are linked, not copied; remote ones are copied (ultralytics opens local files only). Every
+    hundredth image is also listed for validation, which ultralytics demands; it is no held-out set.
+    """
+    stems = []
+    for row in rows:
+        suffix = PurePosixPath(row["uri"]).suffix.lower()
+        name = f"{row['image_id']}{suffix}"
+        stems.append(name)
+        text = "\n".join(yolo_line(box, row["width"], row["height"]) for box in row["boxes"])
+        target.write(f"labels/train/{row['image_id']}.txt", f"{text}\n".encode() if text else b"")
+        if not (target.is_local and "://" not in row["uri"]):
+            target.write(f"images/train/{name}", read_bytes(row["uri"]))
+            continue
+        _link(target, f"images/train/{name}", row["uri"])
+    listed = [f"./images/train/{name}" for name in stems]
+    target.write("train.txt", ("\n".join(listed) + "\n").encode())
+    target.write("val.txt", ("\n".join(listed[::100]) + "\n").encode())
+    document = {"path": target.path, "train": "train.txt", "val": "val.txt", "names": {0: CLASS_NAME}}
+    target.write("data.yaml", yaml.safe_dump(document, sort_keys=False).encode())
+
+
+def _link(target: Storage, name: str, source: str) -> None:
+    link = Path(target.path) / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    try:
+        link.symlink_to(Path(source).absolute())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"The YOLO export can't link images in {target.uri} ({reason}); choose a workspace whose file "
+            "system has symbolic links, or set boxes.export_yolo=false."
+        ) from None

@@ -1,0 +1,85 @@
+"""Evaluation of the anomaly maps on held-out labelled images."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.boxes_stage import map_rows
+from pipelines.images import read_mask
+from pipelines.map_metrics import image_auroc, pixel_auroc
+
+
+def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact, maps: Artifact) -> Artifact:
+    """Image and pixel AUROC of the stored maps over the test split, in all and by category.
+
+    A figure is null where the split has only one class (no defect, or no normal one). Writes `metrics.json`.
+    """
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        manifest = corpus.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
+        test = {row["image_id"] for row in manifest if row["split"] == "test"}
+        truth = {
+            row["image_id"]: row
+            for row in corpus.directory.read_table("labels.parquet").to_pylist()
+            if row["image_id"] in test
+        }
+        samples: dict[str, list[_Sample]] = defaultdict(list)
+        for row, anomaly_map in map_rows(maps):
+            label = truth.get(row["image_id"])
+            if label is not None:
+                size = (row["height"], row["width"])
+                samples[row["category"]].append(
+                    _Sample(row["score"], anomaly_map, bool(label["boxes"]), label["mask_uri"], size)
+                )
+        everything = [sample for group in samples.values() for sample in group]
+        results = {
+            "images": len(everything),
+            "defective": sum(sample.defective for sample in everything),
+            **_aurocs(everything),
+        }
+        by_category = {name: _aurocs(group) for name, group in sorted(samples.items())}
+        metrics = {**results, "categories": by_category}
+        bench.directory.write_json("metrics.json", metrics)
+        bench.run.log_metrics(
+            {name: value for name, value in _aurocs(everything).items() if value is not None}
+        )
+        return metrics
+
+    return ensure(
+        "evaluate_maps",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={},
+        inputs={"corpus": corpus, "maps": maps},
+        body=body,
+    )
+
+
+class _Sample:
+    """One held-out image: its score, its map, and where its truth is."""
+
+    def __init__(
+        self, score: float, anomaly_map: Any, defective: bool, mask_uri: str | None, size: tuple[int, int]
+    ) -> None:
+        self.score, self.map, self.defective = score, anomaly_map, defective
+        self.mask_uri, self.size = mask_uri, size
+
+    def mask(self) -> Any:
+        """Bool (H, W); normal images have no mask file."""
+        return read_mask(self.mask_uri) if self.mask_uri else np.zeros(self.size, np.bool_)
+
+
+def _aurocs(samples: Iterable[_Sample]) -> dict[str, float | None]:
+    samples = list(samples)
+    flags = [sample.defective for sample in samples]
+    if not any(flags):
+        return {"image_auroc": None, "pixel_auroc": None}
+    image = image_auroc([s.score for s in samples], flags) if not all(flags) else None
+    masked = all(sample.mask_uri for sample in samples if sample.defective)
+    pixel = pixel_auroc([s.map for s in samples], [s.mask() for s in samples]) if masked else None
+    return {"image_auroc": image, "pixel_auroc": pixel}

@@ -1,0 +1,141 @@
+"""The maps table: settings, rows and the per-batch work around KeAD. No Ray here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from pydantic import Field
+
+from cluster.config import Section
+from pipelines.encoder import load_encoder
+from pipelines.images import ImageError, read_image
+from pipelines.kead import CategoryState, KeAD, KeadSettings, preprocess
+from pipelines.prompts import CategoryPrompts, PromptLibrary, load_library
+from pipelines.tables import IDENTITY, SIZE
+
+
+class EncoderSection(Section):
+    """The vision-language encoder.
+
+    Attributes:
+        model: `surface-clip` (shipped), an open_clip name (the paper's is `ViT-H-14-378-quickgelu`), an
+            open_clip model JSON, or a model folder.
+        weights: pretrained tag (the paper's is `dfn5b`; downloaded) or a local weights file.
+    """
+
+    model: str = "surface-clip"
+    weights: str | None = None
+
+
+class MapsSection(Section):
+    """How anomaly maps are made.
+
+    Attributes:
+        encoder: which encoder.
+        kead: the method's options.
+        prompts: YAML files laid over the shipped prompt library.
+        categories: prompts given right here, by category; they win over the files.
+        actors: KeAD actors; None: one per GPU, or one on the CPU.
+        gpus_per_actor: GPUs each holds; None: one where there is one.
+        batch_size: images a forward pass gets.
+        max_bad_share: share of unreadable images above which the stage fails.
+    """
+
+    encoder: EncoderSection = EncoderSection()
+    kead: KeadSettings = KeadSettings()
+    prompts: tuple[str, ...] = ()
+    categories: dict[str, CategoryPrompts] = Field(default={})
+    actors: int | None = Field(default=None, ge=1, le=4096)
+    gpus_per_actor: float | None = Field(default=None, ge=0, le=8)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    max_bad_share: float = Field(default=0.05, ge=0, le=1)
+
+    def library(self) -> PromptLibrary:
+        """Shipped prompts, then the files, then those given in the config.
+
+        Raises:
+            UserError: a file can't be used.
+        """
+        library = load_library(*self.prompts)
+        return PromptLibrary(categories={**library.categories, **self.categories})
+
+
+def map_schema(grid: int) -> pa.Schema:
+    """Schema of the maps table; `map` is M (float16) on the patch grid, readable with plain pyarrow."""
+    return pa.schema(
+        [
+            *IDENTITY,
+            *SIZE,
+            ("score", pa.float64()),
+            ("map_max", pa.float64()),
+            ("map", pa.fixed_shape_tensor(pa.float16(), (grid, grid))),
+        ]
+    )
+
+
+def decode_rows(rows: pa.Table, size: int) -> pa.Table:
+    """Read and resize each row's image; rows whose image can't be read are left out.
+
+    Args:
+        rows: with `uri`.
+        size: side of the encoder's input in pixels.
+
+    Returns:
+        The readable rows with `pixels`, uint8 (3, size, size).
+    """
+    good: list[int] = []
+    images: list[npt.NDArray[np.uint8]] = []
+    for index, uri in enumerate(rows.column("uri").to_pylist()):
+        try:
+            images.append(preprocess(read_image(uri), size))
+        except ImageError:
+            continue  # found missing, and its reason asked for again, when the stage ends
+        good.append(index)
+    stack = np.stack(images) if images else np.zeros((0, 3, size, size), np.uint8)
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(stack) if images else _empty_pixels(size)
+    return rows.take(pa.array(good, pa.int64())).append_column("pixels", column)
+
+
+def _empty_pixels(size: int) -> pa.Array:
+    kind = pa.fixed_shape_tensor(pa.uint8(), (3, size, size))
+    return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
+
+
+def map_batch(kead: KeAD, states: Mapping[str, CategoryState], rows: pa.Table) -> pa.Table:
+    """Anomaly maps of decoded rows, in the schema of the maps table."""
+    grid = kead.dense.grid
+    schema = map_schema(grid)
+    if rows.num_rows == 0:
+        return schema.empty_table()
+    pixels = torch.from_numpy(rows.column("pixels").combine_chunks().to_numpy_ndarray().copy())
+    out = kead(pixels, [states[name] for name in rows.column("category").to_pylist()])
+    maps = out.maps.numpy().astype(np.float16)
+    columns: dict[str, Any] = {name: rows.column(name) for name, _ in [*IDENTITY, *SIZE]}
+    columns["score"] = pa.array(out.score.double().numpy())
+    columns["map_max"] = pa.array(maps.reshape(len(maps), -1).max(1).astype(np.float64))
+    columns["map"] = pa.FixedShapeTensorArray.from_numpy_ndarray(maps)
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def category_states(
+    section: MapsSection, references: Mapping[str, list[str]], device: str
+) -> dict[str, CategoryState]:
+    """Text embeddings and memory banks of every category, computed once.
+
+    Args:
+        section: the stage's config.
+        references: URIs of normal images by category (every category has a key).
+        device: torch device.
+    """
+    kead = KeAD(load_encoder(section.encoder.model, section.encoder.weights, device=device), section.kead)
+    library = section.library()
+    states = {}
+    for category, uris in references.items():
+        images = [torch.from_numpy(kead.preprocess(read_image(uri))) for uri in uris[: section.kead.shots]]
+        states[category] = kead.category_state(
+            library.category(category), torch.stack(images) if images else None
+        )
+    return states

@@ -1,0 +1,161 @@
+"""Pseudo-boxes from anomaly maps: category thresholds, masks, components, the best ten, NMS (Eq. 9–11)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torchvision.ops import nms
+
+from cluster.config import Section
+
+Floats = npt.NDArray[np.float32]
+
+
+class PseudoBoxSettings(Section):
+    """The knobs of Eq. 9–11.
+
+    Attributes:
+        c: constant C that the threshold lies below the category's mean maximum (Eq. 9).
+        delta: image score below which an image is normal and gets no box; `auto` splits each
+            category's scores by Otsu's method (the paper gives no value).
+        top_k: boxes kept by score before NMS.
+        nms_iou: overlap above which the lower-scored box goes (0.8 in the released code).
+        min_area: component area in pixels below which it is dropped; `released` is the released code's
+            max((h//100)·(w//100), 10).
+    """
+
+    c: float = Field(default=0.1, ge=0, le=2)
+    delta: float | Literal["auto"] = "auto"
+    top_k: int = Field(default=10, ge=1, le=1000)
+    nms_iou: float = Field(default=0.8, gt=0, le=1)
+    min_area: int | Literal["released"] = "released"
+
+
+@dataclass(frozen=True)
+class CategoryThreshold:
+    """Statistics of one category.
+
+    Attributes:
+        images: how many maps they come from.
+        mean_max: mean over images of max(M) (Eq. 10).
+        threshold: T_c = mean_max − C (Eq. 9).
+        delta: image score below which an image counts as normal.
+    """
+
+    category: str
+    images: int
+    mean_max: float
+    threshold: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class PseudoBox:
+    """A rectangle in pixels of the original image (x1, y1 exclusive) with its highest anomaly value."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+
+
+def otsu(scores: Sequence[float]) -> float:
+    """Otsu's threshold of a sample: the cut that maximises the variance between the two sides.
+
+    Returns:
+        A value halfway between two neighbouring scores; the minimum when all are equal (nothing is below it,
+        so nothing is called normal for lack of evidence).
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    if ordered[0] == ordered[-1]:
+        return float(ordered[0])
+    count = np.arange(1, len(ordered))
+    below = np.cumsum(ordered)[:-1]
+    above = ordered.sum() - below
+    rest = len(ordered) - count
+    between = count * rest * (below / count - above / rest) ** 2
+    between[ordered[1:] == ordered[:-1]] = -1.0  # a cut between equal scores is none
+    best = int(between.argmax())
+    return float((ordered[best] + ordered[best + 1]) / 2)
+
+
+def category_threshold(
+    category: str, map_maxima: Sequence[float], scores: Sequence[float], settings: PseudoBoxSettings
+) -> CategoryThreshold:
+    """Threshold of a category from all its maps (Eq. 9, 10) and its δ.
+
+    Args:
+        category: its name.
+        map_maxima: max(M) of every image.
+        scores: image score A of every image.
+        settings: C and δ.
+    """
+    mean_max = float(np.mean(np.asarray(map_maxima, dtype=np.float64)))
+    delta = otsu(scores) if settings.delta == "auto" else settings.delta
+    return CategoryThreshold(category, len(map_maxima), mean_max, mean_max - settings.c, delta)
+
+
+def upsample(anomaly_map: Floats, width: int, height: int) -> Floats:
+    """Bilinear upsampling of a patch-grid map to (height, width), half-pixel centres."""
+    return np.asarray(
+        cv2.resize(anomaly_map.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR),
+        np.float32,
+    )
+
+
+def anomaly_mask(anomaly_map: Floats, threshold: float) -> npt.NDArray[np.bool_]:
+    """Eq. 11: B = (M ≥ T_c), bool, of the map's shape."""
+    return anomaly_map >= np.float32(threshold)
+
+
+def pseudo_boxes(
+    anomaly_map: Floats,
+    score: float,
+    *,
+    width: int,
+    height: int,
+    threshold: CategoryThreshold,
+    settings: PseudoBoxSettings,
+) -> list[PseudoBox]:
+    """Boxes of one image, best first; empty for a normal image (A < δ).
+
+    Args:
+        anomaly_map: M on the patch grid, (g, g).
+        score: image score A.
+        width: of the original image in pixels.
+        height: likewise.
+        threshold: of the image's category.
+        settings: the remaining knobs.
+
+    Returns:
+        At most `top_k` boxes, scored with the maximum of M inside their component.
+    """
+    if score < threshold.delta:
+        return []
+    full = upsample(anomaly_map, width, height)
+    mask = anomaly_mask(full, threshold.threshold)
+    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    asked = settings.min_area
+    smallest = max((height // 100) * (width // 100), 10) if asked == "released" else asked
+    found = []
+    for region in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[region])
+        if area < smallest:
+            continue
+        inside = regions[y : y + h, x : x + w] == region
+        peak = float(full[y : y + h, x : x + w][inside].max())
+        found.append(PseudoBox(float(x), float(y), float(x + w), float(y + h), peak))
+    # Ties are broken by place, so that the result does not depend on the sort.
+    found.sort(key=lambda box: (-box.score, box.y0, box.x0))
+    found = found[: settings.top_k]
+    if not found:
+        return []
+    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])
+    kept = nms(corners, torch.tensor([box.score for box in found]), settings.nms_iou)
+    return [found[index] for index in sorted(kept.tolist())]

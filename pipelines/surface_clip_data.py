@@ -1,0 +1,114 @@
+"""Training data of the shipped encoder: a pool of generated surfaces, and their augmentation."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.surfaces.categories import CATEGORIES
+from pipelines.surfaces.generator import generate
+
+FIRST_TRAINING_SEED = 1_000_000_000  # smaller seeds are never trained on
+SAMPLES_PER_LINE = 4
+# Kinds for which real photographs are at hand to compare with get more of the pool.
+MIX: tuple[str, ...] = (*CATEGORIES, "magnetic_tile", "magnetic_tile", "steel_strip")
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class SurfacePool:
+    """Generated samples, held in memory.
+
+    Attributes:
+        images: (n, 3, S, S) uint8.
+        cover: (n, g, g) float32, the defective share of each patch.
+        category: (n,) int64, index into `CATEGORIES`.
+        defect: (n,) int64, index into the category's defects, −1 when normal.
+    """
+
+    images: Tensor
+    cover: Tensor
+    category: Tensor
+    defect: Tensor
+
+
+def _chunk(first: int, count: int, seed: int, size: int, grid: int) -> tuple[np.ndarray, ...]:
+    cv2.setNumThreads(1)
+    names = list(CATEGORIES)
+    images = np.empty((count, 3, size, size), np.uint8)
+    cover = np.empty((count, grid, grid), np.float32)
+    category = np.empty(count, np.int64)
+    defect = np.full(count, -1, np.int64)
+    for row in range(count):
+        index = first + row
+        line = FIRST_TRAINING_SEED + seed * 1_000_000 + index // (SAMPLES_PER_LINE * len(MIX))
+        sample = generate(line, index, size=size, category=MIX[index % len(MIX)], defect_share=0.6)
+        images[row] = sample.image.transpose(2, 0, 1)
+        patch = size // grid
+        cover[row] = sample.mask.reshape(grid, patch, grid, patch).mean((1, 3))
+        category[row] = names.index(sample.category)
+        if sample.defect is not None:
+            defect[row] = CATEGORIES[sample.category].defects.index(sample.defect)
+    return images, cover, category, defect
+
+
+def make_pool(
+    count: int, *, seed: int, size: int, grid: int, advance: Callable[[int], object]
+) -> SurfacePool:
+    """Generate `count` samples on all cores; the same arguments give the same pool.
+
+    Args:
+        count: rounded up to whole chunks of 64.
+        seed: training seed; its surfaces' seeds start at `FIRST_TRAINING_SEED`.
+        size, grid: side in pixels, patches along it; `size` is a multiple of `grid`.
+        advance: told how many more samples are done.
+    """
+    firsts = range(0, count, CHUNK)
+    parts = []
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as workers:
+        for part in workers.map(_chunk, firsts, repeat(CHUNK), repeat(seed), repeat(size), repeat(grid)):
+            parts.append(part)
+            advance(CHUNK)
+    images, cover, category, defect = (
+        torch.from_numpy(np.concatenate(column)) for column in zip(*parts, strict=True)
+    )
+    return SurfacePool(images, cover, category, defect)
+
+
+def augment(images: Tensor, cover: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Flips and quarter turns, gain, offset, gamma, loss of colour, noise.
+
+    Args:
+        images: (B, 3, S, S) uint8.
+        cover: (B, g, g).
+
+    Returns:
+        (B, 3, S, S) float32 in 0…1 and the cover turned alike.
+    """
+
+    def per_image(low: float, high: float) -> Tensor:
+        return torch.rand(len(images), 1, 1, 1, generator=rng) * (high - low) + low
+
+    def chosen(share: float) -> Tensor:
+        return torch.rand(len(images), generator=rng) < share
+
+    pixels, cover = images.float() / 255, cover.clone()
+    for axis in (-1, -2):
+        rows = chosen(0.5)
+        pixels[rows], cover[rows] = pixels[rows].flip(axis), cover[rows].flip(axis)
+    rows = chosen(0.3)
+    pixels[rows], cover[rows] = pixels[rows].transpose(-1, -2), cover[rows].transpose(-1, -2)
+    rows = chosen(0.4)
+    pixels[rows] = pixels[rows].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    pixels = pixels.clamp(1e-3, 1) ** torch.exp(per_image(-0.4, 0.4))
+    pixels = pixels * per_image(0.7, 1.3) + per_image(-0.08, 0.08)
+    strength = per_image(0, 0.02) * chosen(0.4).view(-1, 1, 1, 1)
+    pixels = pixels + strength * torch.randn(pixels.shape, generator=rng)
+    return pixels.clamp(0, 1), cover

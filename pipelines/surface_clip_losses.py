@@ -1,0 +1,103 @@
+"""What surface-clip is trained for: captions, image scores, dense maps, few-shot matching."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipelines.surface_clip_text import Captions
+from pipelines.surgery import DenseEmbeddings
+
+TEMPERATURE = 0.07  # KeAD's τ
+FULL_COVER = 0.25  # a patch is fully anomalous from this share of defective pixels on
+FEW_MARGIN, FEW_WIDTH = 0.2, 0.05  # distance to the nearest normal patch that tells normal from anomalous
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of one step, scalars."""
+
+    contrastive: Tensor
+    image: Tensor
+    dense: Tensor
+    few: Tensor
+
+    def total(self) -> Tensor:
+        return 0.5 * self.contrastive + 0.5 * self.image + self.dense + 0.5 * self.few
+
+
+def dense_loss(patches: list[Tensor], t_n: Tensor, t_a: Tensor, cover: Tensor) -> Tensor:
+    """Aligns every layer's patches with the category's text: cross-entropy of eq. 1 per layer, dice of eq. 3.
+
+    Args:
+        patches: (B, N, D) per layer, L2-normalised.
+        t_n, t_a: (B, D), each image's category.
+        cover: (B, N), defective share of each patch, 0…1.
+    """
+    target = (cover / FULL_COVER).clamp(max=1)
+    # Defects are rare; weighting them keeps the small ones from being given up.
+    weight = torch.where(target > 0, 1 + 3 * target, 1.0)
+    direction = ((t_a - t_n) / TEMPERATURE).unsqueeze(-1)
+    logits = [torch.bmm(layer.float(), direction).squeeze(-1) for layer in patches]
+    entropy = torch.stack(
+        [F.binary_cross_entropy_with_logits(layer, target, weight=weight) for layer in logits]
+    ).mean()
+    zero = torch.stack([layer.sigmoid() for layer in logits]).mean(0)
+    dice = 1 - (2 * (zero * target).sum() + 1) / (zero.sum() + target.sum() + 1)
+    return entropy + 0.5 * dice
+
+
+def few_shot_loss(patches: list[Tensor], cover: Tensor, category: Tensor) -> Tensor:
+    """Makes eq. 5 work: a normal patch lies near those of the category's other images, an anomalous one far.
+
+    Args:
+        patches: (B, N, D) per layer, L2-normalised.
+        cover: (B, N); category: (B,).
+    """
+    target = (cover / FULL_COVER).clamp(max=1)
+    terms = []
+    for layer in patches:
+        distances, targets = [], []
+        for number in torch.unique(category):
+            rows = (category == number).nonzero().squeeze(1)
+            half = len(rows) // 2
+            bank = layer[rows[:half]][cover[rows[:half]] == 0]
+            if len(bank) == 0:
+                continue
+            similarity = layer[rows[half:]].flatten(0, 1) @ bank.T
+            distances.append(0.5 * (1 - similarity.float().amax(-1)))
+            targets.append(target[rows[half:]].flatten())
+        if distances:
+            wanted = torch.cat(targets)
+            logits = (torch.cat(distances) - FEW_MARGIN) / FEW_WIDTH
+            terms.append(F.binary_cross_entropy_with_logits(logits, wanted, weight=1 + 3 * wanted))
+    return torch.stack(terms).mean() if terms else patches[0].new_zeros(())
+
+
+def step_losses(
+    embedded: DenseEmbeddings,
+    cover: Tensor,
+    category: Tensor,
+    defect: Tensor,
+    captions: Captions,
+    logit_scale: Tensor,
+) -> Losses:
+    """All terms for one embedded batch; cover (B, N), category and defect (B,) as in `SurfacePool`."""
+    t_n, t_a = captions.t_n[category], captions.t_a[category]
+    matches = (captions.classes[None, :, 0] == category[:, None]) & (
+        captions.classes[None, :, 1] == defect[:, None]
+    )
+    cls = embedded.cls.float()
+    similarity = logit_scale.exp().clamp(max=50) * cls @ captions.captions.T
+    present = matches.any(0)
+    share = matches[:, present].float().T / matches[:, present].sum(0).unsqueeze(1)
+    to_image = -(share * F.log_softmax(similarity[:, present].T, dim=1)).sum(1).mean()
+    to_text = F.cross_entropy(similarity, matches.float().argmax(1))
+    image_logit = (cls * (t_a - t_n)).sum(-1) / TEMPERATURE
+    return Losses(
+        contrastive=(to_text + to_image) / 2,
+        image=F.binary_cross_entropy_with_logits(image_logit, (defect >= 0).float()),
+        dense=dense_loss(embedded.patches, t_n, t_a, cover),
+        few=few_shot_loss(embedded.patches, cover, category),
+    )

@@ -1,0 +1,65 @@
+"""The stage that writes a corpus of generated surfaces, so that a demo needs no data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from cluster.config import Section
+from cluster.errors import UserError
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.surfaces.generator import write_corpus
+
+
+class GenerateSection(Section):
+    """What to generate.
+
+    Attributes:
+        seed: of textures and defects.
+        images_per_category: images of each object category, references included.
+        size: side in pixels.
+        defect_share: share of images with a defect.
+        categories: object categories; None takes all.
+    """
+
+    seed: int = Field(default=7, ge=0, lt=2**31)
+    images_per_category: int = Field(default=60, ge=8, le=100_000)
+    size: int = Field(default=160, ge=32, le=4096)
+    defect_share: float = Field(default=0.5, ge=0, le=1)
+    categories: tuple[str, ...] | None = None
+
+
+def generate_surfaces(section: GenerateSection, *, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+    """Write the generated images with masks below `images/` of the artifact (layout `masks`).
+
+    Raises:
+        UserError: the workspace is not a local directory.
+    """
+    if not workspace.is_local:
+        raise UserError(
+            "Generated surfaces are written to a local workspace only; set workspace to a directory."
+        )
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        folder = Path(bench.directory.path) / "images"
+        write_corpus(
+            folder,
+            seed=section.seed,
+            images_per_category=section.images_per_category,
+            size=section.size,
+            defect_share=section.defect_share,
+            categories=list(section.categories) if section.categories is not None else None,
+        )
+        return {"files": sum(1 for path in folder.rglob("*.png"))}
+
+    return ensure(
+        "surfaces",
+        workspace=workspace,
+        pipeline=pipeline,
+        config=section.model_dump(mode="json"),
+        inputs={},
+        body=body,
+    )

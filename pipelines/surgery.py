@@ -1,0 +1,146 @@
+"""CLIP Surgery: patch embeddings from V-V attention, beside the untouched image path of an open_clip ViT."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from torch import Tensor, nn
+
+from cluster.errors import UserError
+
+
+@dataclass(frozen=True)
+class DenseEmbeddings:
+    """What one batch of images gives.
+
+    Attributes:
+        cls: (B, D), L2-normalised; the image embedding of the untouched path.
+        patches: one (B, N, D) tensor per chosen layer, L2-normalised, N = grid² in row order.
+    """
+
+    cls: Tensor
+    patches: list[Tensor]
+
+
+def default_layers(depth: int) -> tuple[int, ...]:
+    """The layers read at a ViT of `depth` blocks, counted from 1: n/4, n/2, 3n/4, n (METHOD.md, KeAD).
+
+    Halves are rounded up; equal layers of a very shallow model are merged.
+    """
+    return tuple(sorted({max(1, (depth * quarter + 2) // 4) for quarter in (1, 2, 3, 4)}))
+
+
+class DenseEncoder(nn.Module):
+    """Image and patch embeddings of one ViT tower, which it shares and never changes.
+
+    V-V attention (METHOD.md; CLIP Surgery): `vv(x) = out_proj(softmax(V Vᵀ/√d) V)` per head, V from
+    the block's own `in_proj` of `ln_1(x)`. From the first surgery block on, `y = x + vv(x)`, then
+    `y ← y + vv(x)` with x the normal path's input to each block. Patch embedding: `proj(ln_post(y))`.
+
+    Args:
+        visual: open_clip's image tower; pooled by class token or average.
+        layers: blocks read, counted from 1; default `default_layers`.
+        vv: False reads the normal path's block outputs instead.
+        residual: False reads `vv(x)` of each block alone.
+        released_layers: as the authors' released code, every layer from the first surgery block on is the
+            final y.
+
+    Raises:
+        UserError: not such a ViT, or a layer that the model does not have.
+    """
+
+    def __init__(
+        self,
+        visual: nn.Module,
+        *,
+        layers: tuple[int, ...] | None = None,
+        vv: bool = True,
+        residual: bool = True,
+        released_layers: bool = False,
+    ) -> None:
+        super().__init__()
+        self.visual = require_dense_vit(visual)
+        self.depth = len(self.visual.transformer.resblocks)
+        self.layers = default_layers(self.depth) if layers is None else layers
+        if not self.layers or any(not 1 <= layer <= self.depth for layer in self.layers):
+            raise UserError(f"Layers {self.layers} must name blocks from 1 to {self.depth} of this encoder.")
+        self.first_surgery = self.depth // 4 + 1  # the last 3/4 of the blocks, counted from 1
+        self.vv, self.residual, self.released_layers = vv, residual, released_layers
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of the image."""
+        return int(self.visual.grid_size[0])
+
+    def forward(self, images: Tensor) -> DenseEmbeddings:
+        """Embed a batch.
+
+        Args:
+            images: (B, 3, S, S) float, normalised by the encoder's mean and standard deviation.
+        """
+        visual = self.visual
+        x = visual._embeds(images)
+        y = x
+        outputs: dict[int, Tensor] = {}
+        for layer, block in enumerate(visual.transformer.resblocks, start=1):
+            surgery = self.vv and layer >= self.first_surgery
+            if surgery:
+                attended = block.ls_1(vv_attention(block.attn, block.ln_1(x)))
+                if not self.residual:
+                    y = attended
+                elif layer == self.first_surgery:
+                    y = x + attended
+                else:
+                    y = y + attended
+            x = block(x)
+            outputs[layer] = y if surgery else x
+        pooled, _ = visual._pool(x)
+        chosen = [
+            outputs[self.depth if self.released_layers and layer >= self.first_surgery else layer]
+            for layer in self.layers
+        ]
+        patches = [F.normalize(visual.ln_post(tokens[:, 1:]) @ visual.proj, dim=-1) for tokens in chosen]
+        return DenseEmbeddings(cls=F.normalize(pooled @ visual.proj, dim=-1), patches=patches)
+
+
+def vv_attention(attention: nn.MultiheadAttention, x: Tensor) -> Tensor:
+    """`out_proj(softmax(V Vᵀ/√d) V)` per head, with the value projection of `attention`.
+
+    Args:
+        attention: batch-first multi-head attention with one packed `in_proj`.
+        x: (B, L, width), already through `ln_1`.
+
+    Returns:
+        (B, L, width).
+    """
+    batch, length, width = x.shape
+    weight = attention.in_proj_weight[2 * width :]
+    bias = None if attention.in_proj_bias is None else attention.in_proj_bias[2 * width :]
+    value = F.linear(x, weight, bias).view(batch, length, attention.num_heads, -1).transpose(1, 2)
+    mixed = F.scaled_dot_product_attention(value, value, value)
+    return F.linear(
+        mixed.transpose(1, 2).reshape(batch, length, width),
+        attention.out_proj.weight,
+        attention.out_proj.bias,
+    )
+
+
+def require_dense_vit(visual: Any) -> VisionTransformer:
+    """The tower itself, if its patches have an embedding in the text space.
+
+    Raises:
+        UserError: not a ViT of plain residual blocks, an attention pooler, no pooling, or not square.
+    """
+    remedy = "choose a ViT pooled by class token or average, e.g. ViT-B-16-plus-240."
+    if not isinstance(visual, VisionTransformer):
+        raise UserError(
+            f"The encoder's image tower is a {type(visual).__name__}, not open_clip's ViT; {remedy}"
+        )
+    if visual.attn_pool is not None or visual.pool_type not in ("tok", "avg"):
+        raise UserError(f"The encoder pools patches by attention, so they have no embedding; {remedy}")
+    if not all(isinstance(block, ResidualAttentionBlock) for block in visual.transformer.resblocks):
+        raise UserError(f"The encoder's blocks are not plain residual attention blocks; {remedy}")
+    if visual.grid_size[0] != visual.grid_size[1] or visual.image_size[0] != visual.image_size[1]:
+        raise UserError(f"The encoder's input of {visual.image_size} is not square; {remedy}")
+    return visual
