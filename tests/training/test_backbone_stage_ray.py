@@ -1,0 +1,83 @@
+"""The backbone stage from corpus and maps to weights that a detector takes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ultralytics.nn.tasks import DetectionModel
+
+from cluster.errors import UserError
+from cluster.stages import Artifact
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Run, Tracker, TrackingSection
+from tests.training.test_agbp import write_corpus
+from training.agbp import BackboneSection
+from training.backbone_stage import pretrain_backbone
+from training.scaling import ScalingSection
+from training.weights import load_weights
+
+
+def artifact(stage: str, storage: Storage) -> Artifact:
+    return Artifact(stage, stage * 8, storage, {"results": {}}, reused=True)
+
+
+def make(
+    folder: Path, categories: tuple[str, ...], pipeline: PipelineRun | None = None, **changes: object
+) -> Artifact:
+    """The stage over a small corpus in `folder`; tracked there unless `pipeline` is given."""
+    storage = Storage.open(str(folder / "data"))
+    if not storage.exists("manifest"):
+        write_corpus(folder / "data", 20, categories)
+    workspace = Storage.open(str(folder / "workspace"))
+    loop = {"epochs": 2, "batch_size": 8}
+    section = BackboneSection.model_validate({"image_size": 64, "loop": loop} | changes)
+    with Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as tracked:
+        return pretrain_backbone(
+            section,
+            scaling=ScalingSection(cpus_per_worker=1, gpu=False),
+            workspace=workspace,
+            pipeline=pipeline or tracked,
+            corpus=artifact("corpus", storage),
+            maps=artifact("maps", storage),
+        )
+
+
+class Untracked(PipelineRun):
+    """Opens stages without MLflow, which takes seconds."""
+
+    def __init__(self) -> None:
+        self.run = None
+
+    @contextmanager
+    def stage(self, name: str, *, config: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
+        yield Run("nowhere", "id")
+
+
+@pytest.mark.ray
+def test_backbone_of_one_category(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make(tmp_path, ("tile",))
+    assert "nothing to classify, so the anomaly maps alone teach; λ = 1" in capsys.readouterr().err
+    results = made.results
+    assert (results["images"], results["held_out_images"], results["categories"]) == (15, 1, 1)
+    assert (results["epochs"], results["lam"], results["loss_task"]) == (2, 1.0, 0.0)
+    assert results["attention_before"].keys() == results["attention_after"].keys()
+    assert "correlation_32" in results["attention_after"]
+    with made.directory.local_copy("backbone.safetensors") as path:
+        state, metadata = load_weights(path)
+    assert metadata["architecture"] == "yolov8n"
+    assert metadata["lineage"]["maps"] == "maps" * 8
+    detector = DetectionModel("yolov8n.yaml", ch=3, nc=1, verbose=False)
+    assert not detector.load_state_dict(state, strict=False).unexpected_keys
+    assert made.directory.read_table("history.parquet").column("epoch").to_pylist() == [0, 1, 2]
+    assert make(tmp_path, ("tile",)).reused
+
+
+def test_impossible_sections_are_refused_before_ray(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is nothing to learn: all images are of one category"):
+        make(tmp_path, ("tile",), Untracked(), lam=0.0)
+    with pytest.raises(UserError, match=r"backbone\.start=lost\.safetensors is not a file"):
+        make(tmp_path, ("tile",), Untracked(), start="lost.safetensors")

@@ -1,0 +1,268 @@
+"""The loop: seeds, resuming, averages, splitting over workers, stopping."""
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
+from torch.nn.parallel import DistributedDataParallel
+
+from cluster.errors import UserError
+from training.batches import epoch_batches
+from training.ema import EMA
+from training.loop import EpochReport, LoopSettings, NonFiniteLoss, State, Trained, train
+from training.optimiser import learning_rate, optimizer
+from training.task import Batch, SeededDataset, Task
+
+CPU = torch.device("cpu")
+
+
+class Points(SeededDataset):
+    """Noisy points, other noise each epoch."""
+
+    def __len__(self) -> int:
+        return 22
+
+    def __getitem__(self, index: int) -> Batch:
+        noise = torch.tensor(self.rng(index).normal(size=4), dtype=torch.float32)
+        return {"x": noise + index / 10, "image_id": f"image-{index}"}
+
+
+class Sum(Task):
+    """Learn the sum of four numbers through batch norm and dropout.
+
+    Args:
+        seed: of the first weights.
+        nan_epoch: in which the loss is NaN.
+        scores: what `evaluate` gives as `score`, in turn.
+    """
+
+    def __init__(
+        self, seed: int = 0, nan_epoch: int | None = None, scores: Sequence[float] = (), dropout: float = 0.3
+    ) -> None:
+        torch.manual_seed(seed)
+        self.model = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(dropout), nn.ReLU(), nn.Linear(8, 1)
+        )
+        self.dataset = Points(seed=0)
+        self.nan_epoch, self.scores, self.calls = nan_epoch, list(scores), 0
+
+    def collate(self, items: Sequence[Batch]) -> Batch:
+        return {
+            "x": torch.stack([item["x"] for item in items]),
+            "image_ids": [item["image_id"] for item in items],
+        }
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = (model(batch["x"]) - batch["x"].sum(dim=1, keepdim=True)).square().mean()
+        if self.dataset.epoch == self.nan_epoch:
+            loss = loss * float("nan")
+        return loss, {"square": loss.detach()}
+
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        model.eval()
+        with torch.no_grad():
+            value = float(model(torch.ones(1, 4, device=device)).sum())
+        if self.scores:
+            value = self.scores.pop(0)
+        return {"score": value}
+
+    def state(self) -> Mapping[str, Any]:
+        self.calls += 1
+        return {"calls": self.calls}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.calls = state["calls"]
+
+
+def settings(**changes: Any) -> LoopSettings:
+    values = {"epochs": 5, "batch_size": 5, "lr": 0.02, "ema_decay": 0.95, "seed": 3}
+    return LoopSettings.model_validate(values | changes)
+
+
+def run(task: Task, chosen: LoopSettings, resume: State | None = None) -> tuple[Trained, list[EpochReport]]:
+    reports: list[EpochReport] = []
+    return train(task, chosen, device=CPU, on_epoch=reports.append, resume=resume), reports
+
+
+def stored(state: State | None) -> State:
+    """Through a checkpoint file, as plain as weights_only demands."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    loaded: State = torch.load(file, weights_only=True)
+    return loaded
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adamw"}, {"ema_decay": None, "best_metric": "score"}])
+def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any]) -> None:
+    chosen = settings(**changes)
+    whole, reports = run(Sum(), chosen)
+    for stop in (1, 3):
+        state = stored(reports[stop - 1].state)
+        again, rest = run(Sum(seed=99), chosen, state)
+        assert [report.epoch for report in rest] == list(range(stop + 1, 6))
+        for before, after in zip(whole.history, again.history, strict=True):
+            assert after["loss"] == pytest.approx(before["loss"], abs=1e-6)
+            assert after["score"] == pytest.approx(before["score"], abs=1e-6)
+            assert after["lr"] == before["lr"]
+        assert all(torch.equal(whole.weights[key], again.weights[key]) for key in whole.weights)
+
+
+def test_a_finished_run_resumes_to_nothing() -> None:
+    whole, reports = run(Sum(), settings())
+    again, rest = run(Sum(), settings(), stored(reports[-1].state))
+    assert rest == []
+    assert again.history == whole.history
+
+
+def test_seeds_decide_and_loaders_do_not() -> None:
+    def losses(task: Task, chosen: LoopSettings) -> list[float]:
+        return [row["loss"] for row in run(task, chosen)[0].history]
+
+    first = losses(Sum(), settings(epochs=2))
+    assert losses(Sum(), settings(epochs=2)) == first
+    assert losses(Sum(), settings(epochs=2, seed=4)) != first
+    assert losses(Sum(), settings(epochs=2, loaders=1)) == first
+    assert settings(seed=None).seeded(7).seed == 7
+    assert settings(seed=3).seeded(7).seed == 3
+
+
+def test_history_rows_and_checkpoints_when_due() -> None:
+    trained, reports = run(Sum(), settings(eval_every=2, checkpoint_every=3, eval_at_start=True))
+    assert [row["epoch"] for row in trained.history] == [0, 1, 2, 3, 4, 5]
+    assert [row["epoch"] for row in trained.history if "score" in row] == [0, 2, 4, 5]
+    assert [report.epoch for report in reports if report.due] == [3, 5]
+    assert [report.epoch for report in reports if report.state] == [3, 5]
+    last = trained.history[-1]
+    assert last["step"] == 5 * 4  # 22 images make 4 whole batches of 5
+    assert {"lr", "loss", "loss_square", "images_per_s", "seconds"} < last.keys()
+
+
+def test_best_epoch_is_kept_and_patience_stops() -> None:
+    scores = [0.1, 0.5, 0.3, 0.2, 0.9]
+    trained, reports = run(Sum(scores=scores), settings(best_metric="score", patience=2))
+    assert len(trained.history) == 4
+    assert reports[-1].due
+    two, _ = run(Sum(scores=scores), settings(epochs=2, warmup_epochs=1, schedule="constant"))
+    same, _ = run(
+        Sum(scores=scores), settings(best_metric="score", patience=2, warmup_epochs=1, schedule="constant")
+    )
+    assert all(torch.equal(two.weights[key], same.weights[key]) for key in two.weights)
+    again, rest = run(Sum(), settings(best_metric="score", patience=2), stored(reports[-1].state))
+    assert rest == []
+    assert torch.equal(again.weights["0.weight"], trained.weights["0.weight"])
+
+
+def test_unknown_best_metric_and_lone_patience_are_told() -> None:
+    with pytest.raises(UserError, match=r"best_metric=map is not among this task's values: .*score"):
+        run(Sum(), settings(best_metric="map"))
+    with pytest.raises(ValueError, match="patience needs best_metric"):
+        settings(patience=3)
+
+
+def test_non_finite_loss_stops_with_the_images() -> None:
+    with pytest.raises(NonFiniteLoss, match="nan in epoch 2, step 5") as caught:
+        run(Sum(nan_epoch=2), settings())
+    assert len(caught.value.image_ids) == 5
+    assert all(name.startswith("image-") for name in caught.value.image_ids)
+
+
+def test_bf16_learns() -> None:
+    trained, _ = run(Sum(dropout=0), settings(precision="bf16", epochs=20, lr=0.05))
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"] / 2
+    assert trained.weights["0.weight"].dtype == torch.float32
+
+
+def test_ema_follows_with_a_ramp() -> None:
+    model = nn.BatchNorm1d(2)
+    ema = EMA(model, decay=0.9)
+    expected = torch.ones(2, dtype=torch.float64)
+    for update in range(1, 6):
+        with torch.no_grad():
+            model.weight.fill_(float(update))
+        ema.update(model)
+        d = 0.9 * (1 - math.exp(-update / 2000))
+        expected = d * expected + (1 - d) * update
+    torch.testing.assert_close(ema.model.state_dict()["weight"].double(), expected, rtol=1e-6, atol=0)
+    assert not next(ema.model.parameters()).requires_grad
+
+
+def test_learning_rate_rises_falls_and_ends() -> None:
+    chosen = settings(epochs=10, warmup_epochs=2, lr=1.0, lr_final=0.1)
+    rates = [learning_rate(chosen, step, 5) for step in range(50)]
+    assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert rates == [*rates[:10], *sorted(rates[10:], reverse=True)]
+    assert 0.1 <= rates[-1] < 0.11
+    flat = settings(epochs=10, warmup_epochs=0, lr=1.0, schedule="constant")
+    assert [learning_rate(flat, step, 5) for step in range(50)] == [1.0] * 50
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    groups = optimizer(Sum().model, settings()).param_groups
+    assert [len(group["params"]) for group in groups] == [2, 4]
+    assert [group["weight_decay"] for group in groups] == [5e-4, 0.0]
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_workers_share_each_global_batch(world: int) -> None:
+    whole = epoch_batches(50, 12, seed=1, epoch=2, rank=0, world=1)
+    shares = [epoch_batches(50, 12, seed=1, epoch=2, rank=rank, world=world) for rank in range(world)]
+    for index, batch in enumerate(whole):
+        assert [image for share in shares for image in share[index]] == batch
+    used = [image for share in shares for batch in share for image in batch]
+    assert len(used) == len(set(used)) == 48
+    assert epoch_batches(50, 12, seed=1, epoch=3, rank=0, world=1) != whole
+
+
+def test_small_sets_and_impossible_splits() -> None:
+    assert sorted(epoch_batches(5, 12, seed=1, epoch=1, rank=0, world=1)[0]) == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match="batch_size=5 can't be split evenly over 2 workers"):
+        epoch_batches(50, 5, seed=1, epoch=1, rank=0, world=2)
+    with pytest.raises(UserError, match="1 training images for 2 workers"):
+        epoch_batches(1, 4, seed=1, epoch=1, rank=0, world=2)
+
+
+def two_workers(rank: int, folder: str) -> None:
+    """One of two processes that train together."""
+    torch.set_num_threads(1)
+    address = f"file://{folder}/rendezvous"
+    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    task = Plain()
+    chosen = settings(batch_size=4, best_metric="score", patience=50)
+    trained = train(
+        task,
+        chosen,
+        device=CPU,
+        on_epoch=lambda report: None,
+        rank=rank,
+        world=2,
+        wrap=DistributedDataParallel,
+    )
+    losses = [row["loss"] for row in trained.history]
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(losses))
+    torch.distributed.destroy_process_group()
+
+
+class Plain(Sum):
+    """Without what depends on the batch's split: batch statistics and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one(tmp_path: Path) -> None:
+    single, _ = run(Plain(), settings(batch_size=4, best_metric="score"))
+    spawn(two_workers, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert both[0] == both[1]
+    assert both[0] == pytest.approx([row["loss"] for row in single.history], abs=1e-5)

@@ -1,0 +1,89 @@
+"""AGDP, detector pretraining on pseudo-boxes: its config, and its images out of the boxes table."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from cluster.config import Section
+from training.augmentation import AugmentSection
+from training.backbones import SCRATCH
+from training.detection_data import Sample
+from training.detectors import check_detector_name
+from training.loop import LoopSettings
+
+CLASSES = ("anomaly",)
+SIDES = ("x0", "y0", "x1", "y1")
+
+
+class DetectorLoop(LoopSettings):
+    """`LoopSettings` with this stage's defaults: 10 epochs as in METHOD.md.
+
+    The paper's SGD (lr 0.01, batch 256) steps on a loss summed over the batch; ours is its mean, for which
+    AdamW needs no factor.
+    """
+
+    epochs: int = Field(default=10, ge=1, le=100_000)
+    batch_size: int = Field(default=32, ge=1, le=1 << 16)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0, le=100)
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+
+
+class DetectorAugment(AugmentSection):
+    """`AugmentSection` for few epochs."""
+
+    close_mosaic: int = Field(default=2, ge=0)
+
+
+class DetectorSection(Section):
+    """How the detector is pretrained (METHOD.md, AGDP).
+
+    Attributes:
+        name: of the detector; its backbone is that of the backbone stage.
+        image_size: side of the input, pixels; images are resized uniformly (stretched to the square).
+        freeze_backbone: keep the backbone, batch-norm statistics included, as it starts. None: true, as in
+            the method, where the backbone stage had a start; false where it began from scratch, since such a
+            backbone has seen too little to be kept.
+        holdout: share of the images kept from training, on whose pseudo-boxes AP is measured.
+        augment: of training images.
+        loop: of the training.
+    """
+
+    name: str = "yolov8n"
+    image_size: int = Field(default=224, ge=32, le=4096, multiple_of=32)
+    freeze_backbone: bool | None = None
+    holdout: float = Field(default=0.1, ge=0, lt=1)
+    augment: DetectorAugment = DetectorAugment()
+    loop: DetectorLoop = DetectorLoop()
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        check_detector_name(name)
+        return name
+
+    def freezes(self, backbone_start: str) -> bool:
+        """`freeze_backbone`, or what it stands for after a backbone stage with this `start`."""
+        return backbone_start != SCRATCH if self.freeze_backbone is None else self.freeze_backbone
+
+
+def pseudo_samples(rows: Iterable[Mapping[str, Any]], left_out: frozenset[str]) -> list[Sample]:
+    """Rows of the boxes table as images of one class; those of `left_out` (the test split) are dropped."""
+    samples = []
+    for row in rows:
+        if row["image_id"] in left_out:
+            continue
+        boxes = np.array([[box[side] for side in SIDES] for box in row["boxes"]], dtype=np.float64)
+        samples.append(
+            Sample(
+                image_id=row["image_id"],
+                uri=row["uri"],
+                width=row["width"],
+                height=row["height"],
+                boxes=boxes.reshape(-1, 4),
+                labels=np.zeros(len(boxes), dtype=np.int64),
+            )
+        )
+    return samples

@@ -1,0 +1,56 @@
+"""CSP backbones of ultralytics: the backbone part of its `DetectionModel`, in that model's own keys."""
+
+import torch
+from torch import Tensor, nn
+
+from training.backbones.base import Backbone, Stage, register
+from training.ultralytics_library import DetectionModel
+
+STRIDES = (4, 8, 16, 32)  # P2 to P5
+PROBE = 64  # pixels: the smallest square that all of them halve five times
+FAMILIES = ("yolov8", "yolo11", "yolo12", "yolo26")
+SIZES = "nsmlx"
+
+
+@register(*(family + size for family in FAMILIES for size in SIZES))
+class UltralyticsBackbone(Backbone):
+    """Layers 0 to SPPF (or C2PSA) of an ultralytics detector; a stage ends with the last layer of its stride.
+
+    Args:
+        name: `yolov8n` … `yolo26x`.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        # The whole detector, since its constructor also sets the batch norms' eps and momentum.
+        detector = DetectionModel(f"{name}.yaml", ch=3, nc=80, verbose=False)
+        count = len(detector.yaml["backbone"])
+        self.model = nn.Sequential(*detector.model[:count])  # so named, its keys are the detector's
+        ends: dict[int, tuple[int, int]] = {}
+        self.eval()
+        with torch.inference_mode():
+            x = torch.zeros(1, 3, PROBE, PROBE)
+            for index, layer in enumerate(self.model):
+                x = layer(x)
+                ends[PROBE // x.shape[-1]] = (index, x.shape[1])
+        self.train()
+        self.ends = [ends[stride][0] for stride in STRIDES]
+        self.stages = tuple(Stage(stride, ends[stride][1]) for stride in STRIDES)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """See `Backbone.forward`; H and W are multiples of 32."""
+        found = []
+        for index, layer in enumerate(self.model):
+            x = layer(x)
+            if index in self.ends:
+                found.append(x)
+        return found
+
+    def stage_modules(self, stages: int) -> list[nn.Module]:
+        """See `Backbone.stage_modules`."""
+        return list(self.model[: self.ends[stages - 1] + 1]) if stages else []
+
+    def library_state_dict(self) -> dict[str, Tensor]:
+        """Keys `model.0.conv.weight` …, which `DetectionModel.load_state_dict(…, strict=False)` takes."""
+        return dict(self.state_dict())

@@ -1,0 +1,32 @@
+"""Which images make up which batch of which worker."""
+
+import torch
+
+from cluster.errors import UserError
+
+
+def epoch_batches(
+    images: int, batch_size: int, seed: int, epoch: int, rank: int, world: int
+) -> list[list[int]]:
+    """The indices of each batch of one worker in one epoch.
+
+    Every worker's share of a global batch is `batch_size // world` images of one permutation, the same on
+    all; what doesn't fill a global batch is left out, by all workers alike.
+
+    Raises:
+        UserError: fewer images, or a smaller batch, than workers; or the batch can't be split evenly.
+    """
+    if batch_size % world:
+        raise UserError(
+            f"batch_size={batch_size} can't be split evenly over {world} workers; make it a multiple."
+        )
+    if images < world:
+        raise UserError(
+            f"There are {images} training images for {world} workers; use fewer workers or more images."
+        )
+    share = min(batch_size, images) // world
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order: list[int] = torch.randperm(images, generator=generator).tolist()
+    size = share * world
+    starts = range(rank * share, images // size * size, size)
+    return [order[start : start + share] for start in starts]

@@ -1,0 +1,114 @@
+"""Images with boxes as network inputs: read, laid into a square, augmented by (seed, epoch, index) alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cluster.errors import UserError
+from pipelines.images import ImageError, read_image
+from training.augmentation import AugmentSection, Labelled, Labels, clip, colour, mosaic, place
+from training.letterbox import Boxes, Image, Preprocessing
+from training.task import Batch, SeededDataset
+
+CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image.
+
+    Attributes:
+        image_id: of the corpus.
+        uri: of the file.
+        width, height: of the image, pixels.
+        boxes: (N, 4) float64 x0 y0 x1 y1, pixels of the original; N = 0 is a background.
+        labels: (N,) int64.
+    """
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    boxes: Boxes
+    labels: Labels
+
+
+class DetectionDataset(SeededDataset):
+    """Augmented (or plain) inputs of one size.
+
+    Args:
+        samples: the images.
+        preprocessing: how an image becomes an input.
+        augment: None gives the plain images.
+        epochs: of the whole training (counted from 1), which tells the last ones.
+        seed: of the whole training.
+
+    Items hold `image` (3, S, S) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64 and
+    `image_id`. An image that can't be read raises `UserError`.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        preprocessing: Preprocessing,
+        augment: AugmentSection | None = None,
+        epochs: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed)
+        self.samples = list(samples)
+        self.preprocessing, self.augment, self.epochs = preprocessing, augment, epochs
+        small = len(self.samples) * 3 * preprocessing.size**2 <= CACHE_BYTES
+        self._cache: dict[int, Image] | None = {} if small else None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        image, boxes, labels = self._plain(index)
+        if self.augment is not None:
+            rng = self.rng(index)
+            mosaics = self.epoch <= self.epochs - self.augment.close_mosaic
+            item = image, boxes, labels
+            if rng.random() < self.augment.mosaic and mosaics:
+                others = rng.integers(len(self), size=3)
+                item = mosaic([item, *(self._plain(int(other)) for other in others)], rng)
+            image, boxes, labels = place(item, self.preprocessing.size, self.augment, rng)
+            image = colour(image, self.augment, rng)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "boxes": torch.from_numpy(boxes.astype(np.float32)),
+            "labels": torch.from_numpy(labels),
+            "image_id": self.samples[index].image_id,
+        }
+
+    def _plain(self, index: int) -> Labelled:
+        sample = self.samples[index]
+        placement = self.preprocessing.place(sample.width, sample.height)
+        image = self._cache.get(index) if self._cache is not None else None
+        if image is None:
+            try:
+                image = placement.image(read_image(sample.uri))
+            except ImageError as error:
+                raise UserError(
+                    f"Image {sample.uri} can't be read any more ({error}); restore it, or make the corpus "
+                    "anew."
+                ) from None
+            if self._cache is not None:
+                self._cache[index] = image
+        return image, *clip(placement.boxes(sample.boxes), sample.labels, placement.size)
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Join items: `images` (B, 3, S, S) uint8; `image`, `labels`, `boxes` as `Detector.forward`'s targets."""
+    counts = torch.tensor([len(item["labels"]) for item in items])
+    return {
+        "images": torch.stack([item["image"] for item in items]),
+        "image": torch.repeat_interleave(torch.arange(len(items)), counts),
+        "labels": torch.cat([item["labels"] for item in items]),
+        "boxes": torch.cat([item["boxes"] for item in items]),
+        "image_ids": [item["image_id"] for item in items],
+    }

@@ -1,0 +1,251 @@
+"""All stages in order, each asking for what it reads; the one place that knows the whole way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from cluster.session import ray_session
+from cluster.stages import Artifact
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Tracker
+from pipelines.boxes_stage import derive_boxes
+from pipelines.corpus import CorpusSection
+from pipelines.corpus_stage import build_corpus
+from pipelines.map_evaluation_stage import evaluate_maps
+from pipelines.maps_stage import check_maps, make_maps
+from pipelines.surfaces_stage import generate_surfaces
+from training.backbone_stage import pretrain_backbone
+from training.backbones import SCRATCH, build, load_start
+from training.detector_stage import pretrain_detector
+from training.evaluate_stage import evaluate_detector
+from training.finetune_stage import finetune
+from training.project import Project, read_listing
+from training.registration_stage import register_detector
+from training.report_stage import write_report
+from training.start import filled_detector
+from training.weights import load_weights
+
+# Where and how it runs: no part of what is reported, and it may name hosts.
+NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
+
+
+class Pipeline:
+    """The stages of one project; each property makes its artifact (and those it reads) or finds it complete.
+
+    Args:
+        project: the config.
+        workspace: opened and writable.
+        run: the tracking run over all stages.
+    """
+
+    def __init__(self, project: Project, workspace: Storage, run: PipelineRun) -> None:
+        self.project, self.workspace, self.run = project, workspace, run
+
+    @cached_property
+    def surfaces(self) -> Artifact | None:
+        """Generated surfaces, where the project asks for them."""
+        section = self.project.generate
+        if section is None:
+            return None
+        return generate_surfaces(section, workspace=self.workspace, pipeline=self.run)
+
+    @property
+    def corpus_section(self) -> CorpusSection:
+        """The corpus' config; with generated surfaces its root is their folder."""
+        if self.surfaces is None:
+            return self.project.corpus
+        root = f"{self.surfaces.directory.uri}/images"
+        return self.project.corpus.model_copy(update={"root": root, "layout": "masks"})
+
+    @cached_property
+    def corpus(self) -> Artifact:
+        """Manifest, labels and quarantine."""
+        section, shots = self.corpus_section, self.project.maps.kead.shots
+        listing = read_listing(section, shots)
+        return build_corpus(
+            section, listing=listing, shots=shots, workspace=self.workspace, pipeline=self.run
+        )
+
+    @cached_property
+    def maps(self) -> Artifact:
+        """Anomaly maps of every image."""
+        return make_maps(self.project.maps, workspace=self.workspace, pipeline=self.run, corpus=self.corpus)
+
+    @cached_property
+    def map_quality(self) -> Artifact:
+        """Image and pixel AUROC of the maps on the held-out images, where masks exist."""
+        return evaluate_maps(workspace=self.workspace, pipeline=self.run, corpus=self.corpus, maps=self.maps)
+
+    @cached_property
+    def boxes(self) -> Artifact:
+        """Pseudo-boxes of the pretraining images."""
+        return derive_boxes(
+            self.project.boxes,
+            workspace=self.workspace,
+            pipeline=self.run,
+            corpus=self.corpus,
+            maps=self.maps,
+        )
+
+    @cached_property
+    def backbone(self) -> Artifact:
+        """The backbone pretrained with anomaly maps (AGBP)."""
+        section = self.project.backbone
+        return pretrain_backbone(
+            section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
+            scaling=self.project.scaling,
+            workspace=self.workspace,
+            pipeline=self.run,
+            corpus=self.corpus,
+            maps=self.maps,
+        )
+
+    @cached_property
+    def detector(self) -> Artifact:
+        """The detector pretrained on pseudo-boxes (AGDP) over that backbone."""
+        section = self.project.detector
+        return pretrain_detector(
+            section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
+            scaling=self.project.scaling,
+            workspace=self.workspace,
+            pipeline=self.run,
+            corpus=self.corpus,
+            boxes=self.boxes,
+            backbone=self.backbone,
+        )
+
+    def finetuned(self, start: str) -> Artifact:
+        """The detector finetuned from one start; only the pretraining that the start names is run."""
+        section = self.project.finetune
+        return finetune(
+            section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
+            start=start,
+            scaling=self.project.scaling,
+            workspace=self.workspace,
+            pipeline=self.run,
+            corpus=self.corpus,
+            backbone=self.backbone if start == "agbp" else None,
+            detector=self.detector if start == "agssp" else None,
+        )
+
+    def evaluated(self, start: str) -> Artifact:
+        """COCO AP of the detector finetuned from one start, on the held-out images."""
+        return evaluate_detector(
+            self.project.evaluate,
+            workspace=self.workspace,
+            pipeline=self.run,
+            corpus=self.corpus,
+            finetuned=self.finetuned(start),
+        )
+
+    @property
+    def product(self) -> str:
+        """The start whose detector is registered: AGSSP where it is among them, else the last."""
+        return "agssp" if "agssp" in self.starts else self.starts[-1]
+
+    @cached_property
+    def registered(self) -> Artifact:
+        """The finetuned detector as a version in the model registry."""
+        return register_detector(
+            self.project.name,
+            workspace=self.workspace,
+            pipeline=self.run,
+            detector_name=self.project.finetune.name,
+            finetuned=self.finetuned(self.product),
+            evaluated=self.evaluated(self.product),
+            ancestors=self.pretraining(),
+        )
+
+    def pretraining(self) -> dict[str, Artifact]:
+        """The stages up to the pretrained detector, in order."""
+        made = {"surfaces": self.surfaces} if self.surfaces is not None else {}
+        return made | {
+            "corpus": self.corpus,
+            "maps": self.maps,
+            "evaluate_maps": self.map_quality,
+            "boxes": self.boxes,
+            "backbone": self.backbone,
+            "detector": self.detector,
+        }
+
+    def artifacts(self) -> dict[str, Artifact]:
+        """Every stage's artifact by name, in order; those of one start carry its name."""
+        made = self.pretraining()
+        for start in self.starts:
+            made[f"finetune {start}"] = self.finetuned(start)
+            made[f"evaluate {start}"] = self.evaluated(start)
+        return made | {"register": self.registered, "report": self.report}
+
+    @cached_property
+    def report(self) -> Artifact:
+        """The self-contained HTML report."""
+        pretraining = self.pretraining()
+        starts = {start: (self.finetuned(start), self.evaluated(start)) for start in self.starts}
+        return write_report(
+            self.project.report,
+            title=self.project.name,
+            config=self.project.model_dump(mode="json", exclude=NOT_SHOWN, exclude_none=True),
+            workspace=self.workspace,
+            pipeline=self.run,
+            pretraining=pretraining,
+            starts=starts,
+            registered=self.registered,
+        )
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The starts that are compared, in order."""
+        return self.project.finetune.starts
+
+
+def check_project(project: Project) -> None:
+    """Whatever can be refused before anything is written or started: folders, references, prompts, weights.
+
+    Raises:
+        UserError: the first fault found.
+    """
+    categories: set[str] = set()
+    if project.generate is None:
+        listing = read_listing(project.corpus, project.maps.kead.shots)
+        categories = {entry.category for entry in listing.entries}
+    check_maps(project.maps, categories)
+    _check_starts(project)
+
+
+def _check_starts(project: Project) -> None:
+    """Refuse weights files that are missing, damaged or of another architecture."""
+    backbone, section = project.backbone, project.finetune
+    if backbone.start != SCRATCH:
+        load_start(build(backbone.name), Path(backbone.start))
+    for start, file in section.weights.items():
+        state, metadata = load_weights(Path(file))
+        filled_detector(
+            section.name,
+            ("anomaly",),
+            section.preprocessing,
+            project.seed,
+            state=state,
+            metadata=metadata,
+            source=f"finetune.weights.{start}={file}",
+        )
+
+
+@contextmanager
+def open_pipeline(project: Project, name: str) -> Iterator[Pipeline]:
+    """Check, then open workspace, tracking and (when a stage needs it) Ray for a command.
+
+    Args:
+        project: the config.
+        name: of the command, shown in tracking.
+
+    Raises:
+        UserError: workspace, tracking server or input at fault.
+    """
+    check_project(project)
+    workspace = Storage.open(project.workspace)
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    tags = {"agssp.project": project.name, "agssp.command": name}
+    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+        yield Pipeline(project, workspace, run)

@@ -1,0 +1,150 @@
+"""What backbone pretraining reads: images of the unlabelled splits, each with its anomaly map."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cluster.errors import UserError
+from cluster.storage import Storage
+from pipelines.images import ImageError, read_image
+from training.augment import AugmentSection, geometric, lay_over, photometric, resize_square
+from training.task import Batch, SeededDataset
+
+CACHE_BYTES = 2 << 30  # per worker; above it images are read anew each time
+HELD_OUT_MAX = 64
+HELD_OUT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class PretrainImages:
+    """Images and maps of the corpus that pretraining may see, in the order of the ids' hashes.
+
+    Attributes:
+        image_ids, uris: one an image.
+        categories: index into `names`, (N,) int64.
+        names: of the object categories, sorted.
+        maps: (N, g, g) float16, ≥ 0.
+    """
+
+    image_ids: tuple[str, ...]
+    uris: tuple[str, ...]
+    categories: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+    maps: npt.NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
+    """Join the corpus' manifest and the maps; no row of the test split is taken.
+
+    Raises:
+        UserError: fewer than two images are left.
+    """
+    manifest = corpus.read_table("manifest", columns=["image_id", "split"]).to_pydict()
+    allowed = {
+        image_id
+        for image_id, split in zip(manifest["image_id"], manifest["split"], strict=True)
+        if split != "test"
+    }
+    table = maps.read_table("maps", columns=["image_id", "uri", "category", "map"])
+    rows = table.select(["image_id", "uri", "category"]).to_pydict()
+    digests = {image_id: hashlib.sha256(image_id.encode()).digest() for image_id in rows["image_id"]}
+    order = [index for index, image_id in enumerate(rows["image_id"]) if image_id in allowed]
+    order.sort(key=lambda index: digests[rows["image_id"][index]])
+    if len(order) < 2:
+        raise UserError(
+            f"The corpus has {len(order)} images with anomaly maps outside its test split; pretraining needs "
+            "at least 2, so add images or change corpus.split."
+        )
+    names = tuple(sorted({rows["category"][index] for index in order}))
+    number = {name: index for index, name in enumerate(names)}
+    return PretrainImages(
+        image_ids=tuple(rows["image_id"][index] for index in order),
+        uris=tuple(rows["uri"][index] for index in order),
+        categories=np.array([number[rows["category"][index]] for index in order], dtype=np.int64),
+        names=names,
+        maps=table.column("map").combine_chunks().to_numpy_ndarray()[order],
+    )
+
+
+def held_out_count(images: int) -> int:
+    """How many of the first images (the order is that of hashes) are held out: a tenth, from 1 to 64."""
+    return min(HELD_OUT_MAX, max(1, int(images * HELD_OUT_SHARE)))
+
+
+class PretrainDataset(SeededDataset):
+    """Items with `image` (3, S, S) uint8, `map` (S, S) float32, `category` int, `image_id`.
+
+    Args:
+        images: all of the corpus.
+        indices: those of this dataset.
+        size: S, pixels.
+        augment: None gives every image as it is.
+        seed: of the whole training.
+    """
+
+    def __init__(
+        self,
+        images: PretrainImages,
+        indices: Sequence[int],
+        size: int,
+        augment: AugmentSection | None,
+        seed: int,
+    ) -> None:
+        super().__init__(seed)
+        self.images, self.indices, self.size, self.augment = images, indices, size, augment
+        fits = len(indices) * size * size * 3 <= CACHE_BYTES
+        self._cache: dict[int, npt.NDArray[np.uint8]] | None = {} if fits else None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Batch:
+        """One item.
+
+        Raises:
+            UserError: the image can't be read any more.
+        """
+        at = self.indices[index]
+        image = self._read(at)
+        anomaly_map = lay_over(self.images.maps[at].astype(np.float32), self.size)
+        if self.augment is not None:
+            rng = self.rng(index)
+            image, anomaly_map = geometric(image, anomaly_map, rng, self.augment)
+            image = photometric(image, rng, self.augment)
+        return {
+            "image": torch.from_numpy(image).permute(2, 0, 1),
+            "map": torch.from_numpy(anomaly_map),
+            "category": int(self.images.categories[at]),
+            "image_id": self.images.image_ids[at],
+        }
+
+    def _read(self, at: int) -> npt.NDArray[np.uint8]:
+        if self._cache is not None and at in self._cache:
+            return self._cache[at]
+        uri = self.images.uris[at]
+        try:
+            image = resize_square(read_image(uri), self.size)
+        except ImageError as error:
+            raise UserError(
+                f"Image {uri} can't be read any more ({error}); restore it or build the corpus again."
+            ) from None
+        if self._cache is not None:
+            self._cache[at] = image
+        return image
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Items of `PretrainDataset` as `images` (B, 3, S, S) uint8, `maps`, `categories` (B,), `image_ids`."""
+    return {
+        "images": torch.stack([item["image"] for item in items]),
+        "maps": torch.stack([item["map"] for item in items]),
+        "categories": torch.tensor([item["category"] for item in items]),
+        "image_ids": [item["image_id"] for item in items],
+    }

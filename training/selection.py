@@ -1,0 +1,59 @@
+"""Which labelled images are learnt from: few shots, backgrounds, a held-out slice; by hash and seed alone."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from training.detection_data import Sample
+
+
+def shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
+    """In an order that depends on each image's id and the seed, not on the other images."""
+    return sorted(samples, key=lambda sample: hashlib.sha256(f"{seed}:{sample.image_id}".encode()).digest())
+
+
+def few_shot(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
+    """At most `limit` images with boxes, the classes in turn so that none is left out while it has any.
+
+    Args:
+        samples: images with boxes.
+        limit: None takes all.
+        seed: a larger limit of the same seed holds the smaller one.
+    """
+    order = shuffled(samples, seed)
+    if limit is None:
+        return order
+    queues: dict[int, list[Sample]] = defaultdict(list)
+    for sample in reversed(order):
+        queues[int(sample.labels[0])].append(sample)
+    chosen: list[Sample] = []
+    while len(chosen) < min(limit, len(order)):
+        for label in sorted(queues):
+            if queues[label] and len(chosen) < limit:
+                chosen.append(queues[label].pop())
+    return chosen
+
+
+def with_backgrounds(
+    samples: Sequence[Sample], backgrounds: Sequence[Sample], share: float, seed: int
+) -> list[Sample]:
+    """Add images without boxes, until they are `share` of the whole or all are taken."""
+    wanted = round(len(samples) * share / (1 - share))
+    return [*samples, *shuffled(backgrounds, seed)[:wanted]]
+
+
+def hold_out(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Split into (learnt from, measured on), images with and without boxes each in this share.
+
+    At least one image with boxes is on either side if there are two and the share is not 0.
+    """
+    train: list[Sample] = []
+    held: list[Sample] = []
+    for boxed in (True, False):
+        group = shuffled((sample for sample in samples if bool(len(sample.labels)) is boxed), seed)
+        count = round(len(group) * share)
+        if boxed and share > 0:
+            count = min(max(count, 1), len(group) - 1)
+        held += group[:count]
+        train += group[count:]
+    return train, held

@@ -1,0 +1,71 @@
+"""A detector before its first step: fresh, or filled from a backbone, a detector or a weights file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from cluster.errors import UserError
+from training.detectors import Detector, build_detector
+from training.letterbox import Preprocessing
+from training.weights import StateDict, TransferReport, transfer
+
+
+def fresh_detector(
+    name: str,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    seed: int,
+    like: StateDict | None = None,
+) -> Detector:
+    """A randomly initialised detector, the same for the same seed (and widths of `like`)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_detector(name, classes, preprocessing, like=like)
+
+
+def filled_detector(
+    name: str,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    seed: int,
+    *,
+    state: StateDict,
+    metadata: Mapping[str, Any],
+    source: str,
+) -> tuple[Detector, TransferReport]:
+    """A detector whose backbone, neck and head are taken from a state dict, as far as it has them.
+
+    The last, class-dependent layers stay fresh unless the metadata names the very same classes (METHOD.md,
+    AGDP: only they are re-made).
+
+    Args:
+        name, classes, preprocessing, seed: see `fresh_detector`.
+        state: in the library's keys; of the backbone alone, or of a detector for any classes.
+        metadata: of the weights file.
+        source: how messages name it.
+
+    Raises:
+        UserError: the backbone is not filled wholly, so the weights are of another architecture.
+    """
+    detector = fresh_detector(name, classes, preprocessing, seed, like=state)
+    same = metadata.get("classes") == list(classes)
+    kept = ("backbone", "neck", "head", "classes") if same else ("backbone", "neck", "head")
+    report = transfer(detector, state, part_of=detector.part_of, only=kept)
+    backbone = report.parts["backbone"]
+    if backbone.parameters < backbone.of_parameters:
+        raise UserError(
+            f"{source} fills only {backbone.parameters:,} of the {backbone.of_parameters:,} weights of "
+            f"{name}'s backbone; give weights of {name}, or set name to their architecture."
+        )
+    return detector, report
+
+
+def report_json(report: TransferReport) -> dict[str, Any]:
+    """A transfer report for a stage's record: what was filled, by part, and what had another shape."""
+    return {
+        "parts": {name: asdict(count) for name, count in report.parts.items()},
+        "mismatched": [mismatch.key for mismatch in report.mismatched],
+        "unused": len(report.unused),
+    }

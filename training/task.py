@@ -1,0 +1,81 @@
+"""What one training trains: model, data and loss, with no word about Ray, loops or devices."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+Batch = dict[str, Any]
+
+
+class SeededDataset(Dataset[Batch], ABC):
+    """Images whose augmentation depends on (seed, epoch, index) alone, so any order or resume gives the same.
+
+    Args:
+        seed: of the whole training.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.epoch = seed, 0
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Batch:
+        """One augmented item."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose augmentations follow; called before each epoch's loader is made."""
+        self.epoch = epoch
+
+    def rng(self, index: int) -> np.random.Generator:
+        """The generator of one item in this epoch."""
+        return np.random.default_rng((self.seed, self.epoch, index))
+
+
+class Task(ABC):
+    """A model to train, its data and its loss.
+
+    Attributes:
+        model: on the CPU when built; the loop moves and wraps it.
+        dataset: the training images.
+    """
+
+    model: nn.Module
+    dataset: SeededDataset
+
+    @abstractmethod
+    def collate(self, items: Sequence[Batch]) -> Batch:
+        """Join items into a batch of tensors."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The scalar loss (mean over the batch) and its detached parts by name.
+
+        Args:
+            model: `self.model`, or its DDP wrapper; calling it is what synchronises gradients.
+            batch: from `collate`, on the model's device.
+        """
+
+    def train_mode(self, model: nn.Module) -> None:
+        """Put the model into training mode; overridden where frozen parts must stay in eval (batch norms)."""
+        model.train()
+
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Metrics of the (EMA) model on held-out data, by name; empty when the task has none."""
+        return {}
+
+    def state(self) -> Mapping[str, Any]:
+        """What must be saved besides model and optimizer (e.g. λ), as plain numbers and tensors."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
+        if state:
+            raise ValueError(f"this task keeps no state, yet was given {sorted(state)}")

@@ -1,0 +1,1 @@
+"""Ray Tune: threshold and epoch sweeps, ablation studies, the papers' tables."""
