@@ -1,0 +1,27 @@
+"""The roof: one command-line application that joins the packages' commands."""
+
+import typer
+
+from cluster.commands import ground_commands
+from pipelines.encoder_commands import app as encoder_commands
+from training.commands import app as training_commands
+from training.commands import project_of, project_weights
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Anomaly-guided self-supervised pretraining: from unlabelled surface images to a better detector.",
+)
+app.add_typer(training_commands)
+app.add_typer(ground_commands(project_of, project_weights))
+app.add_typer(encoder_commands, name="encoder")
+
+
+def main() -> None:
+    """Entry point of the `agssp` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
