@@ -24,7 +24,10 @@ def load_start(backbone: Backbone, path: Path) -> TransferReport:
     """
     state, _ = load_weights(path)
     # The keys are the library's, which for every adapter are also its own state dict's.
-    report = transfer(backbone, state, part_of=lambda key: "backbone")
+    try:
+        report = transfer(backbone, state, part_of=lambda key: "backbone")
+    except UserError as error:
+        raise UserError(f"The start {path}: {error}") from None
     missing = [key for key in report.missing if not key.endswith("num_batches_tracked")]
     if report.mismatched:
         first = report.mismatched[0]
