@@ -41,6 +41,8 @@ class Pipeline:
 
     def __init__(self, project: Project, workspace: Storage, run: PipelineRun) -> None:
         self.project, self.workspace, self.run = project, workspace, run
+        self._finetuned: dict[str, Artifact] = {}
+        self._evaluated: dict[str, Artifact] = {}
 
     @cached_property
     def surfaces(self) -> Artifact | None:
@@ -117,8 +119,10 @@ class Pipeline:
 
     def finetuned(self, start: str) -> Artifact:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
+        if start in self._finetuned:
+            return self._finetuned[start]
         section = self.project.finetune
-        return finetune(
+        self._finetuned[start] = finetune(
             section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
             start=start,
             scaling=self.project.scaling,
@@ -128,16 +132,19 @@ class Pipeline:
             backbone=self.backbone if start == "agbp" else None,
             detector=self.detector if start == "agssp" else None,
         )
+        return self._finetuned[start]
 
     def evaluated(self, start: str) -> Artifact:
         """COCO AP of the detector finetuned from one start, on the held-out images."""
-        return evaluate_detector(
-            self.project.evaluate,
-            workspace=self.workspace,
-            pipeline=self.run,
-            corpus=self.corpus,
-            finetuned=self.finetuned(start),
-        )
+        if start not in self._evaluated:
+            self._evaluated[start] = evaluate_detector(
+                self.project.evaluate,
+                workspace=self.workspace,
+                pipeline=self.run,
+                corpus=self.corpus,
+                finetuned=self.finetuned(start),
+            )
+        return self._evaluated[start]
 
     @property
     def product(self) -> str:
