@@ -140,6 +140,7 @@ def test_augmentation_turns_image_and_cover_alike() -> None:
         assert patch_means[row][turned[row] == 1].min() > patch_means[row][turned[row] == 0].max()
 
 
+@pytest.mark.slow
 def test_pool_is_reproducible_and_of_training_seeds() -> None:
     told: list[int] = []
     first = make_pool(64, seed=1, size=32, grid=4, advance=told.append)
@@ -151,6 +152,7 @@ def test_pool_is_reproducible_and_of_training_seeds() -> None:
     assert torch.equal(first.defect >= 0, first.cover.flatten(1).sum(1) > 0)
 
 
+@pytest.mark.slow
 def test_killed_training_resumes_to_the_same_weights(
     tmp_path: Path, small_model: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +179,7 @@ def test_killed_training_resumes_to_the_same_weights(
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
+@pytest.mark.slow
 def test_command_writes_a_model_folder_that_loads(tmp_path: Path, small_model: None) -> None:
     out = tmp_path / "model"
     arguments = ["train", "--out", str(out), "--steps", "1", "--batch", "8", "--pool", "64", "--seed", "3"]
