@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
+
+from pipelines.pseudo_boxes import upsample
 
 BINS = 1 << 16
 
@@ -20,14 +20,6 @@ def image_auroc(scores: Sequence[float] | npt.NDArray[np.floating], defective: S
     labels = np.asarray(defective, np.bool_)
     _require_both(labels.sum(), (~labels).sum(), "images")
     return float(roc_auc_score(labels, np.asarray(scores, np.float64)))
-
-
-def upsample(grid_map: npt.NDArray[np.floating], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Bilinear upsampling (METHOD.md, eq. 4) of a (g, g) map to (height, width) float32."""
-    source = torch.from_numpy(np.ascontiguousarray(grid_map, np.float32))[None, None]
-    resized = F.interpolate(source, (height, width), mode="bilinear", align_corners=False)
-    full: npt.NDArray[np.float32] = resized[0, 0].numpy()
-    return full
 
 
 def pixel_auroc(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.NDArray[np.bool_]]) -> float:
@@ -48,7 +40,8 @@ def pixel_auroc(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.ND
     high = max(float(grid_map.max()) for grid_map in maps)
     counts = np.zeros((2, BINS), np.int64)
     for grid_map, mask in zip(maps, masks, strict=True):
-        full = upsample(grid_map, *mask.shape).astype(np.float64)
+        height, width = mask.shape
+        full = upsample(np.asarray(grid_map, np.float32), width, height).astype(np.float64)
         bins = np.clip((full - low) * (BINS / max(high - low, 1e-12)), 0, BINS - 1).astype(np.int64)
         counts[1] += np.bincount(bins[mask], minlength=BINS)
         counts[0] += np.bincount(bins[~mask], minlength=BINS)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipelines.map_metrics import image_auroc, pixel_auroc, upsample
+from pipelines.map_metrics import image_auroc, pixel_auroc
+from pipelines.pseudo_boxes import upsample
 
 
 def pairwise(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -22,7 +23,7 @@ def test_pixel_auroc_is_exact_to_the_stated_error() -> None:
     rng = np.random.default_rng(0)
     maps = [rng.random((5, 5)).astype(np.float32) for _ in range(3)]
     masks = [rng.random(shape) < 0.3 for shape in ((20, 30), (17, 9), (25, 25))]
-    full = [upsample(grid_map, *mask.shape) for grid_map, mask in zip(maps, masks, strict=True)]
+    full = [upsample(grid_map, *reversed(mask.shape)) for grid_map, mask in zip(maps, masks, strict=True)]
     positive = np.concatenate([f[m] for f, m in zip(full, masks, strict=True)])
     negative = np.concatenate([f[~m] for f, m in zip(full, masks, strict=True)])
     assert pixel_auroc(maps, masks) == pytest.approx(pairwise(positive, negative), abs=1e-4)
@@ -37,7 +38,7 @@ def test_pixel_auroc_knows_perfect_inverted_and_constant_maps() -> None:
 
 
 def test_upsample_is_bilinear_between_cell_centres() -> None:
-    result = upsample(np.array([[0.0, 1.0]], np.float32), 1, 4)
+    result = upsample(np.array([[0.0, 1.0]], np.float32), 4, 1)
     np.testing.assert_allclose(result, [[0, 0.25, 0.75, 1]])
 
 
