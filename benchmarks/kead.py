@@ -1,4 +1,4 @@
-"""Cost of KeAD's dense path against the bare image tower: ViT-B-16-plus-240, random weights, batch 8, one thread."""
+"""Cost of KeAD's dense path beside the bare image tower: ViT-B-16-plus-240, batch 8, one thread."""
 
 import os
 import resource

@@ -24,12 +24,15 @@ def train_command(
     looks: Annotated[int, typer.Option(min=1, help="Looks in half a batch, four surfaces each.")] = 6,
     pool: Annotated[int, typer.Option(min=1, help="Distinct generated surfaces.")] = 40_000,
     learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier training to go on from, with another seed.")
+    ] = None,
 ) -> None:
     """Train surface-clip on generated surfaces (about an hour on two cores)."""
     settings = SurfaceClipSettings(
         seed=seed, steps=steps, looks=looks, pool=pool, learning_rate=learning_rate
     )
-    record = train(out, settings)
+    record = train(out, settings, start)
     last = record["curve"][-1]
     say(f"Trained {steps} steps in {record['seconds']} s, dense loss {last['dense']:.3f}; model in {out}.")
     typer.echo(out)

@@ -11,13 +11,14 @@ import open_clip
 import torch
 from open_clip.pos_embed import get_2d_sincos_pos_embed
 from pydantic import Field
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cluster.config import Section
 from cluster.errors import UserError
 from cluster.progress import progress, say
-from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE
+from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE, weights_digest
 from pipelines.prompts import load_library
 from pipelines.surface_clip_data import SurfacePool, augment, draw_looks, make_pool
 from pipelines.surface_clip_losses import step_losses
@@ -30,6 +31,7 @@ MODEL: dict[str, Any] = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
 MEAN, STD = [0.45, 0.45, 0.45], [0.25, 0.25, 0.25]
+RECORD_FILE = "training.json"
 TERMS = ("contrastive", "image", "dense", "few")
 WHITENING_FLOOR, WHITENED = 0.02, 0.7  # least variance that is still lifted, and to which deviation
 
@@ -67,7 +69,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
+def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -> dict[str, Any]:
     """Train surface-clip and write it as an open_clip model folder; an interrupted run is resumed.
 
     The text tower is trained first and locked; the image tower then learns captions, image scores, V-V patch
@@ -76,12 +78,16 @@ def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
     Args:
         out: folder for `open_clip_config.json`, `open_clip_model.safetensors` (float16) and `training.json`.
         settings: how; a checkpoint made with others is refused.
+        start: model folder of an earlier training to go on from, text tower as it is; a new seed brings it
+            new surfaces.
 
     Returns:
-        The training's record: settings, seconds, loss curve.
+        The training's record: settings, seconds, loss curve; `start`: digest and record of what it went on
+        from, or None.
 
     Raises:
-        UserError: the folder can't be written, or holds a checkpoint of other settings.
+        UserError: the folder can't be written, or holds a checkpoint of other settings or another start; the
+            start is no surface-clip.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -90,8 +96,10 @@ def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
     torch.manual_seed(settings.seed)
     model = open_clip.CLIP(**MODEL)
     dense = DenseEncoder(model.visual)
+    origin = None if start is None else load_start(model, start)
     pool = _pool(settings, dense.grid)
-    initialise(model, pool, torch.Generator().manual_seed(settings.seed))
+    if start is None:
+        initialise(model, pool, torch.Generator().manual_seed(settings.seed))
     learnt = nn.ModuleDict({"visual": model.visual})
     learnt.logit_scale = model.logit_scale
     optimizer = torch.optim.AdamW(
@@ -103,9 +111,10 @@ def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
     library, tokenizer = load_library(), open_clip.get_tokenizer("ViT-B-32")
     if checkpoint.is_file():
         saved = torch.load(checkpoint, weights_only=True)
-        if saved["settings"] != settings.model_dump():
+        if (saved["settings"], saved["start"]) != (settings.model_dump(), origin):
             raise UserError(
-                f"Checkpoint {checkpoint} is of other settings; give them again or another folder."
+                f"Checkpoint {checkpoint} is of other settings or another start; give them again or another "
+                "folder."
             )
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -116,7 +125,7 @@ def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
     # One single-threaded shard per thread: no barrier inside an operation, so a busy machine costs little.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    if first == 0:
+    if first == 0 and start is None:
         train_text(model, SentencePlaces(library, tokenizer, MODEL["embed_dim"], settings.seed), settings)
     captions = Captions(model, library, tokenizer)
     sums = torch.zeros(len(TERMS))
@@ -141,15 +150,34 @@ def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
                 state = {
                     "model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve,
                     "schedule": schedule.state_dict(), "step": done,
-                    "seconds": time.monotonic() - started, "settings": settings.model_dump(),
+                    "seconds": time.monotonic() - started, "settings": settings.model_dump(), "start": origin,
                 }  # fmt: skip
                 torch.save(state, checkpoint.with_suffix(".new"))
                 checkpoint.with_suffix(".new").replace(checkpoint)
     torch.set_num_threads(threads)
-    record = {"settings": settings.model_dump(), "seconds": round(time.monotonic() - started), "curve": curve}
+    record = {
+        "settings": settings.model_dump(), "seconds": round(time.monotonic() - started), "curve": curve,
+        "start": origin,
+    }  # fmt: skip
     write_model(out, model, record)
     checkpoint.unlink(missing_ok=True)
     return record
+
+
+def load_start(model: nn.Module, folder: Path) -> dict[str, Any]:
+    """Fill the model from a folder that `write_model` wrote; returns its digest and record.
+
+    Raises:
+        UserError: a file is missing or unreadable, or the weights are not a surface-clip's.
+    """
+    try:
+        state = load_file(folder / WEIGHTS_FILE)
+        model.load_state_dict({name: value.float() for name, value in state.items()})
+        record = json.loads((folder / RECORD_FILE).read_text("utf-8"))
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UserError(f"Start {folder} is no surface-clip model folder: {reason}") from None
+    return {"weights": weights_digest(str(folder)), "record": record}
 
 
 @torch.no_grad()
@@ -203,7 +231,7 @@ def write_model(out: Path, model: nn.Module, record: dict[str, Any]) -> None:
     preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "squash"}
     config = {"model_cfg": MODEL, "preprocess_cfg": preprocess}
     (out / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    (out / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
 def _pool(settings: SurfaceClipSettings, grid: int) -> SurfacePool:

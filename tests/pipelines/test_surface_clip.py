@@ -204,12 +204,25 @@ def test_killed_training_resumes_to_the_same_weights(
         train(tmp_path / "killed", settings)
     assert (tmp_path / "killed" / "checkpoint.pt").is_file()
     monkeypatch.setattr(surface_clip, "learning_rate", real)
-    with pytest.raises(UserError, match="of other settings"):
+    with pytest.raises(UserError, match="of other settings or another start"):
         train(tmp_path / "killed", SurfaceClipSettings(steps=5, looks=2, pool=CHUNK))
     train(tmp_path / "killed", settings)
     assert not (tmp_path / "killed" / "checkpoint.pt").exists()
     whole, resumed = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("whole", "killed"))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_a_model_folder(tmp_path: Path, small_model: None) -> None:
+    settings = SurfaceClipSettings(steps=2, text_steps=3, looks=1, pool=CHUNK, warmup=1)
+    first = train(tmp_path / "first", settings)
+    going_on = settings.model_copy(update={"seed": 1, "learning_rate": 1e-9, "weight_decay": 0.0})
+    record = train(tmp_path / "second", going_on, tmp_path / "first")
+    assert record["start"]["record"] == json.loads(json.dumps(first))
+    before, after = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("first", "second"))
+    assert all(torch.allclose(value, after[name], atol=1e-3) for name, value in before.items())
+    with pytest.raises(UserError, match="no surface-clip model folder"):
+        train(tmp_path / "third", going_on, tmp_path)
 
 
 @pytest.mark.slow
