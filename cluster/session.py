@@ -23,12 +23,14 @@ class RaySection(Section):
         cpus: logical CPUs of the local one; None takes the machine's.
         gpus: GPUs of the local one; None takes what Ray finds.
         object_store_gb: memory of the local object store.
+        stall_minutes: a data job without one finished row for so long ends in an error.
     """
 
     address: str | None = None
     cpus: int | None = Field(default=None, ge=1, le=4096)
     gpus: int | None = Field(default=None, ge=0, le=64)
     object_store_gb: float = Field(default=1.0, gt=0.07, le=1024)
+    stall_minutes: float = Field(default=15.0, gt=0, le=10_080)
 
 
 def machine_cpus() -> int:
@@ -56,6 +58,11 @@ def ray_session(section: RaySection) -> Iterator[None]:
 
             _Session.ours = False
             ray.shutdown()
+
+
+def stall_seconds() -> float:
+    """How long a data job may go without a finished row, by the running command's config."""
+    return (_Session.section or RaySection()).stall_minutes * 60
 
 
 def start_ray() -> None:

@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.row_counter import RowCounter
+from cluster.session import stall_seconds
 from cluster.storage import Storage
 
-STALL_SECONDS = 900.0  # no row in this time: Ray waits for resources it will not get, and says nothing
 ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
 
 class StalledJobError(RuntimeError):
-    """A job that made no progress for `STALL_SECONDS`."""
+    """A job that made no progress for `ray.stall_minutes`: its actors are dead, or never got resources."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ def write_listing(listing: Storage, rows: pa.Table) -> None:
     listing.write("complete", b"")
 
 
+@contextmanager
+def unresumable_is_an_error() -> Iterator[None]:
+    """Ray only warns, and goes on without checkpoints, where a plan doesn't qualify; here that fails."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="You've enabled checkpointing, but")
+        yield
+
+
 def run_table_job(
     title: str, *, listing: Storage, target: Storage, steps: Sequence[Step], id_column: str, total: int
 ) -> None:
@@ -70,7 +80,7 @@ def run_table_job(
         total: rows expected.
 
     Raises:
-        StalledJobError: nothing happened for `STALL_SECONDS`.
+        StalledJobError: no row was finished for `ray.stall_minutes`.
         Exception: what a step raised.
     """
     import ray.data
@@ -110,10 +120,12 @@ def run_table_job(
                     fn_kwargs=None if built else keywords,
                     fn_constructor_kwargs=keywords if built else None,
                 )
-            data.write_parquet(target.path, filesystem=target.filesystem)
+            with unresumable_is_an_error():
+                data.write_parquet(target.path, filesystem=target.filesystem)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
             failure.append(error)
 
+    limit = stall_seconds()
     with RowCounter(title, total) as counter:
         thread = threading.Thread(target=job, args=(counter,), daemon=True)
         thread.start()
@@ -123,10 +135,11 @@ def run_table_job(
             done = counter.done
             if done != seen:
                 seen, changed = done, time.monotonic()
-            elif time.monotonic() - changed > STALL_SECONDS:
+            elif time.monotonic() - changed > limit:
                 raise StalledJobError(
-                    f"{title}: no row in {STALL_SECONDS / 60:.0f} minutes; Ray seems to wait for CPUs or "
-                    "GPUs it does not have: lower the actors or their resources, or add nodes, and run again."
+                    f"{title}: no row in {limit / 60:g} minutes; Ray's actors keep dying (too little "
+                    "memory?) or wait for CPUs or GPUs it does not have: lower their number or "
+                    "resources, add nodes, or raise ray.stall_minutes; run again to go on."
                 )
     if failure:
         raise failure[0]

@@ -1,6 +1,7 @@
 """Table jobs under Ray Data: every row once, failures told, a killed driver's job goes on where it was."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,12 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage import Storage
-from pipelines.table_job import Step, run_table_job, write_listing
+from pipelines.table_job import (
+    Step,
+    run_table_job,
+    unresumable_is_an_error,
+    write_listing,
+)
 
 ROWS = 400
 
@@ -79,40 +85,87 @@ def test_a_fault_in_a_step_reaches_the_caller(ray_cluster: None, tmp_path: Path)
         job(listing, target, Step(broken, {"counter": None}))
 
 
-@pytest.mark.chaos
-def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path) -> None:
-    script = tmp_path / "driver.py"
+@pytest.mark.ray
+def test_a_plan_without_checkpoints_is_an_error(ray_cluster: None, tmp_path: Path) -> None:
+    import ray.data
+    from ray.data.checkpoint import CheckpointConfig
+
+    data = ray.data.from_items([{"image_id": "a"}])
+    data.context.checkpoint_config = CheckpointConfig(
+        id_column="image_id", checkpoint_path=str(tmp_path / "c")
+    )
+    with pytest.raises(UserWarning, match="enabled checkpointing"), unresumable_is_an_error():
+        data.write_parquet(str(tmp_path / "out"))
+
+
+class Dying:
+    """An actor whose process ends at its first batch, each time anew."""
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        os._exit(1)
+
+
+def driver(folder: Path, step: str, section: str) -> list[str]:
+    """Command of a process with a Ray of its own that runs the job of `folder`."""
+    script = folder / "driver.py"
+    root = str(Path(__file__).parents[2])
     script.write_text(
         textwrap.dedent(
             f"""
             import sys
-            sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+            sys.path.insert(0, {root!r})
             from pathlib import Path
             from cluster.session import RaySection, ray_session, start_ray
             from pipelines.table_job import Step
-            from tests.pipelines.test_table_job_ray import double, job, listed
-            listing, target = listed(Path({str(tmp_path)!r}))
-            with ray_session(RaySection(cpus=2, object_store_gb=0.2)):
+            from tests.pipelines.test_table_job_ray import Dying, double, job, listed
+            listing, target = listed(Path({str(folder)!r}))
+            with ray_session(RaySection(cpus=2, object_store_gb=0.2, {section})):
                 start_ray()
-                arguments = {{"counter": None, "log": sys.argv[1], "wait": float(sys.argv[2])}}
-                job(listing, target, Step(double, arguments))
+                job(listing, target, {step})
             """
         )
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return [sys.executable, str(script)]
+
+
+def environment() -> dict[str, str]:
+    """With the project importable in Ray's workers."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ('Step(double, {"counter": None}, cpus=1000.0)', "no row in 0.2 minutes"),
+        ("Step(Dying, actors=1)", "(died|no row in 0.2 minutes)"),
+    ],
+    ids=["never gets its resources", "its actors keep dying"],
+)
+def test_a_job_that_cannot_go_on_ends_in_an_error(tmp_path: Path, step: str, told: str) -> None:
+    command = driver(tmp_path, step, "stall_minutes=0.2")
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1
+    assert re.search(told, done.stderr)
+
+
+@pytest.mark.chaos
+def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path) -> None:
+    step = 'Step(double, {"counter": None, "log": sys.argv[1], "wait": float(sys.argv[2])})'
+    command = driver(tmp_path, step, "")
     first, second = tmp_path / "first", tmp_path / "second"
-    driver = subprocess.Popen([sys.executable, str(script), str(first), "8"], env=environment)
+    killed = subprocess.Popen([*command, str(first), "8"], env=environment())
     out, deadline = tmp_path / "out", time.monotonic() + 120
     while not (out.exists() and any(out.glob("*.parquet"))):
         assert time.monotonic() < deadline, "nothing was written"
-        assert driver.poll() is None, "the driver ended by itself"
+        assert killed.poll() is None, "the driver ended by itself"
         time.sleep(0.2)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
     time.sleep(3)  # Ray's processes notice and end
     assert 0 < len(set(first.read_text().split())) < ROWS
-    subprocess.run([sys.executable, str(script), str(second), "0"], env=environment, check=True, timeout=200)
+    subprocess.run([*command, str(second), "0"], env=environment(), check=True, timeout=200)
     rows = Storage.open(str(out)).read_table("").to_pylist()
     assert sorted(row["image_id"] for row in rows) == [f"{number:04d}" for number in range(ROWS)]
     assert {row["image_id"]: row["value"] for row in rows} == {f"{n:04d}": 2 * n for n in range(ROWS)}
-    assert len(second.read_text().split()) < ROWS  # what was checkpointed was not computed again
+    assert set(second.read_text().split()) < {f"{number:04d}" for number in range(ROWS)}  # some were kept
