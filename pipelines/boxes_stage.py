@@ -1,6 +1,5 @@
 """The boxes stage: statistics over all maps, then pseudo-boxes, COCO and YOLO exports."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,13 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import ray
 
-from cluster.progress import progress
+from cluster.row_counter import Sender
+from cluster.session import start_ray
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.box_export import coco_document, write_yolo
-from pipelines.pseudo_boxes import PseudoBoxSettings, category_threshold, pseudo_boxes
+from pipelines.box_rows import STATISTICS, box_rows, category_thresholds, packed_ids, without
+from pipelines.pseudo_boxes import CategoryThreshold, PseudoBoxSettings
+from pipelines.table_job import Step, read_columns, run_table_job
 from pipelines.tables import BOXES, THRESHOLDS
 
 
@@ -38,36 +41,12 @@ def derive_boxes(
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        held_out = held_out_ids(corpus)
-        statistics: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-        table = maps.directory.read_table("maps", columns=["image_id", "category", "score", "map_max"])
-        for row in table.to_pylist():
-            if row["image_id"] not in held_out:
-                maxima, scores = statistics[row["category"]]
-                maxima.append(row["map_max"])
-                scores.append(row["score"])
-        thresholds = {
-            name: category_threshold(name, maxima, scores, section)
-            for name, (maxima, scores) in sorted(statistics.items())
-        }
-        rows = []
-        with progress("boxes: thresholding maps", sum(len(m) for m, _ in statistics.values())) as bar:
-            for row, anomaly_map in map_rows(maps):
-                if row["image_id"] in held_out:
-                    continue
-                boxes = pseudo_boxes(
-                    anomaly_map,
-                    row["score"],
-                    width=row["width"],
-                    height=row["height"],
-                    threshold=thresholds[row["category"]],
-                    settings=section,
-                )
-                rows.append({**row, "boxes": [asdict(box) for box in boxes]})
-                bar.advance()
-        rows.sort(key=lambda row: str(row["image_id"]))
-        kept = [{name: row[name] for name in BOXES.names} for row in rows]
-        bench.directory.write_table("boxes.parquet", pa.Table.from_pylist(kept, schema=BOXES))
+        thresholds, table = find_boxes(
+            maps.directory.at("maps"), sorted(held_out_ids(corpus)), section, bench.directory.at("work")
+        )
+        bench.directory.write_table("boxes.parquet", table)
+        bench.directory.delete("work")
+        kept = table.to_pylist()
         bench.directory.write_table(
             "thresholds.parquet",
             pa.Table.from_pylist([asdict(t) for t in thresholds.values()], schema=THRESHOLDS),
@@ -91,6 +70,61 @@ def derive_boxes(
         inputs={"corpus": corpus, "maps": maps},
         body=body,
     )
+
+
+def find_boxes(
+    source: Storage, held_out: list[str], settings: PseudoBoxSettings, work: Storage
+) -> tuple[dict[str, CategoryThreshold], pa.Table]:
+    """The two passes over the maps table, both by Ray's workers: statistics, then boxes; resumable.
+
+    Args:
+        source: directory of the maps table's files.
+        held_out: ids of images that take no part.
+        settings: the method's knobs.
+        work: directory for checkpoint and partial results.
+
+    Returns:
+        Thresholds by category, and rows of the boxes table by `image_id`.
+    """
+    start_ray()
+    left_out = packed_ids(held_out)
+    statistics = without(read_columns(source, STATISTICS), left_out)
+    thresholds = category_thresholds(statistics, settings)
+    arguments = {
+        "held_out": [ray.put(left_out)],  # in a list, or Ray would put the array itself into every task
+        "thresholds": thresholds,
+        "settings": PseudoBoxSettings(**settings.model_dump(include=set(PseudoBoxSettings.model_fields))),
+        "counter": None,
+    }
+    found = work.at("found")
+    run_table_job(
+        "boxes: thresholding maps",
+        source=source,
+        work=work,
+        target=found,
+        steps=[Step(_found, arguments, batch_size=256)],
+        id_column="image_id",
+        total=statistics.num_rows,
+    )
+    table = found.read_table("").select(BOXES.names).sort_by("image_id")
+    if table.num_rows != statistics.num_rows:
+        raise RuntimeError(
+            f"{found.uri} holds {table.num_rows} rows for {statistics.num_rows} maps; delete {work.uri} and "
+            "run again."
+        )
+    return thresholds, table
+
+
+def _found(
+    rows: pa.Table,
+    held_out: list[Any],
+    thresholds: Mapping[str, CategoryThreshold],
+    settings: PseudoBoxSettings,
+    counter: Sender,
+) -> pa.Table:
+    rows = without(rows, ray.get(held_out[0]))
+    counter.add(rows.num_rows)
+    return box_rows(rows, thresholds, settings)
 
 
 def held_out_ids(corpus: Artifact) -> frozenset[str]:

@@ -37,12 +37,13 @@ def build_corpus(
     def body(bench: Workbench) -> Mapping[str, Any]:
         work = bench.directory.at("listing")
         rows = listing.table()
-        write_listing(work, rows)
+        source = write_listing(work, rows)
         inspected = bench.directory.at("inspected")
         start_ray()
         run_table_job(
             "corpus: hashing and decoding",
-            listing=work,
+            source=source,
+            work=work,
             target=inspected,
             steps=[Step(_inspect_counted, {"counter": None})],
             id_column="uri",

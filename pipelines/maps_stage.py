@@ -56,7 +56,7 @@ def make_maps(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
-        write_listing(work, manifest.select(["image_id", "uri", "category", "width", "height"]))
+        source = write_listing(work, manifest.select(["image_id", "uri", "category", "width", "height"]))
         start_ray()
         gpus = section.gpus_per_actor
         available = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
@@ -67,7 +67,8 @@ def make_maps(
         states = prepare.remote(section, references, gpus > 0)
         run_table_job(
             "maps: KeAD",
-            listing=work,
+            source=source,
+            work=work,
             target=target,
             steps=[
                 Step(

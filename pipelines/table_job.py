@@ -44,15 +44,31 @@ class Step:
     batch_size: int = 32
 
 
-def write_listing(listing: Storage, rows: pa.Table) -> None:
-    """Write the table that a job reads, in files small enough for its checkpoints; complete or absent."""
+def write_listing(listing: Storage, rows: pa.Table) -> Storage:
+    """Write the table that a job reads, in files small enough for its checkpoints; complete or absent.
+
+    Returns:
+        The directory of its files.
+    """
     if listing.exists("complete"):
-        return
+        return listing.at("rows")
     files = max(1, -(-rows.num_rows // ROWS_PER_FILE))
     for number, start in enumerate(np.linspace(0, rows.num_rows, files, endpoint=False).astype(int)):
         stop = int((number + 1) * rows.num_rows / files)
         listing.write_table(f"rows/part-{number:06d}.parquet", rows.slice(int(start), stop - int(start)))
     listing.write("complete", b"")
+    return listing.at("rows")
+
+
+def read_columns(source: Storage, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a directory of Parquet files, read by Ray's workers; small enough for one machine."""
+    import ray
+    import ray.data
+
+    data = ray.data.read_parquet(source.path, filesystem=source.filesystem, columns=list(columns))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    return pa.concat_tables(ray.get(data.to_arrow_refs())).select(list(columns))
 
 
 @contextmanager
@@ -64,16 +80,24 @@ def unresumable_is_an_error() -> Iterator[None]:
 
 
 def run_table_job(
-    title: str, *, listing: Storage, target: Storage, steps: Sequence[Step], id_column: str, total: int
+    title: str,
+    *,
+    source: Storage,
+    work: Storage,
+    target: Storage,
+    steps: Sequence[Step],
+    id_column: str,
+    total: int,
 ) -> None:
-    """Read the listing, apply the steps, write Parquet into `target`; a killed job goes on where it was.
+    """Read Parquet, apply the steps, write Parquet into `target`; a killed job goes on where it was.
 
-    Finished ids are kept in Ray Data's job checkpoint beside the listing and are not computed again. Each
+    Finished ids are kept in Ray Data's job checkpoint below `work` and are not computed again. Each
     step's function gets `counter` as a keyword if its arguments name it None.
 
     Args:
         title: shown beside the progress.
-        listing: from `write_listing`.
+        source: directory of Parquet files of about `ROWS_PER_FILE` rows each, e.g. from `write_listing`.
+        work: directory for the checkpoint.
         target: directory of the result's Parquet files.
         steps: applied in order.
         id_column: unique per row, kept by every step.
@@ -93,8 +117,8 @@ def run_table_job(
     context.use_datasource_v2 = False
     context.checkpoint_config = CheckpointConfig(
         id_column=id_column,
-        checkpoint_path=listing.at("checkpoint").path,
-        override_filesystem=listing.filesystem,
+        checkpoint_path=work.at("checkpoint").path,
+        override_filesystem=work.filesystem,
         delete_checkpoint_on_success=False,
     )
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -103,10 +127,8 @@ def run_table_job(
     def job(counter: RowCounter) -> None:
         try:
             ray.data.DataContext._set_current(context)
-            files = len(listing.at("rows").children())
-            data = ray.data.read_parquet(
-                listing.at("rows").path, filesystem=listing.filesystem, override_num_blocks=files
-            )
+            files = len(source.children())
+            data = ray.data.read_parquet(source.path, filesystem=source.filesystem, override_num_blocks=files)
             for step in steps:
                 keywords = {k: counter.sender() if k == "counter" else v for k, v in step.arguments.items()}
                 built = isinstance(step.function, type)

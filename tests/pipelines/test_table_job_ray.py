@@ -56,7 +56,10 @@ class Adder:
 
 
 def job(listing: Storage, target: Storage, *steps: Step) -> None:
-    run_table_job("test", listing=listing, target=target, steps=steps, id_column="image_id", total=ROWS)
+    source = listing.at("rows")
+    run_table_job(
+        "test", source=source, work=listing, target=target, steps=steps, id_column="image_id", total=ROWS
+    )
 
 
 @pytest.mark.ray
