@@ -41,7 +41,8 @@ class Tree:
         """Where a file is: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` takes."""
         if self.root.is_local or self.root.uri.startswith("fsspec+"):
             return f"{self.root.uri}/{path}"
-        return f"{self.root.uri}/{quote(str(path))}"
+        scheme, _, home = self.root.uri.partition("://")
+        return f"{scheme}://{quote(f'{home}/{path}')}"
 
     def read(self, path: PurePosixPath, limit: int = MAX_FILE_BYTES) -> bytes:
         """The bytes of a table that describes many images.

@@ -15,6 +15,7 @@ from pipelines.corpus import Corpus, CorpusSection, inspect
 from pipelines.layouts import LAYOUTS
 from pipelines.listing import Listing
 from tests.conftest import SHARED
+from tests.pipelines.bucket_server import serve_bucket
 from tests.pipelines.published_trees import HEIGHT, TREES, WIDTH, Expected, paint, voc_xml, write
 
 
@@ -76,6 +77,20 @@ def test_the_same_on_object_storage(name: str, tmp_path: Path) -> None:
         check(rows, expected)
     finally:
         bucket.rm(home, recursive=True)
+
+
+def test_the_same_in_a_bucket_of_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `s3://` alone, the endpoint in the environment, as workers have it; names need quoting in a URI."""
+    home = tmp_path / "steel plates #1 100%"
+    expected = TREES["voc"][1](home)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "x")
+    with serve_bucket(tmp_path) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        listing, rows = rows_of("s3://bucket/steel%20plates%20%231%20100%25")
+    assert listing.layout == "voc"
+    check(rows, expected)
+    assert rows["beside/1.jpg"]["uri"] == "s3://bucket/steel%20plates%20%231%20100%25/beside/1.jpg"
 
 
 def test_options_of_a_bucket_are_refused() -> None:
