@@ -93,9 +93,12 @@ def test_the_same_in_a_bucket_of_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert rows["beside/1.jpg"]["uri"] == "s3://bucket/steel%20plates%20%231%20100%25/beside/1.jpg"
 
 
-def test_options_of_a_bucket_are_refused() -> None:
+def test_options_and_secrets_in_a_buckets_uri_are_refused() -> None:
     with pytest.raises(UserError, match=r"corpus\.root: options after the \?.*AWS_ENDPOINT_URL"):
         Listing(CorpusSection(root="s3://bucket/images?endpoint_override=localhost:1&region=x"))
+    with pytest.raises(UserError, match=r"a password in a URI") as caught:
+        Listing(CorpusSection(root="s3://key:hush@bucket/images?endpoint_override=localhost:1&region=x"))
+    assert "hush" not in str(caught.value)
 
 
 def test_a_single_category_of_mvtec_is_named_by_its_folder(tmp_path: Path) -> None:
