@@ -4,6 +4,7 @@ import typer
 
 from cluster.commands import ground_commands
 from pipelines.encoder_commands import app as encoder_commands
+from pipelines.prompt_commands import prompt_commands
 from training.commands import app as training_commands
 from training.commands import project_of, project_weights
 
@@ -16,6 +17,7 @@ app = typer.Typer(
 app.add_typer(training_commands)
 app.add_typer(ground_commands(project_of, project_weights))
 app.add_typer(encoder_commands, name="encoder")
+app.add_typer(prompt_commands(project_of), name="prompts")
 
 
 def main() -> None:
