@@ -1,8 +1,8 @@
 """What a corpus is made of: listing, references, split, duplicates and quarantine. No Ray here."""
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipelines.images import ImageError, decode_image, read_bytes, read_mask
 from pipelines.layouts import LAYOUTS, find_layout
 from pipelines.layouts.base import image_files
 from pipelines.mask_boxes import boxes_of_mask
+from pipelines.references import Candidates, look_up
 from pipelines.tables import LABELLED_BOX, LABELS, MANIFEST, QUARANTINE
 
 REFERENCE, TRAIN = "reference", "train"
@@ -27,9 +28,11 @@ class CorpusSection(Section):
     Attributes:
         root: folder or object-storage URI of the images; must be given unless images are generated.
         layout: name of a dataset layout, or `auto`.
-        references: relative paths of normal images by category; a category left out takes
-            `reference_count` of those its layout marks as normal (folders `references`, `good`, …), by hash.
-        reference_count: normal references a category keeps (the method uses 1–4).
+        references: normal images by category: paths below the root, a folder or glob there, or the full path
+            or URI of a folder elsewhere (see `references.look_up`); a category left out takes those its
+            layout marks as normal (folders `references`, `good`, …). `agssp references` proposes some.
+        reference_count: normal references a category keeps, by hash (the method uses 1–4), unless they are
+            named one by one.
         test_share: share of the labelled images, by content hash, that is held out for evaluation and never
             used in pretraining.
         max_bad_share: share of unreadable images above which the stage fails.
@@ -41,6 +44,20 @@ class CorpusSection(Section):
     reference_count: int = Field(default=4, ge=0, le=64)
     test_share: float = Field(default=0.5, ge=0, lt=1)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _items(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        listed = {name: (items,) if isinstance(items, str) else items for name, items in given.items()}
+        for name, items in listed.items():
+            if isinstance(items, list | tuple) and "auto" in items:
+                raise ValueError(
+                    f'{name}: "auto" is not used unseen; run "agssp references CONFIG", look at its page and '
+                    "put the paths that it prints here"
+                )
+        return listed
 
     @field_validator("layout")
     @classmethod
@@ -72,38 +89,28 @@ class Listing:
                 f"{section.root} holds image files, but none where the layout {layout.name} expects them; "
                 "set corpus.layout to another one or move the images."
             )
-        self._check_references(section)
-
-    def _check_references(self, section: CorpusSection) -> None:
-        known = {entry.path: entry.category for entry in self.entries}
-        categories = set(known.values())
-        for category, names in section.references.items():
-            if category not in categories:
-                raise UserError(
-                    f'corpus.references names the category "{category}", which {section.root} does not have; '
-                    f"it has: {', '.join(sorted(categories)[:20])}."
-                )
-            for name in names:
-                if known.get(name) != category:
-                    raise UserError(
-                        f'corpus.references.{category} names "{name}", which is no image of that category '
-                        f"below {section.root}; give paths relative to it."
-                    )
+        named = look_up(section.references, self.root, self.entries, section.reference_count)
+        self._named, self._outside = named.candidates, named.files
+        self.entries += named.outside
+        self.files |= named.files
 
     def digest(self) -> str:
         """Changes when a file is added, removed or changed (by name, size and time)."""
         lines = (f"{path}\0{size}\0{mtime}" for path, (size, mtime) in self.files.items())
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def reference_candidates(self, section: CorpusSection) -> dict[str, list[str]]:
-        """Paths that may serve as normal references, by category (every category has a row)."""
-        found: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
+    def uri(self, path: str) -> str:
+        """Where an entry's file is."""
+        return path if path in self._outside else f"{self.root.uri}/{path}"
+
+    def reference_candidates(self, section: CorpusSection) -> dict[str, Candidates]:
+        """Images that may serve as normal references, by category (every category has a row)."""
+        normal: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
         for entry in self.entries:
-            if entry.category in section.references:
-                found[entry.category] = list(section.references[entry.category])
-            elif entry.normal:
-                found[entry.category].append(entry.path)
-        return found
+            if entry.normal:
+                normal[entry.category].append(entry.path)
+        marked = {name: Candidates(tuple(paths), section.reference_count) for name, paths in normal.items()}
+        return marked | self._named
 
     def require_references(self, section: CorpusSection, shots: int) -> None:
         """Refuse few-shot work where a category has too few normal references.
@@ -111,23 +118,22 @@ class Listing:
         Raises:
             UserError: naming the category and what to add.
         """
-        for category, paths in sorted(self.reference_candidates(section).items()):
-            available = min(
-                len(paths), max(section.reference_count, len(section.references.get(category, ())))
-            )
+        for category, candidates in sorted(self.reference_candidates(section).items()):
+            available = candidates.available
             if available < shots:
                 where = f"{section.root}/{category}/references" if self.layout == "folder" else section.root
                 raise UserError(
                     f'Category "{category}" has {available} normal reference images and maps.kead.shots='
                     f"{shots} needs {shots}: put normal images into {where}, name them in "
-                    f"corpus.references.{category}, or set maps.kead.shots=0 (zero-shot)."
+                    f'corpus.references.{category}, let "agssp references CONFIG" propose some, or set '
+                    "maps.kead.shots=0 (zero-shot)."
                 )
 
     def table(self) -> pa.Table:
         """The rows to inspect: uri, path, category, normal, labelled, label, mask_uri."""
         rows = [
             {
-                "uri": f"{self.root.uri}/{entry.path}",
+                "uri": self.uri(entry.path),
                 "path": entry.path,
                 "category": entry.category,
                 "normal": entry.normal,
@@ -209,9 +215,10 @@ class Corpus:
     """
 
     def __init__(
-        self, inspected: pa.Table, section: CorpusSection, candidates: Mapping[str, Iterable[str]]
+        self, inspected: pa.Table, section: CorpusSection, candidates: Mapping[str, Candidates]
     ) -> None:
-        rows = sorted(inspected.to_pylist(), key=lambda row: str(row["path"]))
+        # References from elsewhere last: of two copies the one below the root is kept, with its label.
+        rows = sorted(inspected.to_pylist(), key=lambda row: (row["uri"] == row["path"], str(row["path"])))
         self.quarantine = [
             {"uri": row["uri"], "stage": "corpus", "reason": row["error"]} for row in rows if row["error"]
         ]
@@ -225,7 +232,7 @@ class Corpus:
                 self.duplicates.append(
                     {"uri": row["uri"], "first": first["uri"], "image_id": row["image_id"]}
                 )
-        references = self._references(unique, section, candidates)
+        references = self._references(rows, candidates)
         self.manifest: list[dict[str, Any]] = []
         self.labels: list[dict[str, Any]] = []
         self.empty_masks = 0
@@ -242,18 +249,12 @@ class Corpus:
                 self.labels.append(row)
 
     @staticmethod
-    def _references(
-        unique: Mapping[str, Mapping[str, Any]],
-        section: CorpusSection,
-        candidates: Mapping[str, Iterable[str]],
-    ) -> set[str]:
-        ids = {row["path"]: image_id for image_id, row in unique.items()}
-        usable: dict[str, list[str]] = defaultdict(list)
-        for category, paths in candidates.items():
-            usable[category] = sorted(ids[path] for path in paths if path in ids)
-            if category not in section.references:
-                usable[category] = usable[category][: section.reference_count]
-        return {image_id for chosen in usable.values() for image_id in chosen}
+    def _references(rows: list[dict[str, Any]], candidates: Mapping[str, Candidates]) -> set[str]:
+        ids = {row["path"]: row["image_id"] for row in rows if not row["error"]}
+        chosen: set[str] = set()
+        for named in candidates.values():
+            chosen.update(sorted({ids[path] for path in named.paths if path in ids})[: named.most])
+        return chosen
 
     def tables(self) -> dict[str, pa.Table]:
         """The corpus' tables by name."""
