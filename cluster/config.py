@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -146,8 +146,12 @@ def validate(model: type[Model], document: Mapping[str, Any], source: str) -> Mo
 def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
     """Field names of the (nested) model that `path` leads to."""
     for part in path:
+        if part.isdigit():  # a place in a list, whose items' model was found at the part before
+            continue
         field = model.model_fields.get(part)
         annotation = field.annotation if field else None
+        if get_origin(annotation) is tuple:
+            annotation = get_args(annotation)[0]
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation

@@ -53,7 +53,9 @@ class Storage:
     @property
     def uri(self) -> str:
         """A local path, or `scheme://path`."""
-        return self.path if self.is_local else f"{self.filesystem.type_name}://{self.path}"
+        if self.is_local:
+            return self.path
+        return f"{self.filesystem.type_name.removeprefix('py::')}://{self.path}"  # py::fsspec+memory
 
     def at(self, *parts: str) -> "Storage":
         """A directory below this one."""

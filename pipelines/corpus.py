@@ -1,176 +1,96 @@
-"""What a corpus is made of: listing, references, split, duplicates and quarantine. No Ray here."""
+"""What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
-from cluster.config import Section
 from cluster.errors import UserError
-from cluster.storage import Storage
-from pipelines.images import ImageError, decode_image, read_bytes, read_mask
-from pipelines.layouts import LAYOUTS, find_layout
-from pipelines.layouts.base import image_files
-from pipelines.mask_boxes import boxes_of_mask
-from pipelines.references import Candidates, look_up
+from pipelines.annotations import Annotation, read_truth
+from pipelines.annotations.rle import encode_mask
+from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.references import Candidates
+from pipelines.sources import Source
 from pipelines.tables import LABELLED_BOX, LABELS, MANIFEST, QUARANTINE
 
 REFERENCE, TRAIN = "reference", "train"
 
 
-class CorpusSection(Section):
-    """Which images there are.
+class CorpusSection(Source):
+    """Which images there are: those of `root`, or of several `sources`.
 
     Attributes:
-        root: folder or object-storage URI of the images; must be given unless images are generated.
-        layout: name of a dataset layout, or `auto`.
-        references: normal images by category: paths below the root, a folder or glob there, or the full path
-            or URI of a folder elsewhere (see `references.look_up`); a category left out takes those its
-            layout marks as normal (folders `references`, `good`, …). `agssp references` proposes some.
+        sources: folders of images instead of the single `root`, each with its own layout, categories and
+            references.
         reference_count: normal references a category keeps, by hash (the method uses 1–4), unless they are
             named one by one.
         test_share: share of the labelled images, by content hash, that is held out for evaluation and never
             used in pretraining.
-        max_bad_share: share of unreadable images above which the stage fails.
+        max_bad_share: share of unusable images above which the stage fails.
     """
 
-    root: str = ""
-    layout: str = "auto"
-    references: dict[str, tuple[str, ...]] = Field(default={})
+    sources: tuple[Source, ...] = Field(default=(), max_length=1000)
     reference_count: int = Field(default=4, ge=0, le=64)
     test_share: float = Field(default=0.5, ge=0, lt=1)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
 
-    @field_validator("references", mode="before")
-    @classmethod
-    def _items(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        listed = {name: (items,) if isinstance(items, str) else items for name, items in given.items()}
-        for name, items in listed.items():
-            if isinstance(items, list | tuple) and "auto" in items:
-                raise ValueError(
-                    f'{name}: "auto" is not used unseen; run "agssp references CONFIG", look at its page and '
-                    "put the paths that it prints here"
-                )
-        return listed
+    @model_validator(mode="after")
+    def _either(self) -> "CorpusSection":
+        if self.sources and any(
+            getattr(self, name) != getattr(Source(), name) for name in Source.model_fields
+        ):
+            given = ", ".join(Source.model_fields)
+            raise ValueError(f"with corpus.sources, {given} belong into each source, not beside them")
+        for place, source in enumerate(self.sources):
+            if not source.root:
+                raise ValueError(f"corpus.sources.{place}.root is not set; every source needs one")
+        return self
 
-    @field_validator("layout")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name != "auto" and name not in LAYOUTS:
-            raise ValueError(f"no such dataset layout; valid: auto, {', '.join(sorted(LAYOUTS))}")
-        return name
+    def keyed_sources(self) -> list[tuple[str, Source]]:
+        """The sources with the dotted path of their config."""
+        if self.sources:
+            return [(f"corpus.sources.{place}", source) for place, source in enumerate(self.sources)]
+        return [("corpus", self)]
 
 
-class Listing:
-    """Every image file of a corpus as its layout reads it, before any pixel is read.
-
-    Args:
-        section: the corpus' config.
-
-    Raises:
-        UserError: no folder, no image, an unknown reference path.
-    """
-
-    def __init__(self, section: CorpusSection) -> None:
-        self.root = Storage.open(section.root)
-        self.files = image_files(self.root)
-        paths = [PurePosixPath(path) for path in self.files]
-        layout = find_layout(section.layout, paths)
-        self.layout = layout.name
-        self.entries = list(layout.read(paths))
-        if not self.entries:
-            raise UserError(
-                f"{section.root} holds image files, but none where the layout {layout.name} expects them; "
-                "set corpus.layout to another one or move the images."
-            )
-        named = look_up(section.references, self.root, self.entries, section.reference_count)
-        self._named, self._outside = named.candidates, named.files
-        self.entries += named.outside
-        self.files |= named.files
-
-    def digest(self) -> str:
-        """Changes when a file is added, removed or changed (by name, size and time)."""
-        lines = (f"{path}\0{size}\0{mtime}" for path, (size, mtime) in self.files.items())
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    def uri(self, path: str) -> str:
-        """Where an entry's file is."""
-        return path if path in self._outside else f"{self.root.uri}/{path}"
-
-    def reference_candidates(self, section: CorpusSection) -> dict[str, Candidates]:
-        """Images that may serve as normal references, by category (every category has a row)."""
-        normal: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
-        for entry in self.entries:
-            if entry.normal:
-                normal[entry.category].append(entry.path)
-        marked = {name: Candidates(tuple(paths), section.reference_count) for name, paths in normal.items()}
-        return marked | self._named
-
-    def require_references(self, section: CorpusSection, shots: int) -> None:
-        """Refuse few-shot work where a category has too few normal references.
-
-        Raises:
-            UserError: naming the category and what to add.
-        """
-        for category, candidates in sorted(self.reference_candidates(section).items()):
-            available = candidates.available
-            if available < shots:
-                where = f"{section.root}/{category}/references" if self.layout == "folder" else section.root
-                raise UserError(
-                    f'Category "{category}" has {available} normal reference images and maps.kead.shots='
-                    f"{shots} needs {shots}: put normal images into {where}, name them in "
-                    f'corpus.references.{category}, let "agssp references CONFIG" propose some, or set '
-                    "maps.kead.shots=0 (zero-shot)."
-                )
-
-    def table(self) -> pa.Table:
-        """The rows to inspect: uri, path, category, normal, labelled, label, mask_uri."""
-        rows = [
-            {
-                "uri": self.uri(entry.path),
-                "path": entry.path,
-                "category": entry.category,
-                "normal": entry.normal,
-                "labelled": entry.labelled,
-                "label": entry.label,
-                "mask_uri": f"{self.root.uri}/{entry.mask}" if entry.mask else None,
-            }
-            for entry in self.entries
-        ]
-        return pa.Table.from_pylist(rows, schema=_LISTED)
-
-
-_LISTED = pa.schema(
+ANNOTATION = pa.struct(
+    [
+        ("format", pa.string()),
+        ("files", pa.list_(pa.string())),
+        ("label", pa.string()),
+        ("content", pa.string()),
+        ("empty_is_normal", pa.bool_()),
+    ]
+)
+LISTED = pa.schema(
     [
         ("uri", pa.string()),
         ("path", pa.string()),
         ("category", pa.string()),
         ("normal", pa.bool_()),
         ("labelled", pa.bool_()),
-        ("label", pa.string()),
-        ("mask_uri", pa.string()),
+        ("annotation", ANNOTATION),
+        ("fault", pa.string()),
     ]
 )
 _INSPECTED = pa.schema(
     [
-        *_LISTED,
+        *(field for field in LISTED if field.name != "annotation"),
         ("image_id", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("boxes", pa.list_(LABELLED_BOX)),
+        ("mask", pa.string()),
         ("error", pa.string()),
     ]
 )
 
 
 def inspect(rows: pa.Table) -> pa.Table:
-    """Hash and decode each listed image and its mask; what can't be used gets an `error` instead.
+    """Hash and decode each listed image and read its annotation; what can't be used gets an `error` instead.
 
     `image_id` is the first 32 hex digits of the file's SHA-256.
     """
@@ -179,25 +99,29 @@ def inspect(rows: pa.Table) -> pa.Table:
 
 def _inspect_one(row: dict[str, Any]) -> dict[str, Any]:
     try:
+        if row["fault"] is not None:
+            raise ImageError(row["fault"])
         data = read_bytes(row["uri"])
         height, width = decode_image(data).shape[:2]
-        boxes = []
-        if row["mask_uri"] is not None:
-            try:
-                mask = read_mask(row["mask_uri"])
-            except ImageError as error:
-                raise ImageError(f"its mask {row['mask_uri']}: {error}") from None
-            if mask.shape != (height, width):
-                size = f"{mask.shape[1]}×{mask.shape[0]}"
-                raise ImageError(f"its mask has {size} pixels, the image {width}×{height}")
-            sides = ("x0", "y0", "x1", "y1")
-            boxes = [
-                {**dict(zip(sides, box, strict=True)), "label": row["label"]} for box in boxes_of_mask(mask)
-            ]
+        row |= _truth(row, width, height)
     except ImageError as error:
         return {**row, "error": str(error)}
     image_id = hashlib.sha256(data).hexdigest()[:32]
-    return {**row, "image_id": image_id, "width": width, "height": height, "boxes": boxes, "error": None}
+    return {**row, "image_id": image_id, "width": width, "height": height, "error": None}
+
+
+def _truth(row: dict[str, Any], width: int, height: int) -> dict[str, Any]:
+    """The columns that an annotation decides: boxes, mask (COCO run-length text), normal."""
+    if row["annotation"] is None:
+        return {"boxes": [], "mask": None}
+    annotation = Annotation(**row["annotation"])
+    truth = read_truth(annotation, width, height)
+    empty = not truth.boxes and (truth.mask is None or not truth.mask.any())
+    return {
+        "boxes": [vars(box) for box in truth.boxes],
+        "mask": None if truth.mask is None else encode_mask(truth.mask),
+        "normal": row["normal"] or (empty and annotation.empty_is_normal),
+    }
 
 
 def is_test(image_id: str, share: float) -> bool:
@@ -217,8 +141,8 @@ class Corpus:
     def __init__(
         self, inspected: pa.Table, section: CorpusSection, candidates: Mapping[str, Candidates]
     ) -> None:
-        # References from elsewhere last: of two copies the one below the root is kept, with its label.
-        rows = sorted(inspected.to_pylist(), key=lambda row: (row["uri"] == row["path"], str(row["path"])))
+        # Of two copies the labelled one is kept.
+        rows = sorted(inspected.to_pylist(), key=lambda row: (not row["labelled"], str(row["uri"])))
         self.quarantine = [
             {"uri": row["uri"], "stage": "corpus", "reason": row["error"]} for row in rows if row["error"]
         ]
@@ -250,10 +174,11 @@ class Corpus:
 
     @staticmethod
     def _references(rows: list[dict[str, Any]], candidates: Mapping[str, Candidates]) -> set[str]:
-        ids = {row["path"]: row["image_id"] for row in rows if not row["error"]}
+        good = {row["uri"]: row for row in rows if not row["error"]}
         chosen: set[str] = set()
-        for named in candidates.values():
-            chosen.update(sorted({ids[path] for path in named.paths if path in ids})[: named.most])
+        for some in candidates.values():
+            usable = [good[uri] for uri in some.uris if uri in good and (some.named or good[uri]["normal"])]
+            chosen.update(sorted({row["image_id"] for row in usable})[: some.most])
         return chosen
 
     def tables(self) -> dict[str, pa.Table]:

@@ -9,7 +9,8 @@ from cluster.session import start_ray
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
-from pipelines.corpus import Corpus, CorpusSection, Listing, check_bad_share, inspect
+from pipelines.corpus import Corpus, CorpusSection, check_bad_share, inspect
+from pipelines.listing import Listing
 from pipelines.table_job import Step, run_table_job, write_listing
 
 
@@ -21,7 +22,7 @@ def build_corpus(
     workspace: Storage,
     pipeline: PipelineRun,
 ) -> Artifact:
-    """List, hash, decode and split the images of `section.root`.
+    """List, hash, decode and split the images of all sources.
 
     Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`.
 

@@ -24,8 +24,13 @@ class ImageError(Exception):
     """An image that can't be used; the message is the quarantine reason."""
 
 
-def read_bytes(uri: str) -> bytes:
+def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = False) -> bytes:
     """The bytes of a file by local path or pyarrow URI.
+
+    Args:
+        uri: of the file.
+        limit: bytes it may have at most.
+        may_be_empty: whether no byte at all is fine too.
 
     Raises:
         ImageError: missing, unreadable, empty or too large.
@@ -35,18 +40,21 @@ def read_bytes(uri: str) -> bytes:
             path = Path(uri)
             if not path.is_file():  # a named pipe or device would block for ever
                 raise ImageError("not a regular file" if path.exists() else "file is missing")
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise ImageError(f"file is larger than {MAX_FILE_BYTES >> 20} MiB")
+            if path.stat().st_size > limit:
+                raise ImageError(f"file is larger than {limit >> 20} MiB")
             data = path.read_bytes()
         else:
             filesystem, name = pafs.FileSystem.from_uri(uri)
-            if (filesystem.get_file_info(name).size or 0) > MAX_FILE_BYTES:
-                raise ImageError(f"file is larger than {MAX_FILE_BYTES >> 20} MiB")
+            info = filesystem.get_file_info(name)
+            if info.type == pafs.FileType.NotFound:
+                raise ImageError("file is missing")
+            if (info.size or 0) > limit:
+                raise ImageError(f"file is larger than {limit >> 20} MiB")
             with filesystem.open_input_stream(name) as stream:
                 data = bytes(stream.read())
     except (OSError, pa.ArrowException) as error:
         raise ImageError(f"file can't be read: {getattr(error, 'strerror', None) or error}") from None
-    if not data:
+    if not data and not may_be_empty:
         raise ImageError("file is empty")
     return data
 
@@ -103,11 +111,17 @@ def read_image(uri: str) -> npt.NDArray[np.uint8]:
     return decode_image(read_bytes(uri))
 
 
-def read_mask(uri: str) -> npt.NDArray[np.bool_]:
-    """Read a defect mask as bool, (H, W): a pixel is defective above 127.
+def read_mask(uri: str, above: int = 127) -> npt.NDArray[np.bool_]:
+    """Read a defect mask as bool, (H, W): a pixel is defective above the given grey.
+
+    Args:
+        uri: of the file.
+        above: 127 for drawn masks with soft edges; 0 for masks that number their defects, where a palette's
+            indices count and not its colours.
 
     Raises:
         ImageError: see `read_image`.
     """
     image = _open(read_bytes(uri))
-    return np.asarray(image.convert("L")) > 127
+    raw = above == 0 and (image.mode in {"1", "L", "P"} or image.mode.startswith("I"))
+    return np.asarray(image if raw else image.convert("L")) > above

@@ -9,15 +9,16 @@ import numpy as np
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from pipelines.annotations.rle import decode_mask
 from pipelines.boxes_stage import map_rows
-from pipelines.images import read_mask
 from pipelines.map_metrics import image_auroc, pixel_auroc
 
 
 def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact, maps: Artifact) -> Artifact:
     """Image and pixel AUROC of the stored maps over the test split, in all and by category.
 
-    A figure is null where the split has only one class (no defect, or no normal one). Writes `metrics.json`.
+    A figure is null where the split has only one class (no defect, or no normal one); the pixels' one also
+    where a defective image has boxes but no mask. Writes `metrics.json`.
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -34,7 +35,7 @@ def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
             if label is not None:
                 size = (row["height"], row["width"])
                 samples[row["category"]].append(
-                    _Sample(row["score"], anomaly_map, bool(label["boxes"]), label["mask_uri"], size)
+                    _Sample(row["score"], anomaly_map, bool(label["boxes"]), label["mask"], size)
                 )
         everything = [sample for group in samples.values() for sample in group]
         results = {
@@ -64,14 +65,15 @@ class _Sample:
     """One held-out image: its score, its map, and where its truth is."""
 
     def __init__(
-        self, score: float, anomaly_map: Any, defective: bool, mask_uri: str | None, size: tuple[int, int]
+        self, score: float, anomaly_map: Any, defective: bool, runs: str | None, size: tuple[int, int]
     ) -> None:
         self.score, self.map, self.defective = score, anomaly_map, defective
-        self.mask_uri, self.size = mask_uri, size
+        self.runs, self.size = runs, size
 
     def mask(self) -> Any:
-        """Bool (H, W); normal images have no mask file."""
-        return read_mask(self.mask_uri) if self.mask_uri else np.zeros(self.size, np.bool_)
+        """Bool (H, W); normal images have no mask."""
+        height, width = self.size
+        return np.zeros(self.size, np.bool_) if self.runs is None else decode_mask(self.runs, width, height)
 
 
 def _aurocs(samples: Iterable[_Sample]) -> dict[str, float | None]:
@@ -80,6 +82,6 @@ def _aurocs(samples: Iterable[_Sample]) -> dict[str, float | None]:
     if not any(flags):
         return {"image_auroc": None, "pixel_auroc": None}
     image = image_auroc([s.score for s in samples], flags) if not all(flags) else None
-    masked = all(sample.mask_uri for sample in samples if sample.defective)
+    masked = all(sample.runs is not None for sample in samples if sample.defective)
     pixel = pixel_auroc([s.map for s in samples], [s.mask() for s in samples]) if masked else None
     return {"image_auroc": image, "pixel_auroc": pixel}

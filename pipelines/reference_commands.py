@@ -12,12 +12,13 @@ from cluster.errors import UserError, nearest
 from cluster.progress import progress, say
 from cluster.storage import Storage
 from pipelines.category_names import find_category
-from pipelines.corpus import CorpusSection, Listing
+from pipelines.corpus import CorpusSection
 from pipelines.encoder import load_encoder
 from pipelines.kead import KeAD
+from pipelines.listing import Listing
 from pipelines.maps import MapsSection
 from pipelines.reference_page import config_patch, picture_name, render_page, render_picture
-from pipelines.reference_proposal import CategoryProposal, eligible_paths, propose
+from pipelines.reference_proposal import CategoryProposal, eligible_images, propose
 
 PAGE, PATCH = "references.html", "references.yaml"
 
@@ -80,7 +81,7 @@ def propose_references(
         UserError: no images, unknown category, no prompts, too few images, a folder that can't be written.
     """
     section, maps = project.corpus, project.maps
-    if not section.root:
+    if not section.root and not section.sources:
         raise UserError("corpus.root is not set; give the folder whose images may serve as references.")
     if sample < count:
         raise UserError(f"--sample {sample} must be at least --count {count}.")
@@ -94,7 +95,7 @@ def propose_references(
     kead = KeAD(encoder, maps.kead.model_copy(update={"shots": 0}))
     found: list[CategoryProposal] = []
     for name in categories:
-        total = min(sample, len(eligible_paths(listing, name)))
+        total = min(sample, len(eligible_images(listing, name)))
         with progress(f"{name}: looking at images", total) as bar:
             found.append(
                 propose(
@@ -108,7 +109,7 @@ def propose_references(
                     advance=bar.advance,
                 )
             )
-    return _write(found, project.name, Storage.open(str(folder)))
+    return _write(found, project.name, config_patch(found, section), Storage.open(str(folder)))
 
 
 def _categories(listing: Listing, section: CorpusSection, shots: int, category: str | None) -> list[str]:
@@ -138,10 +139,12 @@ def _make(folder: Path) -> None:
         ) from None
 
 
-def _write(found: Sequence[CategoryProposal], title: str, folder: Storage) -> Mapping[str, Any]:
-    patch = config_patch(found)
+def _write(found: Sequence[CategoryProposal], title: str, patch: str, folder: Storage) -> Mapping[str, Any]:
     files = {picture_name(n, each.category): render_picture(each) for n, each in enumerate(found, start=1)}
-    files |= {PAGE: render_page(found, title).encode("utf-8", "backslashreplace"), PATCH: patch.encode()}
+    files |= {
+        PAGE: render_page(found, title, patch).encode("utf-8", "backslashreplace"),
+        PATCH: patch.encode(),
+    }
     try:
         for name, data in files.items():
             folder.write(name, data)

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 
+from pipelines.corpus import CorpusSection
 from pipelines.reference_proposal import SIDE, CategoryProposal
 
 TEMPLATE = "reference_page.html.j2"
@@ -19,15 +21,30 @@ COLUMNS, GAP, CAPTION = 4, 20, 76  # of the picture; pixels
 PAPER, INK, SOFT = (246, 247, 249), (23, 32, 42), (86, 97, 110)
 
 
-def config_patch(proposals: Sequence[CategoryProposal]) -> str:
-    """The YAML that accepts the proposals: `corpus.references.CATEGORY: [paths]`."""
-    references = {found.category: [pick.path for pick in found.proposals] for found in proposals}
-    return yaml.safe_dump(
-        {"corpus": {"references": references}}, sort_keys=False, allow_unicode=True, width=1000
-    )
+def config_patch(proposals: Sequence[CategoryProposal], section: CorpusSection) -> str:
+    """The YAML that accepts the proposals: `corpus.references.CATEGORY: [paths]`.
+
+    Of a corpus of several sources all are written, since a config's list is only replaced whole.
+    """
+    chosen: list[dict[str, list[str]]] = [{} for _ in section.keyed_sources()]
+    for found in proposals:
+        for pick in found.proposals:
+            chosen[pick.source].setdefault(found.category, []).append(pick.path)
+    corpus: dict[str, Any] = {"references": chosen[0]}
+    if section.sources:
+        sources = [source.model_dump(mode="json", exclude_defaults=True) for source in section.sources]
+        names = {found.category for found in proposals}
+        for source, new in zip(sources, chosen, strict=True):
+            old = {name: items for name, items in source.get("references", {}).items() if name not in names}
+            if old | new:
+                source["references"] = old | new
+            else:
+                source.pop("references", None)
+        corpus = {"sources": sources}
+    return yaml.safe_dump({"corpus": corpus}, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def render_page(proposals: Sequence[CategoryProposal], title: str) -> str:
+def render_page(proposals: Sequence[CategoryProposal], title: str, patch: str) -> str:
     """The gallery as one HTML document without scripts or anything from elsewhere; all text is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -38,7 +55,7 @@ def render_page(proposals: Sequence[CategoryProposal], title: str) -> str:
     )
     environment.filters["picture"] = data_uri
     template = environment.get_template(TEMPLATE)
-    return template.render(title=title, categories=proposals, patch=config_patch(proposals))
+    return template.render(title=title, categories=proposals, patch=patch)
 
 
 def data_uri(picture: npt.NDArray[np.uint8]) -> str:

@@ -14,7 +14,8 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.category_names import find_category
 from pipelines.images import IMAGE_SUFFIXES
-from pipelines.layouts.base import Entry, image_files
+from pipelines.layouts.base import Entry
+from pipelines.layouts.tree import Tree, list_tree
 
 WILDCARDS = frozenset("*?[")
 
@@ -24,48 +25,63 @@ class Candidates:
     """Images that may serve as the references of one category.
 
     Attributes:
-        paths: as the listing names them.
+        uris: of the images.
         most: how many are kept, by content hash; None keeps all.
+        named: whether the config names them; others must be found normal when they are inspected.
     """
 
-    paths: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
     most: int | None = None
+    named: bool = False
 
     @property
     def available(self) -> int:
-        """References there will be, if all can be read and no two are the same."""
-        return len(self.paths) if self.most is None else min(len(self.paths), self.most)
+        """References there will be, if all can be read and used and no two are the same."""
+        return len(self.uris) if self.most is None else min(len(self.uris), self.most)
+
+
+@dataclass(frozen=True)
+class NamedReferences:
+    """The images that the config names for one category of a source.
+
+    Attributes:
+        paths: of entries.
+        single: whether each image is named by itself, not by a folder or glob.
+    """
+
+    paths: tuple[str, ...]
+    single: bool
 
 
 @dataclass(frozen=True)
 class ConfiguredReferences:
-    """`corpus.references`, looked up.
+    """A source's `references`, looked up.
 
     Attributes:
-        candidates: by category of the corpus, for the categories that the config names.
+        named: by category of the source, for the categories that the config names.
         outside: entries of images that are not below the root; their path is a full path or URI.
         files: (bytes, modified in ns) of those, by path.
     """
 
-    candidates: dict[str, Candidates]
+    named: dict[str, NamedReferences]
     outside: list[Entry]
     files: dict[str, tuple[int, int]]
 
 
 def look_up(
-    given: Mapping[str, tuple[str, ...]], root: Storage, entries: Iterable[Entry], most: int
+    given: Mapping[str, tuple[str, ...]], key: str, root: Storage, entries: Iterable[Entry]
 ) -> ConfiguredReferences:
-    """Find the images that `corpus.references` names.
+    """Find the images that a source's `references` name.
 
     An item is, in this order: an image by its path below the root; a folder below it; a glob (`*`, `?`, `[…]`
     within a path's part, `**` for any number of parts); or the full path or URI of an image or folder
-    elsewhere. Of a category named image by image all are kept; of folders and globs the first `most` by hash.
+    elsewhere.
 
     Args:
         given: items by category, the category's name written in any way that has the same key.
-        root: of the corpus.
-        entries: of the corpus.
-        most: `corpus.reference_count`.
+        key: dotted path of the config, for messages, e.g. `corpus.references`.
+        root: of the source.
+        entries: of the source.
 
     Raises:
         UserError: an unknown category, an item without an image of the category.
@@ -74,31 +90,31 @@ def look_up(
     categories = {entry.category for entry in listed}
     found = ConfiguredReferences({}, [], {})
     for name, items in given.items():
-        category = find_category(name, categories, "corpus.references")
+        category = find_category(name, categories, key)
         if category is None:
             raise UserError(
-                f'corpus.references names the category "{name}", which {root.uri} does not have; '
+                f'{key} names the category "{name}", which {root.uri} does not have; '
                 f"it has: {', '.join(sorted(categories)[:20])}."
             )
-        if category in found.candidates:
-            raise UserError(
-                f'corpus.references has several entries for the category "{category}"; keep one of them.'
-            )
+        if category in found.named:
+            raise UserError(f'{key} has several entries for the category "{category}"; keep one of them.')
         own = [entry.path for entry in listed if entry.category == category]
         paths: dict[str, None] = {}
         single = True
         for item in items:
             inside = _below(item, root)
-            matches = _outside(category, item, found) if inside is None else _inside(inside, own)
+            matches = (
+                _outside(f"{key}.{name}", category, item, found) if inside is None else _inside(inside, own)
+            )
             if not matches:
                 raise UserError(
-                    f'corpus.references.{name} names "{item}", which is no image, folder or glob with images '
+                    f'{key}.{name} names "{item}", which is no image, folder or glob with images '
                     f"of that category below {root.uri}; give paths relative to it, or the full path of a "
                     "folder elsewhere."
                 )
-            single = single and matches in ([inside], [item])
+            single = single and len(matches) == 1 and matches[0].endswith(PurePosixPath(item).name)
             paths.update(dict.fromkeys(matches))
-        found.candidates[category] = Candidates(tuple(paths), None if single else most)
+        found.named[category] = NamedReferences(tuple(paths), single)
     return found
 
 
@@ -142,20 +158,22 @@ def glob_matches(path: str, pattern: str) -> bool:
     return reachable[-1]
 
 
-def _outside(category: str, item: str, found: ConfiguredReferences) -> list[str]:
+def _outside(key: str, category: str, item: str, found: ConfiguredReferences) -> list[str]:
     """List an image or a folder elsewhere as images of the category; returns their full paths."""
     target = Storage.open(item)
-    where = f"corpus.references.{category}: {item}"
+    where = f"{key}: {item}"
     try:
         info = target.filesystem.get_file_info(target.path)
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{where} can't be read ({reason}); give a folder or image that can.") from None
     if info.type == pafs.FileType.File and PurePosixPath(target.path).suffix.lower() in IMAGE_SUFFIXES:
-        files = {target.uri: (int(info.size), int(info.mtime_ns or 0))}
+        folder = Storage(target.filesystem, target.path.rpartition("/")[0])
+        files = {Tree(folder, {}).uri(info.base_name): (int(info.size), int(info.mtime_ns or 0))}
     elif info.type == pafs.FileType.Directory:
         try:
-            files = {f"{target.uri}/{name}": about for name, about in image_files(target).items()}
+            tree = list_tree(item, key)
+            files = {tree.uri(path): tree.files[path] for path in tree.images}
         except UserError:
             raise UserError(f"{where} can't be read or holds no image; put normal images there.") from None
     else:

@@ -10,7 +10,8 @@ IDENTITY = [("image_id", pa.string()), ("uri", pa.string()), ("category", pa.str
 SIZE = [("width", pa.int32()), ("height", pa.int32())]
 
 MANIFEST = pa.schema([*IDENTITY, ("split", pa.string()), ("role", pa.string()), *SIZE])
-LABELS = pa.schema([("image_id", pa.string()), ("boxes", pa.list_(LABELLED_BOX)), ("mask_uri", pa.string())])
+# `mask` is COCO's run-length text at the image's size, null where no pixel truth is known.
+LABELS = pa.schema([("image_id", pa.string()), ("boxes", pa.list_(LABELLED_BOX)), ("mask", pa.string())])
 QUARANTINE = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
 THRESHOLDS = pa.schema(
     [

@@ -9,7 +9,8 @@ from cluster.errors import UserError
 from cluster.session import RaySection
 from cluster.tracking import TrackingSection
 from pipelines.boxes_stage import BoxesSection
-from pipelines.corpus import CorpusSection, Listing
+from pipelines.corpus import CorpusSection
+from pipelines.listing import Listing
 from pipelines.maps import MapsSection
 from pipelines.surfaces_stage import GenerateSection
 from training.agbp import BackboneSection
@@ -29,7 +30,7 @@ class Project(Section):
         name: of the project; part of the registered model's name.
         workspace: directory or URI of all artifacts.
         seed: of every stage.
-        generate: make a corpus of generated surfaces instead of reading `corpus.root`.
+        generate: make a corpus of generated surfaces instead of reading `corpus.root` or `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
         corpus, maps, boxes, backbone, detector, finetune, evaluate, report: the stages.
     """
@@ -52,8 +53,8 @@ class Project(Section):
 
     def model_post_init(self, context: Any, /) -> None:
         """Check what spans sections."""
-        if self.generate is not None and self.corpus.root:
-            raise ValueError("give either generate or corpus.root, not both")
+        if self.generate is not None and (self.corpus.root or self.corpus.sources):
+            raise ValueError("give either generate or corpus.root or corpus.sources, not both")
         if self.detector.name != self.backbone.name:
             raise ValueError(
                 f"detector.name={self.detector.name} must be backbone.name={self.backbone.name}, "
@@ -72,8 +73,11 @@ def read_listing(corpus: CorpusSection, shots: int) -> Listing:
     Raises:
         UserError: no root, no image, categories without references.
     """
-    if not corpus.root:
-        raise UserError("corpus.root is not set; give a folder of images, e.g. corpus.root=photos.")
+    if not corpus.root and not corpus.sources:
+        raise UserError(
+            "corpus.root is not set; give a folder of images, e.g. corpus.root=photos, or several in "
+            "corpus.sources."
+        )
     listing = Listing(corpus)
     if shots:
         listing.require_references(corpus, shots)

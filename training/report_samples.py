@@ -6,8 +6,9 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from cluster.stages import Artifact
+from pipelines.annotations.rle import decode_mask
 from pipelines.boxes_stage import map_rows
-from pipelines.images import read_image, read_mask
+from pipelines.images import read_image
 from pipelines.pseudo_boxes import upsample
 from training.drawing import DrawnBox, draw_boxes
 from training.report_data import Corners, Example, GalleryItem
@@ -56,14 +57,14 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
     for image_id in chosen:
         row, grid = found[image_id]
         label = labels.get(image_id)
-        mask_uri = label["mask_uri"] if label else None
+        runs = label["mask"] if label else None
         items.append(
             GalleryItem(
                 category=row["category"],
                 name=row["uri"].rsplit("/", 1)[-1],
                 image=read_image(row["uri"]),
                 anomaly_map=upsample(grid, row["width"], row["height"]),
-                mask=read_mask(mask_uri) if mask_uri else None,
+                mask=decode_mask(runs, row["width"], row["height"]) if runs is not None else None,
                 boxes=[(corners(box), float(box["score"])) for box in table[image_id]["boxes"]],
                 score=float(row["score"]),
                 threshold=float(thresholds[row["category"]]),

@@ -1,18 +1,13 @@
-"""The contract of a dataset layout, and the registry of layouts by name."""
+"""The contract of a dataset layout."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-import pyarrow as pa
-import pyarrow.fs as pafs
-
-from cluster.errors import UserError, nearest
-from cluster.storage import Storage
-from pipelines.images import IMAGE_SUFFIXES
+from pipelines.annotations import Annotation
+from pipelines.layouts.tree import Tree
 
 NORMAL_NAMES = frozenset({"good", "normal", "ok", "free", "references"})
-MASK_SUFFIX = "_mask"
+SURFACE = "surface"  # category of images that no folder tells one of
 
 
 @dataclass(frozen=True)
@@ -23,17 +18,19 @@ class Entry:
         path: relative to the source's root, with `/`.
         category: object category.
         normal: whether the layout says that the image is free of defects (a candidate reference).
-        label: defect class, where the layout has one.
-        mask: relative path of the pixel mask, where there is one.
-        labelled: whether the image's truth is known (by mask, or because it is normal).
+        defective: whether the layout says that the image has a defect, though not where.
+        labelled: whether the truth is known: by an annotation, or as normal in a layout of labels.
+        annotation: where its truth is written, paths relative to the source's root.
+        fault: why it can't be used, known already while listing, e.g. an annotation without an image.
     """
 
     path: str
     category: str
     normal: bool = False
-    label: str | None = None
-    mask: str | None = None
+    defective: bool = False
     labelled: bool = False
+    annotation: Annotation | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,32 +38,19 @@ class Layout:
     """A named reading of a folder.
 
     Attributes:
-        fits: whether the relative paths look like this layout.
-        read: turns the relative paths into entries.
+        name: in the config.
+        fits: whether the file names look like this layout.
+        read: turns the files into entries, one a path.
     """
 
     name: str
-    fits: Callable[[list[PurePosixPath]], bool]
-    read: Callable[[list[PurePosixPath]], Iterable[Entry]]
+    fits: Callable[[Tree], bool]
+    read: Callable[[Tree], Iterable[Entry]]
 
 
-LAYOUTS: dict[str, Layout] = {}
-
-
-def layout(
-    fits: Callable[[list[PurePosixPath]], bool],
-) -> Callable[
-    [Callable[[list[PurePosixPath]], Iterable[Entry]]], Callable[[list[PurePosixPath]], Iterable[Entry]]
-]:
-    """Register a reader under its function's name; `auto` tries the last registered first."""
-
-    def register(
-        read: Callable[[list[PurePosixPath]], Iterable[Entry]],
-    ) -> Callable[[list[PurePosixPath]], Iterable[Entry]]:
-        LAYOUTS[read.__name__] = Layout(read.__name__, fits, read)
-        return read
-
-    return register
+def layout(fits: Callable[[Tree], bool]) -> Callable[[Callable[[Tree], Iterable[Entry]]], Layout]:
+    """Make a layout of a reader, by its function's name."""
+    return lambda read: Layout(read.__name__, fits, read)
 
 
 def is_normal(name: str) -> bool:
@@ -74,44 +58,11 @@ def is_normal(name: str) -> bool:
     return name.lower() in NORMAL_NAMES
 
 
-def image_files(root: Storage) -> dict[str, tuple[int, int]]:
-    """Relative path → (bytes, modified in ns) of every image file below a root, sorted, hidden ones left out.
-
-    Raises:
-        UserError: the folder is missing, unreadable or holds no image file.
-    """
-    try:
-        infos = root.filesystem.get_file_info(pafs.FileSelector(root.path, recursive=True))
-    except (OSError, pa.ArrowException) as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = (
-            "does not exist" if missing else f"can't be read ({getattr(error, 'strerror', None) or error})"
-        )
-        raise UserError(
-            f"The image folder {root.uri} {reason}; set corpus.root to a folder of images."
-        ) from None
-    found = {}
-    for info in infos:
-        path = PurePosixPath(info.path).relative_to(root.path)
-        hidden = any(part.startswith(".") for part in path.parts)
-        if info.type == pafs.FileType.File and path.suffix.lower() in IMAGE_SUFFIXES and not hidden:
-            found[str(path)] = (int(info.size), int(info.mtime_ns or 0))
-    if not found:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(
-            f"The image folder {root.uri} holds no image ({kinds}); set corpus.root to one that does."
-        )
-    return dict(sorted(found.items()))
+def normal(path: object, category: str) -> Entry:
+    """An image whose layout says that it has no defect."""
+    return Entry(str(path), category, normal=True, labelled=True)
 
 
-def find_layout(name: str, paths: list[PurePosixPath]) -> Layout:
-    """The layout of that name, or for `auto` the most specific one that fits the paths.
-
-    Raises:
-        UserError: no layout has that name.
-    """
-    if name != "auto":
-        if name not in LAYOUTS:
-            raise UserError(f'There is no dataset layout "{name}"; {nearest(name, LAYOUTS)}')
-        return LAYOUTS[name]
-    return next(layout for layout in reversed(LAYOUTS.values()) if layout.fits(paths))
+def annotated(path: object, category: str, annotation: Annotation) -> Entry:
+    """An image whose truth is written somewhere."""
+    return Entry(str(path), category, labelled=True, annotation=annotation)

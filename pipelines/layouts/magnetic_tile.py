@@ -1,24 +1,26 @@
 """`magnetic_tile`: `MT_DEFECT/Imgs/NAME.jpg`, the mask beside it as `NAME.png` (Huang et al.)."""
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
-from pipelines.layouts.base import Entry, is_normal, layout
+from pipelines.annotations import Annotation
+from pipelines.layouts.base import Entry, annotated, is_normal, layout, normal
+from pipelines.layouts.tree import Tree
 
 PREFIX = "MT_"
+CATEGORY = "magnetic_tile"
 
 
-@layout(fits=lambda paths: all(path.parts[0].startswith(PREFIX) for path in paths))
-def magnetic_tile(paths: list[PurePosixPath]) -> Iterable[Entry]:
+@layout(fits=lambda tree: all(path.parts[0].startswith(PREFIX) for path in tree.images))
+def magnetic_tile(tree: Tree) -> Iterable[Entry]:
     """One category; `MT_Free` is normal (its masks are empty and not read)."""
-    known = set(paths)
-    for path in paths:
+    for path in tree.images:
         if path.suffix.lower() == ".png" or len(path.parts) < 2:
             continue
         defect = path.parts[0].removeprefix(PREFIX).lower()
-        if is_normal(defect):
-            yield Entry(str(path), "magnetic_tile", normal=True, labelled=True)
-            continue
         mask = path.with_suffix(".png")
-        has = mask in known
-        yield Entry(str(path), "magnetic_tile", False, defect, str(mask) if has else None, has)
+        if is_normal(defect):
+            yield normal(path, CATEGORY)
+        elif mask in tree.files:
+            yield annotated(path, CATEGORY, Annotation("mask", (str(mask),), defect))
+        else:
+            yield Entry(str(path), CATEGORY, defective=True)

@@ -3,23 +3,31 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from pipelines.layouts.base import MASK_SUFFIX, Entry, is_normal, layout
+from pipelines.annotations import Annotation
+from pipelines.layouts.base import Entry, annotated, is_normal, layout, normal
+from pipelines.layouts.tree import Tree
 
-
-@layout(fits=lambda paths: any(path.stem.endswith(MASK_SUFFIX) and len(path.parts) == 3 for path in paths))
-def masks(paths: list[PurePosixPath]) -> Iterable[Entry]:
-    """Defect images need a mask to count as labelled; those in a `good` folder are labelled as normal."""
-    beside = {path.with_name(path.stem.removesuffix(MASK_SUFFIX)): path for path in paths if _is_mask(path)}
-    for path in paths:
-        if _is_mask(path) or len(path.parts) < 3:
-            continue
-        category, defect = path.parts[0], path.parts[1]
-        if is_normal(defect):
-            yield Entry(str(path), category, normal=True, labelled=True)
-            continue
-        mask = beside.get(path.with_suffix(""))
-        yield Entry(str(path), category, False, defect, str(mask) if mask else None, mask is not None)
+MASK_SUFFIX = "_mask"
 
 
 def _is_mask(path: PurePosixPath) -> bool:
     return path.stem.endswith(MASK_SUFFIX)
+
+
+@layout(fits=lambda tree: any(_is_mask(path) and len(path.parts) == 3 for path in tree.images))
+def masks(tree: Tree) -> Iterable[Entry]:
+    """Defect images need a mask to count as labelled; those in a `good` folder are labelled as normal."""
+    beside = {
+        path.with_name(path.stem.removesuffix(MASK_SUFFIX)): path for path in tree.images if _is_mask(path)
+    }
+    for path in tree.images:
+        if _is_mask(path) or len(path.parts) < 3:
+            continue
+        category, defect = path.parts[0], path.parts[1]
+        mask = beside.get(path.with_suffix(""))
+        if is_normal(defect):
+            yield normal(path, category)
+        elif mask is not None:
+            yield annotated(path, category, Annotation("mask", (str(mask),), defect))
+        else:
+            yield Entry(str(path), category, defective=True)

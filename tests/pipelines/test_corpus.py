@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cluster.errors import UserError
-from pipelines.corpus import Corpus, CorpusSection, Listing, check_bad_share, inspect, is_test
+from pipelines.corpus import Corpus, CorpusSection, check_bad_share, inspect, is_test
+from pipelines.listing import Listing
 
 
 def paint(path: Path, value: int, size: tuple[int, int] = (20, 16)) -> Path:
@@ -168,15 +169,3 @@ def test_split_share_is_about_what_was_asked() -> None:
     ids = [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(4000)]
     assert sum(is_test(i, 0.3) for i in ids) / 4000 == pytest.approx(0.3, abs=0.03)
     assert not any(is_test(i, 0.0) for i in ids)
-
-
-def test_magnetic_tile_layout(magnetic_tile: Path) -> None:
-    section = CorpusSection(root=str(magnetic_tile))
-    listing = Listing(section)
-    assert listing.layout == "magnetic_tile"
-    assert len(listing.entries) == 1344
-    by_label = {
-        label: sum(e.label == label for e in listing.entries) for label in {e.label for e in listing.entries}
-    }
-    assert by_label == {None: 952, "blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 103}
-    listing.require_references(section, 4)

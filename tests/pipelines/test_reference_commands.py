@@ -17,13 +17,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from agssp import app
-from pipelines.corpus import CorpusSection, Listing, is_test
+from pipelines.corpus import CorpusSection, is_test
 from pipelines.encoder import load_encoder
 from pipelines.images import read_image
 from pipelines.kead import KeAD, KeadSettings
+from pipelines.listing import Listing
 from pipelines.prompts import load_library
 from pipelines.reference_page import picture_name
-from pipelines.reference_proposal import eligible_paths
+from pipelines.reference_proposal import eligible_images
 from tests.pipelines.test_corpus import paint, paint_mask
 from training.commands import project_of
 
@@ -70,7 +71,7 @@ def test_proposals_are_shown_and_accepted_by_their_yaml(rails: Path, tmp_path: P
     project = project_of([found["patch_file"], f"corpus.root={rails}"])
     assert project.corpus.references == {"Rail": tuple(paths)}
     candidates = Listing(project.corpus).reference_candidates(project.corpus)
-    assert candidates["Rail"].paths == tuple(paths)
+    assert candidates["Rail"].uris == tuple(f"{rails}/{path}" for path in paths)
     Listing(project.corpus).require_references(project.corpus, 3)
     # The same again gives the same.
     assert references(*words)["patch"] == found["patch"]
@@ -101,7 +102,7 @@ def test_nothing_labelled_defective_and_nothing_held_out_is_proposed(tmp_path: P
         paint_mask(root / "rail" / "crack" / f"{number}_mask.png", (2, 2, 6, 6))
     section = CorpusSection(root=str(root), layout="masks")
     good = [f"rail/good/{number}.png" for number in range(14)]
-    assert sorted(eligible_paths(Listing(section), "rail")) == sorted(good)
+    assert sorted(image.path for image in eligible_images(Listing(section), "rail")) == sorted(good)
     allowed = [path for path in good if not is_test(image_id(root / path), 0.5)]
     assert 0 < len(allowed) < 14
     words = (f"corpus.root={root}", "corpus.layout=masks", "--category", "RAIL", "--out", str(tmp_path / "s"))
@@ -114,8 +115,48 @@ def test_nothing_labelled_defective_and_nothing_held_out_is_proposed(tmp_path: P
     assert references(*words, "--count", "14", "corpus.test_share=0")["exit"] == 0
 
 
+def test_an_empty_mask_that_means_normal_is_read_first(tmp_path: Path) -> None:
+    root = tmp_path / "sdd2"
+    for number in range(12):
+        paint(root / "train" / f"{number}.png", number)
+        paint_mask(root / "train" / f"{number}_GT.png", (2, 2, 6, 6) if number % 3 == 0 else None)
+    paint(root / "train" / "99.png", 99)
+    (root / "train" / "99_GT.png").write_text("no mask")
+    words = (f"corpus.root={root}", "corpus.layout=kolektor_sdd2", "corpus.test_share=0")
+    found = references(*words, "--category", "surface", "--count", "8", "--out", str(tmp_path / "s"))
+    normal = sorted(f"train/{number}.png" for number in range(12) if number % 3)
+    assert sorted(pick["path"] for pick in found["categories"][0]["proposals"]) == normal
+    assert found["categories"][0]["unreadable"] == 1
+
+
+def test_several_sources_are_written_whole(rails: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        paint(tmp_path / "more" / "Rail" / f"{number}.png", 70 + number)
+    config = tmp_path / "c.yaml"
+    sources = [
+        {"root": str(rails), "references": {"billet": "billet/references"}},
+        {"root": str(tmp_path / "more"), "references": {"Rail": ["Rail/0.png"]}},
+    ]
+    config.write_text(yaml.safe_dump({"corpus": {"sources": sources}}))
+    words = (str(config), "--category", "rail", "--out", str(tmp_path / "s"))
+    found = references(*words, "--count", "12")
+    uris = {pick["uri"] for pick in found["categories"][0]["proposals"]}
+    assert len(uris) == 12
+    assert {uri.startswith(str(rails)) for uri in uris} == {True, False}
+    project = project_of([found["patch_file"]])
+    assert [source.root for source in project.corpus.sources] == [source["root"] for source in sources]
+    candidates = Listing(project.corpus).reference_candidates(project.corpus)
+    assert set(candidates["Rail"].uris) == uris
+    assert candidates["Rail"].most is None
+    assert len(candidates["billet"].uris) == 5
+    fewer = references(*words, "--count", "1")["patch_file"]
+    accepted = project_of([fewer]).corpus
+    assert sum(len(source.references.get("Rail", ())) for source in accepted.sources) == 1
+
+
 def test_only_the_sample_is_read(rails: Path, tmp_path: Path) -> None:
-    order = eligible_paths(Listing(CorpusSection(root=str(rails))), "Rail")
+    listing = Listing(CorpusSection(root=str(rails)))
+    order = [image.path for image in eligible_images(listing, "Rail")]
     for path in order[4:]:
         (rails / path).write_bytes(b"never read")
     words = (f"corpus.root={rails}", "--sample", "4", "--count", "4", "--out", str(tmp_path / "s"))

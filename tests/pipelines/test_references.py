@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cluster.config import validate
 from cluster.errors import UserError
-from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
+from pipelines.corpus import Corpus, CorpusSection, inspect
+from pipelines.listing import Listing
 from pipelines.references import Candidates, glob_matches
 from tests.pipelines.test_corpus import paint
 
@@ -160,7 +161,8 @@ def test_categories_are_found_by_key(photos: Path, tmp_path: Path) -> None:
         return Listing(chosen).reference_candidates(chosen)
 
     item = ("Rail-Head/day/0.png",)
-    assert listing({"RAIL HEAD": item})["Rail-Head"] == Candidates(item, None)
+    uris = tuple(f"{photos}/{path}" for path in item)
+    assert listing({"RAIL HEAD": item})["Rail-Head"] == Candidates(uris, None, named=True)
     assert listing({})["pipe"] == Candidates((), 4)
     with pytest.raises(UserError, match='several entries for the category "Rail-Head"'):
         listing({"rail_head": item, "Rail-Head": item})

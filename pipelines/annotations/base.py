@@ -1,0 +1,155 @@
+"""What is known of one image: its boxes and its pixel mask, and where that is written."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.images import ImageError
+
+MAX_BOXES = 10_000  # of one image
+MAX_LABEL = 100  # characters of a class name
+OVERHANG = 1.0  # pixels that a box may stick out, as annotation tools round; it is cut to the image
+
+Mask = npt.NDArray[np.bool_]  # (height, width), True where defective
+
+
+class AnnotationError(ImageError):
+    """An annotation that can't be used; the message is the quarantine reason."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Where the truth about one image is written; it is read only when the image is.
+
+    Attributes:
+        format: name of its reader.
+        files: of the annotation, relative to the source's root while listing, by URI afterwards.
+        label: defect class of everything in it, where the layout and not the file says so.
+        content: what a table of many images says of this one, as text.
+        empty_is_normal: whether no defect in it means a normal image; elsewhere it says nothing.
+    """
+
+    format: str
+    files: tuple[str, ...] = ()
+    label: str | None = None
+    content: str = ""
+    empty_is_normal: bool = False
+
+
+@dataclass(frozen=True)
+class LabelledBox:
+    """A box in pixels of the original image, x1 and y1 exclusive, with its defect class."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What an annotation says.
+
+    Attributes:
+        boxes: of the defects; may be empty.
+        mask: None where only boxes are known.
+    """
+
+    boxes: tuple[LabelledBox, ...]
+    mask: Mask | None = None
+
+
+Reader = Callable[[Annotation, int, int], Truth]  # annotation, width, height of the image → Truth
+
+
+def checked_box(
+    corners: tuple[float, float, float, float], label: object, width: int, height: int
+) -> LabelledBox:
+    """A box that lies in the image and has an area; what sticks out by a pixel or less is cut off.
+
+    Args:
+        corners: x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
+        label: defect class.
+        width, height: of the image.
+
+    Raises:
+        AnnotationError: not finite, empty, outside the image, or no usable label.
+    """
+    name = checked_label(label)
+    shown = "(" + ", ".join(f"{value:g}" for value in corners) + ")"
+    if not all(math.isfinite(value) for value in corners):
+        raise AnnotationError(f"box {shown} has a corner that is no number")
+    x0, y0, x1, y1 = corners
+    if x1 <= x0 or y1 <= y0:
+        raise AnnotationError(f"box {shown} is empty")
+    if min(x0, y0) < -OVERHANG or x1 > width + OVERHANG or y1 > height + OVERHANG:
+        raise AnnotationError(f"box {shown} lies outside the image of {width}×{height} pixels")
+    x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    if x1 <= x0 or y1 <= y0:
+        raise AnnotationError(f"box {shown} lies outside the image of {width}×{height} pixels")
+    return LabelledBox(x0, y0, x1, y1, name)
+
+
+def checked_label(label: object) -> str:
+    """A class name of 1 to 100 printable characters, without space around it.
+
+    Raises:
+        AnnotationError: anything else.
+    """
+    name = label.strip() if isinstance(label, str) else ""
+    if not name or len(name) > MAX_LABEL or not name.isprintable():
+        raise AnnotationError(f"{str(label)[:40]!r} is no class name")
+    return name
+
+
+def checked_count(boxes: int) -> None:
+    """Refuse more than `MAX_BOXES` objects in one image.
+
+    Raises:
+        AnnotationError: there are more.
+    """
+    if boxes > MAX_BOXES:
+        raise AnnotationError(f"{boxes:,} objects are more than the limit of {MAX_BOXES:,}")
+
+
+def checked_size(given: tuple[float, float] | None, width: int, height: int) -> None:
+    """Refuse an annotation that was made for an image of another size; None or 0 says nothing.
+
+    Raises:
+        AnnotationError: the sizes differ.
+    """
+    if given is not None and all(side > 0 for side in given) and given != (width, height):
+        raise AnnotationError(
+            f"it is for an image of {given[0]:g}×{given[1]:g} pixels, the image has {width}×{height}"
+        )
+
+
+def finite(value: Any) -> float:
+    """A number as float; text is read as one.
+
+    Raises:
+        AnnotationError: no finite number.
+    """
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise AnnotationError(f"{str(value)[:40]!r} is no finite number")
+    return number
+
+
+def mapping(value: Any, what: str) -> Mapping[str, Any]:
+    """The value if it is a JSON object.
+
+    Raises:
+        AnnotationError: it is not; `what` names it.
+    """
+    if not isinstance(value, Mapping):
+        raise AnnotationError(f"{what} is no JSON object")
+    return value

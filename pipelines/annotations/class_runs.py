@@ -1,0 +1,26 @@
+"""Run lengths by defect class, as in Severstal's table."""
+
+import json
+
+import numpy as np
+
+from pipelines.annotations.base import Annotation, LabelledBox, Mask, Truth
+from pipelines.annotations.mask_files import truth_of_mask
+from pipelines.annotations.rle import mask_of_runs
+
+
+def read_class_runs(annotation: Annotation, width: int, height: int) -> Truth:
+    """The union of all classes' masks, and a box around every region of every class.
+
+    `annotation.content` is a JSON object: defect class → `start length …`, see `mask_of_runs`.
+
+    Raises:
+        AnnotationError: runs that don't fit the image.
+    """
+    boxes: list[LabelledBox] = []
+    whole: Mask = np.zeros((height, width), np.bool_)
+    for label, runs in sorted(json.loads(annotation.content).items()):
+        mask = mask_of_runs(runs, width, height)
+        boxes += truth_of_mask(mask, label).boxes
+        whole |= mask
+    return Truth(tuple(boxes), whole)

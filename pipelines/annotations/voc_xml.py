@@ -1,0 +1,57 @@
+"""Pascal VOC: one XML file an image, boxes in whole pixels counted from 1, both ends included."""
+
+import json
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from pipelines.annotations.base import (
+    Annotation,
+    AnnotationError,
+    Truth,
+    checked_box,
+    checked_count,
+    checked_size,
+    finite,
+)
+from pipelines.annotations.text_files import read_annotation
+
+
+def read_voc(annotation: Annotation, width: int, height: int) -> Truth:
+    """The boxes of `object/bndbox`; (xmin, ymin, xmax, ymax) becomes (xmin − 1, ymin − 1, xmax, ymax).
+
+    `annotation.content` may be a JSON object: name in the file → class; other names are kept.
+
+    Raises:
+        AnnotationError: no XML, entities or a DTD in it, another size, a box or name that can't be used.
+    """
+    (uri,) = annotation.files
+    with read_annotation(uri) as data:
+        try:
+            root = fromstring(data, forbid_dtd=True)
+        except DefusedXmlException:
+            raise AnnotationError("it declares a DTD or entities, which are refused") from None
+        except (ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
+            raise AnnotationError(f"it is no XML ({error})") from None
+        size = root.find("size")
+        if size is not None:
+            sides = [size.findtext("width"), size.findtext("height")]
+            if all(sides):
+                checked_size((finite(sides[0]), finite(sides[1])), width, height)
+        objects = root.findall("object")
+        checked_count(len(objects))
+        classes = json.loads(annotation.content) if annotation.content else {}
+        boxes = []
+        for item in objects:
+            name = item.findtext("name")
+            boxes.append(checked_box(_corners(item), classes.get(name, name), width, height))
+        return Truth(tuple(boxes))
+
+
+def _corners(item: Element) -> tuple[float, float, float, float]:
+    box = item.find("bndbox")
+    if box is None:
+        raise AnnotationError("an object has no bndbox")
+    xmin, ymin, xmax, ymax = (finite(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax"))
+    return xmin - 1, ymin - 1, xmax, ymax

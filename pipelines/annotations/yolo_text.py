@@ -1,0 +1,69 @@
+"""YOLO: a text file an image, lines of `class x y width height` or `class x0 y0 x1 y1 …`, in shares of it."""
+
+import json
+
+from pipelines.annotations.base import (
+    Annotation,
+    AnnotationError,
+    LabelledBox,
+    Truth,
+    checked_box,
+    checked_count,
+    finite,
+)
+from pipelines.annotations.polygons import Polygon, checked_polygon, mask_of_polygons
+from pipelines.annotations.text_files import read_annotation
+
+
+def read_yolo(annotation: Annotation, width: int, height: int) -> Truth:
+    """Boxes around centres, or polygons; a mask where every line is a polygon.
+
+    `annotation.content` is a JSON list of class names, or empty, where a class is called by its number.
+
+    Raises:
+        AnnotationError: a line that is neither, a class without a name, a shape outside the image.
+    """
+    (uri,) = annotation.files
+    names = json.loads(annotation.content) if annotation.content else None
+    boxes: list[LabelledBox] = []
+    polygons: list[Polygon] = []
+    with read_annotation(uri) as data:
+        try:
+            lines = [line.split() for line in data.decode("utf-8-sig").splitlines()]
+        except UnicodeDecodeError:
+            raise AnnotationError("it is no UTF-8 text") from None
+        rows = [(number, words) for number, words in enumerate(lines, start=1) if words]
+        checked_count(len(rows))
+        for number, words in rows:
+            try:
+                label = _name(words[0], names)
+                if len(words) == 5:
+                    x, y, w, h = (finite(word) for word in words[1:])
+                    corners = (
+                        (x - w / 2) * width,
+                        (y - h / 2) * height,
+                        (x + w / 2) * width,
+                        (y + h / 2) * height,
+                    )
+                else:
+                    shares = [finite(word) for word in words[1:]]
+                    pixels = [share * (width, height)[place % 2] for place, share in enumerate(shares)]
+                    points = checked_polygon(pixels, width, height)
+                    polygons.append(points)
+                    (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+                    corners = x0, y0, x1, y1
+                boxes.append(checked_box(corners, label, width, height))
+            except AnnotationError as error:
+                raise AnnotationError(f"line {number}: {error}") from None
+        whole = bool(polygons) and len(polygons) == len(boxes)
+        return Truth(tuple(boxes), mask_of_polygons(polygons, width, height) if whole else None)
+
+
+def _name(word: str, names: list[str] | None) -> str:
+    if not (word.isascii() and word.isdigit() and len(word) < 7):
+        raise AnnotationError(f"{word[:40]!r} is no class number")
+    if names is None:
+        return str(int(word))
+    if int(word) >= len(names):
+        raise AnnotationError(f"class {int(word)} has no name; there are {len(names)}")
+    return names[int(word)]

@@ -1,0 +1,49 @@
+"""`gc10_det`: GC10-DET (Lv et al.), 10 defects of steel sheet, Pascal VOC boxes.
+
+    {1 … 10}/NAME.jpg    a folder a defect; some images lie in several
+    lable/NAME.xml       (spelled so), for the images of all folders
+
+Its defects are named in Pinyin (`1_chongkong`); the classes here are the paper's English names.
+"""
+
+import json
+from collections.abc import Iterable
+
+from pipelines.annotations import Annotation
+from pipelines.layouts.base import Entry, annotated, layout
+from pipelines.layouts.tree import Tree
+
+CATEGORY, FOLDER = "gc10", "lable"
+NAMES = {
+    "1_chongkong": "punching_hole",
+    "2_hanfeng": "welding_line",
+    "3_yueyawan": "crescent_gap",
+    "4_shuiban": "water_spot",
+    "5_youban": "oil_spot",
+    "6_siban": "silk_spot",
+    "7_yiwu": "inclusion",
+    "8_yahen": "rolled_pit",
+    "9_zhehen": "crease",
+    "10_yaozhe": "waist_folding",
+    "10_yaozhed": "waist_folding",  # spelled so in the published files
+}
+
+
+@layout(fits=lambda tree: any(path.parts[-2:-1] == (FOLDER,) for path in tree.ending(".xml")))
+def gc10_det(tree: Tree) -> Iterable[Entry]:
+    """One category, `gc10`; images without an annotation are unlabelled.
+
+    Copies of an image share its annotation and fall out as duplicates. An annotation without an image is a
+    fault.
+    """
+    files = {path.stem: path for path in tree.ending(".xml") if path.parts[-2:-1] == (FOLDER,)}
+    names, used = json.dumps(NAMES), set()
+    for path in tree.images:
+        file = files.get(path.stem)
+        if file is None:
+            yield Entry(str(path), CATEGORY, defective=True)
+            continue
+        used.add(path.stem)
+        yield annotated(path, CATEGORY, Annotation("voc", (str(file),), content=names))
+    for stem in files.keys() - used:
+        yield Entry(str(files[stem]), CATEGORY, fault="it is the annotation of no image here")

@@ -1,0 +1,97 @@
+"""The files below a source's root: images, and what may be annotations of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from cluster.errors import UserError
+from cluster.storage import Storage
+from pipelines.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
+
+ANNOTATION_SUFFIXES = frozenset({".xml", ".txt", ".json", ".csv", ".yaml", ".yml"})
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A source's files, before any is read.
+
+    Attributes:
+        root: the source's folder.
+        files: relative path → (bytes, modified in ns), sorted; images and files with an annotation's suffix.
+    """
+
+    root: Storage
+    files: Mapping[PurePosixPath, tuple[int, int]]
+
+    @cached_property
+    def images(self) -> tuple[PurePosixPath, ...]:
+        """Paths with an image's suffix, masks among them."""
+        return tuple(path for path in self.files if path.suffix.lower() in IMAGE_SUFFIXES)
+
+    def ending(self, *suffixes: str) -> list[PurePosixPath]:
+        """Paths with one of these suffixes (lower case, with the dot)."""
+        return [path for path in self.files if path.suffix.lower() in suffixes]
+
+    def uri(self, path: PurePosixPath | str) -> str:
+        """Where a file is: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` takes."""
+        if self.root.is_local or self.root.uri.startswith("fsspec+"):
+            return f"{self.root.uri}/{path}"
+        return f"{self.root.uri}/{quote(str(path))}"
+
+    def read(self, path: PurePosixPath, limit: int = MAX_FILE_BYTES) -> bytes:
+        """The bytes of a table that describes many images.
+
+        Raises:
+            UserError: unreadable, empty or larger than `limit`.
+        """
+        try:
+            return read_bytes(self.uri(path), limit)
+        except ImageError as error:
+            raise UserError(f"{self.uri(path)} can't be used: {error}; correct or remove it.") from None
+
+
+def list_tree(root: str, key: str) -> Tree:
+    """The files below a folder, hidden ones left out.
+
+    Args:
+        root: local path or URI.
+        key: of the config, for the message.
+
+    Raises:
+        UserError: the folder is missing, unreadable or holds no image file.
+    """
+    storage = Storage.open(root)
+    if not storage.is_local and "?" in root:
+        raise UserError(
+            f"{key}: options after the ? of a URI don't reach the workers; give endpoint and region by the "
+            "environment of every node instead (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION)."
+        )
+    try:
+        infos = storage.filesystem.get_file_info(pafs.FileSelector(storage.path, recursive=True))
+    except (OSError, pa.ArrowException) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = (
+            "does not exist" if missing else f"can't be read ({getattr(error, 'strerror', None) or error})"
+        )
+        raise UserError(
+            f"The image folder {storage.uri} {reason}; set {key} to a folder of images."
+        ) from None
+    found = {}
+    for info in infos:
+        path = PurePosixPath(info.path).relative_to(storage.path)
+        hidden = any(part.startswith(".") for part in path.parts)
+        wanted = path.suffix.lower() in IMAGE_SUFFIXES | ANNOTATION_SUFFIXES
+        if info.type == pafs.FileType.File and wanted and not hidden:
+            found[path] = (int(info.size), int(info.mtime_ns or 0))
+    tree = Tree(storage, {path: found[path] for path in sorted(found, key=str)})
+    if not tree.images:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UserError(
+            f"The image folder {storage.uri} holds no image ({kinds}); set {key} to one that does."
+        )
+    return tree

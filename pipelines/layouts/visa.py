@@ -1,0 +1,32 @@
+"""`visa`: Visual Anomaly dataset (Zou et al.) as it is downloaded.
+
+    CATEGORY/Data/Images/Normal/0000.JPG
+    CATEGORY/Data/Images/Anomaly/000.JPG
+    CATEGORY/Data/Masks/Anomaly/000.png      0, or the number of a kind of defect
+
+Its kinds of defect are told by image (several for some) and not by region, so all have the class `anomaly`.
+"""
+
+from collections.abc import Iterable
+
+from pipelines.annotations import Annotation
+from pipelines.layouts.base import Entry, annotated, layout, normal
+from pipelines.layouts.tree import Tree
+
+IMAGES = ("Data", "Images")
+
+
+@layout(fits=lambda tree: any(path.parts[1:3] == IMAGES for path in tree.images))
+def visa(tree: Tree) -> Iterable[Entry]:
+    """Category = first folder."""
+    for path in tree.images:
+        if len(path.parts) != 5 or path.parts[1:3] != IMAGES:
+            continue
+        category, kind = path.parts[0], path.parts[3]
+        mask = path.parents[2] / "Masks" / kind / f"{path.stem}.png"
+        if kind == "Normal":
+            yield normal(path, category)
+        elif mask in tree.files:
+            yield annotated(path, category, Annotation("index_mask", (str(mask),), "anomaly"))
+        else:
+            yield Entry(str(path), category, defective=True)

@@ -1,0 +1,70 @@
+"""`voc`: Pascal VOC, an XML file an image.
+
+…/JPEGImages/NAME.jpg with …/Annotations/NAME.xml
+…/IMAGES/NAME.jpg with …/ANNOTATIONS/NAME.xml, and likewise for every folder with `images` in its name;
+    subfolders of the images may be missing beside the annotations
+NAME.jpg with NAME.xml beside it
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from pipelines.annotations import Annotation
+from pipelines.layouts.base import SURFACE, Entry, annotated, layout
+from pipelines.layouts.tree import Tree
+
+Place = tuple[tuple[str, ...], str]  # folders in lower case, stem
+
+
+def _places(image: PurePosixPath) -> Iterator[Place]:
+    """Where the annotation of an image may be."""
+    folders = tuple(part.lower() for part in image.parent.parts)
+    yield folders, image.stem
+    named = [place for place, part in enumerate(folders) if "images" in part]
+    if named:
+        last = named[-1]
+        home = folders[last].replace("jpegimages", "images").replace("images", "annotations")
+        yield (*folders[:last], home, *folders[last + 1 :]), image.stem
+        yield (*folders[:last], home), image.stem
+
+
+def pairs(tree: Tree) -> dict[PurePosixPath, list[PurePosixPath]]:
+    """Annotation → its images, in order: one as a rule, none or several where the tree is at fault."""
+    by_place = {
+        (tuple(part.lower() for part in path.parent.parts), path.stem): path for path in tree.ending(".xml")
+    }
+    found: dict[PurePosixPath, list[PurePosixPath]] = {path: [] for path in by_place.values()}
+    for image in tree.images:
+        path = next((by_place[place] for place in _places(image) if place in by_place), None)
+        if path is not None:
+            found[path].append(image)
+    return found
+
+
+def voc_entries(tree: Tree, category: str) -> Iterator[Entry]:
+    """Entries of all images, those without an XML file unlabelled.
+
+    An image without an object in its annotation is normal. An annotation without an image, or with several,
+    is a fault.
+    """
+    of_image: dict[PurePosixPath, PurePosixPath] = {}
+    for path, images in pairs(tree).items():
+        if len(images) == 1:
+            of_image[images[0]] = path
+        elif images:
+            names = ", ".join(str(image) for image in images[:3])
+            yield Entry(str(path), category, fault=f"it would be the annotation of several images: {names}")
+        else:
+            yield Entry(str(path), category, fault="it is the annotation of no image here")
+    for image in tree.images:
+        if image in of_image:
+            annotation = Annotation("voc", (str(of_image[image]),), empty_is_normal=True)
+            yield annotated(image, category, annotation)
+        else:
+            yield Entry(str(image), category)
+
+
+@layout(fits=lambda tree: any(pairs(tree).values()))
+def voc(tree: Tree) -> Iterable[Entry]:
+    """One category, `surface` unless the source names another."""
+    return voc_entries(tree, SURFACE)

@@ -1,0 +1,105 @@
+"""`yolo`: YOLO boxes and polygons, a text file an image.
+
+    …/images/**/NAME.jpg with …/labels/**/NAME.txt, or NAME.txt beside the image
+    data.yaml (or another YAML file with `names`, a list or a mapping from number) or classes.txt: class names
+
+Without names a class is called by its number.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from cluster.config import MAX_CONFIG_BYTES, parse_yaml
+from cluster.errors import UserError
+from pipelines.annotations import Annotation
+from pipelines.annotations.base import AnnotationError, checked_label
+from pipelines.layouts.base import SURFACE, Entry, annotated, layout
+from pipelines.layouts.tree import Tree
+
+IMAGES, LABELS, CLASSES = "images", "labels", "classes.txt"
+
+
+def _text_of(tree: Tree, image: PurePosixPath) -> PurePosixPath | None:
+    """The annotation of an image; the last folder `images` becomes `labels`, as ultralytics has it."""
+    parts = list(image.parts)
+    if IMAGES in parts[:-1]:
+        last = max(place for place, part in enumerate(parts[:-1]) if part == IMAGES)
+        mirrored = PurePosixPath(*parts[:last], LABELS, *parts[last + 1 :]).with_suffix(".txt")
+        if mirrored in tree.files:
+            return mirrored
+    beside = image.with_suffix(".txt")
+    return beside if beside in tree.files and beside.name != CLASSES else None
+
+
+@layout(fits=lambda tree: any(_text_of(tree, image) is not None for image in tree.images))
+def yolo(tree: Tree) -> Iterable[Entry]:
+    """One category, `surface` unless the source names another.
+
+    An image with an empty text file is normal, one without a file unlabelled. A file below `labels` without
+    an image, or with several, is a fault.
+
+    Raises:
+        UserError: class names that can't be read, or that two files tell differently.
+    """
+    names = _names(tree)
+    content = json.dumps(names) if names is not None else ""
+    shared: dict[PurePosixPath, list[PurePosixPath]] = {
+        path: [] for path in tree.ending(".txt") if LABELS in path.parts[:-1] and path.name != CLASSES
+    }
+    for image in tree.images:
+        path = _text_of(tree, image)
+        if path is None:
+            yield Entry(str(image), SURFACE)
+        else:
+            shared.setdefault(path, []).append(image)
+    for path, images in shared.items():
+        if len(images) == 1:
+            annotation = Annotation("yolo", (str(path),), content=content, empty_is_normal=True)
+            yield annotated(images[0], SURFACE, annotation)
+        elif images:
+            several = ", ".join(str(image) for image in images[:3])
+            yield Entry(str(path), SURFACE, fault=f"it would be the annotation of several images: {several}")
+        else:
+            yield Entry(str(path), SURFACE, fault="it is the annotation of no image here")
+
+
+def _names(tree: Tree) -> list[str] | None:
+    found: dict[str, list[str]] = {}
+    for path in tree.files:
+        where = tree.uri(path)
+        if path.suffix.lower() in {".yaml", ".yml"} and len(path.parts) <= 2:
+            document = parse_yaml(_text(tree, path), where)
+            if "names" in document:
+                found[where] = _listed(document["names"], where)
+        elif path.name == CLASSES:
+            found[where] = _listed(_text(tree, path).splitlines(), where)
+    if not found:
+        return None
+    first, *others = found
+    for other in others:
+        if found[other] != found[first]:
+            raise UserError(f"{first} and {other} name different classes; keep one of them.")
+    return found[first]
+
+
+def _text(tree: Tree, path: PurePosixPath) -> str:
+    try:
+        return tree.read(path, MAX_CONFIG_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{tree.uri(path)} is no UTF-8 text; correct it.") from None
+
+
+def _listed(names: object, where: str) -> list[str]:
+    """Class names in the order of their numbers."""
+    if isinstance(names, dict):
+        numbers = {str(number) for number in names}
+        if numbers != {str(number) for number in range(len(names))}:
+            raise UserError(f"{where}: names must number the classes from 0 without a gap; correct it.")
+        names = [name for _, name in sorted(names.items(), key=lambda item: int(item[0]))]
+    if not isinstance(names, list):
+        raise UserError(f"{where}: names must be a list, or a mapping from number to name; correct it.")
+    try:
+        return [checked_label(str(name)) for name in names]
+    except AnnotationError as error:
+        raise UserError(f"{where}: {error}; correct it.") from None
