@@ -23,4 +23,4 @@ NAME = re.compile(r"(crazing|inclusion|patches|pitted_surface|rolled-in_scale|sc
 )
 def neu_det(tree: Tree) -> Iterable[Entry]:
     """One category, `steel_strip`."""
-    return voc_entries(tree, CATEGORY)
+    return voc_entries(tree, CATEGORY, empty_is_normal=False)

@@ -41,11 +41,10 @@ def pairs(tree: Tree) -> dict[PurePosixPath, list[PurePosixPath]]:
     return found
 
 
-def voc_entries(tree: Tree, category: str) -> Iterator[Entry]:
+def voc_entries(tree: Tree, category: str, *, empty_is_normal: bool) -> Iterator[Entry]:
     """Entries of all images, those without an XML file unlabelled.
 
-    An image without an object in its annotation is normal. An annotation without an image, or with several,
-    is a fault.
+    An annotation without an image, or with several, is a fault.
     """
     of_image: dict[PurePosixPath, PurePosixPath] = {}
     for path, images in pairs(tree).items():
@@ -58,7 +57,7 @@ def voc_entries(tree: Tree, category: str) -> Iterator[Entry]:
             yield Entry(str(path), category, fault="it is the annotation of no image here")
     for image in tree.images:
         if image in of_image:
-            annotation = Annotation("voc", (str(of_image[image]),), empty_is_normal=True)
+            annotation = Annotation("voc", (str(of_image[image]),), empty_is_normal=empty_is_normal)
             yield annotated(image, category, annotation)
         else:
             yield Entry(str(image), category)
@@ -66,5 +65,5 @@ def voc_entries(tree: Tree, category: str) -> Iterator[Entry]:
 
 @layout(fits=lambda tree: any(pairs(tree).values()))
 def voc(tree: Tree) -> Iterable[Entry]:
-    """One category, `surface` unless the source names another."""
-    return voc_entries(tree, SURFACE)
+    """One category, `surface` unless the source names another; an annotation of no object means normal."""
+    return voc_entries(tree, SURFACE, empty_is_normal=True)
