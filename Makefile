@@ -14,7 +14,7 @@ $(UV):
 
 .venv/installed: requirements.lock pyproject.toml | $(UV)
 	test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --link-mode copy requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --link-mode copy requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 

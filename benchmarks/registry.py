@@ -11,6 +11,7 @@ from cluster.errors import UserError, nearest
 # Name to module; a module has `run() -> Iterator[Row]`. Imported only when asked for.
 BENCHMARKS: dict[str, str] = {
     "encoder_quality": "benchmarks.encoder_quality",
+    "kead": "benchmarks.kead",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -38,6 +39,11 @@ class Row:
 def at_least(what: str, value: float, goal: float) -> Row:
     """A figure that should reach `goal`."""
     return Row(what, value, f"≥ {goal:g}", value >= goal)
+
+
+def at_most(what: str, value: float, goal: float) -> Row:
+    """A figure that should not exceed `goal`."""
+    return Row(what, value, f"≤ {goal:g}", value <= goal)
 
 
 def find(name: str) -> Callable[[], Iterator[Row]]:

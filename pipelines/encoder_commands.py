@@ -20,14 +20,14 @@ def encoder() -> None:
 def train_command(
     out: Annotated[Path, typer.Option(help="Folder for the model; an interrupted run in it is resumed.")],
     seed: Annotated[int, typer.Option(min=0, help="Of weights, surfaces and order.")] = 0,
-    steps: Annotated[int, typer.Option(min=1)] = 1800,
-    batch: Annotated[int, typer.Option(min=2)] = 48,
-    pool: Annotated[int, typer.Option(min=1, help="Distinct generated surfaces.")] = 20_032,
+    steps: Annotated[int, typer.Option(min=1)] = 4500,
+    looks: Annotated[int, typer.Option(min=1, help="Looks in half a batch, four surfaces each.")] = 6,
+    pool: Annotated[int, typer.Option(min=1, help="Distinct generated surfaces.")] = 40_000,
     learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
 ) -> None:
-    """Train surface-clip on generated surfaces (about half an hour on two cores)."""
+    """Train surface-clip on generated surfaces (about an hour on two cores)."""
     settings = SurfaceClipSettings(
-        seed=seed, steps=steps, batch=batch, pool=pool, learning_rate=learning_rate
+        seed=seed, steps=steps, looks=looks, pool=pool, learning_rate=learning_rate
     )
     record = train(out, settings)
     last = record["curve"][-1]

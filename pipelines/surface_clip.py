@@ -19,7 +19,7 @@ from cluster.errors import UserError
 from cluster.progress import progress, say
 from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE
 from pipelines.prompts import load_library
-from pipelines.surface_clip_data import SurfacePool, augment, make_pool
+from pipelines.surface_clip_data import SurfacePool, augment, draw_looks, make_pool
 from pipelines.surface_clip_losses import step_losses
 from pipelines.surface_clip_text import Captions, SentencePlaces
 from pipelines.surfaces.categories import CATEGORIES
@@ -40,10 +40,10 @@ class SurfaceClipSettings(Section):
 
     seed: int = Field(0, ge=0)
     text_steps: int = Field(300, gt=0, description="of the text tower alone, before it is locked")
-    steps: int = Field(1800, gt=0)
-    batch: int = Field(48, gt=1)
+    steps: int = Field(4500, gt=0)
+    looks: int = Field(6, gt=0, description="production lines' categories in a shard, four surfaces each")
     shards: int = Field(2, gt=0, description="parts of a batch, each computed by a thread of its own")
-    pool: int = Field(20_032, gt=0, description="distinct generated surfaces, each seen several times")
+    pool: int = Field(40_000, gt=0, description="distinct generated surfaces, each seen several times")
     learning_rate: float = Field(1e-3, gt=0)
     warmup: int = Field(40, ge=0, description="steps")
     weight_decay: float = Field(0.05, ge=0)
@@ -122,7 +122,6 @@ def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
     captions = Captions(model, library, tokenizer)
     sums = torch.zeros(len(TERMS))
     model.train()
-    part = settings.batch // settings.shards
     with (
         progress("training surface-clip", settings.steps) as bar,
         ThreadPoolExecutor(settings.shards) as workers,
@@ -130,7 +129,7 @@ def train(out: Path, settings: SurfaceClipSettings) -> dict[str, Any]:
         bar.to(first)
         for step in range(first, settings.steps):
             at = ((settings.seed * settings.steps) + step) * settings.shards
-            shard = partial(_shard, learnt, dense, pool, captions, part)
+            shard = partial(_shard, learnt, dense, pool, captions, settings.looks)
             sums += _step(learnt, optimizer, list(workers.map(shard, range(at, at + settings.shards))))
             schedule.step()
             done = step + 1
@@ -215,11 +214,11 @@ def _pool(settings: SurfaceClipSettings, grid: int) -> SurfacePool:
 
 
 def _shard(
-    learnt: nn.Module, dense: DenseEncoder, pool: SurfacePool, captions: Captions, batch: int, seed: int
+    learnt: nn.Module, dense: DenseEncoder, pool: SurfacePool, captions: Captions, looks: int, seed: int
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Loss terms (4,) and gradients of one part of a batch."""
     rng = torch.Generator().manual_seed(seed)
-    rows = torch.randint(len(pool.images), (batch,), generator=rng)
+    rows = draw_looks(pool, looks, rng)
     images, cover = augment(pool.images[rows], pool.cover[rows], rng)
     # bfloat16 is 1.4 × faster on processors that have it; weights and losses stay float32. The cache of
     # cast weights is shared between threads, which would make the rounding depend on their timing.

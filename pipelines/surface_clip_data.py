@@ -19,15 +19,17 @@ FIRST_TRAINING_SEED = 1_000_000_000  # smaller seeds are never trained on
 SAMPLES_PER_LINE = 4
 # Kinds for which real photographs are at hand to compare with get more of the pool.
 MIX: tuple[str, ...] = (*CATEGORIES, "magnetic_tile", "magnetic_tile", "steel_strip")
-CHUNK = 64
+CHUNK = SAMPLES_PER_LINE * len(MIX)  # one production line
 
 
 @dataclass(frozen=True)
 class SurfacePool:
     """Generated samples, held in memory.
 
+    The samples of one look (a category on one production line) stand `len(MIX)` rows apart.
+
     Attributes:
-        images: (n, 3, S, S) uint8.
+        images: (n, 3, S, S) uint8, n a multiple of `CHUNK`.
         cover: (n, g, g) float32, the defective share of each patch.
         category: (n,) int64, index into `CATEGORIES`.
         defect: (n,) int64, index into the category's defects, −1 when normal.
@@ -48,7 +50,7 @@ def _chunk(first: int, count: int, seed: int, size: int, grid: int) -> tuple[np.
     defect = np.full(count, -1, np.int64)
     for row in range(count):
         index = first + row
-        line = FIRST_TRAINING_SEED + seed * 1_000_000 + index // (SAMPLES_PER_LINE * len(MIX))
+        line = FIRST_TRAINING_SEED + seed * 1_000_000 + index // CHUNK
         sample = generate(line, index, size=size, category=MIX[index % len(MIX)], defect_share=0.6)
         images[row] = sample.image.transpose(2, 0, 1)
         patch = size // grid
@@ -65,7 +67,7 @@ def make_pool(
     """Generate `count` samples on all cores; the same arguments give the same pool.
 
     Args:
-        count: rounded up to whole chunks of 64.
+        count: rounded up to whole production lines of `CHUNK` samples.
         seed: training seed; its surfaces' seeds start at `FIRST_TRAINING_SEED`.
         size, grid: side in pixels, patches along it; `size` is a multiple of `grid`.
         advance: told how many more samples are done.
@@ -80,6 +82,13 @@ def make_pool(
         torch.from_numpy(np.concatenate(column)) for column in zip(*parts, strict=True)
     )
     return SurfacePool(images, cover, category, defect)
+
+
+def draw_looks(pool: SurfacePool, count: int, rng: torch.Generator) -> Tensor:
+    """Rows of `count` looks drawn at random, (count · SAMPLES_PER_LINE,) int64, those of a look together."""
+    look = torch.randint(len(pool.images) // SAMPLES_PER_LINE, (count, 1), generator=rng)
+    first = look // len(MIX) * CHUNK + look % len(MIX)
+    return (first + torch.arange(SAMPLES_PER_LINE) * len(MIX)).flatten()
 
 
 def augment(images: Tensor, cover: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

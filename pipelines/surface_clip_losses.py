@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipelines.surface_clip_data import SAMPLES_PER_LINE
 from pipelines.surface_clip_text import Captions
 from pipelines.surgery import DenseEmbeddings
 
@@ -48,31 +49,26 @@ def dense_loss(patches: list[Tensor], t_n: Tensor, t_a: Tensor, cover: Tensor) -
     return entropy + 0.5 * dice
 
 
-def few_shot_loss(patches: list[Tensor], cover: Tensor, category: Tensor) -> Tensor:
-    """Makes eq. 5 work: a normal patch lies near those of the category's other images, an anomalous one far.
+def few_shot_loss(patches: list[Tensor], cover: Tensor) -> Tensor:
+    """Makes eq. 5 work: a normal patch lies near those of the look's other images, an anomalous one far.
 
     Args:
-        patches: (B, N, D) per layer, L2-normalised.
-        cover: (B, N); category: (B,).
+        patches: (B, N, D) per layer, L2-normalised; each `SAMPLES_PER_LINE` rows are of one look.
+        cover: (B, N).
     """
-    target = (cover / FULL_COVER).clamp(max=1)
+    looks, size = len(cover) // SAMPLES_PER_LINE, cover.shape[1] * SAMPLES_PER_LINE
+    cover = cover.view(looks, size)
+    image = torch.arange(SAMPLES_PER_LINE).repeat_interleave(size // SAMPLES_PER_LINE)
+    usable = (image[:, None] != image[None, :]) & (cover == 0)[:, None, :]
+    compared = usable.any(-1)
+    target = (cover / FULL_COVER).clamp(max=1)[compared]
     terms = []
     for layer in patches:
-        distances, targets = [], []
-        for number in torch.unique(category):
-            rows = (category == number).nonzero().squeeze(1)
-            half = len(rows) // 2
-            bank = layer[rows[:half]][cover[rows[:half]] == 0]
-            if len(bank) == 0:
-                continue
-            similarity = layer[rows[half:]].flatten(0, 1) @ bank.T
-            distances.append(0.5 * (1 - similarity.float().amax(-1)))
-            targets.append(target[rows[half:]].flatten())
-        if distances:
-            wanted = torch.cat(targets)
-            logits = (torch.cat(distances) - FEW_MARGIN) / FEW_WIDTH
-            terms.append(F.binary_cross_entropy_with_logits(logits, wanted, weight=1 + 3 * wanted))
-    return torch.stack(terms).mean() if terms else patches[0].new_zeros(())
+        own = layer.float().reshape(looks, size, -1)
+        similarity = (own @ own.mT).masked_fill(~usable, -1.0).amax(-1)[compared]
+        logits = (0.5 * (1 - similarity) - FEW_MARGIN) / FEW_WIDTH
+        terms.append(F.binary_cross_entropy_with_logits(logits, target, weight=1 + 3 * target))
+    return torch.stack(terms).mean()
 
 
 def step_losses(
@@ -83,7 +79,12 @@ def step_losses(
     captions: Captions,
     logit_scale: Tensor,
 ) -> Losses:
-    """All terms for one embedded batch; cover (B, N), category and defect (B,) as in `SurfacePool`."""
+    """All terms for one embedded batch of looks.
+
+    Args:
+        embedded: of rows as `draw_looks` gives them.
+        cover: (B, N); category, defect: (B,), as in `SurfacePool`.
+    """
     t_n, t_a = captions.t_n[category], captions.t_a[category]
     matches = (captions.classes[None, :, 0] == category[:, None]) & (
         captions.classes[None, :, 1] == defect[:, None]
@@ -99,5 +100,5 @@ def step_losses(
         contrastive=(to_text + to_image) / 2,
         image=F.binary_cross_entropy_with_logits(image_logit, (defect >= 0).float()),
         dense=dense_loss(embedded.patches, t_n, t_a, cover),
-        few=few_shot_loss(embedded.patches, cover, category),
+        few=few_shot_loss(embedded.patches, cover),
     )

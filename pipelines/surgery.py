@@ -85,16 +85,24 @@ class DenseEncoder(nn.Module):
         outputs: dict[int, Tensor] = {}
         for layer, block in enumerate(visual.transformer.resblocks, start=1):
             surgery = self.vv and layer >= self.first_surgery
-            if surgery:
-                attended = block.ls_1(vv_attention(block.attn, block.ln_1(x)))
-                if not self.residual:
-                    y = attended
-                elif layer == self.first_surgery:
-                    y = x + attended
-                else:
-                    y = y + attended
-            x = block(x)
-            outputs[layer] = y if surgery else x
+            if not surgery:
+                x = block(x)
+                outputs[layer] = x
+                continue
+            query, key, value = project(block.attn, block.ln_1(x))
+            attended = block.ls_1(attend(block.attn, value, value, value))
+            if not self.residual:
+                y = attended
+            elif layer == self.first_surgery:
+                y = x + attended
+            else:
+                y = y + attended
+            outputs[layer] = y
+            if layer == self.depth and visual.pool_type == "tok":
+                # Only the class token of the last block's normal path is read.
+                x, query = x[:, :1], query[:, :, :1]
+            x = x + block.ls_1(attend(block.attn, query, key, value))
+            x = x + block.ls_2(block.mlp(block.ln_2(x)))
         pooled, _ = visual._pool(x)
         chosen = [
             outputs[self.depth if self.released_layers and layer >= self.first_surgery else layer]
@@ -104,26 +112,32 @@ class DenseEncoder(nn.Module):
         return DenseEmbeddings(cls=F.normalize(pooled @ visual.proj, dim=-1), patches=patches)
 
 
-def vv_attention(attention: nn.MultiheadAttention, x: Tensor) -> Tensor:
-    """`out_proj(softmax(V Vᵀ/√d) V)` per head, with the value projection of `attention`.
+def project(attention: nn.MultiheadAttention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value of a block, (B, heads, L, width/heads) each.
 
     Args:
         attention: batch-first multi-head attention with one packed `in_proj`.
         x: (B, L, width), already through `ln_1`.
+    """
+    batch, length, _ = x.shape
+    packed = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+    query, key, value = packed.view(batch, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    return query, key, value
+
+
+def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`out_proj(softmax(Q Kᵀ/√d) V)` per head; with V for all three it is V-V attention, `vv(x)`.
+
+    Args:
+        attention: of the block; its output projection is used.
+        query, key, value: (B, heads, L, width/heads); the query may have fewer tokens.
 
     Returns:
-        (B, L, width).
+        (B, L of the query, width).
     """
-    batch, length, width = x.shape
-    weight = attention.in_proj_weight[2 * width :]
-    bias = None if attention.in_proj_bias is None else attention.in_proj_bias[2 * width :]
-    value = F.linear(x, weight, bias).view(batch, length, attention.num_heads, -1).transpose(1, 2)
-    mixed = F.scaled_dot_product_attention(value, value, value)
-    return F.linear(
-        mixed.transpose(1, 2).reshape(batch, length, width),
-        attention.out_proj.weight,
-        attention.out_proj.bias,
-    )
+    mixed = F.scaled_dot_product_attention(query, key, value)
+    joined = mixed.transpose(1, 2).flatten(2)
+    return F.linear(joined, attention.out_proj.weight, attention.out_proj.bias)
 
 
 def require_dense_vit(visual: Any) -> VisionTransformer:

@@ -79,6 +79,8 @@ def run_table_job(
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.execution_options.verbose_progress = False
+    # The newer reader packs small files into blocks of 128 MiB, whatever `override_num_blocks` says.
+    context.use_datasource_v2 = False
     context.checkpoint_config = CheckpointConfig(
         id_column=id_column,
         checkpoint_path=listing.at("checkpoint").path,

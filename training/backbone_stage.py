@@ -29,6 +29,7 @@ from training.weights import save_weights
 
 WEIGHTS_FILE = "backbone.safetensors"
 HISTORY_FILE = "history.parquet"
+TRAINING = "training"
 
 
 def pretrain_backbone(
@@ -68,7 +69,7 @@ def pretrain_backbone(
             build_pretrain_task,
             {"plan": PretrainPlan(section, corpus.directory, maps.directory, bench.directory, seed)},
             section.loop,
-            name="training",
+            name=TRAINING,
             directory=bench.directory,
             scaling=scaling,
             run=bench.run,
@@ -79,6 +80,7 @@ def pretrain_backbone(
         bench.directory.write_table(HISTORY_FILE, result.table())
         with bench.directory.local_copy(WEIGHTS_FILE) as path:
             bench.run.log_file(path, "weights")
+        bench.directory.delete(TRAINING)  # checkpoints serve a resumed training only
         return {
             "start": section.start,
             "images": len(images) - held_out_count(len(images)),

@@ -9,17 +9,12 @@ from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.boxes_stage import held_out_ids
 from training.agdp import CLASSES, DetectorSection, pseudo_samples
-from training.detection import START_FILE, DetectionPlan, build_detection_task
-from training.detector_file import save_detector
-from training.fit import FitResult, fit
+from training.detector_training import train_detector, training_results
 from training.letterbox import Preprocessing
 from training.scaling import ScalingSection
 from training.selection import hold_out
 from training.start import filled_detector, report_json
 from training.weights import load_weights
-
-WEIGHTS_FILE = "detector.safetensors"
-HISTORY_FILE = "history.parquet"
 
 
 def pretrain_detector(
@@ -68,32 +63,18 @@ def pretrain_detector(
             metadata=metadata,
             source=f"The backbone {backbone.directory.uri}",
         )
-        save_detector(detector, bench.directory, START_FILE, lineage)
-        plan = DetectionPlan(
-            directory=bench.directory,
-            freeze_backbone=freeze,
-            train=tuple(train),
-            held_out=tuple(held),
+        result = train_detector(
+            detector,
+            bench,
+            train=train,
+            held_out=held,
             augment=section.augment,
-            epochs=section.loop.epochs,
-            seed=seed,
-        )
-        result = fit(
-            build_detection_task,
-            {"plan": plan},
-            section.loop,
-            name="training",
-            directory=bench.directory,
+            loop=section.loop,
+            freeze_backbone=freeze,
             scaling=scaling,
-            run=bench.run,
+            lineage=lineage,
             title="detector: learning pseudo-boxes",
         )
-        detector.load_state_dict(result.state_dict)
-        save_detector(detector, bench.directory, WEIGHTS_FILE, lineage)
-        bench.directory.write_table(HISTORY_FILE, result.table())
-        log_weights(bench)
-        with bench.directory.local_copy(WEIGHTS_FILE) as path:
-            bench.run.log_file(path, "weights")
         return {
             "images": len(train),
             "with_boxes": sum(bool(len(sample.labels)) for sample in train),
@@ -112,16 +93,3 @@ def pretrain_detector(
         inputs={"corpus": corpus, "boxes": boxes, "backbone": backbone},
         body=body,
     )
-
-
-def log_weights(bench: Workbench) -> None:
-    """Copy the stage's weights to its tracking run."""
-    with bench.directory.local_copy(WEIGHTS_FILE) as path:
-        bench.run.log_file(path, "weights")
-
-
-def training_results(result: FitResult) -> dict[str, float]:
-    """A training's last losses and metrics, and its time, for a stage's record."""
-    last = {name: value for row in result.history for name, value in row.items()}
-    figures = {name: value for name, value in last.items() if name.startswith(("loss", "map"))}
-    return {**figures, "epochs": last["epoch"], "training_seconds": round(result.seconds, 3)}

@@ -19,7 +19,7 @@ from pipelines.tables import BOX, SIZE
 from training.coco import AveragePrecision, Detections, Truth, average_precision
 from training.detection_data import Sample
 from training.detector_file import load_detector
-from training.detector_stage import WEIGHTS_FILE
+from training.detector_training import WEIGHTS_FILE
 from training.finetune import labelled_samples
 from training.finetune_stage import read_labels
 from training.predict import ImagePrediction, UnreadableImage, predict

@@ -9,12 +9,9 @@ from cluster.errors import UserError, nearest
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
-from training.detection import START_FILE, DetectionPlan, build_detection_task
-from training.detector_file import save_detector
-from training.detector_stage import HISTORY_FILE, WEIGHTS_FILE, log_weights, training_results
+from training.detector_training import WEIGHTS_FILE, train_detector, training_results
 from training.detectors import Detector
 from training.finetune import AGBP, AGSSP, SCRATCH, FinetuneSection, select
-from training.fit import fit
 from training.scaling import ScalingSection
 from training.start import filled_detector, fresh_detector, report_json
 from training.weights import load_weights
@@ -64,30 +61,18 @@ def finetune(
         manifest = corpus.directory.read_table("manifest").to_pylist()
         selection = select(section, manifest, read_labels(corpus))
         model, transferred = _started(section, start, selection.classes, inputs)
-        save_detector(model, bench.directory, START_FILE, lineage)
-        plan = DetectionPlan(
-            directory=bench.directory,
-            freeze_backbone=section.freeze == "backbone",
+        result = train_detector(
+            model,
+            bench,
             train=selection.train,
             held_out=selection.validation,
             augment=section.augment,
-            epochs=section.loop.epochs,
-            seed=section.loop.seed or 0,
-        )
-        result = fit(
-            build_detection_task,
-            {"plan": plan},
-            section.loop,
-            name="training",
-            directory=bench.directory,
+            loop=section.loop,
+            freeze_backbone=section.freeze == "backbone",
             scaling=scaling,
-            run=bench.run,
+            lineage=lineage,
             title=f"finetune: from {start}",
         )
-        model.load_state_dict(result.state_dict)
-        save_detector(model, bench.directory, WEIGHTS_FILE, lineage)
-        bench.directory.write_table(HISTORY_FILE, result.table())
-        log_weights(bench)
         return {
             "start": start,
             **selection.counts(),

@@ -7,7 +7,7 @@ from cluster.registry import register
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
-from training.detector_stage import WEIGHTS_FILE
+from training.detector_training import WEIGHTS_FILE
 
 ALIAS = "candidate"
 FOLDER = "weights"

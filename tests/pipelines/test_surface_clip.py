@@ -19,7 +19,16 @@ from pipelines.encoder import WEIGHTS_FILE, load_encoder
 from pipelines.encoder_commands import app
 from pipelines.prompts import PromptLibrary, load_library
 from pipelines.surface_clip import SurfaceClipSettings, learning_rate, train
-from pipelines.surface_clip_data import FIRST_TRAINING_SEED, SurfacePool, augment, make_pool
+from pipelines.surface_clip_data import (
+    CHUNK,
+    FIRST_TRAINING_SEED,
+    MIX,
+    SAMPLES_PER_LINE,
+    SurfacePool,
+    augment,
+    draw_looks,
+    make_pool,
+)
 from pipelines.surface_clip_losses import FEW_MARGIN, FEW_WIDTH, dense_loss, few_shot_loss
 from pipelines.surface_clip_text import SentencePlaces
 from pipelines.surfaces.categories import CATEGORIES
@@ -64,23 +73,47 @@ def test_dense_loss_equals_loops() -> None:
 
 
 def test_few_shot_loss_wants_normal_near_and_anomalous_far() -> None:
-    normal, other = unit(8, seed=1), unit(8, seed=2)
-    category = torch.zeros(4, dtype=torch.int64)
-    cover = torch.zeros(4, 3)
-    cover[3, 2] = 1
-    good = normal.expand(4, 3, 8).clone()
-    good[3, 2] = -normal
-    bad = normal.expand(4, 3, 8).clone()
-    bad[2, 0] = other  # a normal patch unlike the others
-    assert few_shot_loss([good], cover, category) < few_shot_loss([bad], cover, category)
-    assert few_shot_loss([good], cover, torch.arange(4)).item() == 0  # nothing to compare with
+    rng = torch.Generator().manual_seed(3)
+    looks, count, width = 2, 3, 8
+    rows = looks * SAMPLES_PER_LINE
+    layer = torch.nn.functional.normalize(torch.randn(rows, count, width, generator=rng), dim=-1)
+    cover = (torch.rand(rows, count, generator=rng) > 0.7).float() * 0.2
+    cover[5:] = 1  # in the second look only the first image has normal patches
+    cover[4, 0] = 0
     loop = []
-    for row in (2, 3):
-        for i in range(3):
-            distance = min(0.5 * (1 - float(bad[row, i] @ bad[b, j])) for b in (0, 1) for j in range(3))
+    for row in range(rows):
+        look = range(
+            row // SAMPLES_PER_LINE * SAMPLES_PER_LINE, (row // SAMPLES_PER_LINE + 1) * SAMPLES_PER_LINE
+        )
+        bank = [layer[b, j].double() for b in look for j in range(count) if b != row and cover[b, j] == 0]
+        for i in range(count):
+            if not bank:
+                continue  # nothing to compare with
+            distance = min(0.5 * (1 - float(layer[row, i].double() @ other)) for other in bank)
+            target = min(1.0, float(cover[row, i]) / 0.25)
             s = 1 / (1 + np.exp(-(distance - FEW_MARGIN) / FEW_WIDTH))
-            loop.append((1 + 3 * float(cover[row, i])) * entropy(s, float(cover[row, i])))
-    assert few_shot_loss([bad], cover, category).item() == pytest.approx(np.mean(loop), rel=1e-3)
+            loop.append((1 + 3 * target) * entropy(s, target))
+    assert len(loop) < rows * count
+    assert few_shot_loss([layer, layer], cover).item() == pytest.approx(np.mean(loop), rel=1e-4)
+    same = layer[:1, :1].expand(rows, count, width).clone()
+    clean = torch.zeros(rows, count)
+    clean[3, 2] = 1
+    found = same.clone()
+    found[3, 2] = -same[0, 0]
+    assert few_shot_loss([found], clean) < few_shot_loss([same], clean)
+
+
+def test_looks_are_drawn_whole() -> None:
+    lines = 3
+    line = torch.arange(lines * CHUNK) // CHUNK
+    place = torch.arange(lines * CHUNK) % CHUNK % len(MIX)
+    pool = SurfacePool(line, line.float(), place, place)
+    drawn = draw_looks(pool, 40, torch.Generator().manual_seed(0)).view(40, SAMPLES_PER_LINE)
+    assert (line[drawn] == line[drawn[:, :1]]).all()
+    assert (place[drawn] == place[drawn[:, :1]]).all()
+    assert all(len(set(rows)) == SAMPLES_PER_LINE for rows in drawn.tolist())
+    assert len(set(place[drawn[:, 0]].tolist())) > len(MIX) / 2
+    assert set(line[drawn[:, 0]].tolist()) == set(range(lines))
 
 
 def test_sentences_have_places_by_object_state_and_defect() -> None:
@@ -159,10 +192,10 @@ def test_augmentation_turns_image_and_cover_alike() -> None:
 @pytest.mark.slow
 def test_pool_is_reproducible_and_of_training_seeds() -> None:
     told: list[int] = []
-    first = make_pool(64, seed=1, size=32, grid=4, advance=told.append)
-    again = make_pool(64, seed=1, size=32, grid=4, advance=told.append)
+    first = make_pool(CHUNK, seed=1, size=32, grid=4, advance=told.append)
+    again = make_pool(CHUNK, seed=1, size=32, grid=4, advance=told.append)
     assert torch.equal(first.images, again.images)
-    assert told == [64, 64]
+    assert told == [CHUNK, CHUNK]
     assert FIRST_TRAINING_SEED >= 10**9
     assert set(first.category.tolist()) == set(range(len(CATEGORIES)))
     assert torch.equal(first.defect >= 0, first.cover.flatten(1).sum(1) > 0)
@@ -172,7 +205,7 @@ def test_pool_is_reproducible_and_of_training_seeds() -> None:
 def test_killed_training_resumes_to_the_same_weights(
     tmp_path: Path, small_model: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SurfaceClipSettings(steps=4, text_steps=3, batch=16, pool=64, warmup=1, checkpoint_every=2)
+    settings = SurfaceClipSettings(steps=4, text_steps=3, looks=2, pool=CHUNK, warmup=1, checkpoint_every=2)
     record = train(tmp_path / "whole", settings)
     assert record["curve"][-1]["step"] == 4
     real = surface_clip.learning_rate
@@ -188,7 +221,7 @@ def test_killed_training_resumes_to_the_same_weights(
     assert (tmp_path / "killed" / "checkpoint.pt").is_file()
     monkeypatch.setattr(surface_clip, "learning_rate", real)
     with pytest.raises(UserError, match="of other settings"):
-        train(tmp_path / "killed", SurfaceClipSettings(steps=5, batch=16, pool=64))
+        train(tmp_path / "killed", SurfaceClipSettings(steps=5, looks=2, pool=CHUNK))
     train(tmp_path / "killed", settings)
     assert not (tmp_path / "killed" / "checkpoint.pt").exists()
     whole, resumed = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("whole", "killed"))
@@ -198,7 +231,7 @@ def test_killed_training_resumes_to_the_same_weights(
 @pytest.mark.slow
 def test_command_writes_a_model_folder_that_loads(tmp_path: Path, small_model: None) -> None:
     out = tmp_path / "model"
-    arguments = ["train", "--out", str(out), "--steps", "1", "--batch", "8", "--pool", "64", "--seed", "3"]
+    arguments = ["train", "--out", str(out), "--steps", "1", "--looks", "1", "--pool", "56", "--seed", "3"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     encoder = load_encoder(str(out))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cluster.errors import UserError
-from pipelines.surgery import DenseEncoder, default_layers, vv_attention
+from pipelines.surgery import DenseEncoder, attend, default_layers, project
 from tests.pipelines.tiny_encoder import HEADS, IMAGE, tiny_clip
 
 Array = npt.NDArray[np.float64]
@@ -84,7 +84,9 @@ def test_vv_attention_equals_loops() -> None:
     assert attention.num_heads == HEADS
     tokens = torch.randn(1, 6, attention.embed_dim, dtype=torch.float64)
     np.testing.assert_allclose(
-        array(vv_attention(attention, tokens)[0]), loop_vv(attention, array(tokens[0])), atol=1e-12
+        array(attend(attention, *[project(attention, tokens)[2]] * 3)[0]),
+        loop_vv(attention, array(tokens[0])),
+        atol=1e-12,
     )
 
 

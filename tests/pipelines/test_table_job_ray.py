@@ -79,11 +79,6 @@ def test_a_fault_in_a_step_reaches_the_caller(ray_cluster: None, tmp_path: Path)
         job(listing, target, Step(broken, {"counter": None}))
 
 
-@pytest.mark.xfail(
-    run=False,
-    reason="Ray joins small listing files into one block, so a small job is checkpointed only at its end; "
-    "repartition(target_num_rows_per_block=…) saves earlier but hung a following job",
-)
 @pytest.mark.chaos
 def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path) -> None:
     script = tmp_path / "driver.py"
