@@ -54,7 +54,7 @@ class CategoryProposal:
     Attributes:
         category: its name in the corpus.
         proposals: the most representative first.
-        eligible: images that might have been proposed.
+        eligible: images without a defect label, held-out ones among them.
         sampled: of those, the ones looked at.
         skipped: paths and reasons of images that could not be read.
     """
