@@ -45,5 +45,5 @@ def gc10_det(tree: Tree) -> Iterable[Entry]:
             continue
         used.add(path.stem)
         yield annotated(path, CATEGORY, Annotation("voc", (str(file),), content=names))
-    for stem in files.keys() - used:
+    for stem in sorted(files.keys() - used):
         yield Entry(str(files[stem]), CATEGORY, fault="it is the annotation of no image here")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -41,7 +41,8 @@ class Tree:
         """Where a file is: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` takes."""
         if self.root.is_local or self.root.uri.startswith("fsspec+"):
             return f"{self.root.uri}/{path}"
-        return f"{self.root.uri}/{quote(str(path))}"
+        scheme, _, home = self.root.uri.partition("://")
+        return f"{scheme}://{quote(f'{home}/{path}')}"
 
     def read(self, path: PurePosixPath, limit: int = MAX_FILE_BYTES) -> bytes:
         """The bytes of a table that describes many images.
@@ -66,6 +67,11 @@ def list_tree(root: str, key: str) -> Tree:
         UserError: the folder is missing, unreadable or holds no image file.
     """
     storage = Storage.open(root)
+    if not storage.is_local and urlsplit(root).password is not None:
+        raise UserError(
+            f"{key}: a password in a URI would be written into tables and reports; give credentials by the "
+            "environment of every node instead (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."
+        )
     if not storage.is_local and "?" in root:
         raise UserError(
             f"{key}: options after the ? of a URI don't reach the workers; give endpoint and region by the "

@@ -83,10 +83,10 @@ def voc_xml(*objects: tuple[str, int, int, int, int], size: tuple[int, int] = (W
 
 
 def folder(root: Path) -> dict[str, Expected]:
-    for name in ("rail/a/1.jpg", "rail/references/2.jpg", "3.png"):
+    for name in ("rail/a b/1 #%20.jpg", "rail/references/2.jpg", "3.png"):
         paint(root / name)
     return {
-        "rail/a/1.jpg": Expected("rail"),
+        "rail/a b/1 #%20.jpg": Expected("rail"),
         "rail/references/2.jpg": Expected("rail", normal=True),
         "3.png": Expected("surface"),
     }

@@ -15,6 +15,7 @@ from pipelines.corpus import Corpus, CorpusSection, inspect
 from pipelines.layouts import LAYOUTS
 from pipelines.listing import Listing
 from tests.conftest import SHARED
+from tests.pipelines.bucket_server import serve_bucket
 from tests.pipelines.published_trees import HEIGHT, TREES, WIDTH, Expected, paint, voc_xml, write
 
 
@@ -78,9 +79,26 @@ def test_the_same_on_object_storage(name: str, tmp_path: Path) -> None:
         bucket.rm(home, recursive=True)
 
 
-def test_options_of_a_bucket_are_refused() -> None:
+def test_the_same_in_a_bucket_of_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `s3://` alone, the endpoint in the environment, as workers have it; names need quoting in a URI."""
+    home = tmp_path / "steel plates #1 100%"
+    expected = TREES["voc"][1](home)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "x")
+    with serve_bucket(tmp_path) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        listing, rows = rows_of("s3://bucket/steel%20plates%20%231%20100%25")
+    assert listing.layout == "voc"
+    check(rows, expected)
+    assert rows["beside/1.jpg"]["uri"] == "s3://bucket/steel%20plates%20%231%20100%25/beside/1.jpg"
+
+
+def test_options_and_secrets_in_a_buckets_uri_are_refused() -> None:
     with pytest.raises(UserError, match=r"corpus\.root: options after the \?.*AWS_ENDPOINT_URL"):
         Listing(CorpusSection(root="s3://bucket/images?endpoint_override=localhost:1&region=x"))
+    with pytest.raises(UserError, match=r"a password in a URI") as caught:
+        Listing(CorpusSection(root="s3://key:hush@bucket/images?endpoint_override=localhost:1&region=x"))
+    assert "hush" not in str(caught.value)
 
 
 def test_a_single_category_of_mvtec_is_named_by_its_folder(tmp_path: Path) -> None:

@@ -97,10 +97,11 @@ def test_an_image_that_an_empty_mask_calls_normal_is_a_reference(tmp_path: Path)
 
 
 def test_of_two_copies_the_labelled_one_is_kept(three: Path) -> None:
-    copy = three / "photos" / "0.jpg"
+    copy = three / "all" / "0.jpg"  # first by its name
+    copy.parent.mkdir()
     shutil.copy(three / "neu_det/IMAGES/crazing_1.jpg", copy)
     section = CorpusSection(
-        sources=(Source(root=str(three / "photos")), Source(root=str(three / "neu_det"))), test_share=0
+        sources=(Source(root=str(copy.parent)), Source(root=str(three / "neu_det"))), test_share=0
     )
     corpus = corpus_of(section)
     assert [row["uri"] for row in corpus.duplicates] == [str(copy)]
