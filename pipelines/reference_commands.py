@@ -154,8 +154,8 @@ def _write(found: Sequence[CategoryProposal], title: str, patch: str, folder: St
         if each.skipped:
             path, reason = each.skipped[0]
             say(f"{each.category}: {len(each.skipped)} images can't be read (first: {path}: {reason}).")
-        said = f"{len(each.proposals)} proposed of {each.sampled} looked at ({each.eligible} have no defect label)"
-        say(f"{each.category}: {said}.")
+        said = f"{len(each.proposals)} proposed of {each.sampled} looked at"
+        say(f"{each.category}: {said} ({each.eligible} have no defect label).")
     say(
         f"Look at {folder.uri}/{PAGE}. If all are normal, put these lines into the config "
         '(below its "corpus:", if it has one):'
