@@ -4,6 +4,8 @@ import typer
 
 from cluster.commands import ground_commands
 from pipelines.encoder_commands import app as encoder_commands
+from pipelines.prompt_commands import prompt_commands
+from pipelines.reference_commands import reference_commands
 from training.commands import app as training_commands
 from training.commands import project_of, project_weights
 
@@ -16,6 +18,8 @@ app = typer.Typer(
 app.add_typer(training_commands)
 app.add_typer(ground_commands(project_of, project_weights))
 app.add_typer(encoder_commands, name="encoder")
+app.add_typer(prompt_commands(project_of), name="prompts")
+app.add_typer(reference_commands(project_of))
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here."""
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from cluster.errors import UserError
 from pipelines.annotations import Annotation, read_truth
 from pipelines.annotations.rle import encode_mask
 from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.references import Candidates
 from pipelines.sources import Source
 from pipelines.tables import LABELLED_BOX, LABELS, MANIFEST, QUARANTINE
 
@@ -24,7 +25,8 @@ class CorpusSection(Source):
     Attributes:
         sources: folders of images instead of the single `root`, each with its own layout, categories and
             references.
-        reference_count: normal references a category keeps (the method uses 1–4).
+        reference_count: normal references a category keeps, by hash (the method uses 1–4), unless they are
+            named one by one.
         test_share: share of the labelled images, by content hash, that is held out for evaluation and never
             used in pretraining.
         max_bad_share: share of unusable images above which the stage fails.
@@ -52,10 +54,6 @@ class CorpusSection(Source):
         if self.sources:
             return [(f"corpus.sources.{place}", source) for place, source in enumerate(self.sources)]
         return [("corpus", self)]
-
-    def named_references(self) -> set[str]:
-        """Categories whose references a source names."""
-        return {category for _, source in self.keyed_sources() for category in source.references}
 
 
 ANNOTATION = pa.struct(
@@ -141,7 +139,7 @@ class Corpus:
     """
 
     def __init__(
-        self, inspected: pa.Table, section: CorpusSection, candidates: Mapping[str, Iterable[str]]
+        self, inspected: pa.Table, section: CorpusSection, candidates: Mapping[str, Candidates]
     ) -> None:
         # Of two copies the labelled one is kept.
         rows = sorted(inspected.to_pylist(), key=lambda row: (not row["labelled"], str(row["uri"])))
@@ -158,7 +156,7 @@ class Corpus:
                 self.duplicates.append(
                     {"uri": row["uri"], "first": first["uri"], "image_id": row["image_id"]}
                 )
-        references = self._references(unique, section, candidates)
+        references = self._references(rows, candidates)
         self.manifest: list[dict[str, Any]] = []
         self.labels: list[dict[str, Any]] = []
         self.empty_masks = 0
@@ -175,23 +173,13 @@ class Corpus:
                 self.labels.append(row)
 
     @staticmethod
-    def _references(
-        unique: Mapping[str, Mapping[str, Any]],
-        section: CorpusSection,
-        candidates: Mapping[str, Iterable[str]],
-    ) -> set[str]:
-        named = section.named_references()
-        ids = {
-            row["uri"]: image_id
-            for image_id, row in unique.items()
-            if row["normal"] or row["category"] in named
-        }
-        usable: dict[str, list[str]] = defaultdict(list)
-        for category, uris in candidates.items():
-            usable[category] = sorted(ids[uri] for uri in uris if uri in ids)
-            if category not in named:
-                usable[category] = usable[category][: section.reference_count]
-        return {image_id for chosen in usable.values() for image_id in chosen}
+    def _references(rows: list[dict[str, Any]], candidates: Mapping[str, Candidates]) -> set[str]:
+        good = {row["uri"]: row for row in rows if not row["error"]}
+        chosen: set[str] = set()
+        for some in candidates.values():
+            usable = [good[uri] for uri in some.uris if uri in good and (some.named or good[uri]["normal"])]
+            chosen.update(sorted({row["image_id"] for row in usable})[: some.most])
+        return chosen
 
     def tables(self) -> dict[str, pa.Table]:
         """The corpus' tables by name."""

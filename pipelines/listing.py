@@ -12,6 +12,7 @@ from pipelines.annotations import Annotation
 from pipelines.corpus import LISTED, CorpusSection
 from pipelines.layouts import Entry, find_layout
 from pipelines.layouts.tree import list_tree
+from pipelines.references import Candidates, look_up
 from pipelines.sources import Source
 
 
@@ -24,7 +25,8 @@ class SourceListing:
 
     Attributes:
         layout: the name of the layout that was found.
-        entries: its images, categories renamed as the config says.
+        entries: its images, categories renamed as the config says, and the references from elsewhere.
+        named: the references that its config names, by category.
 
     Raises:
         UserError: no folder, no image, broken tables of annotations, an unknown category or reference path.
@@ -43,7 +45,14 @@ class SourceListing:
             )
         self._check_categories({entry.category for entry in entries})
         self.entries = [replace(entry, category=self._category(entry.category)) for entry in entries]
-        self._check_references()
+        found = look_up(
+            source.references,
+            f"{key}.references",
+            self.tree.root,
+            [e for e in self.entries if e.fault is None],
+        )
+        self.named, self._outside = found.named, found.files
+        self.entries += found.outside
 
     def _check_categories(self, known: set[str]) -> None:
         for name in self.source.categories:
@@ -58,28 +67,13 @@ class SourceListing:
     def _category(self, name: str) -> str:
         return self.source.category or self.source.categories.get(name, name)
 
-    def _check_references(self) -> None:
-        known = {entry.path: entry.category for entry in self.entries if entry.fault is None}
-        categories = set(known.values())
-        for category, names in self.source.references.items():
-            if category not in categories:
-                raise UserError(
-                    f'{self.key}.references names the category "{category}", which {self.source.root} does '
-                    f"not have; it has: {', '.join(sorted(categories)[:20])}."
-                )
-            for name in names:
-                if known.get(name) != category:
-                    raise UserError(
-                        f'{self.key}.references.{category} names "{name}", which is no image of that '
-                        f"category below {self.source.root}; give paths relative to it."
-                    )
-
     def rows(self) -> Iterator[tuple[dict[str, object], str]]:
         """Rows of `LISTED`, each with what changes when one of its files does (sizes and times)."""
         for entry in self.entries:
             note = entry.annotation
             files = [entry.path, *(note.files if note else ())]
-            states = [self.tree.files.get(PurePosixPath(file)) for file in files]
+            about = self._outside.get(entry.path)
+            states = [about] if about else [self.tree.files.get(PurePosixPath(file)) for file in files]
             yield self._row(entry), repr(states)
 
     def _row(self, entry: Entry) -> dict[str, object]:
@@ -89,19 +83,24 @@ class SourceListing:
             "category": entry.category,
             "normal": entry.normal,
             "labelled": entry.labelled,
-            "annotation": self._annotation(entry.annotation) if entry.annotation else None,
+            "annotation": vars(truth) if (truth := self.truth(entry)) else None,
             "fault": entry.fault,
         }
 
-    def _annotation(self, annotation: Annotation) -> dict[str, object]:
-        return {
-            **vars(annotation),
-            "files": [self.tree.uri(file) for file in annotation.files],
-        }
+    def truth(self, entry: Entry) -> Annotation | None:
+        """An entry's annotation, its files by URI."""
+        if entry.annotation is None:
+            return None
+        files = tuple(self.tree.uri(file) for file in entry.annotation.files)
+        return replace(entry.annotation, files=files)
 
     def uri(self, entry: Entry) -> str:
         """Where an entry's image is."""
-        return self.tree.uri(entry.path)
+        return self.uri_of(entry.path)
+
+    def uri_of(self, path: str) -> str:
+        """Where the image of an entry's path is."""
+        return path if path in self._outside else self.tree.uri(path)
 
 
 class Listing:
@@ -136,19 +135,22 @@ class Listing:
                 found.update(f"{sorted(row.items())!r}\0{state}\n".encode())
         return found.hexdigest()
 
-    def reference_candidates(self, section: CorpusSection) -> dict[str, list[str]]:
-        """URIs that may serve as normal references, by category (every category has a row).
+    def reference_candidates(self, section: CorpusSection) -> dict[str, Candidates]:
+        """Images that may serve as normal references, by category (every category has a row).
 
         An image that an annotation may yet call normal is among them.
         """
-        found: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
-        named = section.named_references()
+        marked: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
         for source in self.sources:
-            chosen = {(c, path) for c, paths in source.source.references.items() for path in paths}
             for entry in source.entries:
-                may = entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal)
-                if (entry.category, entry.path) in chosen if entry.category in named else may:
-                    found[entry.category].append(source.uri(entry))
+                if entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal):
+                    marked[entry.category].append(source.uri(entry))
+        found = {name: Candidates(tuple(uris), section.reference_count) for name, uris in marked.items()}
+        for category in {name for source in self.sources for name in source.named}:
+            naming = [source for source in self.sources if category in source.named]
+            uris = [source.uri_of(path) for source in naming for path in source.named[category].paths]
+            single = all(source.named[category].single for source in naming)
+            found[category] = Candidates(tuple(uris), None if single else section.reference_count, named=True)
         return found
 
     def require_references(self, section: CorpusSection, shots: int) -> None:
@@ -157,10 +159,8 @@ class Listing:
         Raises:
             UserError: naming the category and what to add.
         """
-        named = section.named_references()
-        for category, uris in sorted(self.reference_candidates(section).items()):
-            most = max(section.reference_count, len(uris) if category in named else 0)
-            available = min(len(uris), most)
+        for category, candidates in sorted(self.reference_candidates(section).items()):
+            available = candidates.available
             if available < shots:
                 source = next(s for s in self.sources if any(e.category == category for e in s.entries))
                 root = source.source.root
@@ -169,7 +169,8 @@ class Listing:
                 raise UserError(
                     f'Category "{category}" has {available} normal reference images and maps.kead.shots='
                     f"{shots} needs {shots}: put normal images into {where}, name them in "
-                    f"{source.key}.references.{category}, or set maps.kead.shots=0 (zero-shot)."
+                    f'{source.key}.references.{category}, let "agssp references CONFIG" propose some, or set '
+                    "maps.kead.shots=0 (zero-shot)."
                 )
 
     def table(self) -> pa.Table:

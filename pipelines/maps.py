@@ -57,10 +57,9 @@ class MapsSection(Section):
         """Shipped prompts, then the files, then those given in the config.
 
         Raises:
-            UserError: a file can't be used.
+            UserError: a file can't be used, two names of one category.
         """
-        library = load_library(*self.prompts)
-        return PromptLibrary(categories={**library.categories, **self.categories})
+        return load_library(*self.prompts).overlaid(self.categories, "maps.categories")
 
 
 def map_schema(grid: int) -> pa.Schema:

@@ -1,13 +1,17 @@
 """What the encoder is told of each category: photo templates, states, and the defects' looks."""
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from cluster.config import Section, merge, parse_yaml, read_config_file, validate
-from cluster.errors import UserError, nearest
+from cluster.errors import UserError
+from pipelines.category_names import by_key, category_key
 
 # After WinCLIP's prompt ensemble, which the paper takes over (METHOD.md, "Text").
 TEMPLATES: tuple[str, ...] = (
@@ -60,22 +64,46 @@ class CategoryPrompts(Section):
 
 
 class PromptLibrary(Section):
-    """Categories by the name their folder has, e.g. `magnetic_tile`."""
+    """Categories by their key (`category_key`), e.g. `magnetic_tile`."""
 
     categories: dict[str, CategoryPrompts] = Field(default_factory=dict)
 
     def category(self, name: str) -> CategoryPrompts:
-        """The entry of a category.
+        """The entry of a category, its name written in any way that has the same key.
 
         Raises:
             UserError: no such entry; names the nearest one and how to add it.
         """
-        if name not in self.categories:
+        key = category_key(name)
+        if key not in self.categories:
+            close = difflib.get_close_matches(key, self.categories, n=1, cutoff=0.5)
+            known = f'did you mean "{close[0]}"?' if close else '"agssp prompts list" shows those there are'
             raise UserError(
-                f'There are no prompts for category "{name}" ({nearest(name, self.categories)});'
-                f" add it to a prompt file under categories.{name} with its object and defects."
+                f'There are no prompts for category "{name}" ({known}); add it to a prompt file under '
+                f"categories.{name}, or to the config under maps.categories.{name}, with its object and "
+                "defects."
             )
-        return self.categories[name]
+        return self.categories[key]
+
+    def overlaid(self, categories: Mapping[str, CategoryPrompts], source: str) -> "PromptLibrary":
+        """This library with other entries in the place of those of the same key, or beside them.
+
+        Args:
+            categories: by category name.
+            source: where they were written, for the message.
+
+        Raises:
+            UserError: see `by_key`.
+        """
+        return PromptLibrary(categories={**self.categories, **by_key(categories, source)})
+
+    def only(self, keys: Iterable[str]) -> "PromptLibrary":
+        """The entries of these keys alone.
+
+        Raises:
+            KeyError: one is not here.
+        """
+        return PromptLibrary(categories={key: self.categories[key] for key in keys})
 
 
 def load_library(*extra_paths: str | Path) -> PromptLibrary:
@@ -84,17 +112,25 @@ def load_library(*extra_paths: str | Path) -> PromptLibrary:
     Args:
         extra_paths: YAML files of the shipped one's form: `categories: {NAME: {object, defects: [{type,
             features}]}}`. A category given again replaces the fields it names; lists are replaced whole.
+            Names are compared by `category_key`.
 
     Raises:
-        UserError: unreadable file, bad YAML, wrong type, unknown key.
+        UserError: unreadable file, bad YAML, wrong type, unknown key, two names of one category.
     """
     source = resources.files("pipelines") / "prompt_library.yaml"
     document = parse_yaml(source.read_text("utf-8"), "The shipped prompt library")
     library = validate(PromptLibrary, document, "The shipped prompt library")
     for path in extra_paths:
-        document = merge(document, read_config_file(Path(path)))
+        document = merge(document, _keyed(read_config_file(Path(path)), f"Prompt file {path}"))
         library = validate(PromptLibrary, document, f"Prompt file {path}")
     return library
+
+
+def _keyed(document: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    categories = document.get("categories")
+    if not isinstance(categories, Mapping) or not all(isinstance(name, str) for name in categories):
+        return document  # validation says what is wrong
+    return {**document, "categories": by_key(categories, source)}
 
 
 def defect_sentence(object_name: str, defect: DefectPrompt) -> str:
@@ -102,23 +138,51 @@ def defect_sentence(object_name: str, defect: DefectPrompt) -> str:
     return f"{object_name} with {defect.type} defect, it appears as {defect.features}"
 
 
-def sentences(prompts: CategoryPrompts, defect_features: bool) -> tuple[list[str], list[str]]:
-    """The prompt sets of a category (METHOD.md, "Text"): every state through every template.
+@dataclass(frozen=True)
+class PromptState:
+    """One state of an object, and the sentences that are encoded for it.
+
+    Attributes:
+        words: e.g. `flawless rail`.
+        defect: the defect type it describes (DF); None for a generic state.
+        sentences: the state in every template, in the templates' order.
+    """
+
+    words: str
+    defect: str | None
+    sentences: tuple[str, ...]
+
+
+def prompt_states(
+    prompts: CategoryPrompts, defect_features: bool
+) -> tuple[list[PromptState], list[PromptState]]:
+    """The prompt sets of a category by state (METHOD.md, "Text").
 
     Args:
         prompts: the category.
         defect_features: add one state per defect type to the anomalous set (DF).
 
     Returns:
-        The normal and the anomalous sentences.
+        The normal and the anomalous states.
     """
-    normal = [state.replace("{}", prompts.object) for state in NORMAL_STATES]
-    anomalous = [state.replace("{}", prompts.object) for state in ANOMALOUS_STATES]
+    normal = [_state(state.replace("{}", prompts.object)) for state in NORMAL_STATES]
+    anomalous = [_state(state.replace("{}", prompts.object)) for state in ANOMALOUS_STATES]
     if defect_features:
-        anomalous += [defect_sentence(prompts.object, defect) for defect in prompts.defects]
-    return _fill(normal), _fill(anomalous)
+        anomalous += [
+            _state(defect_sentence(prompts.object, defect), defect.type) for defect in prompts.defects
+        ]
+    return normal, anomalous
 
 
-def _fill(states: Iterable[str]) -> list[str]:
+def sentences(prompts: CategoryPrompts, defect_features: bool) -> tuple[list[str], list[str]]:
+    """The sentences of `prompt_states`, normal and anomalous: every state through every template."""
+    normal, anomalous = (
+        [sentence for state in states for sentence in state.sentences]
+        for states in prompt_states(prompts, defect_features)
+    )
+    return normal, anomalous
+
+
+def _state(words: str, defect: str | None = None) -> PromptState:
     # replace, not format: a user's text may hold braces.
-    return [template.replace("{}", state) for state in states for template in TEMPLATES]
+    return PromptState(words, defect, tuple(template.replace("{}", words) for template in TEMPLATES))

@@ -1,5 +1,8 @@
 """Where images come from: one root, or several, each with its layout and categories."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field, field_validator
 
 from cluster.config import Section
@@ -14,8 +17,10 @@ class Source(Section):
         layout: name of a dataset layout, or `auto`.
         category: of all its images, whatever the layout says; empty leaves that to the layout.
         categories: other names for single categories of the layout (folders, as a rule).
-        references: relative paths of normal images by category (as it is called after renaming); a category
-            that no source names takes `reference_count` of the images its layout marks as normal, by hash.
+        references: normal images by category (as it is called after renaming): paths below the root, a
+            folder or glob there, or the full path or URI of a folder elsewhere (see `references.look_up`). A
+            category that no source names takes `reference_count` of the images its layout marks as normal, by
+            hash; `agssp references` proposes some where there are none.
     """
 
     root: str = ""
@@ -30,6 +35,20 @@ class Source(Section):
         if name != AUTO and name not in LAYOUTS:
             raise ValueError(f"no such dataset layout; valid: {AUTO}, {', '.join(sorted(LAYOUTS))}")
         return name
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _items(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        listed = {name: (items,) if isinstance(items, str) else items for name, items in given.items()}
+        for name, items in listed.items():
+            if isinstance(items, list | tuple) and "auto" in items:
+                raise ValueError(
+                    f'{name}: "auto" is not used unseen; run "agssp references CONFIG", look at its page and '
+                    "put the paths that it prints here"
+                )
+        return listed
 
     @field_validator("category")
     @classmethod

@@ -23,6 +23,7 @@ from pipelines.prompts import load_library
 from pipelines.surface_clip_data import SurfacePool, augment, draw_looks, make_pool
 from pipelines.surface_clip_losses import step_losses
 from pipelines.surface_clip_text import Captions, SentencePlaces
+from pipelines.surfaces.categories import CATEGORIES
 from pipelines.surgery import DenseEncoder
 
 MODEL: dict[str, Any] = {
@@ -108,7 +109,7 @@ def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, settings))
     curve: list[dict[str, float]] = []
     checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
-    library, tokenizer = load_library(), open_clip.get_tokenizer("ViT-B-32")
+    library, tokenizer = load_library().only(CATEGORIES), open_clip.get_tokenizer("ViT-B-32")
     if checkpoint.is_file():
         saved = torch.load(checkpoint, weights_only=True)
         if (saved["settings"], saved["start"]) != (settings.model_dump(), origin):

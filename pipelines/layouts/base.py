@@ -18,6 +18,7 @@ class Entry:
         path: relative to the source's root, with `/`.
         category: object category.
         normal: whether the layout says that the image is free of defects (a candidate reference).
+        defective: whether the layout says that the image has a defect, though not where.
         labelled: whether the truth is known: by an annotation, or as normal in a layout of labels.
         annotation: where its truth is written, paths relative to the source's root.
         fault: why it can't be used, known already while listing, e.g. an annotation without an image.
@@ -26,6 +27,7 @@ class Entry:
     path: str
     category: str
     normal: bool = False
+    defective: bool = False
     labelled: bool = False
     annotation: Annotation | None = None
     fault: str | None = None

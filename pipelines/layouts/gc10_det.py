@@ -41,7 +41,7 @@ def gc10_det(tree: Tree) -> Iterable[Entry]:
     for path in tree.images:
         file = files.get(path.stem)
         if file is None:
-            yield Entry(str(path), CATEGORY)
+            yield Entry(str(path), CATEGORY, defective=True)
             continue
         used.add(path.stem)
         yield annotated(path, CATEGORY, Annotation("voc", (str(file),), content=names))

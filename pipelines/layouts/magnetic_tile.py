@@ -23,4 +23,4 @@ def magnetic_tile(tree: Tree) -> Iterable[Entry]:
         elif mask in tree.files:
             yield annotated(path, CATEGORY, Annotation("mask", (str(mask),), defect))
         else:
-            yield Entry(str(path), CATEGORY)
+            yield Entry(str(path), CATEGORY, defective=True)

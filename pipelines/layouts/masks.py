@@ -30,4 +30,4 @@ def masks(tree: Tree) -> Iterable[Entry]:
         elif mask is not None:
             yield annotated(path, category, Annotation("mask", (str(mask),), defect))
         else:
-            yield Entry(str(path), category)
+            yield Entry(str(path), category, defective=True)

@@ -49,7 +49,7 @@ def mvtec(tree: Tree) -> Iterable[Entry]:
             annotation = Annotation("index_mask" if several else "mask", tuple(files), inner[1])
             yield annotated(path, home, annotation)
         else:
-            yield Entry(str(path), home)
+            yield Entry(str(path), home, defective=True)
 
 
 def _halves(tree: Tree, path: PurePosixPath) -> tuple[str, tuple[str, ...]]:

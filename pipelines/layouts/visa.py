@@ -29,4 +29,4 @@ def visa(tree: Tree) -> Iterable[Entry]:
         elif mask in tree.files:
             yield annotated(path, category, Annotation("index_mask", (str(mask),), "anomaly"))
         else:
-            yield Entry(str(path), category)
+            yield Entry(str(path), category, defective=True)

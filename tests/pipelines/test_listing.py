@@ -74,8 +74,8 @@ def test_references_are_named_by_source(three: Path) -> None:
     )
     listing = Listing(section)
     candidates = listing.reference_candidates(section)
-    assert candidates["rail"] == [f"{three}/photos/1.jpg"]
-    assert len(candidates["screw"]) == 2
+    assert candidates["rail"].uris == (f"{three}/photos/1.jpg",)
+    assert len(candidates["screw"].uris) == 2
     with pytest.raises(UserError, match=r'"candle" has 0 normal .*corpus\.sources\.1\.references\.candle'):
         listing.require_references(section, 1)
     assert f"{three}/photos/1.jpg" in chosen(corpus_of(section))

@@ -17,7 +17,7 @@ import pipelines.surface_clip as surface_clip
 from cluster.errors import UserError
 from pipelines.encoder import WEIGHTS_FILE, load_encoder
 from pipelines.encoder_commands import app
-from pipelines.prompts import load_library
+from pipelines.prompts import PromptLibrary, load_library
 from pipelines.surface_clip import SurfaceClipSettings, learning_rate, train
 from pipelines.surface_clip_data import (
     CHUNK,
@@ -118,7 +118,7 @@ def test_looks_are_drawn_whole() -> None:
 
 def test_sentences_have_places_by_object_state_and_defect() -> None:
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
-    places = SentencePlaces(load_library(), tokenizer, 64, seed=0)
+    places = SentencePlaces(load_library().only(CATEGORIES), tokenizer, 64, seed=0)
     axis = places.axis.double()
     assert axis.norm().item() == pytest.approx(1)
     assert places.places.norm(dim=-1).allclose(torch.ones(len(places.places)))
@@ -133,6 +133,24 @@ def test_sentences_have_places_by_object_state_and_defect() -> None:
     assert (crack @ axis).item() > 0.5
     assert not torch.allclose(crack, damaged)
     assert torch.equal(flawless, place("a close-up photo of the rail without any defect."))
+
+
+def test_training_is_told_of_the_generated_categories_alone(
+    tmp_path: Path, small_model: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[str]] = []
+
+    def stop(library: PromptLibrary, *rest: Any) -> None:
+        told.append(set(library.categories))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(surface_clip, "SentencePlaces", stop)
+    monkeypatch.setattr(surface_clip, "_pool", lambda *given: None)  # images come in only after the text
+    monkeypatch.setattr(surface_clip, "initialise", lambda *given: None)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, SurfaceClipSettings(steps=1))
+    assert told == [set(CATEGORIES)]
+    assert set(load_library().categories) > set(CATEGORIES)
 
 
 def test_filters_start_as_a_whitening_of_the_patches() -> None:

@@ -1,0 +1,111 @@
+"""The gallery of proposed references: one HTML page, a picture per category, and the lines for the config."""
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image, ImageDraw, ImageFont
+
+from pipelines.corpus import CorpusSection
+from pipelines.reference_proposal import SIDE, CategoryProposal
+
+TEMPLATE = "reference_page.html.j2"
+COLUMNS, GAP, CAPTION = 4, 20, 76  # of the picture; pixels
+PAPER, INK, SOFT = (246, 247, 249), (23, 32, 42), (86, 97, 110)
+
+
+def config_patch(proposals: Sequence[CategoryProposal], section: CorpusSection) -> str:
+    """The YAML that accepts the proposals: `corpus.references.CATEGORY: [paths]`.
+
+    Of a corpus of several sources all are written, since a config's list is only replaced whole.
+    """
+    chosen: list[dict[str, list[str]]] = [{} for _ in section.keyed_sources()]
+    for found in proposals:
+        for pick in found.proposals:
+            chosen[pick.source].setdefault(found.category, []).append(pick.path)
+    corpus: dict[str, Any] = {"references": chosen[0]}
+    if section.sources:
+        sources = [source.model_dump(mode="json", exclude_defaults=True) for source in section.sources]
+        names = {found.category for found in proposals}
+        for source, new in zip(sources, chosen, strict=True):
+            old = {name: items for name, items in source.get("references", {}).items() if name not in names}
+            if old | new:
+                source["references"] = old | new
+            else:
+                source.pop("references", None)
+        corpus = {"sources": sources}
+    return yaml.safe_dump({"corpus": corpus}, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def render_page(proposals: Sequence[CategoryProposal], title: str, patch: str) -> str:
+    """The gallery as one HTML document without scripts or anything from elsewhere; all text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["picture"] = data_uri
+    template = environment.get_template(TEMPLATE)
+    return template.render(title=title, categories=proposals, patch=patch)
+
+
+def data_uri(picture: npt.NDArray[np.uint8]) -> str:
+    """A JPEG data URI of (H, W, 3) uint8."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def render_picture(found: CategoryProposal) -> bytes:
+    """The proposals of one category side by side, numbered as on the page; PNG."""
+    count = len(found.proposals)
+    columns = min(COLUMNS, count)
+    cell, row = SIDE + GAP, SIDE + CAPTION + GAP
+    size = (columns * cell + GAP, -(-count // columns) * row + GAP)
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font, small = ImageFont.load_default(17), ImageFont.load_default(15)
+    for number, pick in enumerate(found.proposals):
+        x, y = GAP + number % columns * cell, GAP + number // columns * row
+        height, width = pick.picture.shape[:2]
+        sheet.paste(Image.fromarray(pick.picture), (x + (SIDE - width) // 2, y + (SIDE - height) // 2))
+        y += SIDE + 8
+        name = f"{number + 1}  {_printable(pick.path)}"
+        draw.text((x, y), _fitting(draw, name, font), INK, font)
+        told = f"anomaly score {pick.score:.3f}, stands for {pick.represents:.0%}"
+        draw.text((x, y + 26), told, SOFT, small)
+    stream = io.BytesIO()
+    sheet.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def picture_name(number: int, category: str) -> str:
+    """A file name for a category's picture that no category's name can turn into another path."""
+    safe = re.sub(r"[^a-z0-9]+", "_", category.lower())[:40].strip("_")
+    return f"references_{number:02d}{'_' if safe else ''}{safe}.png"
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def _fitting(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text, its middle left out where it is wider than a picture: a path's end tells the most."""
+    text = text if len(text) < 400 else f"{text[:8]}…{text[-380:]}"
+    if draw.textlength(text, font) <= SIDE:
+        return text
+    head, tail = text[:6], text[6:]
+    while tail and draw.textlength(f"{head}…{tail}", font) > SIDE:
+        tail = tail[1:]
+    return f"{head}…{tail}"
