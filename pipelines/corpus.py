@@ -105,8 +105,15 @@ class Listing:
                 found[entry.category].append(entry.path)
         return found
 
-    def require_references(self, section: CorpusSection, shots: int) -> None:
+    def require_references(
+        self, section: CorpusSection, shots: int, setting: str = "maps.kead.shots"
+    ) -> None:
         """Refuse few-shot work where a category has too few normal references.
+
+        Args:
+            section: the corpus' config.
+            shots: references needed of every category.
+            setting: the config key that asks for them.
 
         Raises:
             UserError: naming the category and what to add.
@@ -118,9 +125,9 @@ class Listing:
             if available < shots:
                 where = f"{section.root}/{category}/references" if self.layout == "folder" else section.root
                 raise UserError(
-                    f'Category "{category}" has {available} normal reference images and maps.kead.shots='
+                    f'Category "{category}" has {available} normal reference images and {setting}='
                     f"{shots} needs {shots}: put normal images into {where}, name them in "
-                    f"corpus.references.{category}, or set maps.kead.shots=0 (zero-shot)."
+                    f"corpus.references.{category}, or set {setting}=0 (zero-shot)."
                 )
 
     def table(self) -> pa.Table:

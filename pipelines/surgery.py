@@ -16,7 +16,8 @@ class DenseEmbeddings:
 
     Attributes:
         cls: (B, D), L2-normalised; the image embedding of the untouched path.
-        patches: one (B, N, D) tensor per chosen layer, L2-normalised, N = grid² in row order.
+        patches: one (B, N, D) tensor per chosen layer, L2-normalised, N = grid² in row order (WinCLIP: per
+            scale, N windows).
     """
 
     cls: Tensor
