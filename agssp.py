@@ -6,6 +6,7 @@ from cluster.commands import ground_commands
 from pipelines.encoder_commands import app as encoder_commands
 from training.commands import app as training_commands
 from training.commands import project_of, project_weights
+from tuning.commands import app as study_commands
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +17,7 @@ app = typer.Typer(
 app.add_typer(training_commands)
 app.add_typer(ground_commands(project_of, project_weights))
 app.add_typer(encoder_commands, name="encoder")
+app.add_typer(study_commands, name="study")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from cluster.config import Section
-from pipelines.encoder import load_encoder
+from pipelines.encoder import LoadedEncoder, load_encoder
 from pipelines.images import ImageError, read_image
 from pipelines.kead import KeAD, KeadSettings
 from pipelines.map_method import CategoryState, MapMethod, preprocess
@@ -79,7 +79,14 @@ class MapsSection(Section):
         Raises:
             UserError: see `load_encoder`, `KeAD` and `WinCLIP`.
         """
-        encoder = load_encoder(self.encoder.model, self.encoder.weights, device=device)
+        return self.over(load_encoder(self.encoder.model, self.encoder.weights, device=device))
+
+    def over(self, encoder: LoadedEncoder) -> MapMethod:
+        """The chosen method over a loaded encoder.
+
+        Raises:
+            UserError: see `KeAD` and `WinCLIP`.
+        """
         return KeAD(encoder, self.kead) if self.method == "kead" else WinCLIP(encoder, self.winclip)
 
     def library(self) -> PromptLibrary:
