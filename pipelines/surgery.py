@@ -67,7 +67,8 @@ class DenseEncoder(nn.Module):
         if not self.layers or any(not 1 <= layer <= self.depth for layer in self.layers):
             raise UserError(f"Layers {self.layers} must name blocks from 1 to {self.depth} of this encoder.")
         self.first_surgery = self.depth // 4 + 1  # the last 3/4 of the blocks, counted from 1
-        self.vv, self.residual, self.released_layers = vv, residual, released_layers
+        # Without V-V there is no y that the released code could have overwritten.
+        self.vv, self.residual, self.released_layers = vv, residual, released_layers and vv
 
     @property
     def grid(self) -> int:
