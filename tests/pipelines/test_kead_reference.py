@@ -171,6 +171,7 @@ def known(depth: int, *, quick_gelu: bool = False, average: bool = False) -> Kno
     return Known(encoder, exact, Vit(exact, quick_gelu, average), images, references)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "kind"), [(12, {}), (24, {"quick_gelu": True}), (32, {"average": True})], ids=["12", "24", "32"]
 )
