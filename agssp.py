@@ -8,6 +8,7 @@ from pipelines.prompt_commands import prompt_commands
 from pipelines.reference_commands import reference_commands
 from training.commands import app as training_commands
 from training.commands import project_of, project_weights
+from tuning.commands import app as study_commands
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +21,7 @@ app.add_typer(ground_commands(project_of, project_weights))
 app.add_typer(encoder_commands, name="encoder")
 app.add_typer(prompt_commands(project_of), name="prompts")
 app.add_typer(reference_commands(project_of))
+app.add_typer(study_commands, name="study")
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.registry import Row, at_most
-from pipelines.kead import anomaly_probability, few_shot_map, zero_shot_map
+from pipelines.kead import few_shot_map, zero_shot_map
+from pipelines.map_method import anomaly_probability
 from pipelines.surgery import DenseEncoder
 
 MODEL = "ViT-B-16-plus-240"

@@ -19,6 +19,7 @@ def build_corpus(
     *,
     listing: Listing,
     shots: int,
+    setting: str,
     workspace: Storage,
     pipeline: PipelineRun,
 ) -> Artifact:
@@ -30,6 +31,7 @@ def build_corpus(
         section: the corpus' config.
         listing: of the same section (checked before a cluster is touched).
         shots: references the maps stage will ask of every category.
+        setting: the config key that asks for them.
 
     Raises:
         UserError: too many bad images; a category without references once bad ones are gone.
@@ -53,7 +55,7 @@ def build_corpus(
         corpus = Corpus(inspected.read_table(""), section, listing.reference_candidates(section))
         bad = corpus.quarantine
         check_bad_share(len(bad), rows.num_rows, section.max_bad_share, "corpus", _first(bad))
-        _check_shots(corpus, shots)
+        _check_shots(corpus, shots, setting)
         for name, table in corpus.tables().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
@@ -80,7 +82,7 @@ def _first(quarantine: list[dict[str, Any]]) -> str:
     return f"{quarantine[0]['uri']}: {quarantine[0]['reason']}" if quarantine else ""
 
 
-def _check_shots(corpus: Corpus, shots: int) -> None:
+def _check_shots(corpus: Corpus, shots: int, setting: str) -> None:
     from cluster.errors import UserError
 
     have: dict[str, int] = {row["category"]: 0 for row in corpus.manifest}
@@ -90,5 +92,5 @@ def _check_shots(corpus: Corpus, shots: int) -> None:
         if count < shots:
             raise UserError(
                 f'Category "{category}" has only {count} readable, different normal reference images and '
-                f"maps.kead.shots={shots} needs {shots}; add some."
+                f"{setting}={shots} needs {shots}; add some."
             )

@@ -18,6 +18,13 @@ from pipelines.surgery import require_dense_vit
 
 SHIPPED = "surface-clip"
 SHIPPED_FOLDER = Path(__file__).parent / "weights" / SHIPPED
+# The paper's three by its own words (Table 4); open_clip's name and pretrained tag. OpenAI trained with
+# QuickGELU, which open_clip's plain ViT-L-14-336 lacks.
+PRESETS = {
+    "base": ("ViT-B-16-plus-240", "laion400m_e32"),
+    "large": ("ViT-L-14-336-quickgelu", "openai"),
+    "huge": ("ViT-H-14-378-quickgelu", "dfn5b"),
+}
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -71,13 +78,15 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
     """Load an encoder with open_clip's own loading code.
 
     Args:
-        model: `surface-clip` (shipped), a folder with `open_clip_config.json` and weights, an open_clip model
-            name, or the path of an open_clip model JSON.
-        weights: for a name or JSON: a pretrained tag (which may be downloaded) or a local weights file.
+        model: `surface-clip` (shipped), a preset (`PRESETS`), a folder with `open_clip_config.json` and
+            weights, an open_clip model name, or the path of an open_clip model JSON.
+        weights: for a name or JSON: a pretrained tag (which may be downloaded) or a local weights file; a
+            preset's own tag when left out.
         device: torch device.
 
     Raises:
-        UserError: unknown name or tag, missing file, weights that don't fit, no ViT with patch embeddings.
+        UserError: unknown name or tag, missing file, weights that don't fit or were trained with another
+            activation, no ViT with patch embeddings.
     """
     source = _resolve(model, weights)
     name = model if weights is None else f"{model}/{weights}"
@@ -176,6 +185,9 @@ def _resolve(model: str, weights: str | None) -> _Source:
             raise UserError(f"Encoder folder {folder} has no {CONFIG_FILE}; is it an open_clip model folder?")
         _weights_in(folder)
         return _Source(folder=folder)
+    if model in PRESETS:
+        model, tag = PRESETS[model]
+        weights = weights or tag
     config: Path | None = None
     arch = model.replace("/", "-")
     if model.endswith(".json"):
@@ -184,13 +196,14 @@ def _resolve(model: str, weights: str | None) -> _Source:
             raise UserError(f"Encoder config {model} does not exist.")
     elif arch not in open_clip.list_models():
         raise UserError(
-            f'There is no encoder "{model}"; {nearest(arch, [SHIPPED, *open_clip.list_models()])}'
+            f'There is no encoder "{model}"; {nearest(arch, [SHIPPED, *PRESETS, *open_clip.list_models()])}'
         )
     tags = open_clip.list_pretrained_tags_by_model(arch) if config is None else []
     if weights is None:
         hint = f"one of its tags ({', '.join(tags)}) or " if tags else ""
         raise UserError(f'Encoder "{model}" needs weights: {hint}the path of a local weights file.')
     if weights in tags:
+        _require_activation(arch, weights)
         return _Source(arch=arch, tag=weights)
     file = Path(weights)
     if not file.is_file():
@@ -199,6 +212,22 @@ def _resolve(model: str, weights: str | None) -> _Source:
     if file.suffix not in WEIGHTS_SUFFIXES:
         raise UserError(f'Encoder weights "{weights}" must end in {", ".join(WEIGHTS_SUFFIXES)}.')
     return _Source(arch=arch, config=config, file=file)
+
+
+def _require_activation(arch: str, tag: str) -> None:
+    """Refuse a tag whose weights were trained with the other GELU; open_clip would only warn."""
+    trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False))
+    if trained == bool(open_clip.get_model_config(arch).get("quick_gelu", False)):
+        return
+    others = [name for name in open_clip.list_models() if _plain(name) == _plain(arch) and name != arch]
+    raise UserError(
+        f'Weights "{tag}" were trained {"with" if trained else "without"} QuickGELU, unlike the encoder'
+        f' "{arch}"; {f"use {others[0]} instead" if others else "choose another tag"}.'
+    )
+
+
+def _plain(arch: str) -> str:
+    return arch.removesuffix("-quickgelu")
 
 
 def _register(source: _Source) -> str:

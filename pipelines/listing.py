@@ -153,8 +153,15 @@ class Listing:
             found[category] = Candidates(tuple(uris), None if single else section.reference_count, named=True)
         return found
 
-    def require_references(self, section: CorpusSection, shots: int) -> None:
+    def require_references(
+        self, section: CorpusSection, shots: int, setting: str = "maps.kead.shots"
+    ) -> None:
         """Refuse few-shot work where a category has too few normal references.
+
+        Args:
+            section: the corpus' config.
+            shots: references needed of every category.
+            setting: the config key that asks for them.
 
         Raises:
             UserError: naming the category and what to add.
@@ -167,10 +174,10 @@ class Listing:
                 renamed = source.source.category or source.source.categories
                 where = f"{root}/{category}/references" if source.layout == "folder" and not renamed else root
                 raise UserError(
-                    f'Category "{category}" has {available} normal reference images and maps.kead.shots='
+                    f'Category "{category}" has {available} normal reference images and {setting}='
                     f"{shots} needs {shots}: put normal images into {where}, name them in "
                     f'{source.key}.references.{category}, let "agssp references CONFIG" propose some, or set '
-                    "maps.kead.shots=0 (zero-shot)."
+                    f"{setting}=0 (zero-shot)."
                 )
 
     def table(self) -> pa.Table:

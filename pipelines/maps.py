@@ -1,7 +1,7 @@
-"""The maps table: settings, rows and the per-batch work around KeAD. No Ray here."""
+"""The maps table: settings, rows and the per-batch work around KeAD or WinCLIP. No Ray here."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,20 +10,22 @@ import torch
 from pydantic import Field
 
 from cluster.config import Section
-from pipelines.encoder import load_encoder
+from pipelines.encoder import LoadedEncoder, load_encoder
 from pipelines.images import ImageError, read_image
-from pipelines.kead import CategoryState, KeAD, KeadSettings, preprocess
+from pipelines.kead import KeAD, KeadSettings
+from pipelines.map_method import CategoryState, MapMethod, preprocess
 from pipelines.prompts import CategoryPrompts, PromptLibrary, load_library
 from pipelines.tables import IDENTITY, SIZE
+from pipelines.winclip import WinCLIP, WinclipSettings
 
 
 class EncoderSection(Section):
     """The vision-language encoder.
 
     Attributes:
-        model: `surface-clip` (shipped), an open_clip name (the paper's is `ViT-H-14-378-quickgelu`), an
-            open_clip model JSON, or a model folder.
-        weights: pretrained tag (the paper's is `dfn5b`; downloaded) or a local weights file.
+        model: `surface-clip` (shipped), one of the paper's three (`base`, `large`, `huge`), an open_clip
+            name, an open_clip model JSON, or a model folder.
+        weights: pretrained tag (downloaded; the paper's is implied by its names) or a local weights file.
     """
 
     model: str = "surface-clip"
@@ -35,7 +37,8 @@ class MapsSection(Section):
 
     Attributes:
         encoder: which encoder.
-        kead: the method's options.
+        method: which of the two below makes the maps.
+        kead, winclip: each method's options; only the chosen one's decide anything.
         prompts: YAML files laid over the shipped prompt library.
         categories: prompts given right here, by category; they win over the files.
         actors: KeAD actors; None: one per GPU, or one on the CPU.
@@ -45,13 +48,46 @@ class MapsSection(Section):
     """
 
     encoder: EncoderSection = EncoderSection()
+    method: Literal["kead", "winclip"] = "kead"
     kead: KeadSettings = KeadSettings()
+    winclip: WinclipSettings = WinclipSettings()
     prompts: tuple[str, ...] = ()
     categories: dict[str, CategoryPrompts] = Field(default={})
     actors: int | None = Field(default=None, ge=1, le=4096)
     gpus_per_actor: float | None = Field(default=None, ge=0, le=8)
     batch_size: int = Field(default=32, ge=1, le=4096)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+
+    @property
+    def shots(self) -> int:
+        """Normal references that the chosen method needs of every category."""
+        return self.kead.shots if self.method == "kead" else self.winclip.shots
+
+    @property
+    def shots_setting(self) -> str:
+        """The config key of `shots`."""
+        return f"maps.{self.method}.shots"
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What of this section decides the maps: encoder, method and that method's options, JSON-able."""
+        return self.model_dump(mode="json", include={"encoder", "method", self.method})
+
+    def build(self, device: str) -> MapMethod:
+        """The chosen method over the encoder, loaded onto a torch device.
+
+        Raises:
+            UserError: see `load_encoder`, `KeAD` and `WinCLIP`.
+        """
+        return self.over(load_encoder(self.encoder.model, self.encoder.weights, device=device))
+
+    def over(self, encoder: LoadedEncoder) -> MapMethod:
+        """The chosen method over a loaded encoder.
+
+        Raises:
+            UserError: see `KeAD` and `WinCLIP`.
+        """
+        return KeAD(encoder, self.kead) if self.method == "kead" else WinCLIP(encoder, self.winclip)
 
     def library(self) -> PromptLibrary:
         """Shipped prompts, then the files, then those given in the config.
@@ -103,14 +139,13 @@ def _empty_pixels(size: int) -> pa.Array:
     return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
 
 
-def map_batch(kead: KeAD, states: Mapping[str, CategoryState], rows: pa.Table) -> pa.Table:
+def map_batch(method: MapMethod, states: Mapping[str, CategoryState], rows: pa.Table) -> pa.Table:
     """Anomaly maps of decoded rows, in the schema of the maps table."""
-    grid = kead.dense.grid
-    schema = map_schema(grid)
+    schema = map_schema(method.grid)
     if rows.num_rows == 0:
         return schema.empty_table()
     pixels = torch.from_numpy(rows.column("pixels").combine_chunks().to_numpy_ndarray().copy())
-    out = kead(pixels, [states[name] for name in rows.column("category").to_pylist()])
+    out = method(pixels, [states[name] for name in rows.column("category").to_pylist()])
     maps = out.maps.numpy().astype(np.float16)
     columns: dict[str, Any] = {name: rows.column(name) for name, _ in [*IDENTITY, *SIZE]}
     columns["score"] = pa.array(out.score.double().numpy())
@@ -129,12 +164,11 @@ def category_states(
         references: URIs of normal images by category (every category has a key).
         device: torch device.
     """
-    kead = KeAD(load_encoder(section.encoder.model, section.encoder.weights, device=device), section.kead)
-    library = section.library()
+    method, library = section.build(device), section.library()
     states = {}
     for category, uris in references.items():
-        images = [torch.from_numpy(kead.preprocess(read_image(uri))) for uri in uris[: section.kead.shots]]
-        states[category] = kead.category_state(
+        images = [torch.from_numpy(method.preprocess(read_image(uri))) for uri in uris[: section.shots]]
+        states[category] = method.category_state(
             library.category(category), torch.stack(images) if images else None
         )
     return states

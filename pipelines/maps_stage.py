@@ -1,4 +1,4 @@
-"""The maps stage: KeAD over the corpus by Ray Data actors."""
+"""The maps stage: KeAD (or WinCLIP) over the corpus by Ray Data actors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,8 @@ from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.corpus import REFERENCE, check_bad_share
-from pipelines.encoder import input_size, load_encoder, weights_digest
+from pipelines.encoder import input_size, weights_digest
 from pipelines.images import ImageError, read_image
-from pipelines.kead import KeAD
 from pipelines.maps import MapsSection, category_states, decode_rows, map_batch
 from pipelines.table_job import Step, run_table_job, write_listing
 from pipelines.tables import QUARANTINE
@@ -66,7 +65,7 @@ def make_maps(
         prepare = ray.remote(num_gpus=gpus, num_cpus=0.5)(_prepare)
         states = prepare.remote(section, references, gpus > 0)
         run_table_job(
-            "maps: KeAD",
+            f"maps: {section.method}",
             source=source,
             work=work,
             target=target,
@@ -77,7 +76,7 @@ def make_maps(
                     batch_size=section.batch_size,
                 ),
                 Step(
-                    KeadActor,
+                    MapActor,
                     {"section": section, "states": states, "cuda": gpus > 0, "counter": None},
                     actors=actors,
                     gpus=gpus,
@@ -93,7 +92,7 @@ def make_maps(
         "maps",
         workspace=workspace,
         pipeline=pipeline,
-        config=section.model_dump(mode="json", include={"encoder", "kead"}),
+        config=section.deciding,
         inputs={"corpus": corpus},
         extra=check_maps(section, set(references)),
         body=body,
@@ -105,19 +104,16 @@ def _prepare(section: MapsSection, references: Mapping[str, list[str]], cuda: bo
     return category_states(section, references, "cuda" if cuda else "cpu")
 
 
-class KeadActor:
-    """Holds the encoder and every category's embeddings; maps decoded batches."""
+class MapActor:
+    """Holds the method with its encoder and every category's embeddings; maps decoded batches."""
 
     def __init__(self, section: MapsSection, states: Any, cuda: bool, counter: Sender) -> None:
         torch.set_num_threads(machine_cpus())
-        encoder = load_encoder(
-            section.encoder.model, section.encoder.weights, device="cuda" if cuda else "cpu"
-        )
-        self.kead, self.counter = KeAD(encoder, section.kead), counter
+        self.method, self.counter = section.build("cuda" if cuda else "cpu"), counter
         self.states = ray.get(states)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        done = map_batch(self.kead, self.states, rows)
+        done = map_batch(self.method, self.states, rows)
         self.counter.add(done.num_rows)
         return done
 

@@ -86,7 +86,7 @@ def propose_references(
     if sample < count:
         raise UserError(f"--sample {sample} must be at least --count {count}.")
     listing = Listing(section)
-    categories = _categories(listing, section, maps.kead.shots, category)
+    categories = _categories(listing, section, maps.shots, category)
     library = maps.library()
     prompts = {name: library.category(name) for name in categories}
     _make(folder)

@@ -15,8 +15,9 @@ from cluster.errors import UserError
 from pipelines.annotations import Annotation, read_truth
 from pipelines.corpus import is_test
 from pipelines.images import ImageError, decode_image, read_bytes, read_image
-from pipelines.kead import KeAD, anomaly_probability, zero_shot_map
+from pipelines.kead import KeAD, zero_shot_map
 from pipelines.listing import Listing
+from pipelines.map_method import anomaly_probability
 from pipelines.prompts import CategoryPrompts
 from pipelines.reference_selection import select_references
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cluster.config import Section
-from cluster.errors import UserError
+from cluster.errors import UserError, nearest
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from pipelines.surfaces.categories import CATEGORIES
 from pipelines.surfaces.generator import write_corpus
 
 
@@ -29,7 +30,15 @@ class GenerateSection(Section):
     images_per_category: int = Field(default=60, ge=8, le=100_000)
     size: int = Field(default=160, ge=32, le=4096)
     defect_share: float = Field(default=0.5, ge=0, le=1)
-    categories: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+    @field_validator("categories")
+    @classmethod
+    def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
+            if name not in CATEGORIES:
+                raise ValueError(f'no generated surface category "{name}"; {nearest(name, CATEGORIES)}')
+        return names
 
 
 def generate_surfaces(section: GenerateSection, *, workspace: Storage, pipeline: PipelineRun) -> Artifact:

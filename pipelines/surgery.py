@@ -16,7 +16,8 @@ class DenseEmbeddings:
 
     Attributes:
         cls: (B, D), L2-normalised; the image embedding of the untouched path.
-        patches: one (B, N, D) tensor per chosen layer, L2-normalised, N = grid² in row order.
+        patches: one (B, N, D) tensor per chosen layer, L2-normalised, N = grid² in row order (WinCLIP: per
+            scale, N windows).
     """
 
     cls: Tensor
@@ -66,7 +67,8 @@ class DenseEncoder(nn.Module):
         if not self.layers or any(not 1 <= layer <= self.depth for layer in self.layers):
             raise UserError(f"Layers {self.layers} must name blocks from 1 to {self.depth} of this encoder.")
         self.first_surgery = self.depth // 4 + 1  # the last 3/4 of the blocks, counted from 1
-        self.vv, self.residual, self.released_layers = vv, residual, released_layers
+        # Without V-V there is no y that the released code could have overwritten.
+        self.vv, self.residual, self.released_layers = vv, residual, released_layers and vv
 
     @property
     def grid(self) -> int:

@@ -63,10 +63,14 @@ class Pipeline:
     @cached_property
     def corpus(self) -> Artifact:
         """Manifest, labels and quarantine."""
-        section, shots = self.corpus_section, self.project.maps.kead.shots
-        listing = read_listing(section, shots)
+        section, maps = self.corpus_section, self.project.maps
         return build_corpus(
-            section, listing=listing, shots=shots, workspace=self.workspace, pipeline=self.run
+            section,
+            listing=read_listing(section, maps),
+            shots=maps.shots,
+            setting=maps.shots_setting,
+            workspace=self.workspace,
+            pipeline=self.run,
         )
 
     @cached_property
@@ -214,7 +218,7 @@ def check_project(project: Project) -> None:
     """
     categories: set[str] = set()
     if project.generate is None:
-        listing = read_listing(project.corpus, project.maps.kead.shots)
+        listing = read_listing(project.corpus, project.maps)
         categories = {entry.category for entry in listing.entries}
     check_maps(project.maps, categories)
     _check_starts(project)

@@ -67,7 +67,7 @@ class Project(Section):
             )
 
 
-def read_listing(corpus: CorpusSection, shots: int) -> Listing:
+def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
     """List the corpus and check it against the config, without Ray and without reading a pixel.
 
     Raises:
@@ -79,6 +79,6 @@ def read_listing(corpus: CorpusSection, shots: int) -> Listing:
             "corpus.sources."
         )
     listing = Listing(corpus)
-    if shots:
-        listing.require_references(corpus, shots)
+    if maps.shots:
+        listing.require_references(corpus, maps.shots, maps.shots_setting)
     return listing

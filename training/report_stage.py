@@ -170,7 +170,8 @@ def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryS
 
 
 def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
-    shots = int(maps.record["config"]["kead"]["shots"])
+    config = maps.record["config"]
+    shots = int(config[config["method"]]["shots"])
     return MapQuality(shots, quality.results["image_auroc"], quality.results["pixel_auroc"])
 
 

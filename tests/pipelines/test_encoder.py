@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -10,8 +11,9 @@ from safetensors.torch import save_file
 
 from cluster.errors import UserError
 from pipelines.encoder import SHIPPED_FOLDER, WEIGHTS_FILE, input_size, load_encoder, weights_digest
+from pipelines.surgery import DenseEncoder
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
@@ -89,6 +91,42 @@ def test_digest_of_a_tag_is_its_name_without_any_network() -> None:
     assert input_size("ViT-H-14-378-quickgelu", "dfn5b") == 378
 
 
+@pytest.mark.parametrize(
+    ("preset", "digest", "size", "blocks"),
+    [
+        ("base", "ViT-B-16-plus-240/laion400m_e32", 240, 12),
+        ("large", "ViT-L-14-336-quickgelu/openai", 336, 24),
+        ("huge", "ViT-H-14-378-quickgelu/dfn5b", 378, 32),
+    ],
+)
+def test_presets_are_the_papers_encoders(
+    preset: str, digest: str, size: int, blocks: int, tmp_path: Path
+) -> None:
+    name, tag = digest.split("/")
+    assert weights_digest(preset) == weights_digest(name, tag) == digest
+    assert input_size(preset) == size
+    assert open_clip.get_model_config(name)["vision_cfg"]["layers"] == blocks
+    (tmp_path / "mine.pt").write_bytes(b"x")
+    assert weights_digest(preset, str(tmp_path / "mine.pt")) == weights_digest(
+        name, str(tmp_path / "mine.pt")
+    )
+
+
+def test_every_tag_is_served_with_the_activation_it_was_trained_with_or_refused() -> None:
+    refused = 0
+    for name, tag in open_clip.list_pretrained():
+        trained = bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False))
+        if trained == bool(open_clip.get_model_config(name).get("quick_gelu", False)):
+            assert weights_digest(name, tag) == f"{name}/{tag}"
+        else:
+            with pytest.raises(UserError, match="QuickGELU"):
+                weights_digest(name, tag)
+            refused += 1
+    assert refused > 20
+    with pytest.raises(UserError, match="use ViT-L-14-336-quickgelu instead"):
+        load_encoder("ViT-L-14-336", "openai")
+
+
 def test_hostile_pickle_is_refused_unexecuted(config: Path, tmp_path: Path) -> None:
     weights, trace = tmp_path / "evil.pt", tmp_path / "executed"
     torch.save({"visual.proj": Payload(trace)}, weights)
@@ -123,6 +161,8 @@ def test_weights_that_do_not_fit_are_told(
     ("model", "weights", "told"),
     [
         ("surface-klip", None, 'did you mean "surface-clip"'),
+        ("hugo", None, 'did you mean "huge"'),
+        ("base", "laion400m_e33", r"did you mean \"laion400m_e3"),
         ("ViT-B-16-plus-241", "laion400m_e32", 'did you mean "ViT-B-16-plus-240"'),
         ("ViT-B-16-plus-240", "laion400m_e33", r"did you mean \"laion400m_e3"),
         ("ViT-B-16-plus-240", None, "needs weights: one of its tags"),
@@ -166,11 +206,69 @@ def test_a_config_must_not_take_another_models_name(tmp_path: Path) -> None:
     assert open_clip.get_model_config("ViT-B-32") == before
 
 
-def test_towers_without_patch_embeddings_are_told(tmp_path: Path) -> None:
-    vision = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "patch_size": None}
-    resnet = CONFIG | {"vision_cfg": vision}
-    config = tmp_path / f"resnet-{tmp_path.name}.json"
-    config.write_text(json.dumps(resnet))
-    save_file(dict(open_clip.CLIP(**resnet).state_dict()), tmp_path / "w.safetensors")
-    with pytest.raises(UserError, match="not open_clip's ViT"):
+TIMM = {"timm_model_name": "test_vit", "timm_model_pretrained": False, "image_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        # As RN50.
+        (
+            {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "patch_size": None},
+            "not open_clip's ViT",
+        ),
+        # As coca_ViT-B-32.
+        (CONFIG["vision_cfg"] | {"attentional_pool": True, "attn_pooler_heads": 2}, "by attention"),
+        # As ViT-B-16-SigLIP.
+        (TIMM | {"timm_pool": "map", "timm_proj": "none"}, "not open_clip's ViT"),
+        # As convnext_base.
+        (
+            TIMM | {"timm_model_name": "test_convnext", "timm_pool": "", "timm_proj": "linear"},
+            "not open_clip's ViT",
+        ),
+    ],
+    ids=["resnet", "attention-pool", "siglip", "convnext"],
+)
+def test_towers_without_patch_embeddings_are_told(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    model = CONFIG | {"vision_cfg": changes, "embed_dim": 64 if "timm_pool" in changes else 16}
+    config = tmp_path / f"other-{tmp_path.name}.json"
+    config.write_text(json.dumps(model))
+    save_file(dict(open_clip.CLIP(**model).state_dict()), tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=told):
         load_encoder(str(config), str(tmp_path / "w.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quick_gelu": True},
+        {"vision_cfg": CONFIG["vision_cfg"] | {"pool_type": "avg"}},
+        # As ViT-L-14-CLIPA.
+        {
+            "vision_cfg": CONFIG["vision_cfg"]
+            | {"pool_type": "avg", "no_ln_pre": True, "final_ln_after_pool": True}
+        },
+        # As coca_base.
+        {
+            "vision_cfg": CONFIG["vision_cfg"] | {"output_tokens": True},
+            "text_cfg": CONFIG["text_cfg"] | {"context_length": 76, "embed_cls": True, "output_tokens": True},
+            "multimodal_cfg": CONFIG["text_cfg"] | {"mlp_ratio": 4},
+        },
+    ],
+    ids=["quickgelu", "average", "clipa", "coca"],
+)
+def test_every_kind_of_open_clips_own_vit_is_served(tmp_path: Path, changes: dict[str, Any]) -> None:
+    model = CONFIG | changes
+    config = tmp_path / f"kind-{tmp_path.name}.json"
+    coca = "multimodal_cfg" in changes
+    config.write_text(json.dumps(model | {"custom_text": coca}))
+    kind = open_clip.CoCa if coca else open_clip.CLIP
+    whole = kind(**model)
+    torch.save(whole.state_dict(), tmp_path / "w.pt")
+    encoder = load_encoder(str(config), str(tmp_path / "w.pt"))
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = whole.eval().encode_image(images, normalize=True)
+        torch.testing.assert_close(DenseEncoder(encoder.visual)(images).cls, expected)
+        tokens = encoder.tokenizer(["a photo of a rail."])
+        torch.testing.assert_close(encoder.encode_text(tokens), whole.encode_text(tokens, normalize=True))

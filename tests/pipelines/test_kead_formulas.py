@@ -10,15 +10,8 @@ import torch
 from PIL import Image
 
 from cluster.errors import UserError
-from pipelines.kead import (
-    CategoryState,
-    KeAD,
-    KeadSettings,
-    anomaly_probability,
-    few_shot_map,
-    preprocess,
-    zero_shot_map,
-)
+from pipelines.kead import KeAD, KeadSettings, few_shot_map, zero_shot_map
+from pipelines.map_method import CategoryState, anomaly_probability, preprocess
 from pipelines.prompts import ANOMALOUS_STATES, TEMPLATES, CategoryPrompts, DefectPrompt
 from tests.pipelines.tiny_encoder import IMAGE, tiny_encoder
 

@@ -10,7 +10,7 @@ from pipelines.encoder import LoadedEncoder
 IMAGE, PATCH, LAYERS, WIDTH, HEADS, DIM = 24, 8, 5, 32, 4, 16
 
 
-def tiny_clip(layers: int = LAYERS, **vision: Any) -> open_clip.CLIP:
+def tiny_clip(layers: int = LAYERS, quick_gelu: bool = False, **vision: Any) -> open_clip.CLIP:
     """Float64 CLIP in evaluation mode; weights are spread so that attention is far from uniform."""
     torch.manual_seed(3)
     settings = {
@@ -21,7 +21,7 @@ def tiny_clip(layers: int = LAYERS, **vision: Any) -> open_clip.CLIP:
         "patch_size": PATCH,
     }
     text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    model = open_clip.CLIP(embed_dim=DIM, vision_cfg=settings | vision, text_cfg=text)
+    model = open_clip.CLIP(embed_dim=DIM, vision_cfg=settings | vision, text_cfg=text, quick_gelu=quick_gelu)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "in_proj" in name or "ls_" in name:
