@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cluster.errors import UserError
-from pipelines.corpus import Corpus, CorpusSection, Listing, check_bad_share, inspect, is_test
+from pipelines.corpus import Corpus, CorpusSection, Listing, check_bad_share, inspect
+from pipelines.split import is_test
 
 
 def paint(path: Path, value: int, size: tuple[int, int] = (20, 16)) -> Path:
