@@ -17,7 +17,7 @@ COLUMNS = 8
 SIDE = 120  # pixels of a tile
 FRAME = 5  # of a reference, within its tile
 GAP = 4
-CAPTION = 28
+CAPTION = 46
 MARGIN = 8
 REFERENCE_COLOUR = (255, 176, 0)
 GROUND, INK, MISSING = (24, 24, 24), (235, 235, 235), (120, 30, 30)
@@ -68,8 +68,8 @@ def _caption(figures: Mapping[str, Any], shown: int) -> str:
         f"{name} {figures[name]}" for name in ("train", "test", "unlabelled", "references", "quarantined")
     )
     name = "".join(letter if letter.isprintable() else "?" for letter in figures["category"])
-    name = name if len(name) <= 40 else f"{name[:39]}…"
-    return f"{name}: {figures['images']} images ({splits}); {shown} shown"
+    name = name if len(name) <= 80 else f"{name[:79]}…"
+    return f"{name}\n{figures['images']} images ({splits}); {shown} shown"
 
 
 def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:

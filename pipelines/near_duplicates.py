@@ -32,6 +32,7 @@ DEFAULT_DISTANCE = 64
 COARSE_SIDE = 8
 CHUNKS, CHUNK_BITS, CHUNK_RADIUS = 4, 16, 2
 COARSE_DISTANCE = CHUNKS * (CHUNK_RADIUS + 1) - 1
+FLIPS = [flip for flip in range(1 << CHUNK_BITS) if flip.bit_count() <= CHUNK_RADIUS]
 BLOCK = 1 << 21  # candidate pairs compared at once: about 100 MB
 LINKS_KEPT = 1 << 22  # links collected before they are thinned to a forest
 
@@ -189,13 +190,12 @@ def _search(
     words: Words, coarse: Words, base_words: Words, base_coarse: Words, limit: int
 ) -> Iterator[Block]:
     """Near-duplicates (query, base, distance) of every query, each pair once."""
-    flips = [flip for flip in range(1 << CHUNK_BITS) if flip.bit_count() <= CHUNK_RADIUS]
     keys, base_keys = _keys(coarse), _keys(base_coarse)
     for chunk in range(CHUNKS):
         order = np.argsort(base_keys[chunk], kind="stable")
         sizes = np.bincount(base_keys[chunk], minlength=1 << CHUNK_BITS)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        for flip in flips:
+        for flip in FLIPS:
             looked_up = keys[chunk] ^ flip
             for query, place in _lookups(starts[looked_up], sizes[looked_up]):
                 found = order[place]

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from cluster.command import USER_AT_FAULT, out, render_table
 from cluster.config import validate
 from cluster.errors import UserError
@@ -14,6 +11,7 @@ from cluster.stages import Artifact
 from cluster.storage import Storage
 from pipelines.contamination import EXACT, NEAR, HashedImage, contamination, hash_images
 from pipelines.corpus import CorpusSection, Listing
+from pipelines.corpus_statistics import COUNTED
 
 STATISTICS = "statistics"
 
@@ -99,45 +97,49 @@ def check_exit_code(result: Mapping[str, Any]) -> int:
 
 
 def render_check(result: Mapping[str, Any]) -> None:
-    """The pairs and the verdict for a person."""
+    """The pairs and the verdict for a person; paths are never cut or wrapped, so that they can be copied."""
     if result["pairs"]:
-        table = Table("kind", "distance", "evaluation image", "pretraining image")
-        for column in table.columns:
-            column.overflow = "fold"
-        for pair in result["pairs"]:
-            table.add_row(
-                pair["kind"], str(pair["distance"]), escape(pair["uri"]), escape(pair["pretraining_uri"])
-            )
-        out.print(table)
+        _line("kind   distance  evaluation image → pretraining image")
+    for pair in result["pairs"]:
+        _line(f"{pair['kind']:5}  {pair['distance']:8}  {pair['uri']} → {pair['pretraining_uri']}")
     for row in result["unreadable"]:
-        out.print(f"Can't be read: {row['uri']}: {row['reason']}", markup=False)
+        _line(f"can't be read: {row['uri']}: {row['reason']}")
     many = f"{result['evaluated']} evaluation images"
     if result["clean"]:
-        out.print(
+        _line(
             f"Clean: none of the {many}, and no near-duplicate of one, is among the "
             f"{result['pretraining']} images of pretraining."
         )
         return
-    found = f"pretraining sees {result[EXACT]} of the {many}, and near-duplicates of {result[NEAR]} more"
     unknown = f"; {len(result['unreadable'])} can't be read" if result["unreadable"] else ""
-    out.print(f"Not clean: {found}{unknown}. Take them out of corpus.root or out of the evaluation.")
+    _line(
+        f"Not clean: pretraining sees {result[EXACT]} of the {many}, and near-duplicates of {result[NEAR]} "
+        f"more{unknown}. Take them out of the corpus or out of the evaluation."
+    )
 
 
 def render_corpus(result: Mapping[str, Any]) -> None:
     """The corpus' figures for a person: of the stage, then of each category."""
     render_table({name: value for name, value in result.items() if name != STATISTICS})
-    columns = ("category", "images", "train", "test", "unlabelled", "references", "quarantined", "labelled")
-    table = Table(*columns, "width", "height", "grey level")
     for row in result[STATISTICS]:
-        labelled = "–" if row["labelled_share"] is None else f"{row['labelled_share']:.0%}"
-        counts = (str(row[name]) for name in columns[1:-1])
-        grey = "–" if row["grey_mean"] is None else f"{row['grey_mean']:.0f} ± {row['grey_deviation']:.0f}"
-        table.add_row(
-            escape(row["category"]), *counts, labelled, _span(row, "width"), _span(row, "height"), grey
-        )
-    out.print(table)
+        _line(f"{row['category']}: {_figures(row)}")
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{name} {row[name]}" for name in COUNTED[1:])
+    if not row["images"]:
+        return f"0 images ({counts})"
+    return (
+        f"{row['images']} images ({counts}), {row['labelled_share']:.0%} labelled, "
+        f"{_span(row, 'width')} × {_span(row, 'height')} pixels, "
+        f"grey level {row['grey_mean']:.0f} ± {row['grey_deviation']:.0f}"
+    )
 
 
 def _span(row: Mapping[str, Any], side: str) -> str:
     low, middle, high = (row[f"{side}_{what}"] for what in ("min", "median", "max"))
-    return "–" if low is None else f"{low:.0f}" if low == high else f"{low:.0f} / {middle:.0f} / {high:.0f}"
+    return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f} (median {middle:.0f})"
+
+
+def _line(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
