@@ -41,7 +41,7 @@ def in_process(
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """A project of 24 generated surfaces (layout `masks`); one workspace, as its tracking is slow to set up."""
+    """A project of 24 generated surfaces (layout `masks`); one workspace: its tracking is slow to set up."""
     folder = tmp_path_factory.mktemp("project")
     write_corpus(
         folder / "photos",
