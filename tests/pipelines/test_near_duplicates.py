@@ -69,7 +69,8 @@ def hash_lists(draw: st.DrawFn) -> list[str]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     found: list[npt.NDArray[np.bool_]] = []
     for _ in range(draw(st.integers(0, 24))):
-        if found and draw(st.booleans()):
+        copied: bool = draw(st.booleans())
+        if found and copied:
             new = found[draw(st.integers(0, len(found) - 1))].copy()
             turned = draw(st.sampled_from([0, 1, 2, 3, 8, 11, 12, 13, 32, 63, 64, 65, 90]))
             # The coarse limit is met often only if the lowest frequencies are drawn more often.
