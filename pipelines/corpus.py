@@ -1,6 +1,5 @@
 """What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +10,14 @@ from pydantic import Field, model_validator
 from cluster.errors import UserError
 from pipelines.annotations import Annotation, read_truth
 from pipelines.annotations.rle import encode_mask
+from pipelines.contamination import content_hash
+from pipelines.corpus_statistics import category_statistics, grey_levels
 from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.near_duplicates import DEFAULT_DISTANCE, group_images, perceptual_hash
 from pipelines.references import Candidates
 from pipelines.sources import Source
-from pipelines.tables import LABELLED_BOX, LABELS, MANIFEST, QUARANTINE
+from pipelines.split import held_out_ids
+from pipelines.tables import DUPLICATES, HASHES, LABELLED_BOX, LABELS, MANIFEST, NEAR_DUPLICATES, QUARANTINE
 
 REFERENCE, TRAIN = "reference", "train"
 
@@ -28,13 +31,17 @@ class CorpusSection(Source):
         reference_count: normal references a category keeps, by hash (the method uses 1–4), unless they are
             named one by one.
         test_share: share of the labelled images, by content hash, that is held out for evaluation and never
-            used in pretraining.
+            used in pretraining; near-duplicates are on one side.
+        near_duplicate_distance: bits of 256 in which the perceptual hashes of near-duplicates differ at
+            most, see `pipelines/near_duplicates.py` for what the default was measured on.
         max_bad_share: share of unusable images above which the stage fails.
     """
 
     sources: tuple[Source, ...] = Field(default=(), max_length=1000)
     reference_count: int = Field(default=4, ge=0, le=64)
     test_share: float = Field(default=0.5, ge=0, lt=1)
+    # Above 96 most pairs of one kind of surface are within the distance.
+    near_duplicate_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=96)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
 
     @model_validator(mode="after")
@@ -82,6 +89,9 @@ _INSPECTED = pa.schema(
         ("image_id", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("phash", pa.string()),
+        ("grey_mean", pa.float64()),
+        ("grey_deviation", pa.float64()),
         ("boxes", pa.list_(LABELLED_BOX)),
         ("mask", pa.string()),
         ("error", pa.string()),
@@ -92,7 +102,7 @@ _INSPECTED = pa.schema(
 def inspect(rows: pa.Table) -> pa.Table:
     """Hash and decode each listed image and read its annotation; what can't be used gets an `error` instead.
 
-    `image_id` is the first 32 hex digits of the file's SHA-256.
+    `image_id` is the first 32 hex digits of the file's SHA-256, `phash` its perceptual hash.
     """
     return pa.Table.from_pylist([_inspect_one(row) for row in rows.to_pylist()], schema=_INSPECTED)
 
@@ -102,12 +112,13 @@ def _inspect_one(row: dict[str, Any]) -> dict[str, Any]:
         if row["fault"] is not None:
             raise ImageError(row["fault"])
         data = read_bytes(row["uri"])
-        height, width = decode_image(data).shape[:2]
+        image = decode_image(data)
+        height, width = image.shape[:2]
         row |= _truth(row, width, height)
     except ImageError as error:
         return {**row, "error": str(error)}
-    image_id = hashlib.sha256(data).hexdigest()[:32]
-    return {**row, "image_id": image_id, "width": width, "height": height, "error": None}
+    looks = {"phash": perceptual_hash(image), **grey_levels(image)}
+    return {**row, "image_id": content_hash(data), "width": width, "height": height, **looks, "error": None}
 
 
 def _truth(row: dict[str, Any], width: int, height: int) -> dict[str, Any]:
@@ -122,11 +133,6 @@ def _truth(row: dict[str, Any], width: int, height: int) -> dict[str, Any]:
         "mask": None if truth.mask is None else encode_mask(truth.mask),
         "normal": row["normal"] or (empty and annotation.empty_is_normal),
     }
-
-
-def is_test(image_id: str, share: float) -> bool:
-    """Whether a content hash falls into the held-out share; independent of every other image."""
-    return int(image_id[:12], 16) < share * 16**12
 
 
 class Corpus:
@@ -146,6 +152,7 @@ class Corpus:
         self.quarantine = [
             {"uri": row["uri"], "stage": "corpus", "reason": row["error"]} for row in rows if row["error"]
         ]
+        self._quarantined = Counter(row["category"] for row in rows if row["error"])
         self.duplicates: list[dict[str, str]] = []
         unique: dict[str, dict[str, Any]] = {}
         for row in rows:
@@ -159,14 +166,15 @@ class Corpus:
         references = self._references(rows, candidates)
         self.manifest: list[dict[str, Any]] = []
         self.labels: list[dict[str, Any]] = []
-        self.empty_masks = 0
+        # A defect image whose mask is empty says neither "normal" nor where the defect is.
+        empty = {i for i, row in unique.items() if row["labelled"] and not row["normal"] and not row["boxes"]}
+        self.empty_masks = len(empty)
+        labelled_ids = {i for i, row in unique.items() if row["labelled"]} - empty
+        self.near_duplicates, near_groups = group_images(unique, section.near_duplicate_distance)
+        held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
         for image_id, row in sorted(unique.items()):
-            # A defect image whose mask is empty says neither "normal" nor where the defect is.
-            empty = row["labelled"] and not row["normal"] and not row["boxes"]
-            self.empty_masks += empty
-            labelled = row["labelled"] and not empty
-            held_out = labelled and is_test(image_id, section.test_share) and image_id not in references
-            split = "test" if held_out else "train" if labelled else "unlabelled"
+            labelled = image_id in labelled_ids
+            split = "test" if image_id in held_out else "train" if labelled else "unlabelled"
             role = REFERENCE if image_id in references else TRAIN
             self.manifest.append({**row, "split": split, "role": role})
             if labelled:
@@ -183,13 +191,20 @@ class Corpus:
 
     def tables(self) -> dict[str, pa.Table]:
         """The corpus' tables by name."""
-        duplicates = pa.schema([("uri", pa.string()), ("first", pa.string()), ("image_id", pa.string())])
         return {
             "manifest": _table(self.manifest, MANIFEST),
             "labels": _table(self.labels, LABELS),
             "quarantine": _table(self.quarantine, QUARANTINE),
-            "duplicates": _table(self.duplicates, duplicates),
+            "duplicates": _table(self.duplicates, DUPLICATES),
+            "near_duplicates": _table(self.near_duplicates, NEAR_DUPLICATES),
+            "hashes": _table(self.manifest, HASHES),
+            "statistics": self.statistics(),
         }
+
+    def statistics(self) -> pa.Table:
+        """Figures by category, see `category_statistics`."""
+        labelled = (row["image_id"] for row in self.labels)
+        return category_statistics(self.manifest, labelled, self._quarantined)
 
     def counts(self) -> dict[str, Any]:
         """Figures for the stage's record."""
@@ -206,8 +221,13 @@ class Corpus:
             "labelled_with_defects": sum(bool(row["boxes"]) for row in self.labels),
             "quarantined": len(self.quarantine),
             "duplicates": len(self.duplicates),
+            "near_duplicates": len({row[side] for row in self.near_duplicates for side in _SIDES}),
+            "near_duplicate_groups": len({row["group"] for row in self.near_duplicates}),
             "empty_masks": self.empty_masks,
         }
+
+
+_SIDES = ("image_id_a", "image_id_b")
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

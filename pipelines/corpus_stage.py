@@ -9,6 +9,7 @@ from cluster.session import start_ray
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from pipelines.contact_sheet import contact_sheets
 from pipelines.corpus import Corpus, CorpusSection, check_bad_share, inspect
 from pipelines.listing import Listing
 from pipelines.table_job import Step, run_table_job, write_listing
@@ -25,7 +26,8 @@ def build_corpus(
 ) -> Artifact:
     """List, hash, decode and split the images of all sources.
 
-    Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`.
+    Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`,
+    `near_duplicates.parquet`, `hashes.parquet`, `statistics.parquet` and `contact_sheets/CATEGORY.png`.
 
     Args:
         section: the corpus' config.
@@ -59,7 +61,11 @@ def build_corpus(
         for name, table in corpus.tables().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
-        return {**corpus.counts(), "layout": listing.layout}
+        sheets = 0
+        for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist()):
+            bench.directory.write(f"contact_sheets/{file}", picture)
+            sheets += 1
+        return {**corpus.counts(), "contact_sheets": sheets, "layout": listing.layout}
 
     return ensure(
         "corpus",
@@ -68,6 +74,7 @@ def build_corpus(
         config=section.model_dump(mode="json"),
         inputs={},
         extra={"listing": listing.digest()},
+        revision=2,  # near-duplicates, hashes, statistics, contact sheets
         body=body,
     )
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from cluster.errors import UserError
 from pipelines.annotations import Annotation, read_truth
-from pipelines.corpus import is_test
 from pipelines.images import ImageError, decode_image, read_bytes, read_image
 from pipelines.kead import KeAD, zero_shot_map
 from pipelines.listing import Listing
 from pipelines.map_method import anomaly_probability
 from pipelines.prompts import CategoryPrompts
 from pipelines.reference_selection import select_references
+from pipelines.split import is_test
 
 BATCH = 16
 SIDE = 360

@@ -1,18 +1,21 @@
 """The commands of the pipeline: each makes its artifact and all those it needs."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from cluster.command import Json, Words, out, run_command
 from cluster.config import load, recipes
+from cluster.default_command import DefaultCommand
 from cluster.errors import UserError
 from cluster.stages import Artifact
 
 app = typer.Typer()
+corpora = typer.Typer(cls=DefaultCommand, help="List, check and split the images (build), or check them.")
 pretrain = typer.Typer(no_args_is_help=True, help="Pretrain a backbone (AGBP) or a detector (AGDP).")
 evaluate = typer.Typer(no_args_is_help=True, help="Evaluate anomaly maps or finetuned detectors.")
+app.add_typer(corpora, name="corpus")
 app.add_typer(pretrain, name="pretrain")
 app.add_typer(evaluate, name="evaluate")
 
@@ -69,10 +72,40 @@ def stage_command(
     run_command(body, json_mode=json_mode)
 
 
-@app.command()
+@corpora.command("build")
 def corpus(words: Words = None, as_json: Json = False) -> None:
-    """List, check and split the images."""
-    stage_command("corpus", words, as_json, lambda pipeline: pipeline.corpus)
+    """List, inspect and split the images; the same as `agssp corpus` without a further word."""
+    from training.corpus_check import STATISTICS, render_corpus, statistics_of
+    from training.pipeline import open_pipeline
+
+    def body() -> Mapping[str, Any]:
+        with open_pipeline(project_of(words), "corpus") as pipeline:
+            return {**artifact_json(pipeline.corpus), STATISTICS: statistics_of(pipeline.corpus)}
+
+    run_command(body, json_mode=as_json, render=render_corpus)
+
+
+@corpora.command("check")
+def corpus_check(
+    words: Words = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Folder or URI of evaluation images; the corpus' own held-out split without it."),
+    ] = None,
+    layout: Annotated[str, typer.Option(help="Dataset layout of that folder.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fail (exit 2) when pretraining sees an evaluation image or a near-duplicate of one."""
+    from training.corpus_check import check_corpus, check_exit_code, check_listing, render_check
+    from training.pipeline import open_pipeline
+
+    def body() -> Mapping[str, Any]:
+        project = project_of(words)
+        evaluation = None if against is None else check_listing(against, layout)
+        with open_pipeline(project, "corpus check") as pipeline:
+            return check_corpus(pipeline.corpus, project.corpus.near_duplicate_distance, evaluation)
+
+    run_command(body, json_mode=as_json, render=render_check, exit_code=check_exit_code)
 
 
 @app.command()

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from cluster.errors import UserError
-from pipelines.corpus import Corpus, CorpusSection, check_bad_share, inspect, is_test
+from pipelines.corpus import Corpus, CorpusSection, check_bad_share, inspect
+from pipelines.images import read_image
 from pipelines.listing import Listing
+from pipelines.near_duplicates import DEFAULT_DISTANCE, group_images, perceptual_hash
+from pipelines.split import is_test
 
 
 def paint(path: Path, value: int, size: tuple[int, int] = (20, 16)) -> Path:
@@ -169,3 +172,76 @@ def test_split_share_is_about_what_was_asked() -> None:
     ids = [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(4000)]
     assert sum(is_test(i, 0.3) for i in ids) / 4000 == pytest.approx(0.3, abs=0.03)
     assert not any(is_test(i, 0.0) for i in ids)
+
+
+def darker(source: Path, target: Path) -> None:
+    """The same surface at another exposure."""
+    pixels = np.asarray(Image.open(source)).astype(np.float64) * 0.8
+    Image.fromarray(pixels.astype(np.uint8)).save(target)
+
+
+def test_near_duplicates_are_listed_with_their_uris(tiles: Path) -> None:
+    darker(tiles / "tile/good/3.png", tiles / "tile/good/dark.png")
+    corpus = corpus_of(CorpusSection(root=str(tiles)))
+    (pair,) = corpus.tables()["near_duplicates"].to_pylist()
+    assert {Path(pair["uri_a"]).name, Path(pair["uri_b"]).name} == {"3.png", "dark.png"}
+    assert pair["group"] == pair["image_id_a"] < pair["image_id_b"]
+    assert 0 <= pair["distance"] <= 64
+    counts = corpus.counts()
+    assert (counts["near_duplicates"], counts["near_duplicate_groups"]) == (2, 1)
+    assert (counts["duplicates"], counts["images"]) == (0, 17)
+    hashes = corpus.tables()["hashes"].to_pylist()
+    assert {row["image_id"] for row in hashes} == {row["image_id"] for row in corpus.manifest}
+    assert {len(bytes.fromhex(row["phash"])) for row in hashes} == {32}
+
+
+def test_near_duplicates_are_on_one_side_of_the_split(tiles: Path) -> None:
+    for number in range(10):
+        darker(tiles / f"tile/good/{number}.png", tiles / f"tile/good/{number}_dark.png")
+    for number in range(3):  # unlabelled: no mask beside it
+        darker(tiles / f"tile/pit/{number}.png", tiles / f"tile/pit/{number}_dark.png")
+    corpus = corpus_of(CorpusSection(root=str(tiles), reference_count=2, test_share=0.6))
+    split = {Path(row["uri"]).relative_to(tiles).as_posix(): row["split"] for row in corpus.manifest}
+    role = {Path(row["uri"]).relative_to(tiles).as_posix(): row["role"] for row in corpus.manifest}
+    assert corpus.counts()["near_duplicate_groups"] == 13
+    sides = set()
+    for number in range(10):
+        pair = [f"tile/good/{number}.png", f"tile/good/{number}_dark.png"]
+        assert len({split[name] for name in pair}) == 1
+        sides.add(split[pair[0]])
+        if "reference" in {role[name] for name in pair}:
+            assert split[pair[0]] == "train"
+    assert sides == {"train", "test"}
+    # The unlabelled copy takes part in pretraining; the labelled original must not be asked for in the test.
+    for number in range(3):
+        assert split[f"tile/pit/{number}_dark.png"] == "unlabelled"
+        assert split[f"tile/pit/{number}.png"] == "train"
+
+
+def test_distance_zero_tells_exposures_apart(tiles: Path) -> None:
+    for number in range(10):
+        darker(tiles / f"tile/good/{number}.png", tiles / f"tile/good/{number}_dark.png")
+    assert (
+        corpus_of(CorpusSection(root=str(tiles), near_duplicate_distance=0)).counts()["near_duplicates"] < 20
+    )
+
+
+def test_statistics_count_what_the_manifest_holds(tiles: Path) -> None:
+    (tiles / "tile/good/empty.png").write_bytes(b"")
+    corpus = corpus_of(CorpusSection(root=str(tiles), reference_count=3))
+    (row,) = corpus.tables()["statistics"].to_pylist()
+    assert (row["category"], row["images"], row["references"], row["quarantined"]) == ("tile", 16, 3, 1)
+    assert (row["width_min"], row["height_max"], row["labelled_share"]) == (20, 16, 1.0)
+    levels = [np.asarray(Image.open(Path(r["uri"])).convert("L")).mean() for r in corpus.manifest]
+    assert row["grey_mean"] == pytest.approx(np.mean(levels))
+
+
+def test_parts_at_several_exposures_stay_together(magnetic_tile: Path) -> None:
+    names = [f"MT_Blowhole/Imgs/exp{e}_num_{n}.jpg" for e, n in ((1, 6984), (2, 7009), (5, 7054), (6, 7102))]
+    other = [f"MT_Free/Imgs/exp{e}_num_{n}.jpg" for e, n in ((4, 351088), (3, 320833))]
+    uris = [str(magnetic_tile / name) for name in names + other]
+    hashes = [perceptual_hash(read_image(uri)) for uri in uris]
+    images = {f"{i}": {"phash": phash, "uri": uris[i]} for i, phash in enumerate(hashes)}
+    rows, groups = group_images(images, DEFAULT_DISTANCE)
+    assert sorted(groups) == [["0", "1", "2", "3"], ["4"], ["5"]]
+    assert len(rows) == 3

@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from agssp import app
-from pipelines.corpus import CorpusSection, is_test
+from pipelines.corpus import CorpusSection
 from pipelines.encoder import load_encoder
 from pipelines.images import read_image
 from pipelines.kead import KeAD, KeadSettings
@@ -25,6 +25,7 @@ from pipelines.listing import Listing
 from pipelines.prompts import load_library
 from pipelines.reference_page import picture_name
 from pipelines.reference_proposal import eligible_images
+from pipelines.split import is_test
 from tests.pipelines.test_corpus import paint, paint_mask
 from training.commands import project_of
 

@@ -1,0 +1,81 @@
+"""What a corpus' images look like: grey levels of one, sizes and shares of a category."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from PIL import Image
+
+COUNTED = ("images", "train", "test", "unlabelled", "references", "labelled", "quarantined")
+STATISTICS = pa.schema(
+    [
+        ("category", pa.string()),
+        *((name, pa.int64()) for name in COUNTED),
+        *(
+            (f"{side}_{what}", pa.float64())
+            for side in ("width", "height")
+            for what in ("min", "median", "max")
+        ),
+        ("grey_mean", pa.float64()),
+        ("grey_deviation", pa.float64()),
+        ("labelled_share", pa.float64()),
+    ]
+)
+
+
+def grey_levels(image: npt.NDArray[np.uint8]) -> dict[str, float]:
+    """`grey_mean` and `grey_deviation` (standard) of an image's luma (ITU-R 601), 0–255.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    return {"grey_mean": float(grey.mean()), "grey_deviation": float(grey.std())}
+
+
+def category_statistics(
+    rows: Sequence[Mapping[str, Any]], labelled: Iterable[str], quarantined: Mapping[str, int]
+) -> pa.Table:
+    """One row a category, by name; a category whose every image is quarantined has one too.
+
+    Sizes are in pixels; grey_mean and grey_deviation are the means of the images' own (see `grey_levels`).
+
+    Args:
+        rows: usable images: image_id, category, split, role, width, height, grey_mean, grey_deviation.
+        labelled: image ids whose truth is known.
+        quarantined: unusable images by category.
+    """
+    columns = ["image_id", "category", "split", "role", "width", "height", "grey_mean", "grey_deviation"]
+    images = pd.DataFrame([{name: row[name] for name in columns} for row in rows], columns=columns)
+    images["labelled"] = images["image_id"].isin(set(labelled))
+    found = []
+    for category, part in images.groupby("category"):
+        sizes = {
+            f"{side}_{what}": float(part[side].agg(what))
+            for side in ("width", "height")
+            for what in ("min", "median", "max")
+        }
+        found.append(
+            {
+                "category": category,
+                "images": len(part),
+                **{split: int((part["split"] == split).sum()) for split in ("train", "test", "unlabelled")},
+                "references": int((part["role"] == "reference").sum()),
+                "labelled": int(part["labelled"].sum()),
+                "quarantined": quarantined.get(str(category), 0),
+                **sizes,
+                "grey_mean": float(part["grey_mean"].mean()),
+                "grey_deviation": float(part["grey_deviation"].mean()),
+                "labelled_share": float(part["labelled"].mean()),
+            }
+        )
+    empty = set(quarantined) - {row["category"] for row in found}
+    found += [
+        {"category": category, **dict.fromkeys(COUNTED, 0), "quarantined": quarantined[category]}
+        for category in empty
+    ]
+    found.sort(key=lambda row: str(row["category"]))
+    return pa.Table.from_pylist(found, schema=STATISTICS)
