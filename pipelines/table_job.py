@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ import pyarrow as pa
 from cluster.row_counter import RowCounter
 from cluster.session import stall_seconds
 from cluster.storage import Storage
+
+if TYPE_CHECKING:  # Ray takes seconds to import, which a skipped stage need not pay
+    from ray.data import DataContext, Dataset
 
 ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
@@ -65,10 +68,28 @@ def read_columns(source: Storage, columns: Sequence[str]) -> pa.Table:
     import ray
     import ray.data
 
-    data = ray.data.read_parquet(source.path, filesystem=source.filesystem, columns=list(columns))
-    context = ray.data.DataContext.get_current()
+    with data_context():
+        data = ray.data.read_parquet(source.path, filesystem=source.filesystem, columns=list(columns))
+        return pa.concat_tables(ray.get(data.to_arrow_refs())).select(list(columns))
+
+
+@contextmanager
+def data_context() -> Iterator["DataContext"]:
+    """A quiet context of Ray Data's for the block, and the one before it afterwards; it is global to Ray."""
+    from ray.data import DataContext
+
+    before = DataContext.get_current()
+    context = before.copy()
     context.enable_progress_bars = False
-    return pa.concat_tables(ray.get(data.to_arrow_refs())).select(list(columns))
+    context.execution_options.verbose_progress = False
+    # The newer reader packs small files into blocks of 128 MiB, whatever `override_num_blocks` says.
+    context.use_datasource_v2 = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    DataContext._set_current(context)
+    try:
+        yield context
+    finally:
+        DataContext._set_current(before)
 
 
 @contextmanager
@@ -110,39 +131,22 @@ def run_table_job(
     import ray.data
     from ray.data.checkpoint import CheckpointConfig
 
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.execution_options.verbose_progress = False
-    # The newer reader packs small files into blocks of 128 MiB, whatever `override_num_blocks` says.
-    context.use_datasource_v2 = False
-    context.checkpoint_config = CheckpointConfig(
-        id_column=id_column,
-        checkpoint_path=work.at("checkpoint").path,
-        override_filesystem=work.filesystem,
-        delete_checkpoint_on_success=False,
-    )
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     failure: list[BaseException] = []
 
     def job(counter: RowCounter) -> None:
         try:
-            ray.data.DataContext._set_current(context)
-            files = len(source.children())
-            data = ray.data.read_parquet(source.path, filesystem=source.filesystem, override_num_blocks=files)
-            for step in steps:
-                keywords = {k: counter.sender() if k == "counter" else v for k, v in step.arguments.items()}
-                built = isinstance(step.function, type)
-                data = data.map_batches(
-                    step.function,
-                    batch_format="pyarrow",
-                    batch_size=step.batch_size,
-                    num_cpus=step.cpus,
-                    num_gpus=step.gpus or None,
-                    compute=ray.data.ActorPoolStrategy(size=step.actors) if step.actors else None,
-                    fn_kwargs=None if built else keywords,
-                    fn_constructor_kwargs=keywords if built else None,
+            with data_context() as context, unresumable_is_an_error():
+                context.checkpoint_config = CheckpointConfig(
+                    id_column=id_column,
+                    checkpoint_path=work.at("checkpoint").path,
+                    override_filesystem=work.filesystem,
+                    delete_checkpoint_on_success=False,
                 )
-            with unresumable_is_an_error():
+                data = ray.data.read_parquet(
+                    source.path, filesystem=source.filesystem, override_num_blocks=len(source.children())
+                )
+                for step in steps:
+                    data = _mapped(data, step, counter)
                 data.write_parquet(target.path, filesystem=target.filesystem)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
             failure.append(error)
@@ -165,3 +169,21 @@ def run_table_job(
                 )
     if failure:
         raise failure[0]
+
+
+def _mapped(data: "Dataset", step: Step, counter: RowCounter) -> "Dataset":
+    """The data set with one more step."""
+    from ray.data import ActorPoolStrategy
+
+    keywords = {k: counter.sender() if k == "counter" else v for k, v in step.arguments.items()}
+    built = isinstance(step.function, type)
+    return data.map_batches(
+        step.function,
+        batch_format="pyarrow",
+        batch_size=step.batch_size,
+        num_cpus=step.cpus,
+        num_gpus=step.gpus or None,
+        compute=ActorPoolStrategy(size=step.actors) if step.actors else None,
+        fn_kwargs=None if built else keywords,
+        fn_constructor_kwargs=keywords if built else None,
+    )

@@ -17,6 +17,7 @@ import pytest
 from cluster.storage import Storage
 from pipelines.table_job import (
     Step,
+    data_context,
     run_table_job,
     unresumable_is_an_error,
     write_listing,
@@ -93,12 +94,15 @@ def test_a_plan_without_checkpoints_is_an_error(ray_cluster: None, tmp_path: Pat
     import ray.data
     from ray.data.checkpoint import CheckpointConfig
 
-    data = ray.data.from_items([{"image_id": "a"}])
-    data.context.checkpoint_config = CheckpointConfig(
-        id_column="image_id", checkpoint_path=str(tmp_path / "c")
-    )
-    with pytest.raises(UserWarning, match="enabled checkpointing"), unresumable_is_an_error():
-        data.write_parquet(str(tmp_path / "out"))
+    Storage.open(str(tmp_path)).write_table("rows/a.parquet", pa.table({"image_id": ["a"]}))
+    with data_context() as context, unresumable_is_an_error():
+        context.checkpoint_config = CheckpointConfig(
+            id_column="image_id", checkpoint_path=str(tmp_path / "c")
+        )
+        data = ray.data.read_parquet(str(tmp_path / "rows"))
+        with pytest.raises(UserWarning, match="enabled checkpointing"):
+            data.materialize()  # only what ends in a write is resumable
+    assert ray.data.DataContext.get_current().checkpoint_config is None
 
 
 class Dying:

@@ -1,8 +1,7 @@
-"""`agssp corpus` and `agssp corpus check` by the command line, with Ray's table job done in this process."""
+"""`agssp corpus` and `agssp corpus check` by the command line, on a local Ray."""
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +12,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from agssp import app
-from cluster.storage import Storage
-from pipelines import corpus_stage
 from pipelines.surfaces.generator import write_corpus
-from pipelines.table_job import Step
+
+pytestmark = pytest.mark.ray
 
 Built = tuple[list[str], dict[str, Any], list[dict[str, Any]]]
 
 
-class Silent:
-    """A counter that nobody looks at."""
-
-    def add(self, rows: int) -> None:
-        """Nothing."""
-
-
-def in_process(
-    title: str, *, listing: Storage, target: Storage, steps: Sequence[Step], id_column: str, total: int
-) -> None:
-    """`run_table_job` as a loop; the job itself is tested in test_table_job_ray."""
-    for number, file in enumerate(listing.at("rows").children()):
-        rows = listing.read_table(f"rows/{file}")
-        for step in steps:
-            rows = step.function(rows, **{**step.arguments, "counter": Silent()})
-        target.write_table(f"part-{number}.parquet", rows)
-
-
 @pytest.fixture(scope="module")
-def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def words(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A project of 24 generated surfaces (layout `masks`); one workspace: its tracking is slow to set up."""
     folder = tmp_path_factory.mktemp("project")
     write_corpus(
@@ -51,10 +31,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         defect_share=0.5,
         categories=["billet", "rail"],
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus_stage, "run_table_job", in_process)
-        patch.setattr(corpus_stage, "start_ray", lambda: None)
-        yield [f"corpus.root={folder / 'photos'}", f"workspace={folder / 'w'}", "corpus.test_share=0.4"]
+    return [f"corpus.root={folder / 'photos'}", f"workspace={folder / 'w'}", "corpus.test_share=0.4"]
 
 
 def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
