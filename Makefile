@@ -25,7 +25,7 @@ test: lint unit
 	$(BIN)/python -m pytest -q -m "not gpu and not network and (ray or chaos or slow)"
 
 unit: install
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: install
 	$(BIN)/ruff format --check .
