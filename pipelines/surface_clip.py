@@ -38,7 +38,7 @@ WHITENING_FLOOR, WHITENED = 0.02, 0.7  # least variance that is still lifted, an
 
 
 class SurfaceClipSettings(Section):
-    """Training of surface-clip; the defaults made the shipped weights."""
+    """Training of surface-clip; how the shipped weights were made stands in benchmarks/README.md."""
 
     seed: int = Field(0, ge=0)
     text_steps: int = Field(300, gt=0, description="of the text tower alone, before it is locked")
