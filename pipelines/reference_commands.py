@@ -119,7 +119,7 @@ def _categories(listing: Listing, section: CorpusSection, shots: int, category: 
         known = find_category(category, candidates, "--category")
         if known is None:
             raise UserError(
-                f'--category "{category}" is none of those in {section.root}; {nearest(category, candidates)}'
+                f'--category "{category}" is no category of the corpus; {nearest(category, candidates)}'
             )
         return [known]
     lacking = sorted(name for name, some in candidates.items() if some.available < max(shots, 1))

@@ -29,14 +29,15 @@ def table4(
 ) -> None:
     """WinCLIP and KeAD ± defect features ± V-V, zero- and few-shot, on labelled images (paper, Table 4).
 
-    Without corpus.root it runs on generated surfaces. Finished rows are kept: the same command goes on.
+    Without images in the config it runs on generated surfaces. Finished rows are kept: the same command
+    goes on.
     """
 
     def body() -> Mapping[str, Any]:
         from tuning.table4_stage import check_device, run_table4
 
         project = project_of(words)
-        if not project.corpus.root:
+        if not (project.corpus.root or project.corpus.sources):
             project = project_of(words, GENERATED)
         return artifact_json(run_table4(project, check_device(device)))
 

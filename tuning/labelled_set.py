@@ -139,7 +139,7 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
     )
     if not images:
         raise UserError(
-            f"{section.root} has no labelled image beside its references; the study needs masks, boxes or "
+            "The corpus has no labelled image beside its references; the study needs masks, boxes or "
             "images known to be normal, as a layout with labels reads them."
         )
     return LabelledSet(images, {name: tuple(uris) for name, uris in references.items()})
