@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.corpus import CorpusSection
+from pipelines.html_page import page_environment
 from pipelines.reference_proposal import SIDE, CategoryProposal
 
 TEMPLATE = "reference_page.html.j2"
@@ -46,13 +46,7 @@ def config_patch(proposals: Sequence[CategoryProposal], section: CorpusSection) 
 
 def render_page(proposals: Sequence[CategoryProposal], title: str, patch: str) -> str:
     """The gallery as one HTML document without scripts or anything from elsewhere; all text is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters["picture"] = data_uri
     template = environment.get_template(TEMPLATE)
     return template.render(title=title, categories=proposals, patch=patch)

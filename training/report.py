@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipelines.html_page import page_environment
 from training import report_charts, report_pictures
 from training.report_data import GalleryItem, ReportData, StartRow
 
@@ -44,13 +44,7 @@ def render(data: ReportData) -> str:
     Args:
         data: parts that are empty are left out, with a sentence in their place.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {
         "duration": duration,
         "brief": brief,

@@ -1,7 +1,6 @@
 """Stages: skipped when complete, resumed when not, and never written over."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,28 +9,8 @@ from hypothesis import strategies as st
 
 from cluster.stages import RECORD, Artifact, Workbench, digest, ensure, summary
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Run, Tracker, TrackingSection
-
-
-class SilentRun(Run):
-    """A run that MLflow never hears of."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        pass
-
-    def log_json(self, content: Any, name: str) -> None:
-        pass
-
-
-class SilentPipeline(PipelineRun):
-    """Counts the stages that were opened."""
-
-    opened = 0
-
-    @contextmanager
-    def stage(self, name: str, *, config: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
-        self.opened += 1
-        yield SilentRun("nowhere", "id")
+from cluster.tracking import Tracker, TrackingSection
+from tests.silent_tracking import SilentPipeline
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """AUROC of stored maps against labels that come from polygons, run lengths and boxes."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +10,16 @@ from sklearn.metrics import roc_auc_score
 
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Run, Tracker, TrackingSection
+from cluster.tracking import Tracker, TrackingSection
 from pipelines.corpus import Corpus, CorpusSection, inspect
 from pipelines.listing import Listing
 from pipelines.map_evaluation_stage import evaluate_maps
 from pipelines.maps import map_schema
 from pipelines.pseudo_boxes import upsample
 from tests.pipelines.published_trees import HEIGHT, TREES, WIDTH
+from tests.silent_tracking import SilentPipeline
 
 GRID = 5
-
-
-class SilentRun(Run):
-    """A run that MLflow never hears of."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        pass
-
-    def log_json(self, content: Any, name: str) -> None:
-        pass
-
-
-class SilentPipeline(PipelineRun):
-    """A pipeline of silent runs."""
-
-    @contextmanager
-    def stage(self, name: str, *, config: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
-        yield SilentRun("nowhere", "id")
 
 
 def artifact(workspace: Storage, name: str) -> Artifact:
