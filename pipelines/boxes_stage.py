@@ -93,7 +93,7 @@ def find_boxes(
     arguments = {
         "held_out": [ray.put(left_out)],  # in a list, or Ray would put the array itself into every task
         "thresholds": thresholds,
-        "settings": PseudoBoxSettings(**settings.model_dump(include=set(PseudoBoxSettings.model_fields))),
+        "settings": settings,
         "counter": None,
     }
     found = work.at("found")

@@ -1,13 +1,12 @@
 """Contamination: evaluation images, or near-duplicates of them, among the images that pretraining sees."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from cluster.progress import progress
 from cluster.session import machine_cpus
-from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.images import ImageError, content_hash, decode_image, read_bytes
 from pipelines.near_duplicates import nearest, perceptual_hash
 
 EXACT, NEAR = "exact", "near"
@@ -35,11 +34,6 @@ class Match:
     pretraining_uri: str
     kind: str
     distance: int
-
-
-def content_hash(data: bytes) -> str:
-    """A file's image id: the first 32 hex digits of its SHA-256."""
-    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def hash_images(uris: Sequence[str]) -> tuple[list[HashedImage], list[dict[str, str]]]:

@@ -10,9 +10,8 @@ from pydantic import Field, model_validator
 from cluster.errors import UserError
 from pipelines.annotations import Annotation, read_truth
 from pipelines.annotations.rle import encode_mask
-from pipelines.contamination import content_hash
 from pipelines.corpus_statistics import category_statistics, grey_levels
-from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.images import ImageError, content_hash, decode_image, read_bytes
 from pipelines.near_duplicates import DEFAULT_DISTANCE, group_images, perceptual_hash
 from pipelines.references import Candidates
 from pipelines.sources import Source
@@ -127,11 +126,10 @@ def _truth(row: dict[str, Any], width: int, height: int) -> dict[str, Any]:
         return {"boxes": [], "mask": None}
     annotation = Annotation(**row["annotation"])
     truth = read_truth(annotation, width, height)
-    empty = not truth.boxes and (truth.mask is None or not truth.mask.any())
     return {
         "boxes": [vars(box) for box in truth.boxes],
         "mask": None if truth.mask is None else encode_mask(truth.mask),
-        "normal": row["normal"] or (empty and annotation.empty_is_normal),
+        "normal": row["normal"] or (truth.empty and annotation.empty_is_normal),
     }
 
 

@@ -1,5 +1,6 @@
 """Reading images that nobody vouches for: one decoder, one set of limits, one error."""
 
+import hashlib
 import io
 import warnings
 from pathlib import Path
@@ -78,6 +79,11 @@ def _open(data: bytes) -> Image.Image:
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, MemoryError) as error:
         # Pillow's decoders raise any of these for damaged files.
         raise ImageError(f"damaged image: {str(error).splitlines()[0] if str(error) else error!r}") from None
+
+
+def content_hash(data: bytes) -> str:
+    """A file's image id: the first 32 hex digits of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def decode_image(data: bytes) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cluster.errors import UserError
 from pipelines.annotations import Annotation, read_truth
-from pipelines.images import ImageError, decode_image, read_bytes, read_image
+from pipelines.images import ImageError, content_hash, decode_image, read_bytes, read_image
 from pipelines.kead import KeAD, zero_shot_map
 from pipelines.listing import Listing
 from pipelines.map_method import anomaly_probability
@@ -194,7 +194,7 @@ def _look(
     for image in eligible:
         try:
             data = read_bytes(image.uri)
-            image_id = hashlib.sha256(data).hexdigest()[:32]
+            image_id = content_hash(data)
             if image_id in seen or is_test(image_id, share):
                 continue
             pixels = decode_image(data)
@@ -211,8 +211,7 @@ def _has_defect(image: Eligible, pixels: npt.NDArray[np.uint8]) -> bool:
     if image.annotation is None:
         return False
     height, width = pixels.shape[:2]
-    truth = read_truth(image.annotation, width, height)
-    return bool(truth.boxes) or (truth.mask is not None and bool(truth.mask.any()))
+    return not read_truth(image.annotation, width, height).empty
 
 
 def _picture(uri: str) -> npt.NDArray[np.uint8]:

@@ -63,6 +63,11 @@ class Truth:
     boxes: tuple[LabelledBox, ...]
     mask: Mask | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether it names no defect at all."""
+        return not self.boxes and (self.mask is None or not self.mask.any())
+
 
 Reader = Callable[[Annotation, int, int], Truth]  # annotation, width, height of the image → Truth
 
