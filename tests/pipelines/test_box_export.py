@@ -48,6 +48,8 @@ def test_ultralytics_reads_the_yolo_data_set(rows: list[dict[str, Any]], tmp_pat
     from ultralytics.data.dataset import YOLODataset
     from ultralytics.data.utils import check_det_dataset
 
+    import training.ultralytics_library  # noqa: F401 - takes back what ultralytics does to PIL
+
     target = Storage.open(str(tmp_path / "yolo"))
     write_yolo(target, rows)
     data = check_det_dataset(str(tmp_path / "yolo" / "data.yaml"), autodownload=False)
