@@ -211,7 +211,7 @@ def pooled_regions(maps: list[Tensor], proposals: Tensor, pool: Any) -> Tensor:
     finest = int(math.log2(STRIDES[0]))
     mapper = LevelMapper(finest, int(math.log2(STRIDES[-1])), pool.canonical_scale, pool.canonical_level)
     level_of = mapper([flat])
-    found = maps[0].new_zeros(len(flat), maps[0].shape[1], *pool.output_size)
+    found = maps[0].new_zeros(flat.shape[0], maps[0].shape[1], *pool.output_size)
     for level, (x, stride) in enumerate(zip(maps, STRIDES, strict=True)):
         rows = torch.where(level_of == level)[0]
         part = roi_align(x, regions[rows], pool.output_size, 1 / stride, pool.sampling_ratio)
