@@ -1,7 +1,7 @@
 """RT-DETRv2 and D-FINE of transformers on any backbone: the DETR family with contrastive denoising.
 
-They stand for DINO (Zhang et al. 2022), which transformers has only as the text-prompted Grounding DINO: theirs
-is DINO's contrastive denoising and two-stage query selection, with a hybrid encoder in the place of DINO's
+They stand for DINO (Zhang et al. 2022), which transformers has only as the text-prompted Grounding DINO: they
+share its contrastive denoising and two-stage query selection, and have a hybrid encoder in the place of its
 deformable one.
 """
 
@@ -149,5 +149,5 @@ def _placeholder() -> Any:
         hidden_sizes=[8, 8, 8, 8],
         depths=[1, 1, 1, 1],
         layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
+        out_features=["stage2", "stage3", "stage4"],  # type: ignore[call-arg]
     )
