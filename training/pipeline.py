@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from cluster.session import ray_session
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Tracker
+from cluster.tracking import PipelineRun
 from pipelines.boxes_stage import derive_boxes
 from pipelines.corpus import CorpusSection
 from pipelines.corpus_stage import build_corpus
@@ -20,7 +19,7 @@ from training.backbones import SCRATCH, build, load_start
 from training.detector_stage import pretrain_detector
 from training.evaluate_stage import evaluate_detector
 from training.finetune_stage import finetune
-from training.project import Project, read_listing
+from training.project import Project, open_run, read_listing
 from training.registration_stage import register_detector
 from training.report_stage import write_report
 from training.start import filled_detector
@@ -254,9 +253,5 @@ def open_pipeline(project: Project, name: str) -> Iterator[Pipeline]:
         UserError: workspace, tracking server or input at fault.
     """
     check_project(project)
-    workspace = Storage.open(project.workspace)
-    workspace.create()
-    tracker = Tracker.open(project.tracking, workspace)
-    tags = {"agssp.project": project.name, "agssp.command": name}
-    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+    with open_run(project, name) as (workspace, run):
         yield Pipeline(project, workspace, run)
