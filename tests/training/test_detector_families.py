@@ -1,7 +1,6 @@
-"""What every detector must keep, whatever library it comes from; and from scratch to predictions in one go."""
+"""What every detector must keep, whatever library it comes from, and the whole way from scratch to boxes."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +8,13 @@ import torch
 from torch import Tensor
 
 from cluster.errors import UserError
+from tests.training.test_finetune_parts import squares as squares
 from training.detection import DetectionTask
 from training.detection_data import DetectionDataset
 from training.detectors import Detector, Targets, backbone_of, build_detector, detector_names
 from training.letterbox import Preprocessing
 from training.loop import LoopSettings, train
 from training.start import filled_detector, fresh_detector
-from tests.training.test_finetune_parts import squares as squares
 
 SIDE = 64
 SQUARE = Preprocessing(SIDE, "square")
@@ -198,7 +197,7 @@ def test_every_name_builds(name: str) -> None:
         ("yolov8n+vit_tiny_patch16_224", "no map of stride 8"),
     ],
 )
-def test_a_name_that_cannot_be_built_is_explained(name: str, message: str, tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_built_is_explained(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_detector(name, CLASSES, SQUARE)
 
