@@ -109,6 +109,7 @@ def run_table_job(
     steps: Sequence[Step],
     id_column: str,
     total: int,
+    block_rows: int = ROWS_PER_FILE,
 ) -> None:
     """Read Parquet, apply the steps, write Parquet into `target`; a killed job goes on where it was.
 
@@ -123,6 +124,8 @@ def run_table_job(
         steps: applied in order.
         id_column: unique per row, kept by every step.
         total: rows expected.
+        block_rows: about how many rows are read, mapped, written and checkpointed together; more where a
+            row takes so little time that Ray's work around a block would outweigh it.
 
     Raises:
         StalledJobError: no row was finished for `ray.stall_minutes`.
@@ -142,8 +145,9 @@ def run_table_job(
                     override_filesystem=work.filesystem,
                     delete_checkpoint_on_success=False,
                 )
+                blocks = max(1, min(len(source.children()), -(-total // block_rows)))
                 data = ray.data.read_parquet(
-                    source.path, filesystem=source.filesystem, override_num_blocks=len(source.children())
+                    source.path, filesystem=source.filesystem, override_num_blocks=blocks
                 )
                 for step in steps:
                     data = _mapped(data, step, counter)
