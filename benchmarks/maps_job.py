@@ -123,7 +123,7 @@ def _job(folder: str, count: int, encoder: str) -> dict[str, float]:
     workspace = Storage.open(str(Path(folder) / f"workspace-{encoder}-{count}"))
     workspace.create()
     corpus = workspace.at("corpus")
-    corpus.write_table("manifest.parquet", _manifest(folder, count))
+    corpus.write_table("manifest/part-0.parquet", _manifest(folder, count))
     began = time.monotonic()
     with ray_session(RaySection()), Tracker.open(TrackingSection(), workspace).pipeline("bench", {}) as run:
         made = make_maps(

@@ -18,7 +18,7 @@ from pipelines.encoder import input_size, weights_digest
 from pipelines.images import ImageError, read_image
 from pipelines.map_resources import images_at_once, map_resources
 from pipelines.maps import MapsSection, category_states, decode_rows, map_batch
-from pipelines.table_job import Step, run_table_job, write_listing
+from pipelines.table_job import ROWS_PER_FILE, Step, run_table_job, write_listing
 from pipelines.tables import QUARANTINE
 
 
@@ -94,6 +94,8 @@ def make_maps(
             ],
             id_column="image_id",
             total=manifest.num_rows,
+            # Twenty checkpoints or more; a block of 256 images is work enough beside Ray's own.
+            block_rows=max(ROWS_PER_FILE, min(256, manifest.num_rows // 20)),
         )
         return _finish(bench, manifest, section.max_bad_share)
 

@@ -36,7 +36,7 @@ def corpus_of(folder: Path) -> tuple[Artifact, pa.Table]:
     )
     storage = Storage.open(str(folder / "corpus"))
     storage.create()
-    storage.write_table("manifest.parquet", manifest)
+    storage.write_table("manifest/part-0.parquet", manifest)
     return Artifact("corpus", "c" * 16, storage, {"results": {}}, reused=True), manifest
 
 
