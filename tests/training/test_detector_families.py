@@ -122,7 +122,7 @@ def test_predictions_lie_in_the_image_best_first(name: str) -> None:
     assert detector.training
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [*EVERY, "yolov8n+yolo11n"])
 def test_a_backbone_alone_fills_the_backbone_from_its_librarys_keys(name: str) -> None:
     target = fresh_detector(name, CLASSES, SQUARE, seed=3)
     prefix = target.backbone_prefix
