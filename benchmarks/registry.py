@@ -13,6 +13,8 @@ BENCHMARKS: dict[str, str] = {
     "encoder_quality": "benchmarks.encoder_quality",
     "kead": "benchmarks.kead",
     "boxes": "benchmarks.boxes",
+    "finetune_epoch": "benchmarks.finetune_epoch",
+    "fewshot_gain": "benchmarks.fewshot_gain",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
