@@ -1,7 +1,7 @@
-"""A trained detector by file, stage artifact or registry name: one way to say which is meant."""
+"""Trained weights by file, stage artifact or registry name: one way to say which are meant."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,15 @@ from cluster.tracking import Tracker
 from training.detector_training import WEIGHTS_FILE
 
 SUFFIX = ".safetensors"
+REGISTRY = "models:/"  # MLflow's own way to write a registered model
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a detector's weights are, on this machine.
+    """Where weights are, on this machine.
 
     Attributes:
-        path: of the .safetensors file; gone when the block of `open_model` ends.
+        path: of the file; gone when the block of `open_model` ends.
         name: how messages and records name it: a path, or `NAME@VERSION` of the registry.
         digest: SHA-256 (hex) of the file.
         lineage: what it was: `file`, `artifact` (fingerprint) or `model`.
@@ -37,51 +38,71 @@ class ModelSource:
 
 
 @contextmanager
-def open_model(reference: str, tracker: Callable[[], Tracker]) -> Iterator[ModelSource]:
-    """The detector that a user names.
+def open_model(
+    reference: str,
+    tracker: Callable[[], Tracker],
+    *,
+    files: Sequence[str] = (WEIGHTS_FILE,),
+    suffixes: tuple[str, ...] = (SUFFIX,),
+) -> Iterator[ModelSource]:
+    """The weights that a user names.
 
     Args:
-        reference: a .safetensors file or the directory of a stage that left one (each local or by URI), or
-            `NAME`, `NAME@VERSION` or `NAME@ALIAS` of the model registry.
+        reference: a file or the directory of a stage that left one (each local or by URI), or `NAME`,
+            `NAME@VERSION` or `NAME@ALIAS` of the model registry, with or without `models:/` before it.
         tracker: opens the registry; called only when it is asked.
+        files: those that are looked for in a stage's directory, by default a detector's.
+        suffixes: of files that are taken.
 
     Raises:
-        UserError: nothing of that name, a stage without a detector or not complete.
+        UserError: nothing of that name, a stage without such a file or not complete.
     """
+    if reference.startswith(REGISTRY):
+        with _registered(reference.removeprefix(REGISTRY).replace("/", "@", 1), tracker) as source:
+            yield source
+        return
     storage, file = _split(reference)
     kind = _kind(storage, file, reference)
     if kind == pafs.FileType.File:
-        if not reference.endswith(SUFFIX):
+        if not reference.endswith(suffixes):
             raise UserError(
-                f"{reference} is no {SUFFIX} file; detectors are read from those alone, as other formats can "
-                "run code."
+                f"{reference} is no {' or '.join(suffixes)} file; weights are read from those alone, as "
+                "other formats can run code."
             )
         with storage.local_copy(file) as path:
             yield _source(path, reference, {"file": reference})
     elif kind == pafs.FileType.Directory:
         directory = storage.at(file)
-        if not directory.exists(RECORD) or not directory.exists(WEIGHTS_FILE):
-            what = "no finished stage" if not directory.exists(RECORD) else "a stage without a detector"
+        there = [name for name in files if directory.exists(name)]
+        if not directory.exists(RECORD) or not there:
+            what = "no finished stage" if not directory.exists(RECORD) else f"a stage without {files[0]}"
             raise UserError(
-                f"{reference} is {what}; give the directory of a finetune or detector stage that is complete."
+                f"{reference} is {what}; give the directory of a complete stage that left "
+                f"{' or '.join(files)}."
             )
         fingerprint = str(directory.read_json(RECORD)["fingerprint"])
-        with directory.local_copy(WEIGHTS_FILE) as path:
-            yield _source(path, f"{directory.uri}/{WEIGHTS_FILE}", {"artifact": fingerprint})
-    elif reference.endswith(SUFFIX) or "/" in reference:
+        with directory.local_copy(there[0]) as path:
+            yield _source(path, f"{directory.uri}/{there[0]}", {"artifact": fingerprint})
+    elif reference.endswith(suffixes) or "/" in reference:
         raise UserError(
-            f"{reference} does not exist; give a {SUFFIX} file, the directory of a finetune stage, or a "
-            "registered model as NAME@ALIAS."
+            f"{reference} does not exist; give a {' or '.join(suffixes)} file, the directory of a stage that "
+            f"left {' or '.join(files)}, or a registered model as NAME@ALIAS."
         )
     else:
-        with registered_files(tracker(), reference) as files:
-            found = sorted(files.folder.glob(f"*{SUFFIX}"))
-            if len(found) != 1:
-                raise UserError(
-                    f"The model {files.model} holds {len(found)} {SUFFIX} files where one is a detector; "
-                    "register it again."
-                )
-            yield _source(found[0], files.model, {"model": files.model})
+        with _registered(reference, tracker) as source:
+            yield source
+
+
+@contextmanager
+def _registered(reference: str, tracker: Callable[[], Tracker]) -> Iterator[ModelSource]:
+    with registered_files(tracker(), reference) as files:
+        found = sorted(files.folder.glob(f"*{SUFFIX}"))
+        if len(found) != 1:
+            raise UserError(
+                f"The model {files.model} holds {len(found)} {SUFFIX} files where one is its weights; "
+                "register it again."
+            )
+        yield _source(found[0], files.model, {"model": files.model})
 
 
 def _split(reference: str) -> tuple[Storage, str]:

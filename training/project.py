@@ -91,6 +91,15 @@ def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun
         yield workspace, run
 
 
+def open_tracker(project: Project) -> Tracker:
+    """Where the project's runs and models are recorded, for asking only.
+
+    Raises:
+        UserError: see `Tracker.open`.
+    """
+    return Tracker.open(project.tracking, Storage.open(project.workspace))
+
+
 def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
     """List the corpus and check it against the config, without Ray and without reading a pixel.
 

@@ -9,9 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cluster.errors import UserError, nearest
-from training.backbones import names
+from training.backbones import canonical
 from training.detectors.suppression import Predictions as Predictions
 from training.detectors.suppression import suppress
+from training.detectors.trunk import Stages
 from training.letterbox import Preprocessing
 
 Part = Literal["backbone", "neck", "head", "classes"]
@@ -78,8 +79,8 @@ class Detector(nn.Module, ABC):
         alone depend on the classes."""
 
     @abstractmethod
-    def stage_modules(self, stages: int) -> list[nn.Module]:
-        """The modules of the backbone's first `stages` stages, stem included.
+    def stages(self, count: int) -> Stages:
+        """The backbone's first `count` stages, stem included.
 
         Raises:
             UserError: it has fewer.
@@ -137,7 +138,9 @@ class Detector(nn.Module, ABC):
             UserError: more stages than the backbone has.
         """
         if isinstance(regime, int):
-            frozen = self.stage_modules(regime)
+            frozen, parameters = self.stages(regime)
+            for parameter in parameters:
+                parameter.requires_grad_(False)
         else:
             frozen = self._modules_of(regime.split("+"))
         for module in frozen:
@@ -237,8 +240,8 @@ def _builder(name: str) -> Builder:
             f'There is no detector "{name}"; '
             f"{nearest(name, [f'{key}+{backbone}' for key in table] if plus else table)}"
         )
-    if plus and backbone not in names():
-        raise UserError(f'There is no backbone "{backbone}"; {nearest(backbone, names())}')
+    if plus:
+        canonical(backbone)
     return table[family]
 
 

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from training.detectors.base import Targets, register, register_on_backbone
-from training.detectors.ultralytics_graft import grafted
-from training.detectors.ultralytics_network import UltralyticsNetwork, library_batch
+from training.detectors.ultralytics_network import UltralyticsNetwork, layers_of, library_batch
 from training.detectors.ultralytics_weighting import WeightedDetectionLoss
 from training.letterbox import Preprocessing
 from training.ultralytics_library import DetectionModel, E2ELoss, make_anchors
@@ -42,8 +41,7 @@ class UltralyticsDetector(UltralyticsNetwork):
         # classes as a branch is wide, it makes it just so wide.
         ends = [w for key, w in like.items() if key.endswith(".cv3.0.2.weight") and w.ndim == 4]
         hidden = min(ends[0].shape[1], 100) if ends else None
-        family, _, backbone = name.partition("+")
-        layers = grafted(family, backbone) if backbone else f"{family}.yaml"
+        layers = layers_of(name, preprocessing)
         network: Any = DetectionModel(layers, ch=3, nc=hidden or len(classes), verbose=False)
         super().__init__(name, classes, preprocessing, network)
         self._epoch = (1, network.args.epochs)

@@ -6,10 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cluster.errors import UserError
-from training.backbones import build
-from training.backbones.base import Backbone
-from training.detectors.normalisation import normalised
+from training.detectors.trunk import Trunk
 from training.ultralytics_library import register_layer, yaml_model_load
 
 LEVELS = (8, 16, 32)  # strides that the necks join
@@ -20,56 +17,31 @@ TAIL = (
 Layer = list[Any]  # [from, repeats, module, arguments]
 
 
-class BackboneLayer(nn.Module):
-    """A backbone as one layer of an ultralytics model: its maps of strides 8, 16 and 32.
+class TrunkLayer(nn.Module):
+    """A trunk as layer 0 of an ultralytics model.
 
     Until `attach` it is hidden from the library, which sets every batch norm to its own eps and momentum and
     sends zeros through the layers.
 
     Args:
-        name: of the backbone.
+        trunk: with maps of strides 8, 16 and 32.
     """
 
-    backbone: Backbone
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, trunk: Trunk) -> None:
         super().__init__()
-        hidden = build(name).eval()
-        self.__dict__["backbone"] = hidden
-        self.levels = level_indices(hidden)
+        self.__dict__["trunk"] = trunk.eval()
 
     def attach(self) -> None:
-        """Become an ordinary module, whose keys begin with `backbone.`."""
-        self.backbone = self.__dict__.pop("backbone").train(self.training)
+        """Become an ordinary module, whose keys begin with `trunk.`."""
+        self.trunk: Trunk = self.__dict__.pop("trunk").train(self.training)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Three maps of a (B, 3, H, W) RGB image in [0, 1]."""
-        maps = self.backbone(normalised(x, self.backbone))
-        return [maps[index] for index in self.levels]
+        """See `Trunk.forward`."""
+        maps: list[Tensor] = self.trunk(x)
+        return maps
 
 
-register_layer(BackboneLayer)
-
-
-def library_prefix(backbone: Backbone) -> str:
-    """What the backbone's own state dict puts before its library's keys."""
-    own, library = next(iter(backbone.state_dict())), next(iter(backbone.library_state_dict()))
-    return own.removesuffix(library)
-
-
-def level_indices(backbone: Backbone) -> list[int]:
-    """Where among the backbone's stages those of strides 8, 16 and 32 are.
-
-    Raises:
-        UserError: it lacks one.
-    """
-    strides = [stage.stride for stage in backbone.stages]
-    if missing := sorted(set(LEVELS) - set(strides)):
-        raise UserError(
-            f"Backbone {backbone.name} has no map of stride {missing[0]}, which a detector needs (it has "
-            f"{strides}); choose one with stages at 8, 16 and 32."
-        )
-    return [strides.index(level) for level in LEVELS]
+register_layer(TrunkLayer)
 
 
 def strides(layers: Sequence[Layer]) -> list[int]:
@@ -84,19 +56,18 @@ def strides(layers: Sequence[Layer]) -> list[int]:
     return found
 
 
-def grafted(family: str, backbone: str) -> dict[str, Any]:
-    """The model YAML of `family`, e.g. `yolov8s`: layer 0 is the backbone, neck and head are its own."""
+def grafted(family: str, trunk: Trunk) -> dict[str, Any]:
+    """The model YAML of `family`, e.g. `yolov8s`: layer 0 is the trunk, neck and head are its own."""
     whole: dict[str, Any] = copy.deepcopy(yaml_model_load(f"{family}.yaml"))
     old: list[Layer] = whole["backbone"]
-    trunk = [layer for layer in old if layer[2] not in TAIL]
-    channels = {stage.stride: stage.channels for stage in build(backbone).stages}
-    reached = strides(trunk)
+    stages = [layer for layer in old if layer[2] not in TAIL]
+    reached = strides(stages)
     moved: dict[int, int] = {}
-    new: list[Layer] = [[-1, 1, BackboneLayer.__name__, [backbone]]]
-    for place, level in enumerate(LEVELS):
+    new: list[Layer] = [[-1, 1, TrunkLayer.__name__, [trunk]]]
+    for place, (level, channels) in enumerate(zip(LEVELS, trunk.channels, strict=True)):
         moved[max(index for index, stride in enumerate(reached) if stride == level)] = len(new)
-        new.append([0, 1, "Index", [channels[level], place]])
-    for index in range(len(trunk), len(old)):
+        new.append([0, 1, "Index", [channels, place]])
+    for index in range(len(stages), len(old)):
         moved[index] = len(new)
         new.append(old[index])
     shift = len(new) - len(old)

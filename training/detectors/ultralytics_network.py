@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from cluster.errors import UserError
+from training.backbones import build
 from training.detectors.base import Detector, Part, Targets
-from training.detectors.ultralytics_graft import BackboneLayer, library_prefix, strides
+from training.detectors.trunk import Stages, Trunk
+from training.detectors.ultralytics_graft import LEVELS, TrunkLayer, grafted, strides
 from training.letterbox import Preprocessing
 from training.ultralytics_library import DEFAULT_CFG, get_cfg
 
@@ -37,9 +39,10 @@ class UltralyticsNetwork(Detector):
         # Past nn.Module's registry: its layers are registered above, under the library's own keys.
         self.__dict__["network"] = network
         self._criterion: tuple[torch.device, Any] | None = None
-        if isinstance(self.model[0], BackboneLayer):
+        if isinstance(self.model[0], TrunkLayer):
+            network.yaml["backbone"][0][3] = []  # else it would keep the trunk that the layer is a copy of
             self.model[0].attach()
-            self.backbone_prefix = "model.0.backbone." + library_prefix(self.model[0].backbone)
+            self.backbone_prefix = "model.0.trunk.body."
             self._backbone_length = 1
         else:
             self._backbone_length = len(network.yaml["backbone"])
@@ -86,24 +89,33 @@ class UltralyticsNetwork(Detector):
             return "neck"
         return "classes" if ".".join(rest).startswith(self.class_layers) else "head"
 
-    def stage_modules(self, stages: int) -> list[nn.Module]:
-        """Layers up to a stride: 4, 8, 16, 32 (with SPPF, C2PSA); or those of the grafted backbone."""
-        if isinstance(self.model[0], BackboneLayer):
-            return self.model[0].backbone.stage_modules(stages)
-        if stages > len(STAGES):
+    def stages(self, count: int) -> Stages:
+        """See `Detector.stages`; of an own backbone, the layers up to stride 4, 8, 16, 32 (and SPPF)."""
+        if isinstance(self.model[0], TrunkLayer):
+            return self.model[0].trunk.stages(count)
+        if count > len(STAGES):
             raise UserError(
-                f"The backbone of {self.architecture} has {len(STAGES)} stages; {stages} can't be frozen."
+                f"The backbone of {self.architecture} has {len(STAGES)} stages; {count} can't be frozen."
             )
         reached = strides(self.network.yaml["backbone"])
-        return [
-            layer
-            for layer, stride in zip(self.model[: self._backbone_length], reached, strict=True)
-            if stride <= STAGES[stages - 1]
-        ]
+        layers = zip(self.model[: self._backbone_length], reached, strict=True)
+        return Stages([layer for layer, stride in layers if stride <= STAGES[count - 1]], [])
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self.network._apply(fn)  # moves the head's strides and anchors too, which are plain attributes
         return self
+
+
+def layers_of(name: str, preprocessing: Preprocessing) -> str | dict[str, Any]:
+    """What the library builds a detector of this name from: its YAML file, or one with a grafted backbone.
+
+    Raises:
+        UserError: see `Trunk`.
+    """
+    family, plus, backbone = name.partition("+")
+    if not plus:
+        return f"{family}.yaml"
+    return grafted(family, Trunk(build(backbone), LEVELS, preprocessing.size))
 
 
 def library_batch(images: Tensor, targets: Targets) -> dict[str, Tensor]:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training.detectors.base import Targets, register, register_on_backbone
-from training.detectors.ultralytics_graft import grafted
-from training.detectors.ultralytics_network import UltralyticsNetwork, library_batch
+from training.detectors.ultralytics_network import UltralyticsNetwork, layers_of, library_batch
 from training.letterbox import Preprocessing
 from training.ultralytics_library import RTDETRDetectionModel
 
@@ -39,8 +38,7 @@ class UltralyticsRTDETR(UltralyticsNetwork):
     def __init__(
         self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing, like: Mapping[str, Tensor]
     ) -> None:
-        family, _, backbone = name.partition("+")
-        layers = grafted(family, backbone) if backbone else f"{family}.yaml"
+        layers = layers_of(name, preprocessing)
         network: Any = RTDETRDetectionModel(layers, ch=3, nc=len(classes), verbose=False)
         network.nc = len(classes)
         super().__init__(name, classes, preprocessing, network)
