@@ -9,7 +9,6 @@ import typer
 from cluster.command import Json, Words, out, run_command
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from cluster.tracking import Tracker
 from training.commands import artifact_json, project_of
 
 app = typer.Typer()
@@ -38,11 +37,11 @@ def predict(
         from pipelines.image_paths import find_images
         from training.model_source import open_model
         from training.predict_stage import predict_images
-        from training.project import open_run
+        from training.project import open_run, open_tracker
 
         project = project_of(words)
         files = find_images(images)
-        with open_model(model, lambda: _tracker(project)) as source, open_run(project, "predict") as run:
+        with open_model(model, lambda: open_tracker(project)) as source, open_run(project, "predict") as run:
             workspace, pipeline = run
             made = predict_images(
                 project.predict, files=files, model=source, workspace=workspace, pipeline=pipeline
@@ -66,10 +65,10 @@ def export(
     def body() -> Mapping[str, Any]:
         from training.export_stage import export_detector
         from training.model_source import open_model
-        from training.project import open_run
+        from training.project import open_run, open_tracker
 
         project = project_of(words)
-        with open_model(model, lambda: _tracker(project)) as source, open_run(project, "export") as run:
+        with open_model(model, lambda: open_tracker(project)) as source, open_run(project, "export") as run:
             workspace, pipeline = run
             made = export_detector(model=source, workspace=workspace, pipeline=pipeline)
         if out_folder is not None:
@@ -101,10 +100,6 @@ def render_export(result: Mapping[str, Any]) -> None:
     ]
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
-
-
-def _tracker(project: Any) -> Tracker:
-    return Tracker.open(project.tracking, Storage.open(project.workspace))
 
 
 def render_predictions(result: Mapping[str, Any]) -> None:

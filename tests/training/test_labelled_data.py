@@ -16,7 +16,7 @@ from pipelines.bad_labels import BadLabels
 from pipelines.corpus import Corpus, inspect
 from pipelines.sources import Source
 from training.detection_data import Sample
-from training.finetune import FinetuneSection, select
+from training.finetune import FinetuneLoop, FinetuneSection, select
 from training.labelled_data import KEY, LabelledDataSection, check_unseen, list_labelled
 from training.selection import few_shot
 
@@ -141,7 +141,9 @@ def test_a_bad_line_is_listed_by_file_and_line(name: str, policy: BadLabels, tmp
     assert ("0" in labels_of(corpus)) is mended
     assert [Path(row["uri"]).stem for row in corpus.quarantine] == ([] if mended else ["0"])
     if mended:  # cut at the right border
-        assert labels_of(corpus)["0"][-1] == ("crack", pytest.approx([28, 16, 40, 24]))
+        label, box = labels_of(corpus)["0"][-1]
+        assert label == "crack"
+        assert box == pytest.approx([28, 16, 40, 24])
 
 
 @pytest.mark.parametrize("policy", ["clip", "drop", "fail"])
@@ -250,7 +252,7 @@ def test_test_images_that_pretraining_saw_are_refused() -> None:
 def test_classes_come_from_the_training_labels(tmp_path: Path) -> None:
     write_yolo(tmp_path)
     corpus = built(data(tmp_path, test_share=0.01))
-    section = FinetuneSection(validation_share=0, loop={"best_metric": None})  # type: ignore[arg-type]
+    section = FinetuneSection(validation_share=0, loop=FinetuneLoop(best_metric=None))
     labels = {row["image_id"]: row["boxes"] for row in corpus.labels}
     assert select(section, corpus.manifest, labels).classes == ("crack", "hole")
 
