@@ -12,7 +12,6 @@ from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES as GITHUB_ASSETS_NAM
 from ultralytics.utils.downloads import GITHUB_ASSETS_REPO as GITHUB_ASSETS_REPO
 from ultralytics.utils.loss import E2ELoss as E2ELoss
 from ultralytics.utils.loss import v8DetectionLoss as v8DetectionLoss
-from ultralytics.utils.nms import non_max_suppression as non_max_suppression
 from ultralytics.utils.tal import make_anchors as make_anchors
 
 # Its import replaces PIL's `open` by one that installs a package on a damaged file.
