@@ -14,6 +14,8 @@ BENCHMARKS: dict[str, str] = {
     "kead": "benchmarks.kead",
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
+    "finetune_epoch": "benchmarks.finetune_epoch",
+    "fewshot_gain": "benchmarks.fewshot_gain",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
