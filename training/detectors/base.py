@@ -35,6 +35,7 @@ class Detector(nn.Module, ABC):
         nms_iou: overlap above which `predict` suppresses the worse of two boxes of a class; None where the
             detector learns to find each object once.
         backbone_prefix: what its state dict puts before the keys of the backbone library.
+        ranks: whether `candidates` come in the order of a score, which rounding can change.
         weighs_boxes: whether `forward` heeds the targets' `weights`.
         has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
@@ -44,6 +45,7 @@ class Detector(nn.Module, ABC):
     preprocessing: Preprocessing
     nms_iou: float | None
     backbone_prefix: str = ""
+    ranks: ClassVar[bool] = False
     weighs_boxes: ClassVar[bool] = False
     has_masks: bool = False
 
