@@ -196,11 +196,12 @@ def test_ema_follows_with_a_ramp() -> None:
 
 def test_ema_moves_a_tied_tensor_once() -> None:
     """As the heads of DETR's decoder layers are: one tensor under two keys."""
-    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    model[1].weight = model[0].weight
-    nn.init.zeros_(model[0].weight)
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second.weight = first.weight
+    model = nn.Sequential(first, second)
+    nn.init.zeros_(first.weight)
     ema = EMA(model, decay=0.9)
-    nn.init.ones_(model[0].weight)
+    nn.init.ones_(first.weight)
     ema.update(model)
     moved = 1 - 0.9 * (1 - math.exp(-1 / 2000))
     torch.testing.assert_close(ema.model.state_dict()["1.weight"], torch.full((2, 2), moved))
