@@ -1,6 +1,6 @@
 """Typed configuration: YAML files, recipes and `section.key=value` overrides into frozen models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -181,3 +181,21 @@ def load(model: type[Model], config: str | None, overrides: Iterable[str], base:
     elif config is not None:
         document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
     return validate(model, merge(document, parse_overrides(overrides)), source)
+
+
+def load_words(model: type[Model], words: Sequence[str] | None, base: Mapping[str, Any]) -> Model:
+    """The config that a command line's words describe.
+
+    Args:
+        model: the config's class.
+        words: at most one config (a path or `recipe:NAME`) and `section.key=value` overrides.
+        base: values under everything else.
+
+    Raises:
+        UserError: two configs, or one that is at fault; see `load`.
+    """
+    overrides = [word for word in words or [] if "=" in word]
+    configs = [word for word in words or [] if "=" not in word]
+    if len(configs) > 1:
+        raise UserError(f'Give one config, not {len(configs)}: "{configs[0]}" or "{configs[1]}".')
+    return load(model, configs[0] if configs else None, overrides, base)

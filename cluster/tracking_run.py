@@ -32,9 +32,7 @@ def client_of(uri: str) -> "MlflowClient":
     """
     from mlflow import MlflowClient
 
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for results
-    for name in ("mlflow", "alembic"):  # their notes on every migration
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten()
     database = sqlite_file(uri)
     if database is None:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -45,6 +43,14 @@ def client_of(uri: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def quieten() -> None:
+    """Keep MLflow's own notes off stdout, which is for results, and off the log."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic"):  # their notes on every migration
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
