@@ -41,6 +41,12 @@ def _study(app: typer.Typer) -> None:
     app.add_typer(study_commands, name="study")
 
 
+def _tracking(app: typer.Typer) -> None:
+    from cluster.tracking_commands import app as tracking_commands
+
+    app.add_typer(tracking_commands, name="tracking")
+
+
 # Imported when named: with every library loaded, `agssp models list` would take six seconds to start.
 LATER: dict[str, Callable[[typer.Typer], None]] = {
     "encoder": _encoder,
@@ -48,6 +54,7 @@ LATER: dict[str, Callable[[typer.Typer], None]] = {
     "prompts": _prompts,
     "references": _references,
     "study": _study,
+    "tracking": _tracking,
 }
 
 

@@ -10,9 +10,9 @@ from cluster import tracking_entries
 from cluster.errors import UserError, nearest
 from cluster.provenance import EVALUATION, Evaluation, Provenance, evaluations, file_digests
 from cluster.registry_reader import VersionRecord, registry_reader
+from cluster.secret_uris import masked
 from cluster.tracking import Run, Tracker
 from cluster.tracking_run import client_of
-from cluster.tracking_server import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

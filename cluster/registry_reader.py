@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cluster.errors import UserError
+from cluster.secret_uris import masked
 from cluster.tracking import Tracker
 from cluster.tracking_http import ask
-from cluster.tracking_server import is_server, masked
+from cluster.tracking_server import is_server
 
 API = "/api/2.0/mlflow"
 PAGE = 1000

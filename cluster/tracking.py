@@ -11,9 +11,16 @@ from pydantic import Field
 from cluster import tracking_entries
 from cluster.config import Section
 from cluster.errors import UserError
+from cluster.secret_uris import masked
 from cluster.storage import Storage
 from cluster.tracking_run import Run, attach, client_of, ending
-from cluster.tracking_server import check_tracking_uri, is_server, masked, sqlite_file, sqlite_uri
+from cluster.tracking_server import (
+    check_tracking_uri,
+    is_server,
+    sqlite_file,
+    sqlite_uri,
+    with_driver,
+)
 
 __all__ = ["PipelineRun", "Run", "Tracker", "TrackingSection", "attach"]
 
@@ -104,7 +111,8 @@ class Tracker:
             database = Path(workspace.path) / "mlflow.db"
             return cls(sqlite_uri(database), section.experiment, artifacts)
         check_tracking_uri(section.uri, section.timeout_s)
-        return cls(section.uri, section.experiment, None if is_server(section.uri) else artifacts)
+        artifact_root = None if is_server(section.uri) else artifacts
+        return cls(with_driver(section.uri), section.experiment, artifact_root)
 
     @property
     def is_empty(self) -> bool:
