@@ -12,7 +12,9 @@ from cluster.provenance import EVALUATION, Evaluation, Provenance, evaluations, 
 from cluster.registry_reader import VersionRecord, registry_reader
 from cluster.secret_uris import masked
 from cluster.tracking import Run, Tracker
+from cluster.tracking_outbox import outbox_of
 from cluster.tracking_run import client_of
+from cluster.tracking_server import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -237,10 +239,22 @@ def register(
         UserError: the run isn't in this tracking database or server.
         ValueError: the folder holds nothing, or there is no fingerprint.
     """
-    from mlflow.exceptions import MlflowException
-
     if not tags.get(FINGERPRINT):
         raise ValueError("the tags of a registered model need the stage's fingerprint")
+
+    def act() -> int:
+        return _register(run, name, folder, tags, alias, description)
+
+    if not is_server(run.tracking_uri):
+        return act()
+    box = outbox_of(run.tracking_uri)
+    box.settle(f"register {name}")
+    return box.insist(act, f"register {name}")
+
+
+def _register(run: Run, name: str, folder: str, tags: Mapping[str, str], alias: str, description: str) -> int:
+    from mlflow.exceptions import MlflowException
+
     client = client_of(run.tracking_uri)
     try:
         artifacts = client.get_run(run.id).info.artifact_uri
