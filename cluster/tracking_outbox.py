@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cluster.errors import UserError
 from cluster.progress import say
@@ -60,6 +60,8 @@ class _Kept:
     write: Write
     count: int
     refusals: int = 0
+    batch: list[Any] | None = None  # what `write` writes, while more may be put into it
+    key: str = ""
 
 
 class Outbox:
@@ -103,6 +105,29 @@ class Outbox:
                     self._begin(error)
             self._kept.append(_Kept(keep() if keep else write, count))
             self._changed.notify_all()
+
+    def send_batch(self, write: Callable[[list[Any]], object], batch: list[Any], key: str, most: int) -> None:
+        """Do a write of a batch, or keep it; kept batches grow together, to be sent in few requests.
+
+        Args:
+            write: of a batch.
+            batch: to write.
+            key: batches of the same key may become one.
+            most: entries in one batch.
+
+        Raises:
+            Exception: what the server refuses.
+        """
+        with self._changed:
+            last = self._kept[-1] if len(self._kept) > 1 else None  # the first may be on its way
+            if last and last.batch is not None and last.key == key and len(last.batch) + len(batch) <= most:
+                last.batch += batch
+                last.count += len(batch)
+                return
+            own = list(batch)
+            self.send(partial(write, own), len(own))
+            if self._kept:
+                self._kept[-1].batch, self._kept[-1].key = own, key
 
     def insist(self, act: Callable[[], Result], what: str) -> Result:
         """Do what needs its answer now, waiting for a server that is away.

@@ -22,6 +22,7 @@ from cluster.tracking_server import check_sqlite, is_server, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 
 # Of MLflow's own retries, which would hold a run up for minutes; the outbox waits instead.
@@ -63,6 +64,7 @@ def quieten() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):  # their notes on every migration
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each retry
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ class Run:
         else:
             write()
 
+    def _send_metrics(self, batch: list["Metric"]) -> None:
+        def write(metrics: list["Metric"]) -> None:
+            self._client.log_batch(self.id, metrics=metrics)
+
+        if is_server(self.tracking_uri):
+            most = tracking_entries.METRICS_PER_BATCH
+            outbox_of(self.tracking_uri).send_batch(write, batch, f"metrics of {self.id}", most)
+        else:
+            write(batch)
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record figures; a NaN or infinite one, which charts can't show, becomes a tag `nonfinite.NAME`."""
         self._log([(name, value, step or 0) for name, value in metrics.items()])
@@ -107,7 +119,7 @@ class Run:
             if math.isfinite(value)
         ]
         for batch in tracking_entries.batches(finite, tracking_entries.METRICS_PER_BATCH):
-            self._send(partial(self._client.log_batch, self.id, metrics=batch), len(batch))
+            self._send_metrics(batch)
         odd = [(name, value, step) for name, value, step in points if not math.isfinite(value)]
         # Reversed: the first step that went wrong is the one worth keeping.
         self.set_tags({f"nonfinite.{name}": f"{value} at step {step}" for name, value, step in reversed(odd)})

@@ -149,3 +149,30 @@ def test_what_needs_an_answer_waits_for_it(outbox: Outbox, server: Server) -> No
     outbox.send(server.write("kept"))
     with pytest.raises(UserError, match="must register a model"):
         outbox.settle("register a model")
+
+
+def test_kept_batches_grow_together(outbox: Outbox, server: Server) -> None:
+    def write(batch: list[int]) -> object:
+        return server.write(tuple(batch))()
+
+    server.up = False
+    outbox.send(server.write("first"))
+    for item in range(25):
+        outbox.send_batch(write, [item], "loss", 10)
+    outbox.send_batch(write, [25], "other", 10)
+    outbox.send(server.write("end"))
+    outbox.send_batch(write, [26], "other", 10)
+    server.up = True
+    outbox.flush(10)
+    assert server.got == [
+        "first",
+        tuple(range(10)),
+        tuple(range(10, 20)),
+        tuple(range(20, 25)),
+        (25,),
+        "end",
+        (26,),
+    ]
+    outbox.send_batch(write, [27], "other", 10)
+    assert server.got[-1] == (27,)
+    assert take_losses() == []
