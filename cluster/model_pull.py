@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def weights_file(folder: Path) -> Path:
 
 
 def _fetch(tracker: Tracker, uri: str, folder: Path, name: str) -> None:
+    if uri.startswith("file://"):  # at hand; MLflow's import would take longer than the copy
+        try:
+            shutil.copyfile(urllib.parse.unquote(urllib.parse.urlsplit(uri).path), folder / name)
+        except OSError as error:
+            raise UserError(f"{uri} can't be fetched ({error.strerror}); is it on this machine?") from None
+        return
     import requests
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException

@@ -11,6 +11,7 @@ from cluster.model_ranking import comparison, ranked
 from cluster.provenance import Evaluation, Provenance
 from cluster.registry import ModelVersion, Registry
 from cluster.tracking import Tracker
+from cluster.tracking_run import client_of
 from tests.cluster.registered_models import DATASET, NAME, judged, registered, weights_run
 
 
@@ -98,6 +99,9 @@ def test_a_better_one_is_taken(three: Tracker, tmp_path: Path) -> None:
     registered(run, digests, "better", evaluation=judged(0.875))
     champion(three, 4)
     assert Registry.open(three).version(f"{NAME}@champion").version == 4
+    client = client_of(three.uri)
+    assert client.get_model_version_by_alias(NAME, "champion").version == 4
+    assert json.loads(client.get_model_version(NAME, "4").tags["promoted.champion"])["value"] == 0.875
 
 
 def test_no_evaluation_no_promotion_not_even_forced(three: Tracker, tmp_path: Path) -> None:
