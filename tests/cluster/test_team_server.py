@@ -61,11 +61,15 @@ def tracker(team: TeamServer, workspace: Storage) -> Tracker:
     return Tracker.open(TrackingSection(uri=team.uri), workspace)
 
 
-def agssp(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "agssp", *words]
+def python(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *words]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=200, check=False, env={**os.environ, **environment}
     )
+
+
+def agssp(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return python("-m", "agssp", *words, **environment)
 
 
 def serve(backend: str, **environment: str) -> str:
@@ -219,8 +223,21 @@ def test_an_outage_in_mid_run_loses_nothing(
     assert [entry.path for entry in client.list_artifacts(run) if not entry.is_dir] == ["stage.json"]
 
 
-def test_no_secret_lands_anywhere(team: TeamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real command with every secret in its environment; then all that it left is searched."""
+# The first stage of the same project, for where no Ray may be started.
+SURFACES = """
+import sys
+from training.commands import project_of
+from training.pipeline import open_pipeline
+with open_pipeline(project_of(sys.argv[2:]), "surfaces") as pipeline:
+    print(pipeline.surfaces.directory.uri)
+"""
+
+
+@pytest.mark.parametrize("with_ray", [False, pytest.param(True, marks=pytest.mark.ray)])
+def test_no_secret_lands_anywhere(
+    team: TeamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_ray: bool
+) -> None:
+    """A real run with every secret in its environment; then all that it left is searched."""
     workspace, ray = tmp_path / "workspace", Path(f"/tmp/agssp-ray-{os.getpid()}")
     secrets = {
         "MLFLOW_TRACKING_PASSWORD": team.admin_password,
@@ -231,13 +248,14 @@ def test_no_secret_lands_anywhere(team: TeamServer, tmp_path: Path, monkeypatch:
     words = ["corpus", f"workspace={workspace}", f"tracking.uri={team.uri}", "generate.images_per_category=8"]
     words += ["generate.size=64", "generate.categories=[rail]", "ray.cpus=2", "ray.object_store_gb=0.2"]
     try:
-        done = agssp(*words, **secrets, RAY_TMPDIR=str(ray), RAY_worker_niceness="0")
+        start = ["-m", "agssp"] if with_ray else ["-c", SURFACES]
+        done = python(*start, *words, **secrets, RAY_TMPDIR=str(ray), RAY_worker_niceness="0")
         assert done.returncode == 0, done.stderr[-2000:]
         found = {path: path.read_bytes() for folder in (workspace, ray) for path in all_files(folder)}
     finally:
         subprocess.run(["rm", "-rf", str(ray)], check=True)
     assert any(path.name == "stage.json" for path in found)
-    assert any("session" in str(path) for path in found)  # Ray's logs
+    assert any("session" in str(path) for path in found) is with_ray  # Ray's logs
     found[Path("stdout and stderr")] = (done.stdout + done.stderr).encode()
     found[Path("server's log")] = team.log.read_bytes()
     for pid in team.processes():

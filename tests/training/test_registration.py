@@ -6,10 +6,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 
+from cluster.model_pull import pull, weights_file
+from cluster.registry import Registry
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from training.registration_stage import behind, evaluation_of, provenance_of
+from cluster.tracking import Tracker, TrackingSection
+from training.registration_stage import behind, evaluation_of, provenance_of, register_detector
+from training.weights import load_weights, save_weights
 
 LABEL = pa.struct([("x0", pa.float64()), ("label", pa.string())])
 
@@ -17,6 +22,7 @@ LABEL = pa.struct([("x0", pa.float64()), ("label", pa.string())])
 def artifact(stage: str, *inputs: Artifact, **record: Any) -> Artifact:
     """A stage that read `inputs`."""
     content = {
+        "fingerprint": f"{stage}-fingerprint",
         "config": {},
         "extra": {},
         "results": {},
@@ -99,3 +105,52 @@ def test_the_digest_of_a_dataset_is_that_of_its_held_out_images_and_labels(tmp_p
     assert digest("tnn", [1, 2, 3]) != base
     evaluation = evaluation_of("line", corpus_at(tmp_path / "last", "ttn", [1, 2, 3]), results)
     assert (evaluation.images, evaluation.metrics) == (2, {"map50": 0.5, "map50_95": 0.25})
+
+
+@pytest.mark.slow
+def test_a_detector_is_registered_with_its_parents(stages: dict[str, Artifact], tmp_path: Path) -> None:
+    workspace = Storage.open(str(tmp_path / "workspace"))
+    workspace.create()
+    tracker = Tracker.open(TrackingSection(), workspace)
+
+    def stored(stage: Artifact, file: str, value: float) -> Artifact:
+        folder = tmp_path / stage.stage
+        folder.mkdir()
+        save_weights(folder / file, {"model.0.weight": torch.full((2,), value)}, {"kind": stage.stage})
+        record = {**stage.record, "mlflow_run_id": "r"}
+        return Artifact(stage.stage, stage.fingerprint, Storage.open(str(folder)), record, reused=False)
+
+    corpus = corpus_at(tmp_path / "corpus", "tn", [1, 2])
+    known = {
+        **stages,
+        "corpus": Artifact("corpus", "corpus-fingerprint", corpus.directory, stages["corpus"].record, False),
+        "backbone": stored(stages["backbone"], "backbone.safetensors", 1.0),
+        "detector": stored(stages["detector"], "detector.safetensors", 2.0),
+    }
+    model = stored(finetuned(known["corpus"], known["detector"]), "detector.safetensors", 3.0)
+    model.record["results"].update({"start": "agssp", "class_names": ["scratch"]})
+    evaluated = artifact("evaluate", results={"map50": 0.5, "map50_95": 0.25})
+    for fingerprint in ("one", "two"):  # the second registers nothing anew
+        with tracker.pipeline("p", {}) as pipeline:
+            made = register_detector(
+                "line",
+                workspace=workspace.at(fingerprint),
+                pipeline=pipeline,
+                detector_name="n",
+                finetuned=model,
+                evaluated=evaluated,
+                ancestors=known,
+            )
+        assert made.results["version"] == 1
+    registry = Registry.open(tracker)
+    assert [row.name for row in registry.models] == ["line-backbone-n", "line-detector-n", "line-finetune-n"]
+    version = registry.version("line-finetune-n@candidate")
+    assert version.provenance.parents == {"detector": "line-detector-n@1"}
+    assert version.provenance.seeds == {"backbone": 3, "detector": 4, "finetune": 5}
+    assert version.tags["backbone.code_version"] == "0.1.0"
+    assert version.evaluations["line"].metrics == {"map50": 0.5, "map50_95": 0.25}
+    (detector,) = registry.parents(version)
+    (backbone,) = registry.parents(detector)
+    for each, value in ((backbone, 1.0), (detector, 2.0), (version, 3.0)):
+        state, _ = load_weights(weights_file(pull(tracker, each, tmp_path / "pulled")))
+        assert state["model.0.weight"].tolist() == [value, value]
