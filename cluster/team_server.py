@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -128,6 +129,8 @@ def _artifact_store(artifacts: str) -> str:
     scheme, separator, _ = artifacts.partition("://")
     if separator and scheme not in STORES:
         raise UserError(f"--artifacts {artifacts} is of no known kind; use {', '.join(STORES)} or a folder.")
+    if scheme == "s3" and find_spec("boto3") is None:
+        raise UserError("MLflow reaches s3:// by boto3, which is not installed; pip install boto3.")
     if separator and scheme != "file":
         return artifacts
     folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(artifacts).path) if separator else artifacts)
