@@ -71,7 +71,7 @@ def finetuned(folder: Path, samples: tuple[Sample, ...], marker: Path | None) ->
     plan = DetectionPlan(
         directory=directory,
         freeze="none",
-        masks="boxes",
+        masks="none",
         train=samples[:8],
         held_out=samples[8:],
         augment=AugmentSection(close_mosaic=1),
