@@ -12,7 +12,14 @@ from cluster.errors import UserError
 from tests.training.test_finetune_parts import squares as squares
 from training.detection import DetectionTask
 from training.detection_data import DetectionDataset
-from training.detectors import Detector, Targets, backbone_of, build_detector, detector_names
+from training.detectors import (
+    Detector,
+    Targets,
+    backbone_of,
+    build_detector,
+    check_detector_name,
+    detector_names,
+)
 from training.letterbox import Preprocessing
 from training.loop import LoopSettings, train
 from training.onnx_export import export_onnx
@@ -205,8 +212,9 @@ def test_a_name_that_cannot_be_built_is_explained(name: str, message: str) -> No
 
 
 def test_the_backbone_of_a_name() -> None:
-    names = ("yolov8n", "yolov8s+resnet50", "yolov8n-rtdetr", "faster-rcnn+timm/resnet18")
-    assert [backbone_of(name) for name in names] == ["yolov8n", "resnet50", "yolov8n", "timm/resnet18"]
+    names = ("yolov8n", "yolov8s+resnet50", "yolov8n-rtdetr")
+    assert [backbone_of(name) for name in names] == ["yolov8n", "resnet50", "yolov8n"]
+    assert check_detector_name("faster-rcnn+timm/resnet18") == "faster-rcnn+resnet18"
 
 
 def test_more_stages_than_there_are_cannot_be_frozen() -> None:

@@ -262,13 +262,15 @@ def check_masks(name: str, masks: Masks) -> None:
         raise ValueError(f"{name} has no masks to learn; set masks=none, or take a mask-rcnn")
 
 
-def check_detector_name(name: str) -> None:
-    """Prove that a detector of that name exists.
+def check_detector_name(name: str) -> str:
+    """Prove that a detector of that name exists; its spelling in configs, as of `backbones.canonical`.
 
     Raises:
         UserError: it doesn't; the message tells the nearest.
     """
     _builder(name)
+    family, plus, backbone = name.partition("+")
+    return f"{family}+{canonical(backbone)}" if plus else name
 
 
 def _builder(name: str) -> Builder:
@@ -304,7 +306,7 @@ def build_detector(
     Raises:
         UserError: see `check_detector_name`; no class, or a class twice.
     """
-    builder = _builder(name)
+    builder, name = _builder(name), check_detector_name(name)
     if not classes or len(set(classes)) != len(classes):
         raise UserError(f"Detector {name} needs one or more classes, all different, not {list(classes)}.")
     return builder(name, classes, preprocessing, like or {})
