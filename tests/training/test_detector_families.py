@@ -1,6 +1,7 @@
 """What every detector must keep, whatever library it comes from, and the whole way from scratch to boxes."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,11 @@ CLASSES = ("crack", "fray", "hole")
 QUICK = ("yolov8n", "yolo11n", "yolo12n", "yolo26n", "yolov8n+resnet18")
 HEAVY = (
     "yolov8n-rtdetr",
-    "rtdetr-l+resnet18",
     "faster-rcnn+resnet18",
     "mask-rcnn+yolov8n",
     "d-fine-s+resnet18",
-    "rt-detr-v2-s+resnet18",
 )
+SIBLINGS = ("rtdetr-l+resnet18", "rt-detr-v2-s+resnet18")  # of the same adapters
 EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 
 
@@ -148,7 +148,7 @@ def test_a_backbone_alone_fills_the_backbone_from_its_librarys_keys(name: str) -
     assert all(bool((own[prefix + key] == 0.5).all()) for key in state if state[key].is_floating_point())
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [*EVERY, *(pytest.param(name, marks=pytest.mark.slow) for name in SIBLINGS)])
 def test_from_scratch_over_pseudo_boxes_to_finetuned_predictions(name: str, squares: list[Any]) -> None:
     """scratch → AGDP (backbone frozen, one class) → finetuning (other classes) → boxes of an image."""
     settings = LoopSettings(epochs=1, batch_size=2, optimizer="adamw", lr=1e-4, ema_decay=0.9)
@@ -189,10 +189,12 @@ def test_from_scratch_over_pseudo_boxes_to_finetuned_predictions(name: str, squa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", detector_names())
+@pytest.mark.parametrize("name", [n for n in detector_names() if not re.fullmatch(r"yolo.*\+.*", n)])
 def test_every_name_builds(name: str) -> None:
     whole = name.replace("BACKBONE", "resnet18")
-    with torch.device("meta"):
+    with torch.device(
+        "cpu" if name.startswith("yolo") else "meta"
+    ):  # ultralytics reads numbers off its heads
         detector = build_detector(whole, CLASSES, SQUARE)
     assert {detector.part_of(key) for key in detector.state_dict()} == {"backbone", "neck", "head", "classes"}
 
@@ -224,7 +226,7 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolov8n+resnet18", *HEAVY])
+@pytest.mark.parametrize("name", ["yolov8n+resnet18", *HEAVY, "rt-detr-v2-s+resnet18"])
 def test_export_gives_what_pytorch_gives(name: str, tmp_path: Path) -> None:
     detector = fresh_detector(name, CLASSES, SQUARE, seed=3).eval()
     check = export_onnx(detector, tmp_path / "detector.onnx", {})
