@@ -9,11 +9,11 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from cluster.config import Section
-from cluster.errors import UserError, nearest
+from cluster.errors import UserError
 from cluster.storage import Storage
 from training.attention import Distance, DistillationLoss, correlation, similarity
 from training.augment import AugmentSection
-from training.backbones import SCRATCH, Backbone, build, load_start, names
+from training.backbones import SCRATCH, Backbone, build, canonical, load_start
 from training.loop import LoopSettings
 from training.pretext.cls import ClsHead, cls_loss
 from training.pretrain_data import (
@@ -71,9 +71,10 @@ class BackboneSection(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in names():
-            raise ValueError(f'there is no backbone "{name}"; {nearest(name, names())}')
-        return name
+        try:
+            return canonical(name)
+        except UserError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def frozen_stages(self) -> int:

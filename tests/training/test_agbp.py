@@ -138,7 +138,7 @@ def test_items_depend_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
 
 
 def test_faults_of_the_user_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match='there is no backbone "yolov9"; did you mean'):
+    with pytest.raises(ValidationError, match='There is no backbone "yolov9"; did you mean'):
         BackboneSection(name="yolov9")
     with pytest.raises(ValidationError, match="multiple of 32"):
         BackboneSection(image_size=100)

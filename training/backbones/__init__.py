@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from cluster.errors import UserError
-from training.backbones import ultralytics as ultralytics  # registers its names
-from training.backbones.base import Backbone, Stage, build, names
+from training.backbones import timm as timm  # registers its names
+from training.backbones import ultralytics as ultralytics  # likewise
+from training.backbones.base import Backbone, Family, Stage, build, canonical, names
 from training.weights import TransferReport, load_weights, transfer
 
-__all__ = ["SCRATCH", "Backbone", "Stage", "build", "load_start", "names"]
+__all__ = ["SCRATCH", "Backbone", "Family", "Stage", "build", "canonical", "load_start", "names"]
 
 SCRATCH = "scratch"
 
@@ -23,9 +24,8 @@ def load_start(backbone: Backbone, path: Path) -> TransferReport:
         UserError: see `load_weights`; or the file lacks a part of this backbone, or is of another size.
     """
     state, _ = load_weights(path)
-    # The keys are the library's, which for every adapter are also its own state dict's.
     try:
-        report = transfer(backbone, state, part_of=lambda key: "backbone")
+        report = transfer(backbone.library, state, part_of=lambda key: "backbone")
     except UserError as error:
         raise UserError(f"The start {path}: {error}") from None
     missing = [key for key in report.missing if not key.endswith("num_batches_tracked")]

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
 from cluster.errors import UserError, nearest
+
+Family = Literal["cnn", "vit"]
 
 
 class Stage(NamedTuple):
@@ -22,13 +24,19 @@ class Backbone(nn.Module, ABC):
     Attributes:
         name: as registered.
         stages: lowest (finest) first.
+        family: `vit` if its stages attend (ViT, Swin), else `cnn`; it decides how anomaly maps are distilled.
         mean, std: of the normalisation that follows scaling pixels to [0, 1], per RGB channel.
+        size_multiple: of which height and width of its input must be multiples, pixels.
+        fixed_size: the one side it takes, where it takes no other.
     """
 
     name: str
     stages: tuple[Stage, ...]
+    family: Family
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    size_multiple: int = 32
+    fixed_size: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,9 +50,29 @@ class Backbone(nn.Module, ABC):
     def stage_modules(self, stages: int) -> list[nn.Module]:
         """The modules that make up the lowest `stages` stages, stem included."""
 
+    @property
     @abstractmethod
+    def library(self) -> nn.Module:
+        """What starts are filled into: its state dict has the keys of the library's own full model."""
+
     def library_state_dict(self) -> dict[str, Tensor]:
         """The state dict in the keys of the library's own full model."""
+        return dict(self.library.state_dict())
+
+    def stage_parameters(self, stages: int) -> list[nn.Parameter]:
+        """The parameters of the lowest `stages` stages."""
+        return [parameter for module in self.stage_modules(stages) for parameter in module.parameters()]
+
+    def check_size(self, side: int) -> None:
+        """Prove that square images of this side, in pixels, can be put in.
+
+        Raises:
+            UserError: they can't; the message tells which can.
+        """
+        if self.fixed_size is not None and side != self.fixed_size:
+            raise UserError(f"{self.name} takes images of {self.fixed_size} px alone, not {side}.")
+        if side % self.size_multiple:
+            raise UserError(f"{self.name} takes images of multiples of {self.size_multiple} px, not {side}.")
 
     def freeze(self, stages: int) -> None:
         """Stop the lowest stages from learning; their batch norms keep their statistics, in train mode too.
@@ -55,8 +83,8 @@ class Backbone(nn.Module, ABC):
         if not 0 <= stages <= len(self.stages):
             raise UserError(f"{self.name} has {len(self.stages)} stages; freeze_stages can't be {stages}.")
         self._frozen = tuple(self.stage_modules(stages))
-        for module in self._frozen:
-            module.requires_grad_(False)
+        for parameter in self.stage_parameters(stages):
+            parameter.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Backbone":
@@ -70,32 +98,59 @@ class Backbone(nn.Module, ABC):
 Builder = Callable[[str], Backbone]
 BuilderT = TypeVar("BuilderT", bound=Builder)
 _BUILDERS: dict[str, Builder] = {}
+_LIBRARIES: list[tuple[Callable[[str], bool], Builder]] = []
 
 
-def register(*names: str) -> Callable[[BuilderT], BuilderT]:
-    """Decorator: the function (or class) builds the backbones of these names, with random weights."""
+def register(*names: str, accepts: Callable[[str], bool] | None = None) -> Callable[[BuilderT], BuilderT]:
+    """Decorator: the function (or class) builds the backbones of these names, with random weights.
+
+    Args:
+        names: those that are listed.
+        accepts: whether it builds a name that isn't, of a library of many models.
+    """
 
     def add(builder: BuilderT) -> BuilderT:
         for name in names:
             if name in _BUILDERS:
                 raise ValueError(f"two backbones are named {name}")
             _BUILDERS[name] = builder
+        if accepts is not None:
+            _LIBRARIES.append((accepts, builder))
         return builder
 
     return add
 
 
 def names() -> list[str]:
-    """All registered names, sorted."""
+    """The listed names, sorted."""
     return sorted(_BUILDERS)
+
+
+def canonical(name: str) -> str:
+    """The spelling of a backbone's name in configs and files: `timm/NAME`, as model hubs write it, is NAME.
+
+    Raises:
+        UserError: no backbone has that name; the message tells the nearest.
+    """
+    plain = name.removeprefix("timm/")
+    _builder(plain)
+    return plain
 
 
 def build(name: str) -> Backbone:
     """A backbone with random weights.
 
     Raises:
-        UserError: no backbone has that name; the message tells the nearest.
+        UserError: see `canonical`.
     """
-    if name not in _BUILDERS:
-        raise UserError(f'There is no backbone "{name}"; {nearest(name, _BUILDERS)}')
-    return _BUILDERS[name](name)
+    plain = canonical(name)
+    return _builder(plain)(plain)
+
+
+def _builder(name: str) -> Builder:
+    if name in _BUILDERS:
+        return _BUILDERS[name]
+    for accepts, builder in _LIBRARIES:
+        if accepts(name):
+            return builder
+    raise UserError(f'There is no backbone "{name}"; {nearest(name, _BUILDERS)}')

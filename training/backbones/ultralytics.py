@@ -20,6 +20,8 @@ class UltralyticsBackbone(Backbone):
         name: `yolov8n` … `yolo26x`.
     """
 
+    family = "cnn"
+
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
@@ -51,6 +53,7 @@ class UltralyticsBackbone(Backbone):
         """See `Backbone.stage_modules`."""
         return list(self.model[: self.ends[stages - 1] + 1]) if stages else []
 
-    def library_state_dict(self) -> dict[str, Tensor]:
-        """Keys `model.0.conv.weight` …, which `DetectionModel.load_state_dict(…, strict=False)` takes."""
-        return dict(self.state_dict())
+    @property
+    def library(self) -> nn.Module:
+        """Itself: `DetectionModel.load_state_dict(…, strict=False)` takes its keys `model.0.conv.weight` …"""
+        return self
