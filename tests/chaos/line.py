@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ class FatalLine(Task):
         elif victim == "controller":
             victim = controller_pid()
         os.kill(victim, signal.SIGKILL)
+        time.sleep(120)  # Ray ends this worker too; till then it must not finish the epoch
 
 
 def controller_pid() -> int:
