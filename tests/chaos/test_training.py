@@ -54,8 +54,6 @@ def test_a_killed_driver_is_gone_on_with_by_another_number_of_workers(
 
 
 def test_beyond_the_budget_the_cause_is_told(ray_cluster: None, tmp_path: Path) -> None:
-    with pytest.raises(
-        RuntimeError, match=r"fit a line: .*controller was lost 1 times, more than .*failures"
-    ):
+    with pytest.raises(RuntimeError, match=r"fit a line: .*controller was lost 1 times, more than"):
         fit_line(tmp_path, "controller", budget=0)
     assert epochs_begun(tmp_path) == list(range(1, FATAL_EPOCH + 1))
