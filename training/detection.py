@@ -63,6 +63,12 @@ class DetectionTask(Task):
         targets = {name: batch[name] for name in ("image", "labels", "boxes")}
         return cast(tuple[Tensor, dict[str, Tensor]], model(batch["images"].float() / 255, targets))
 
+    def train_mode(self, model: nn.Module) -> None:
+        """See `Task.train_mode`; the loss follows its schedule."""
+        epochs = cast(DetectionDataset, self.dataset).epochs
+        cast(Detector, self.model).set_epoch(self.dataset.epoch, epochs)
+        model.train()
+
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """`map50` and `map50_95` on the held-out images, COCO protocol."""
         if not any(len(sample.labels) for sample in self.held_out.samples):
@@ -90,7 +96,7 @@ def build_detection_task(payload: dict[str, Any]) -> DetectionTask:
     with plan.directory.local_copy(START_FILE) as path:
         detector = load_detector(path)
     if plan.freeze_backbone:
-        detector.freeze_backbone()
+        detector.freeze("backbone")
     dataset = DetectionDataset(
         plan.train,
         preprocessing=detector.preprocessing,
