@@ -11,7 +11,7 @@ from cluster.config import Section
 from cluster.errors import UserError
 from training.augmentation import AugmentSection
 from training.detection_data import Sample
-from training.detectors import check_detector_name
+from training.detectors import Freeze, Masks, check_detector_name, check_masks
 from training.letterbox import Preprocessing, Resize
 from training.loop import LoopSettings
 from training.selection import few_shot, hold_out, with_backgrounds
@@ -54,7 +54,9 @@ class FinetuneSection(Section):
         background_share: largest share of training images without boxes.
         validation_share: share of the *training* split by whose AP the best epoch is chosen; the test split
             is never looked at. 0 trains on all and keeps the last epoch.
-        freeze: `backbone` keeps it as it starts.
+        freeze: what stays as it starts, batch-norm statistics included: `none`, `backbone`, `backbone+neck`,
+            or a number: the backbone's first so many stages.
+        masks: what a mask-rcnn's mask head learns: `none`, nothing; `boxes`, the boxes filled out.
         augment: of training images.
         loop: of the training; `best_metric` is `map50`, `map50_95` or None.
     """
@@ -67,7 +69,8 @@ class FinetuneSection(Section):
     limit: int | None = Field(default=None, ge=1)
     background_share: float = Field(default=0.2, ge=0, lt=1)
     validation_share: float = Field(default=0.15, ge=0, lt=1)
-    freeze: Literal["none", "backbone"] = "none"
+    freeze: Freeze = "none"
+    masks: Masks = "none"
     augment: AugmentSection = AugmentSection()
     loop: FinetuneLoop = FinetuneLoop()
 
@@ -79,6 +82,7 @@ class FinetuneSection(Section):
 
     @model_validator(mode="after")
     def _starts_exist(self) -> "FinetuneSection":
+        check_masks(self.name, self.masks)
         if not self.starts or len(set(self.starts)) != len(self.starts):
             raise ValueError("starts must name one or more starts, all different")
         if own := sorted(set(self.weights) & set(OWN_STARTS)):

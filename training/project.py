@@ -18,8 +18,9 @@ from pipelines.maps import MapsSection
 from pipelines.surfaces_stage import GenerateSection
 from training.agbp import BackboneSection
 from training.agdp import DetectorSection
+from training.detectors import backbone_of
 from training.evaluate_stage import EvaluateSection
-from training.finetune import FinetuneSection
+from training.finetune import AGBP, AGSSP, FinetuneSection
 from training.predict_rows import PredictSection
 from training.report_stage import ReportSection
 from training.scaling import ScalingSection
@@ -60,15 +61,21 @@ class Project(Section):
         """Check what spans sections."""
         if self.generate is not None and (self.corpus.root or self.corpus.sources):
             raise ValueError("give either generate or corpus.root or corpus.sources, not both")
-        if self.detector.name != self.backbone.name:
+        if backbone_of(self.detector.name) != self.backbone.name:
             raise ValueError(
-                f"detector.name={self.detector.name} must be backbone.name={self.backbone.name}, "
+                f"detector.name={self.detector.name} must stand on backbone.name={self.backbone.name}, "
                 "whose weights it takes"
             )
-        if self.finetune.name != self.detector.name:
+        starts = self.finetune.starts
+        if AGSSP in starts and self.finetune.name != self.detector.name:
             raise ValueError(
                 f"finetune.name={self.finetune.name} must be detector.name={self.detector.name}, "
-                "whose weights it takes"
+                "whose weights the start agssp takes"
+            )
+        if AGBP in starts and backbone_of(self.finetune.name) != self.backbone.name:
+            raise ValueError(
+                f"finetune.name={self.finetune.name} must stand on backbone.name={self.backbone.name}, "
+                "whose weights the start agbp takes"
             )
 
 

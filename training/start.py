@@ -43,7 +43,8 @@ def filled_detector(
 
     Args:
         name, classes, preprocessing, seed: see `fresh_detector`.
-        state: in the library's keys; of the backbone alone, or of a detector for any classes.
+        state: in the library's keys; of a detector for any classes, or of the backbone alone, then in the keys
+            of the backbone's library.
         metadata: of the weights file.
         source: how messages name it.
         whole: whether the backbone must be filled wholly; published classifiers may lack its last layers.
@@ -52,6 +53,7 @@ def filled_detector(
         UserError: it is not, or a part of it has another shape: the weights are of another architecture.
     """
     detector = fresh_detector(name, classes, preprocessing, seed, like=state)
+    state = dict(detector.own_keys(state))
     same = metadata.get("classes") == list(classes)
     kept = ("backbone", "neck", "head", "classes") if same else ("backbone", "neck", "head")
     report = transfer(detector, state, part_of=detector.part_of, only=kept)

@@ -11,8 +11,8 @@ import torch
 from cluster.stages import Artifact
 from cluster.tracking import Tracker
 from training.backbone_file import BACKBONE_FILE
-from training.backbones import published
 from training.detector_training import WEIGHTS_FILE
+from training.detectors.published import published
 from training.finetune import PUBLISHED
 from training.model_source import open_model
 from training.pickled_weights import SUFFIXES

@@ -8,12 +8,11 @@ from ultralytics.nn.tasks import RTDETRDetectionModel as RTDETRDetectionModel
 from ultralytics.nn.tasks import yaml_model_load as yaml_model_load
 from ultralytics.utils import DEFAULT_CFG as DEFAULT_CFG
 from ultralytics.utils import patches
+from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES as GITHUB_ASSETS_NAMES
+from ultralytics.utils.downloads import GITHUB_ASSETS_REPO as GITHUB_ASSETS_REPO
 from ultralytics.utils.loss import E2ELoss as E2ELoss
 from ultralytics.utils.loss import v8DetectionLoss as v8DetectionLoss
 from ultralytics.utils.tal import make_anchors as make_anchors
-from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES as GITHUB_ASSETS_NAMES
-from ultralytics.utils.downloads import GITHUB_ASSETS_REPO as GITHUB_ASSETS_REPO
-from ultralytics.utils.nms import non_max_suppression as non_max_suppression
 
 # Its import replaces PIL's `open` by one that installs a package on a damaged file.
 Image.open = patches._image_open

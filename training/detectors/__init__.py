@@ -7,21 +7,27 @@ from training.detectors import ultralytics_rtdetr as ultralytics_rtdetr
 from training.detectors.base import (
     Detector,
     Freeze,
+    Masks,
     Predictions,
     Targets,
     backbone_of,
     build_detector,
     check_detector_name,
+    check_masks,
     detector_names,
+    weighs_boxes,
 )
 
 __all__ = [
     "Detector",
     "Freeze",
+    "Masks",
     "Predictions",
     "Targets",
     "backbone_of",
     "build_detector",
     "check_detector_name",
+    "check_masks",
     "detector_names",
+    "weighs_boxes",
 ]

@@ -19,6 +19,8 @@ Part = Literal["backbone", "neck", "head", "classes"]
 Freeze = Literal["none", "backbone", "backbone+neck"] | Annotated[int, Field(ge=1, le=16)]
 Targets = dict[str, Tensor]
 
+Masks = Literal["none", "boxes"]
+
 MIN_SCORE = 0.001  # COCO AP integrates over all scores; this is the field's usual floor
 MAX_BOXES = 300
 
@@ -34,6 +36,7 @@ class Detector(nn.Module, ABC):
             detector learns to find each object once.
         backbone_prefix: what its state dict puts before the keys of the backbone library.
         weighs_boxes: whether `forward` heeds the targets' `weights`.
+        has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
 
     architecture: str
@@ -42,6 +45,7 @@ class Detector(nn.Module, ABC):
     nms_iou: float | None
     backbone_prefix: str = ""
     weighs_boxes: ClassVar[bool] = False
+    has_masks: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +59,8 @@ class Detector(nn.Module, ABC):
             images: (B, 3, H, W) float RGB in [0, 1]; sides are multiples of 32.
             targets: of N boxes in all: `image` (N,) int64 index in the batch, rising, `labels` (N,) int64,
                 `boxes` (N, 4) float32 x0 y0 x1 y1 in input pixels; N may be 0. Where `weighs_boxes`, also
-                `weights` (N,) float32 ≥ 0, factors of what each box adds to the loss.
+                `weights` (N,) float32 ≥ 0, factors of what each box adds to the loss. After `learn_masks`
+                also `masks` (N, H, W) uint8 in {0, 1}.
 
         Returns:
             The scalar loss (mean over the batch) and its detached parts by name.
@@ -123,6 +128,21 @@ class Detector(nn.Module, ABC):
         gives.
         """
         return Candidates(self.eval())
+
+    def learn_masks(self) -> None:
+        """Say that targets will have masks; until then a mask head is no part of training.
+
+        Raises:
+            UserError: it has no mask head.
+        """
+        raise UserError(f"{self.architecture} has no masks to learn; set masks=none, or take a mask-rcnn.")
+
+    def own_keys(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A state dict of its backbone's library in its own keys; one of a whole detector stays as it is."""
+        prefix, own = self.backbone_prefix, self.state_dict().keys()
+        if not prefix or any(key in own for key in state):
+            return state
+        return {f"{prefix}{key}": tensor for key, tensor in state.items()}
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """Follow a schedule of the loss, where the library has one; called before each epoch, from 1."""
@@ -217,8 +237,27 @@ def detector_names() -> list[str]:
 
 
 def backbone_of(name: str) -> str:
-    """The name of the backbone in a detector's name: what follows the `+`, else the detector's own name."""
-    return name.partition("+")[2] or name
+    """The backbone in a detector: what follows the `+` of its name; else that of its own name.
+
+    `yolov8n-rtdetr` stands on the backbone of `yolov8n`. For a detector with a backbone that is none of
+    `training.backbones`, as `rtdetr-l`, the result is no backbone's name.
+    """
+    return name.partition("+")[2] or name.removesuffix("-rtdetr")
+
+
+def weighs_boxes(name: str) -> bool:
+    """Whether the detector of that name can be trained with weighted boxes."""
+    return bool(getattr(_builder(name), "weighs_boxes", False))
+
+
+def check_masks(name: str, masks: Masks) -> None:
+    """Prove that a detector can learn such masks.
+
+    Raises:
+        ValueError: it has no mask head.
+    """
+    if masks != "none" and not name.startswith("mask-"):
+        raise ValueError(f"{name} has no masks to learn; set masks=none, or take a mask-rcnn")
 
 
 def check_detector_name(name: str) -> None:

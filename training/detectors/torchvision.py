@@ -24,6 +24,7 @@ from training.letterbox import Preprocessing
 STRIDES = (4, 8, 16, 32)
 SMALLEST_BOX = 1e-2  # pixels; the library drops detections with a smaller side
 PYRAMID_CHANNELS = 256  # as in the library's published models
+MASK_HEAD = ("mask_head", "mask_predictor")
 CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
 
 
@@ -79,15 +80,18 @@ class TorchvisionDetector(Detector):
         self.rpn: Any = network.rpn
         self.roi_heads: Any = network.roi_heads
         self.nms_iou = float(self.roi_heads.nms_thresh)
-        self._mask_head = ("mask_head", "mask_predictor") if masks else ()
-        self.learn_masks(False)
+        self.has_masks, self.learns_masks = masks, False
+        for part in MASK_HEAD if masks else ():
+            getattr(self.roi_heads, part).requires_grad_(False)
         self._apply(lambda x: x)  # lays out the anchors
 
-    def learn_masks(self, learns: bool) -> None:
-        """Say whether targets will have masks; until then the mask head is no part of training."""
-        self.learns_masks = learns and bool(self._mask_head)
-        for name in self._mask_head:
-            getattr(self.roi_heads, name).requires_grad_(learns)
+    def learn_masks(self) -> None:
+        """See `Detector.learn_masks`."""
+        if not self.has_masks:
+            super().learn_masks()
+        self.learns_masks = True
+        for part in MASK_HEAD:
+            getattr(self.roi_heads, part).requires_grad_(True)
 
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts `objectness`, `rpn_box`, `cls`, `box`, and `mask` where learnt."""

@@ -149,5 +149,5 @@ def _placeholder() -> Any:
         hidden_sizes=[8, 8, 8, 8],
         depths=[1, 1, 1, 1],
         layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],  # type: ignore[call-arg]
+        out_features=["stage2", "stage3", "stage4"],
     )
