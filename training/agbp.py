@@ -51,7 +51,8 @@ class BackboneSection(Section):
 
     Attributes:
         name: of the architecture.
-        start: `scratch`, or a local safetensors file in the library's keys.
+        start: `scratch`, or what `starts.resolve_start` takes: `imagenet`, `coco`, a file, a stage's
+            directory, a registered model; in the library's keys.
         image_size: pixels; images are stretched to this square.
         freeze_stages: the lowest ones that keep their start; None: 2 of a start, 0 from scratch.
         pretext: what it learns beside the anomaly maps: `cls`, the object categories; `mocov3` and `simmim`,
