@@ -13,6 +13,9 @@ BENCHMARKS: dict[str, str] = {
     "encoder_quality": "benchmarks.encoder_quality",
     "kead": "benchmarks.kead",
     "boxes": "benchmarks.boxes",
+    "backbone_step": "benchmarks.backbone_step",
+    "train_scaling": "benchmarks.train_scaling",
+    "attention_gain": "benchmarks.attention_gain",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,11 +1,13 @@
 """The backbone stage: AGBP on Ray Train, from the corpus and its anomaly maps."""
 
+import copy
 import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
 from cluster.errors import UserError
@@ -20,15 +22,23 @@ from training.agbp import (
     backbone_weights,
     build_pretrain_task,
 )
+from training.attention_pictures import attention_sheet
 from training.backbones import SCRATCH, Backbone, build, load_start
 from training.fit import FitResult, fit
 from training.loop import Row
-from training.pretrain_data import PretrainImages, held_out_count, read_pretrain_images
+from training.pretrain_data import (
+    PretrainDataset,
+    PretrainImages,
+    held_out_count,
+    read_masks,
+    read_pretrain_images,
+)
 from training.scaling import ScalingSection
 from training.weights import save_weights
 
 WEIGHTS_FILE = "backbone.safetensors"
 HISTORY_FILE = "history.parquet"
+ATTENTION_FILE = "attention.png"
 TRAINING = "training"
 
 
@@ -43,8 +53,9 @@ def pretrain_backbone(
 ) -> Artifact:
     """Pretrain a backbone on every image outside the test split, drawn to its anomaly maps.
 
-    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage) and
-    `history.parquet`.
+    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage),
+    `history.parquet`, `attention.png` (see `attention_sheet`) and, with `keep_best` above 1,
+    `kept/epoch-N.safetensors` and `kept/last.safetensors`.
 
     Args:
         section: the config.
@@ -75,8 +86,14 @@ def pretrain_backbone(
             run=bench.run,
             title="backbone: learning where anomalies are",
         )
+        before = copy.deepcopy(backbone)
+        for kept in result.kept if section.loop.keep_best > 1 else ():
+            backbone_weights(kept.weights, backbone)
+            name = "last" if kept.value is None else f"epoch-{kept.epoch}"
+            _save(backbone, section, bench.directory, f"kept/{name}.safetensors", lineage)
         backbone_weights(result.state_dict, backbone)
         _save(backbone, section, bench.directory, WEIGHTS_FILE, lineage)
+        _draw(section, before, backbone, images, corpus.directory, bench)
         bench.directory.write_table(HISTORY_FILE, result.table())
         with bench.directory.local_copy(WEIGHTS_FILE) as path:
             bench.run.log_file(path, "weights")
@@ -98,6 +115,25 @@ def pretrain_backbone(
         extra={"start": digest_of_start},
         body=body,
     )
+
+
+def _draw(
+    section: BackboneSection,
+    before: Backbone,
+    after: Backbone,
+    images: PretrainImages,
+    corpus: Storage,
+    bench: Workbench,
+) -> None:
+    """Leave the attention of both over some held-out images, in the artifact and in tracking."""
+    count = held_out_count(len(images))
+    held_out = PretrainDataset(images, range(count), section.image_size, None, section.loop.seed or 0)
+    masks = read_masks(corpus, images.image_ids[:count], section.image_size)
+    distilled = section.distilled(len(after.stages))
+    sheet = attention_sheet(before, after, held_out, masks, distilled)
+    _, encoded = cv2.imencode(".png", sheet[..., ::-1])
+    bench.directory.write(ATTENTION_FILE, encoded.tobytes())
+    bench.run.log_picture(sheet, ATTENTION_FILE)
 
 
 def start_digest(start: str) -> str:
@@ -134,12 +170,14 @@ def pretrain_results(result: FitResult) -> dict[str, Any]:
 
 
 def _attention(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name.startswith(("similarity", "correlation"))}
+    return {
+        name: value for name, value in row.items() if name.startswith(("similarity", "correlation", "auroc"))
+    }
 
 
 def _check_task(section: BackboneSection, images: PretrainImages) -> None:
     """Say, or refuse, what a single category means."""
-    if len(images.names) > 1:
+    if section.pretext != "cls" or len(images.names) > 1:
         return
     only = f'all images are of one category, "{images.names[0]}"'
     if section.lam == 0:
