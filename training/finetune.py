@@ -18,6 +18,7 @@ from training.selection import few_shot, hold_out, with_backgrounds
 
 SCRATCH, AGBP, AGSSP = "scratch", "agbp", "agssp"
 OWN_STARTS = (SCRATCH, AGBP, AGSSP)
+PUBLISHED = ("imagenet", "coco")  # by the model's own library
 SIDES = ("x0", "y0", "x1", "y1")
 
 
@@ -45,9 +46,10 @@ class FinetuneSection(Section):
         name: of the detector.
         image_size: side of the input, pixels.
         resize: `letterbox` keeps the aspect, `square` stretches.
-        starts: compared starts: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector), names
-            of `weights`.
-        weights: further starts, name → local .safetensors file in the library's keys (e.g. `coco`).
+        starts: compared starts: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector),
+            `imagenet` and `coco` (published by the library), names of `weights`.
+        weights: further starts, name → file, stage directory or registered model, in the library's keys; see
+            `starts.resolve_start`.
         limit: number of training images with boxes, chosen by seed, classes in turn; None takes all.
         background_share: largest share of training images without boxes.
         validation_share: share of the *training* split by whose AP the best epoch is chosen; the test split
@@ -81,7 +83,7 @@ class FinetuneSection(Section):
             raise ValueError("starts must name one or more starts, all different")
         if own := sorted(set(self.weights) & set(OWN_STARTS)):
             raise ValueError(f'weights can\'t be named "{own[0]}", which is a start of its own')
-        valid = (*OWN_STARTS, *self.weights)
+        valid = (*OWN_STARTS, *PUBLISHED, *self.weights)
         if unknown := [start for start in self.starts if start not in valid]:
             raise ValueError(
                 f'there is no start "{unknown[0]}"; valid: {", ".join(valid)}, or a name of finetune.weights'
@@ -91,6 +93,12 @@ class FinetuneSection(Section):
                 "validation_share=0 leaves nothing to choose the best epoch by; set loop.best_metric=null"
             )
         return self
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The starts that are neither made here nor random, as words for `starts.resolve_start`."""
+        words = {start: start for start in self.starts if start in PUBLISHED}
+        return {start: word for start, word in {**words, **self.weights}.items() if start in self.starts}
 
     @property
     def preprocessing(self) -> Preprocessing:

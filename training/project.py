@@ -1,13 +1,16 @@
 """The whole project's config: one YAML file, one frozen model, checked before anything starts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import Field
 
 from cluster.config import Section
 from cluster.errors import UserError
-from cluster.session import RaySection
-from cluster.tracking import TrackingSection
+from cluster.session import RaySection, ray_session
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Tracker, TrackingSection
 from pipelines.boxes_stage import BoxesSection
 from pipelines.corpus import CorpusSection
 from pipelines.listing import Listing
@@ -17,6 +20,7 @@ from training.agbp import BackboneSection
 from training.agdp import DetectorSection
 from training.evaluate_stage import EvaluateSection
 from training.finetune import FinetuneSection
+from training.predict_rows import PredictSection
 from training.report_stage import ReportSection
 from training.scaling import ScalingSection
 
@@ -32,7 +36,7 @@ class Project(Section):
         seed: of every stage.
         generate: make a corpus of generated surfaces instead of reading `corpus.root` or `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
-        corpus, maps, boxes, backbone, detector, finetune, evaluate, report: the stages.
+        corpus, maps, boxes, backbone, detector, finetune, evaluate, predict, report: the stages.
     """
 
     name: str = Field(default="surfaces", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
@@ -49,6 +53,7 @@ class Project(Section):
     detector: DetectorSection = DetectorSection()
     finetune: FinetuneSection = FinetuneSection()
     evaluate: EvaluateSection = EvaluateSection()
+    predict: PredictSection = PredictSection()
     report: ReportSection = ReportSection()
 
     def model_post_init(self, context: Any, /) -> None:
@@ -65,6 +70,34 @@ class Project(Section):
                 f"finetune.name={self.finetune.name} must be detector.name={self.detector.name}, "
                 "whose weights it takes"
             )
+
+
+@contextmanager
+def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun]]:
+    """The workspace, and the tracking run of a command, with Ray for the stages that need it.
+
+    Args:
+        project: the config.
+        name: of the command, shown in tracking.
+
+    Raises:
+        UserError: workspace or tracking server at fault.
+    """
+    workspace = Storage.open(project.workspace)
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    tags = {"agssp.project": project.name, "agssp.command": name}
+    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+        yield workspace, run
+
+
+def open_tracker(project: Project) -> Tracker:
+    """Where the project's runs and models are recorded, for asking only.
+
+    Raises:
+        UserError: see `Tracker.open`.
+    """
+    return Tracker.open(project.tracking, Storage.open(project.workspace))
 
 
 def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:

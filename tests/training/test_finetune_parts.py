@@ -112,7 +112,7 @@ def test_one_image_cannot_be_split() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"starts": ("coco",)}, 'there is no start "coco"'),
+        ({"starts": ("cocoa",)}, 'there is no start "cocoa"'),
         ({"starts": ()}, "one or more starts"),
         ({"starts": ("agbp", "agbp")}, "all different"),
         ({"weights": {"agssp": "x.safetensors"}}, "a start of its own"),

@@ -43,6 +43,10 @@ class Backbone(nn.Module, ABC):
         self._frozen: tuple[nn.Module, ...] = ()
 
     @abstractmethod
+    def loading(self, file: str) -> str:
+        """The line of Python that puts a file of `library_state_dict` into the library's own model."""
+
+    @abstractmethod
     def forward(self, x: Tensor) -> list[Tensor]:
         """Feature maps of all stages, each (B, channels, H/stride, W/stride), of normalised (B, 3, H, W)."""
 
@@ -97,25 +101,39 @@ class Backbone(nn.Module, ABC):
 
 Builder = Callable[[str], Backbone]
 BuilderT = TypeVar("BuilderT", bound=Builder)
-_BUILDERS: dict[str, Builder] = {}
-_LIBRARIES: list[tuple[Callable[[str], bool], Builder]] = []
+Published = Callable[[str, str], dict[str, Tensor]]
 
 
-def register(*names: str, accepts: Callable[[str], bool] | None = None) -> Callable[[BuilderT], BuilderT]:
+class _Library(NamedTuple):
+    """How the backbones of one library are made, and where its weights come from."""
+
+    builder: Builder
+    accepts: Callable[[str], bool]
+    published: Published
+
+
+_LISTED: dict[str, _Library] = {}
+_LIBRARIES: list[_Library] = []
+
+
+def register(
+    *names: str, published: Published, accepts: Callable[[str], bool] = lambda name: False
+) -> Callable[[BuilderT], BuilderT]:
     """Decorator: the function (or class) builds the backbones of these names, with random weights.
 
     Args:
         names: those that are listed.
-        accepts: whether it builds a name that isn't, of a library of many models.
+        published: gives the weights that the library publishes; see the function of that name.
+        accepts: whether it builds a name that isn't listed, of a library of many models.
     """
 
     def add(builder: BuilderT) -> BuilderT:
+        library = _Library(builder, accepts, published)
         for name in names:
-            if name in _BUILDERS:
+            if name in _LISTED:
                 raise ValueError(f"two backbones are named {name}")
-            _BUILDERS[name] = builder
-        if accepts is not None:
-            _LIBRARIES.append((accepts, builder))
+            _LISTED[name] = library
+        _LIBRARIES.append(library)
         return builder
 
     return add
@@ -123,7 +141,7 @@ def register(*names: str, accepts: Callable[[str], bool] | None = None) -> Calla
 
 def names() -> list[str]:
     """The listed names, sorted."""
-    return sorted(_BUILDERS)
+    return sorted(_LISTED)
 
 
 def canonical(name: str) -> str:
@@ -133,7 +151,7 @@ def canonical(name: str) -> str:
         UserError: no backbone has that name; the message tells the nearest.
     """
     plain = name.removeprefix("timm/")
-    _builder(plain)
+    _library(plain)
     return plain
 
 
@@ -144,13 +162,27 @@ def build(name: str) -> Backbone:
         UserError: see `canonical`.
     """
     plain = canonical(name)
-    return _builder(plain)(plain)
+    return _library(plain).builder(plain)
 
 
-def _builder(name: str) -> Builder:
-    if name in _BUILDERS:
-        return _BUILDERS[name]
-    for accepts, builder in _LIBRARIES:
-        if accepts(name):
-            return builder
-    raise UserError(f'There is no backbone "{name}"; {nearest(name, _BUILDERS)}')
+def published(name: str, start: str) -> dict[str, Tensor]:
+    """The weights that its library publishes, in the keys of its full model; downloaded on first use.
+
+    Args:
+        name: of the backbone.
+        start: `imagenet` or `coco`.
+
+    Raises:
+        UserError: see `canonical`; there are none, or they can't be downloaded.
+    """
+    plain = canonical(name)
+    return _library(plain).published(plain, start)
+
+
+def _library(name: str) -> _Library:
+    if name in _LISTED:
+        return _LISTED[name]
+    for library in _LIBRARIES:
+        if library.accepts(name):
+            return library
+    raise UserError(f'There is no backbone "{name}"; {nearest(name, _LISTED)}')

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cluster.errors import UserError
+from cluster.progress import say
 from training.backbones.base import Backbone, Stage, register
 
 FINEST_STRIDE = 4  # as P2 of the detectors; what is finer belongs to the first stage
@@ -41,7 +42,28 @@ def knows(name: str) -> bool:
     return True
 
 
-@register(*NAMES, accepts=knows)
+def timm_weights(name: str, start: str) -> dict[str, Tensor]:
+    """What timm publishes for the name and its tag, DINOv3 weights too, in timm's keys; cached by its hub.
+
+    Raises:
+        UserError: `start` isn't `imagenet`, there are none, or they can't be downloaded.
+    """
+    if start != "imagenet":
+        raise UserError(f"timm publishes no {start} weights of {name}; give imagenet, scratch or a file.")
+    say(f"{name}: weights of timm, downloaded unless they are in its cache")
+    try:
+        model = timm.create_model(name, pretrained=True, num_classes=0)
+    # OSError: of the network and the hub; RuntimeError: none are published.
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"timm's weights of {name} can't be had ({reason:.160}); without a network, download the model's "
+            "model.safetensors elsewhere and give its path as the start."
+        ) from None
+    return dict(model.state_dict())
+
+
+@register(*NAMES, accepts=knows, published=timm_weights)
 class TimmBackbone(Backbone):
     """A timm model without its classifier; a stage ends with the last feature map of its stride.
 
@@ -89,6 +111,10 @@ class TimmBackbone(Backbone):
         model: nn.Module = self.model
         return model
 
+    def loading(self, file: str) -> str:
+        """Every key is taken; a classifier is made anew by `reset_classifier`."""
+        return f'timm.create_model("{self.name}", num_classes=0, checkpoint_path="{file}")'
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """See `Backbone.forward`."""
         found = self.model.forward_intermediates(x, indices=self.taps, intermediates_only=True)
@@ -105,18 +131,23 @@ class TimmBackbone(Backbone):
 
     def _probe(self) -> list[tuple[int, int, set[str]]]:
         """Of every feature map: stride, channels, and the names of the parameters that it depends on."""
-        unusable = UserError(
-            f"timm's {self.name} gives no feature maps; choose another, e.g. one of {', '.join(NAMES)}."
-        )
-        if not hasattr(self.model, "forward_intermediates") or not hasattr(self.model, "feature_info"):
-            raise unusable
-        side = self.fixed_size or 2 * max(entry["reduction"] for entry in self.model.feature_info)
+        info = getattr(self.model, "feature_info", None) or [{"reduction": 32}]
+        side = self.fixed_size or 2 * max(entry["reduction"] for entry in info)
         self.eval()
-        with torch.enable_grad():
-            maps = self.model.forward_intermediates(torch.zeros(1, 3, side, side), intermediates_only=True)
+        try:
+            with torch.enable_grad():
+                maps = self.model.forward_intermediates(
+                    torch.zeros(1, 3, side, side), intermediates_only=True
+                )
+            if not all(x.ndim == 4 and side == x.shape[2] * (side // x.shape[2]) for x in maps):
+                raise ValueError
+        # What timm's models raise that have no such maps, or whose grids fit other sizes only.
+        except (AttributeError, AssertionError, RuntimeError, ValueError):
+            raise UserError(
+                f"timm's {self.name} gives no feature maps whose sides divide {side} px; choose another, "
+                f"e.g. one of {', '.join(NAMES)}."
+            ) from None
         self.train()
-        if not all(isinstance(x, Tensor) and x.ndim == 4 and x.shape[2] == x.shape[3] for x in maps):
-            raise unusable
         keys = {id(parameter): key for key, parameter in self.model.named_parameters()}
         return [
             (side // x.shape[-1], x.shape[1], {keys[leaf] for leaf in _leaves(x) if leaf in keys})
