@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluster.errors import UserError
 from cluster.storage import Storage
 from training.checkpoints import KEPT, Checkpoints
 
@@ -29,6 +30,8 @@ def test_what_was_cut_off_or_is_foreign_is_no_checkpoint(tmp_path: Path) -> None
     (tmp_path / "state-000004.pt.123.partial").write_bytes(b"half")
     (tmp_path / "ray-0123").mkdir()
     assert checkpoints.latest() == "state-000003.pt"
-    (tmp_path / "state-000005.pt").write_bytes(pickle.dumps(Path))
-    with pytest.raises(pickle.UnpicklingError):
-        checkpoints.read("state-000005.pt")
+    whole = (tmp_path / "state-000003.pt").read_bytes()
+    for content in (pickle.dumps(Path, protocol=2), whole[:-20], b""):
+        (tmp_path / "state-000005.pt").write_bytes(content)
+        with pytest.raises(UserError, match=r"state-000005\.pt is damaged; delete it"):
+            checkpoints.read("state-000005.pt")
