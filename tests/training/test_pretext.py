@@ -41,6 +41,9 @@ class TwoStages(Backbone):
         first = self.body[0](x)
         return [first, self.body[1](first.tanh())]
 
+    def loading(self, file: str) -> str:
+        return ""
+
     def stage_modules(self, stages: int) -> list[nn.Module]:
         return list(self.body[:stages])
 
