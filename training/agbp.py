@@ -77,7 +77,7 @@ class BackboneSection(Section):
     simmim: SimmimSection = SimmimSection()
     distilled_stages: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 2
     distance: Literal["auto", "cosine", "l2"] = "auto"
-    lam: Literal["auto"] | float = "auto"
+    lam: Literal["auto"] | Annotated[float, Field(ge=0, le=1e9)] = "auto"
     augment: AugmentSection = AugmentSection()
     loop: BackboneLoop = BackboneLoop()
 
