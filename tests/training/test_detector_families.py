@@ -1,6 +1,7 @@
 """What every detector must keep, whatever library it comes from, and the whole way from scratch to boxes."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from training.detection_data import DetectionDataset
 from training.detectors import Detector, Targets, backbone_of, build_detector, detector_names
 from training.letterbox import Preprocessing
 from training.loop import LoopSettings, train
+from training.onnx_export import export_onnx
 from training.start import filled_detector, fresh_detector
 
 SIDE = 64
@@ -122,7 +124,7 @@ def test_predictions_lie_in_the_image_best_first(name: str) -> None:
     assert detector.training
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [*EVERY, "yolov8n+yolo11n"])
 def test_a_backbone_alone_fills_the_backbone_from_its_librarys_keys(name: str) -> None:
     target = fresh_detector(name, CLASSES, SQUARE, seed=3)
     prefix = target.backbone_prefix
@@ -211,3 +213,12 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
     for name in ("yolov8n", "yolov8n+resnet18"):
         with pytest.raises(UserError, match="stages; 9 can't be frozen"):
             build_detector(name, CLASSES, SQUARE).freeze(9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["yolov8n+resnet18", *HEAVY])
+def test_export_gives_what_pytorch_gives(name: str, tmp_path: Path) -> None:
+    detector = fresh_detector(name, CLASSES, SQUARE, seed=3).eval()
+    check = export_onnx(detector, tmp_path / "detector.onnx", {})
+    assert check.boxes < 0.1
+    assert check.scores < 1e-3

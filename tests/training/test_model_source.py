@@ -51,7 +51,7 @@ def test_a_file_and_an_artifact_are_the_same_detector(stage: Path) -> None:
         ("folder/missing", "does not exist"),
         ("model.pt", "other formats can run code"),
         ("empty", "no finished stage"),
-        ("corpus", "a stage without a detector"),
+        ("corpus", "a stage without detector"),
     ],
 )
 def test_what_is_no_detector_is_refused(tmp_path: Path, name: str, told: str) -> None:

@@ -35,6 +35,7 @@ class Detector(nn.Module, ABC):
         nms_iou: overlap above which `predict` suppresses the worse of two boxes of a class; None where the
             detector learns to find each object once.
         backbone_prefix: what its state dict puts before the keys of the backbone library.
+        ranks: whether `candidates` come in the order of a score, which rounding can change.
         weighs_boxes: whether `forward` heeds the targets' `weights`.
         has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
@@ -44,6 +45,7 @@ class Detector(nn.Module, ABC):
     preprocessing: Preprocessing
     nms_iou: float | None
     backbone_prefix: str = ""
+    ranks: ClassVar[bool] = False
     weighs_boxes: ClassVar[bool] = False
     has_masks: bool = False
 
@@ -139,10 +141,10 @@ class Detector(nn.Module, ABC):
 
     def own_keys(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """A state dict of its backbone's library in its own keys; one of a whole detector stays as it is."""
-        prefix, own = self.backbone_prefix, self.state_dict().keys()
-        if not prefix or any(key in own for key in state):
-            return state
-        return {f"{prefix}{key}": tensor for key, tensor in state.items()}
+        moved = {f"{self.backbone_prefix}{key}": tensor for key, tensor in state.items()}
+        own = self.state_dict().keys()
+        # By count: a library may name layers of its own necks as it names those of its backbones.
+        return moved if len(own & moved.keys()) > len(own & state.keys()) else state
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """Follow a schedule of the loss, where the library has one; called before each epoch, from 1."""
