@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import UserError
-from cluster.registry import show_model
+from cluster.registry import Registry
+from cluster.secret_uris import masked
 from cluster.tracking import Tracker
-from cluster.tracking_server import masked
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ def registered_files(tracker: Tracker, reference: str) -> Iterator[RegisteredFil
     Raises:
         UserError: no such model, version or alias, or its files are gone.
     """
-    name, _, which = reference.partition("@")
-    version = show_model(tracker, name, which or None)
+    version = Registry.open(tracker).version(reference)
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -45,7 +44,7 @@ def registered_files(tracker: Tracker, reference: str) -> Iterator[RegisteredFil
         except (MlflowException, OSError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"The files of model {name} version {version.version} can't be fetched from "
+                f"The files of model {version.reference} can't be fetched from "
                 f"{masked(version.source)} ({reason}); register it again."
             ) from None
-        yield RegisteredFiles(f"{name}@{version.version}", Path(folder))
+        yield RegisteredFiles(version.reference, Path(folder))
