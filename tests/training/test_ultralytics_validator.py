@@ -15,9 +15,10 @@ from training.detection_data import DetectionDataset, Sample
 from training.detector_metrics import measure
 from training.detectors import Detector, build_detector
 from training.letterbox import Preprocessing
-from training.loop import EpochReport, LoopSettings, train, weights_of
+from training.loop import EpochReport, LoopSettings, train
 from training.native_file import write_native
 from training.predict import ImagePrediction, predict
+from training.training_state import weights_of
 
 pytestmark = pytest.mark.slow
 

@@ -89,7 +89,8 @@ class TimmBackbone(Backbone):
         super().__init__()
         self.name = name
         module = timm.models.model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
-        self.model = timm.create_model(name, num_classes=0, **ANY_SIZE.get(module, {}))
+        self.options = ANY_SIZE.get(module, {})
+        self.model = timm.create_model(name, num_classes=0, **self.options)
         config = self.model.pretrained_cfg
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
         if config.get("fixed_input_size") and module not in ANY_SIZE:
@@ -113,7 +114,8 @@ class TimmBackbone(Backbone):
 
     def loading(self, file: str) -> str:
         """Every key is taken; a classifier is made anew by `reset_classifier`."""
-        return f'timm.create_model("{self.name}", num_classes=0, checkpoint_path="{file}")'
+        options = "".join(f", {key}={value}" for key, value in self.options.items())
+        return f'timm.create_model("{self.name}", num_classes=0{options}, checkpoint_path="{file}")'
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """See `Backbone.forward`."""
