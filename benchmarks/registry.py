@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, str] = {
     "backbone_step": "benchmarks.backbone_step",
     "train_scaling": "benchmarks.train_scaling",
     "attention_gain": "benchmarks.attention_gain",
+    "registry_lookup": "benchmarks.registry_lookup",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

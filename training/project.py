@@ -8,6 +8,7 @@ from pydantic import Field
 
 from cluster.config import Section
 from cluster.errors import UserError
+from cluster.ground import DEFAULT_WORKSPACE
 from cluster.session import RaySection, ray_session
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Tracker, TrackingSection
@@ -23,8 +24,6 @@ from training.finetune import FinetuneSection
 from training.predict_rows import PredictSection
 from training.report_stage import ReportSection
 from training.scaling import ScalingSection
-
-DEFAULT_WORKSPACE = "workspace"
 
 
 class Project(Section):
