@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from cluster.locations import check_uri
 from cluster.session import ray_session
 from cluster.stages import Artifact
 from cluster.storage import Storage
@@ -254,6 +255,7 @@ def open_pipeline(project: Project, name: str) -> Iterator[Pipeline]:
         UserError: workspace, tracking server or input at fault.
     """
     check_project(project)
+    check_uri(project.workspace, "workspace")
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
