@@ -3,6 +3,7 @@
 import typer
 
 from cluster.commands import ground_commands
+from cluster.job_commands import job_commands
 from pipelines.encoder_commands import app as encoder_commands
 from pipelines.prompt_commands import prompt_commands
 from pipelines.reference_commands import reference_commands
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(training_commands)
 app.add_typer(ground_commands(project_of, project_weights))
+app.add_typer(job_commands(project_of))
 app.add_typer(encoder_commands, name="encoder")
 app.add_typer(prompt_commands(project_of), name="prompts")
 app.add_typer(reference_commands(project_of))

@@ -1,7 +1,8 @@
 """One run at a time makes a stage: claims beside the artifact, on any disk or object store.
 
 Lamport's bakery ("A new solution of Dijkstra's concurrent programming problem", 1974) over small files: it
-needs neither locks nor conditional writes, only that a file written is in the next listing, as on disks and S3.
+needs neither locks nor conditional writes, only that a file written is in the next listing, as it is on disks
+and on S3.
 """
 
 import json
