@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.attempt import on_this_node
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -52,10 +52,8 @@ def board(title: str, total: int, on_row: Callable[[int, Row], None]) -> Iterato
     Returns:
         The actor's handle; workers call `post` and `fail` on it.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor_class: Any = ray.remote(num_cpus=0)(Board)  # Any: ray's types don't know its methods
-    # On this node, so that it is lost only with the command itself.
-    actor = actor_class.options(scheduling_strategy=here).remote()
+    actor = actor_class.options(scheduling_strategy=on_this_node()).remote()
     done = threading.Event()
     faults: list[Exception] = []
 

@@ -1,24 +1,26 @@
 """One Ray Data job: a Parquet listing mapped to Parquet rows, resumable row by row, with progress."""
 
 import logging
-import threading
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from cluster.row_counter import RowCounter
+from cluster.progress import say
+from cluster.row_counter import RowCounter, Sender
 from cluster.session import stall_seconds
 from cluster.storage import Storage
 
 if TYPE_CHECKING:  # Ray takes seconds to import, which a skipped stage need not pay
     from ray.data import DataContext, Dataset
 
+LOST_NODE_SECONDS = 60.0  # without a row after a node was lost, before the job is begun anew on the others
 ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
 
@@ -33,7 +35,7 @@ class Step:
     Attributes:
         function: a function of a `pyarrow.Table`, or a class whose instances are (loaded once per actor).
         arguments: of the function's call, or of the class's constructor.
-        actors: size of the fixed pool of actors for a class; None for tasks.
+        actors: of the pool for a class, or (least, most) of one that grows with the work; None for tasks.
         cpus: logical CPUs each holds.
         gpus: GPUs each holds; a fraction shares one.
         batch_size: rows a call gets at most.
@@ -41,7 +43,7 @@ class Step:
 
     function: Callable[..., Any]
     arguments: dict[str, Any] = field(default_factory=dict)
-    actors: int | None = None
+    actors: int | tuple[int, int] | None = None
     cpus: float = 0.5
     gpus: float = 0.0
     batch_size: int = 32
@@ -124,58 +126,95 @@ def run_table_job(
         id_column: unique per row, kept by every step.
         total: rows expected.
 
+    Where a node is lost and what is left can't hold all actors, Ray waits for ever: then the job is given up
+    and goes on where it was, with as many actors as fit.
+
     Raises:
         StalledJobError: no row was finished for `ray.stall_minutes`.
         Exception: what a step raised.
     """
-    import ray.data
-    from ray.data.checkpoint import CheckpointConfig
-
-    failure: list[BaseException] = []
-
-    def job(counter: RowCounter) -> None:
-        try:
-            with data_context() as context, unresumable_is_an_error():
-                context.checkpoint_config = CheckpointConfig(
-                    id_column=id_column,
-                    checkpoint_path=work.at("checkpoint").path,
-                    override_filesystem=work.filesystem,
-                    delete_checkpoint_on_success=False,
-                )
-                data = ray.data.read_parquet(
-                    source.path, filesystem=source.filesystem, override_num_blocks=len(source.children())
-                )
-                for step in steps:
-                    data = _mapped(data, step, counter)
-                data.write_parquet(target.path, filesystem=target.filesystem)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
-            failure.append(error)
+    from cluster.attempt import Attempt
 
     limit = stall_seconds()
     with RowCounter(title, total) as counter:
-        thread = threading.Thread(target=job, args=(counter,), daemon=True)
-        thread.start()
+
+        def attempt() -> Attempt:
+            return Attempt(_write_rows, source, work, target, tuple(steps), id_column, counter.sender())
+
+        current = attempt()
         seen, changed = -1, time.monotonic()
-        while thread.is_alive():
-            thread.join(0.2)
+        while True:
+            ended = current.wait(0.2)
+            if ended and not (current.failed and current.lost_nodes()):
+                current.result()
+                return
             done = counter.done
             if done != seen:
                 seen, changed = done, time.monotonic()
-            elif time.monotonic() - changed > limit:
+            idle = time.monotonic() - changed
+            if ended or (idle > LOST_NODE_SECONDS and current.lost_nodes()):
+                lost = current.lost_nodes()
+                current.give_up()
+                steps = [_fitting(step) for step in steps]
+                say(f"{title}: {lost} of the cluster's nodes lost; going on with those that are left")
+                current, changed = attempt(), time.monotonic()
+            elif idle > limit:
+                current.give_up()
                 raise StalledJobError(
                     f"{title}: no row in {limit / 60:g} minutes; Ray's actors keep dying (too little "
                     "memory?) or wait for CPUs or GPUs it does not have: lower their number or "
                     "resources, add nodes, or raise ray.stall_minutes; run again to go on."
                 )
-    if failure:
-        raise failure[0]
 
 
-def _mapped(data: "Dataset", step: Step, counter: RowCounter) -> "Dataset":
+def _write_rows(
+    source: Storage, work: Storage, target: Storage, steps: Sequence[Step], id_column: str, counter: Sender
+) -> None:
+    """The job itself, on one Ray Data execution."""
+    import ray.data
+    from ray.data.checkpoint import CheckpointConfig
+
+    with data_context() as context, unresumable_is_an_error():
+        context.checkpoint_config = CheckpointConfig(
+            id_column=id_column,
+            checkpoint_path=work.at("checkpoint").path,
+            override_filesystem=work.filesystem,
+            delete_checkpoint_on_success=False,
+        )
+        data = ray.data.read_parquet(
+            source.path, filesystem=source.filesystem, override_num_blocks=len(source.children())
+        )
+        for step in steps:
+            data = _mapped(data, step, counter)
+        data.write_parquet(target.path, filesystem=target.filesystem)
+
+
+def _fitting(step: Step) -> Step:
+    """The step with no more actors than the nodes alive hold beside one CPU for reading and writing."""
+    from cluster.attempt import alive_nodes
+
+    if step.actors is None:
+        return step
+    least, most = step.actors if isinstance(step.actors, tuple) else (step.actors, step.actors)
+    nodes = list(alive_nodes().values())
+    room = sum(int(node.get("CPU", 0.0) / step.cpus + 1e-6) for node in nodes) - math.ceil(1 / step.cpus)
+    if step.gpus:
+        room = min(room, sum(int(node.get("GPU", 0.0) / step.gpus + 1e-6) for node in nodes))
+    fitting = max(1, min(least, room))
+    return replace(step, actors=(fitting, most) if fitting < most else most)
+
+
+def _mapped(data: "Dataset", step: Step, counter: Sender) -> "Dataset":
     """The data set with one more step."""
     from ray.data import ActorPoolStrategy
 
-    keywords = {k: counter.sender() if k == "counter" else v for k, v in step.arguments.items()}
+    pool = None
+    if isinstance(step.actors, tuple):
+        least, most = step.actors
+        pool = ActorPoolStrategy(min_size=least, max_size=most)
+    elif step.actors:
+        pool = ActorPoolStrategy(size=step.actors)
+    keywords = {k: counter if k == "counter" else v for k, v in step.arguments.items()}
     built = isinstance(step.function, type)
     return data.map_batches(
         step.function,
@@ -183,7 +222,7 @@ def _mapped(data: "Dataset", step: Step, counter: RowCounter) -> "Dataset":
         batch_size=step.batch_size,
         num_cpus=step.cpus,
         num_gpus=step.gpus or None,
-        compute=ActorPoolStrategy(size=step.actors) if step.actors else None,
+        compute=pool,
         fn_kwargs=None if built else keywords,
         fn_constructor_kwargs=keywords if built else None,
     )
