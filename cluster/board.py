@@ -8,6 +8,7 @@ from typing import Any
 import ray
 
 from cluster.attempt import on_this_node
+from cluster.metrics import record, record_standing
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -66,6 +67,9 @@ def board(title: str, total: int, on_row: Callable[[int, Row], None]) -> Iterato
                     rows = ray.get(actor.read.remote(read))
                     for step, row, note in rows:
                         bar.to(step, note)
+                        record_standing(bar.standing())
+                        for figure, value in row.items():
+                            record("agssp_training", value, step=title, figure=figure)
                         if step not in seen:
                             on_row(step, row)
                             seen.add(step)

@@ -8,6 +8,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from cluster.attempt import on_this_node
+from cluster.metrics import record_standing
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -68,6 +69,7 @@ class RowCounter:
                 except RayActorError:  # a lost counter costs the display alone
                     return
                 bar.to(self.done)
+                record_standing(bar.standing())
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.metrics import record
 from cluster.session import start_ray
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
@@ -56,6 +57,7 @@ def build_corpus(
         )
         corpus = Corpus(inspected.read_table(""), section, listing.reference_candidates(section))
         bad = corpus.quarantine
+        record("agssp_quarantined", len(bad), stage="corpus")
         check_bad_share(len(bad), rows.num_rows, section.max_bad_share, "corpus", _first(bad))
         _check_shots(corpus, shots, setting)
         for name, table in corpus.tables().items():

@@ -46,7 +46,7 @@ def main(folder: Path, actors: int, cpus: list[int]) -> None:
 
     for name in ("actors", "tasks", "nodes"):
         (folder / name).mkdir(parents=True)
-    options = {"num_gpus": 0, "object_store_memory": 80 << 20}
+    options: dict[str, Any] = {"num_gpus": 0, "object_store_memory": 80 << 20}
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": cpus[0], "include_dashboard": False, **options}
     )
@@ -73,7 +73,7 @@ def main(folder: Path, actors: int, cpus: list[int]) -> None:
         total=ROWS,
     )
     ray.shutdown()
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
