@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # Ray takes seconds to import, which a skipped stage need not
     from ray.data import DataContext, Dataset
 
 LOST_NODE_SECONDS = 60.0  # without a row after a node was lost, before the job is begun anew on the others
+# Of a read or a write. A whole one, Ray's default, is found on no node where each has an actor of half a CPU:
+# then the job would never begin.
+LISTING_CPUS = 0.25
 ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
 
@@ -182,11 +185,16 @@ def _write_rows(
             delete_checkpoint_on_success=False,
         )
         data = ray.data.read_parquet(
-            source.path, filesystem=source.filesystem, override_num_blocks=len(source.children())
+            source.path,
+            filesystem=source.filesystem,
+            override_num_blocks=len(source.children()),
+            ray_remote_args={"num_cpus": LISTING_CPUS},
         )
         for step in steps:
             data = _mapped(data, step, counter)
-        data.write_parquet(target.path, filesystem=target.filesystem)
+        data.write_parquet(
+            target.path, filesystem=target.filesystem, ray_remote_args={"num_cpus": LISTING_CPUS}
+        )
 
 
 def _fitting(step: Step) -> Step:
