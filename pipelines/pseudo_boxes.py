@@ -12,6 +12,7 @@ from pydantic import Field
 from torchvision.ops import nms
 
 from cluster.config import Section
+from pipelines.components import components
 
 Floats = npt.NDArray[np.float32]
 
@@ -140,22 +141,20 @@ def pseudo_boxes(
         return []
     full = upsample(anomaly_map, width, height)
     mask = anomaly_mask(full, threshold.threshold)
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     asked = settings.min_area
     smallest = max((height // 100) * (width // 100), 10) if asked == "released" else asked
     found = []
-    for region in range(1, count):
-        x, y, w, h, area = (int(value) for value in stats[region])
-        if area < smallest:
+    for y, x, region in components(mask):
+        if np.count_nonzero(region) < smallest:
             continue
-        inside = regions[y : y + h, x : x + w] == region
-        peak = float(full[y : y + h, x : x + w][inside].max())
+        h, w = region.shape
+        peak = float(full[y : y + h, x : x + w][region].max())
         found.append(PseudoBox(float(x), float(y), float(x + w), float(y + h), peak))
     # Ties are broken by place, so that the result does not depend on the sort.
     found.sort(key=lambda box: (-box.score, box.y0, box.x0))
     found = found[: settings.top_k]
-    if not found:
-        return []
+    if len(found) < 2:
+        return found
     corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])
     kept = nms(corners, torch.tensor([box.score for box in found]), settings.nms_iou)
     return [found[index] for index in sorted(kept.tolist())]

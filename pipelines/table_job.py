@@ -39,6 +39,7 @@ class Step:
         function: a function of a `pyarrow.Table`, or a class whose instances are (loaded once per actor).
         arguments: of the function's call, or of the class's constructor.
         actors: of the pool for a class, or (least, most) of one that grows with the work; None for tasks.
+        tasks: at most so many of a function's at once; None: as many as there are CPUs for.
         cpus: logical CPUs each holds.
         gpus: GPUs each holds; a fraction shares one.
         batch_size: rows a call gets at most.
@@ -47,6 +48,7 @@ class Step:
     function: Callable[..., Any]
     arguments: dict[str, Any] = field(default_factory=dict)
     actors: int | tuple[int, int] | None = None
+    tasks: int | None = None
     cpus: float = 0.5
     gpus: float = 0.0
     batch_size: int = 32
@@ -114,11 +116,15 @@ def run_table_job(
     steps: Sequence[Step],
     id_column: str,
     total: int,
+    block_rows: int = ROWS_PER_FILE,
 ) -> None:
     """Read Parquet, apply the steps, write Parquet into `target`; a killed job goes on where it was.
 
     Finished ids are kept in Ray Data's job checkpoint below `work` and are not computed again. Each
     step's function gets `counter` as a keyword if its arguments name it None.
+
+    Where a node is lost and what is left can't hold all actors, Ray waits for ever: then the job is given up
+    and goes on where it was, with as many actors as fit.
 
     Args:
         title: shown beside the progress.
@@ -128,9 +134,8 @@ def run_table_job(
         steps: applied in order.
         id_column: unique per row, kept by every step.
         total: rows expected.
-
-    Where a node is lost and what is left can't hold all actors, Ray waits for ever: then the job is given up
-    and goes on where it was, with as many actors as fit.
+        block_rows: about how many rows are read, mapped, written and checkpointed together; more where a
+            row takes so little time that Ray's work around a block would outweigh it.
 
     Raises:
         StalledJobError: no row was finished for `ray.stall_minutes`.
@@ -142,7 +147,10 @@ def run_table_job(
     with RowCounter(title, total) as counter:
 
         def attempt() -> Attempt:
-            return Attempt(_write_rows, source, work, target, tuple(steps), id_column, counter.sender())
+            blocks = max(1, min(len(source.children()), -(-total // block_rows)))
+            return Attempt(
+                _write_rows, source, blocks, work, target, tuple(steps), id_column, counter.sender()
+            )
 
         current = attempt()
         seen, changed = -1, time.monotonic()
@@ -171,7 +179,13 @@ def run_table_job(
 
 
 def _write_rows(
-    source: Storage, work: Storage, target: Storage, steps: Sequence[Step], id_column: str, counter: Sender
+    source: Storage,
+    blocks: int,
+    work: Storage,
+    target: Storage,
+    steps: Sequence[Step],
+    id_column: str,
+    counter: Sender,
 ) -> None:
     """The job itself, on one Ray Data execution."""
     import ray.data
@@ -187,7 +201,7 @@ def _write_rows(
         data = ray.data.read_parquet(
             source.path,
             filesystem=source.filesystem,
-            override_num_blocks=len(source.children()),
+            override_num_blocks=blocks,
             ray_remote_args={"num_cpus": LISTING_CPUS},
         )
         for step in steps:
@@ -214,14 +228,14 @@ def _fitting(step: Step) -> Step:
 
 def _mapped(data: "Dataset", step: Step, counter: Sender) -> "Dataset":
     """The data set with one more step."""
-    from ray.data import ActorPoolStrategy
+    from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-    pool = None
+    strategy: ActorPoolStrategy | TaskPoolStrategy
     if isinstance(step.actors, tuple):
         least, most = step.actors
-        pool = ActorPoolStrategy(min_size=least, max_size=most)
-    elif step.actors:
-        pool = ActorPoolStrategy(size=step.actors)
+        strategy = ActorPoolStrategy(min_size=least, max_size=most)
+    else:
+        strategy = ActorPoolStrategy(size=step.actors) if step.actors else TaskPoolStrategy(step.tasks)
     keywords = {k: counter if k == "counter" else v for k, v in step.arguments.items()}
     built = isinstance(step.function, type)
     return data.map_batches(
@@ -230,7 +244,7 @@ def _mapped(data: "Dataset", step: Step, counter: Sender) -> "Dataset":
         batch_size=step.batch_size,
         num_cpus=step.cpus,
         num_gpus=step.gpus or None,
-        compute=pool,
+        compute=strategy,
         fn_kwargs=None if built else keywords,
         fn_constructor_kwargs=keywords if built else None,
     )
