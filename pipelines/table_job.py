@@ -4,7 +4,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -141,7 +141,7 @@ def run_table_job(
         StalledJobError: no row was finished for `ray.stall_minutes`.
         Exception: what a step raised.
     """
-    from cluster.attempt import Attempt
+    from cluster.attempt import Attempt, alive_nodes
 
     limit = stall_seconds()
     with RowCounter(title, total) as counter:
@@ -166,7 +166,7 @@ def run_table_job(
             if ended or (idle > LOST_NODE_SECONDS and current.lost_nodes()):
                 lost = current.lost_nodes()
                 current.give_up()
-                steps = [_fitting(step) for step in steps]
+                steps = [fitting(step, list(alive_nodes().values())) for step in steps]
                 say(f"{title}: {lost} of the cluster's nodes lost; going on with those that are left")
                 current, changed = attempt(), time.monotonic()
             elif idle > limit:
@@ -211,19 +211,21 @@ def _write_rows(
         )
 
 
-def _fitting(step: Step) -> Step:
-    """The step with no more actors than the nodes alive hold beside one CPU for reading and writing."""
-    from cluster.attempt import alive_nodes
+def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
+    """The step with no more actors than nodes hold beside one CPU for reading and writing, but one at least.
 
+    Args:
+        step: with the pool that was asked for; it must not grow again, or nothing would be read any more.
+        nodes: each one's resources.
+    """
     if step.actors is None:
         return step
     least, most = step.actors if isinstance(step.actors, tuple) else (step.actors, step.actors)
-    nodes = list(alive_nodes().values())
     room = sum(int(node.get("CPU", 0.0) / step.cpus + 1e-6) for node in nodes) - math.ceil(1 / step.cpus)
     if step.gpus:
         room = min(room, sum(int(node.get("GPU", 0.0) / step.gpus + 1e-6) for node in nodes))
-    fitting = max(1, min(least, room))
-    return replace(step, actors=(fitting, most) if fitting < most else most)
+    least, most = max(1, min(least, room)), max(1, min(most, room))
+    return replace(step, actors=(least, most) if least < most else most)
 
 
 def _mapped(data: "Dataset", step: Step, counter: Sender) -> "Dataset":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PREFIX = "10.77.0"
+PREFIX = f"10.77.{os.getpid() % 250}"  # of two tests at once each has its own
 PORT, DASHBOARD = 6379, 8265
 SECONDS = 120
 # A node that is cut off is noticed within seconds, not minutes.
