@@ -27,7 +27,9 @@ from cluster.session import RaySection, ray_session
 
 REFRESH_SECONDS = 2.0
 # Commands that write into the workspace, which every node must reach.
-STAGED = frozenset({"run", "corpus", "maps", "boxes", "pretrain", "finetune", "evaluate", "report", "study"})
+STAGED = frozenset(
+    {"run", "demo", "corpus", "maps", "boxes", "pretrain", "finetune", "evaluate", "report", "study"}
+)
 
 Address = Annotated[
     str | None,

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,9 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 CONFIGS = "configs"
 MAX_WHEEL_BYTES = 256 << 20
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY", re.IGNORECASE)
+SECRET = re.compile(
+    r"SECRET|PASSWORD|PASSWD|CREDENTIAL|(ACCESS|API|PRIVATE|ACCOUNT)_?KEY|(^|_)TOKEN(_|$)", re.IGNORECASE
+)
 
 
 def entrypoint(words: Sequence[str]) -> str:
@@ -116,9 +118,14 @@ def stage_code(folder: Path, wheel: Path | None) -> list[str]:
         for package in PACKAGES:
             shutil.copytree(home / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(home / ROOF, folder / ROOF)
+        version = metadata.version("agssp")
+        about = folder / f"agssp-{version}.dist-info"  # stage.json tells the version
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: agssp\nVersion: {version}\n")
     else:
         _unpack(wheel, folder)
-    return [str(folder / name) for name in (*PACKAGES, ROOF)]
+    about_us = [path.name for path in folder.glob("agssp-*.dist-info")]
+    return [str(folder / name) for name in (*PACKAGES, ROOF, *about_us)]
 
 
 def _unpack(wheel: Path, folder: Path) -> None:

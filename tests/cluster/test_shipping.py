@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,8 @@ def test_other_words_pass() -> None:
         (["AWS_SECRET_ACCESS_KEY=hush"], "looks like a secret"),
         (["db_password=hush"], "looks like a secret"),
         (["RAY_AUTH_TOKEN"], "looks like a secret"),
+        (["PGPASSWORD=hush"], "looks like a secret"),
+        (["AZURE_STORAGE_ACCOUNT_KEY=hush"], "looks like a secret"),
         (["URI=postgresql://u:hush@h/d"], "looks like a secret"),
         (["A-B=1"], "must read NAME=VALUE"),
         (["=1"], "must read NAME=VALUE"),
@@ -105,7 +108,9 @@ def test_environments_that_are_refused(pairs: list[str], told: str) -> None:
 
 
 def test_the_environment_is_what_was_asked_for_and_quiet() -> None:
-    found = environment(["A=x=y; z", "HERE"], {"HERE": "there", "OTHER": "no"})
+    found = environment(
+        ["A=x=y; z", "HERE", "TOKENIZERS_PARALLELISM=false"], {"HERE": "there", "OTHER": "no"}
+    )
     assert (found["A"], found["HERE"]) == ("x=y; z", "there")
     assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert "OTHER" not in found
@@ -139,7 +144,10 @@ def test_our_own_lock_is_read_whole() -> None:
 
 def test_the_code_is_shipped_whole_and_runs(tmp_path: Path) -> None:
     modules = [Path(module) for module in stage_code(tmp_path / "code", None)]
-    assert {module.name for module in modules} == {"cluster", "pipelines", "training", "tuning", "agssp.py"}
+    packages = {"cluster", "pipelines", "training", "tuning", "agssp.py"}
+    assert packages < {module.name for module in modules}
+    (known,) = metadata.distributions(path=[str(tmp_path / "code")])
+    assert (known.name, known.version) == ("agssp", metadata.version("agssp"))
     assert (tmp_path / "code/pipelines/weights/surface-clip/open_clip_model.safetensors").is_file()
     assert not list((tmp_path / "code").rglob("__pycache__"))
 
@@ -150,10 +158,12 @@ def test_a_wheel_is_shipped_in_its_stead(tmp_path: Path) -> None:
         for package in ("cluster", "pipelines", "training", "tuning"):
             archive.writestr(f"{package}/__init__.py", "")
         archive.writestr("agssp.py", "print(9)")
+        archive.writestr("agssp-9.dist-info/METADATA", "Name: agssp")
         archive.writestr("../../climbed", "out")
     (tmp_path / "below" / "deep").mkdir(parents=True)
     modules = stage_code(tmp_path / "below" / "deep" / "code", wheel)
-    assert Path(modules[-1]).read_text() == "print(9)"
+    assert Path(modules[4]).read_text() == "print(9)"
+    assert modules[5].endswith("/agssp-9.dist-info")
     assert not (tmp_path / "climbed").exists()
     assert not (tmp_path / "below" / "climbed").exists()
     (tmp_path / "text.whl").write_text("no zip")
