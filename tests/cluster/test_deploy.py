@@ -111,7 +111,7 @@ CLUSTER = closed(
                 "resources": RESOURCES,
             }
         ),
-        "headGroupSpec": closed({"rayStartParams": TEXTS, "template": POD}, ("template",)),
+        "headGroupSpec": closed({"rayStartParams": TEXTS, "template": POD}, ("rayStartParams", "template")),
         "workerGroupSpecs": {
             "type": "array",
             "items": closed(
@@ -123,7 +123,7 @@ CLUSTER = closed(
                     "rayStartParams": TEXTS,
                     "template": POD,
                 },
-                ("groupName", "minReplicas", "maxReplicas", "template"),
+                ("groupName", "minReplicas", "maxReplicas", "rayStartParams", "template"),
             ),
         },
     },
