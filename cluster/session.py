@@ -100,6 +100,7 @@ def start_ray(*, dashboard: bool = False) -> str | None:
         return None
     say("Ray: starting a local session (5-15 s)")
     context = ray.init(
+        address="local",  # else Ray joins any cluster that was started on this machine, and refuses the rest
         num_cpus=section.cpus or machine_cpus(),
         num_gpus=section.gpus,
         object_store_memory=int(section.object_store_gb * 2**30),

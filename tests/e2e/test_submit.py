@@ -115,7 +115,7 @@ def test_stages_in_an_object_store_by_a_job_on_a_local_cluster(
 
 HEAD = """
 import ray, sys
-context = ray.init(num_cpus=1, num_gpus=0, object_store_memory=100 << 20, include_dashboard=True)
+context = ray.init("local", num_cpus=1, num_gpus=0, object_store_memory=100 << 20, include_dashboard=True)
 print(context.dashboard_url, flush=True)
 sys.stdin.read()
 """
