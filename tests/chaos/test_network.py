@@ -25,6 +25,7 @@ scaling: {{workers: 2, cpus_per_worker: 1, gpu: false}}
 """
 # Where Ray would wait a minute for a node to come back, a test does not.
 ENVIRONMENT = {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # a job's `python` is the nodes'
     "PYTHONPATH": str(ROOT),
     "OMP_NUM_THREADS": "1",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
