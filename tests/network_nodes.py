@@ -87,14 +87,26 @@ class Node:
                 command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
 
+    def _processes(self) -> list[int]:
+        command = ["ip", "netns", "pids", self.namespace]
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [int(pid) for pid in told.stdout.split()]
+
+    def runs(self, title: str) -> bool:
+        """Whether a process of the node has `title` in its command line, as Ray's workers have their task."""
+        for pid in self._processes():
+            try:
+                if title in Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace"):
+                    return True
+            except OSError:
+                continue
+        return False
+
     def kill(self) -> None:
         """SIGKILL every process of the node at once, as a power cut does."""
-        told = subprocess.run(
-            ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, check=True
-        )
-        for pid in told.stdout.split():
+        for pid in self._processes():
             try:
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         if self.process is not None:
