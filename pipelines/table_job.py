@@ -212,7 +212,9 @@ def _write_rows(
 
 
 def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
-    """The step with no more actors than nodes hold beside one CPU for reading and writing, but one at least.
+    """The step with no more actors than nodes hold beside all else, but one at least.
+
+    All else is a whole CPU for Ray's filter of rows that are done, and a half for reading and writing.
 
     Args:
         step: with the pool that was asked for; it must not grow again, or nothing would be read any more.
@@ -221,7 +223,8 @@ def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
     if step.actors is None:
         return step
     least, most = step.actors if isinstance(step.actors, tuple) else (step.actors, step.actors)
-    room = sum(int(node.get("CPU", 0.0) / step.cpus + 1e-6) for node in nodes) - math.ceil(1 / step.cpus)
+    room = sum(int(node.get("CPU", 0.0) / step.cpus + 1e-6) for node in nodes)
+    room -= math.ceil(1 / step.cpus) + math.ceil(2 * LISTING_CPUS / step.cpus)
     if step.gpus:
         room = min(room, sum(int(node.get("GPU", 0.0) / step.gpus + 1e-6) for node in nodes))
     least, most = max(1, min(least, room)), max(1, min(most, room))
