@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, str] = {
     "kead": "benchmarks.kead",
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
+    "registry_lookup": "benchmarks.registry_lookup",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,6 +1,6 @@
 """Typed configuration: YAML files, recipes and `section.key=value` overrides into frozen models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.errors import UserError, nearest
+from cluster.secret_uris import refuse_secrets_in
 
 
 class Section(BaseModel):
@@ -168,7 +169,8 @@ def load(model: type[Model], config: str | None, overrides: Iterable[str], base:
         base: values under everything else (a recipe a command implies).
 
     Raises:
-        UserError: see `read_config_file`, `parse_overrides`, `validate`; unknown recipe.
+        UserError: see `read_config_file`, `parse_overrides`, `validate`; unknown recipe; a URI with a
+            password or key in it.
     """
     document: dict[str, Any] = dict(base)
     source = "Config"
@@ -180,4 +182,24 @@ def load(model: type[Model], config: str | None, overrides: Iterable[str], base:
         document, source = merge(document, shipped[name]), f"Recipe {name}"
     elif config is not None:
         document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
-    return validate(model, merge(document, parse_overrides(overrides)), source)
+    document = merge(document, parse_overrides(overrides))
+    refuse_secrets_in(document)  # the config is kept in stage.json and in MLflow
+    return validate(model, document, source)
+
+
+def load_words(model: type[Model], words: Sequence[str] | None, base: Mapping[str, Any]) -> Model:
+    """The config that a command line's words describe.
+
+    Args:
+        model: the config's class.
+        words: at most one config (a path or `recipe:NAME`) and `section.key=value` overrides.
+        base: values under everything else.
+
+    Raises:
+        UserError: two configs, or one that is at fault; see `load`.
+    """
+    overrides = [word for word in words or [] if "=" in word]
+    configs = [word for word in words or [] if "=" not in word]
+    if len(configs) > 1:
+        raise UserError(f'Give one config, not {len(configs)}: "{configs[0]}" or "{configs[1]}".')
+    return load(model, configs[0] if configs else None, overrides, base)

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from cluster.claim import claimed
+from cluster.code_version import code_version
 from cluster.progress import say
 from cluster.storage import Storage
 
@@ -150,8 +151,8 @@ def summary(results: Mapping[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide results."""
-    found = {"python": platform.python_version()}
+    """Versions of Python, of this code and of the libraries that decide results."""
+    found = {"python": platform.python_version(), "code": code_version()}
     for name in VERSIONS_OF:
         found[name] = metadata.version(name)
     return found

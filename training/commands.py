@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cluster.command import Json, Words, out, run_command
-from cluster.config import load, recipes
+from cluster.config import load_words, recipes
 from cluster.default_command import DefaultCommand
-from cluster.errors import UserError
 from cluster.stages import Artifact
 
 app = typer.Typer()
@@ -32,11 +31,7 @@ def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -
     """
     from training.project import Project
 
-    overrides = [word for word in words or [] if "=" in word]
-    configs = [word for word in words or [] if "=" not in word]
-    if len(configs) > 1:
-        raise UserError(f'Give one config, not {len(configs)}: "{configs[0]}" or "{configs[1]}".')
-    return load(Project, configs[0] if configs else None, overrides, base or {})
+    return load_words(Project, words, base or {})
 
 
 def project_weights(project: Any) -> Iterable[Any]:
