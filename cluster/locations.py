@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
+from cluster.secret_uris import has_secret
 
 # Object stores whose path is the bucket and the quoted rest of the URI.
 BUCKETS = frozenset({"s3", "gs", "gcs"})
@@ -58,7 +59,7 @@ def check_uri(uri: str, key: str) -> None:
     """
     if "://" not in uri:
         return
-    if urlsplit(uri).password is not None:
+    if has_secret(uri):
         raise UserError(
             f"{key}: a password in a URI would be written into tables and reports; give credentials by the "
             "environment of every node instead (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cluster.errors import UserError
 from cluster.privacy import QUIET_ENVIRONMENT
+from cluster.secret_uris import has_secret
 
 PACKAGES = ("cluster", "pipelines", "training", "tuning")
 ROOF = "agssp.py"
@@ -46,20 +46,11 @@ def check_words(words: Sequence[str]) -> None:
     for word in words:
         key, equals, value = word.partition("=")
         shown = key if equals else "A word of the command"
-        if _has_password(value if equals else word):
+        if has_secret(value if equals else word):
             raise UserError(
                 f"{shown} holds a password, and a job's command is shown on the dashboard; put it into the "
                 "environment of the cluster's nodes (MLFLOW_TRACKING_PASSWORD, PGPASSWORD, AWS_…)."
             )
-
-
-def _has_password(text: str) -> bool:
-    if "://" not in text:
-        return False
-    try:
-        return urlsplit(text).password is not None
-    except ValueError:
-        return "@" in text
 
 
 def environment(pairs: Sequence[str], here: Mapping[str, str]) -> dict[str, str]:
@@ -77,7 +68,7 @@ def environment(pairs: Sequence[str], here: Mapping[str, str]) -> dict[str, str]
             if name not in here:
                 raise UserError(f"--env {name}: it isn't set in this environment; write {name}=VALUE.")
             value = here[name]
-        if SECRET.search(name) or _has_password(value):
+        if SECRET.search(name) or has_secret(value):
             raise UserError(
                 f"--env {name} looks like a secret, and whoever sees the cluster sees a job's environment; "
                 "put it into the environment of the cluster's nodes (see cluster/deploy/README.md)."

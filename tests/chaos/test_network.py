@@ -33,7 +33,12 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
 }
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(1500),
+    # Never yet seen to its end: written on a machine that was too busy for four nodes.
+    pytest.mark.skipif("AGSSP_CHAOS_NETWORK" not in os.environ, reason="set AGSSP_CHAOS_NETWORK=1 to run it"),
+]
 
 
 def submit(address: str, folder: Path, workspace: Path) -> "subprocess.Popen[str]":
