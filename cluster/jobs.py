@@ -50,18 +50,17 @@ def connect(address: str) -> "JobSubmissionClient":
     Raises:
         UserError: nothing answers, or the token is wrong.
     """
-    if not os.environ.get("RAY_AUTH_MODE") and (
-        os.environ.get("RAY_AUTH_TOKEN")
-        or os.environ.get("RAY_AUTH_TOKEN_PATH")
-        or TOKEN_FILE.expanduser().is_file()
-    ):
-        os.environ["RAY_AUTH_MODE"] = "token"  # read when Ray is imported
+    from ray._private.authentication.authentication_token_setup import (
+        maybe_enable_token_auth_if_token_available,
+    )
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     for name in ("dashboard_sdk", "job.sdk"):  # they tell of every upload and socket
         logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # As Ray's own command does; a variable set here comes too late once Ray is imported.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         return JobSubmissionClient(address)
     except AuthenticationError:
