@@ -23,6 +23,12 @@ def _encoder(app: typer.Typer) -> None:
     app.add_typer(encoder_commands, name="encoder")
 
 
+def _jobs(app: typer.Typer) -> None:
+    from cluster.job_commands import job_commands
+
+    app.add_typer(job_commands(project_of))
+
+
 def _models(app: typer.Typer) -> None:
     from cluster.model_commands import app as model_commands
 
@@ -57,11 +63,13 @@ def _tracking(app: typer.Typer) -> None:
 LATER: dict[str, Callable[[typer.Typer], None]] = {
     "encoder": _encoder,
     "export": _detector,
+    "jobs": _jobs,
     "models": _models,
     "predict": _detector,
     "prompts": _prompts,
     "references": _references,
     "study": _study,
+    "submit": _jobs,
     "tracking": _tracking,
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.metrics import record
 from cluster.session import start_ray
 from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
@@ -65,6 +66,7 @@ def build_corpus(
         candidates = listing.reference_candidates(section)
         corpus = Corpus(inspected.read_table(""), section, candidates, test, key)
         bad = corpus.quarantine
+        record("agssp_quarantined", len(bad), stage=key)
         check_bad_share(len(bad), rows.num_rows, section.max_bad_share, key, _first(bad))
         _check_shots(corpus, shots, setting)
         for name, table in corpus.tables().items():
