@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, str] = {
     "encoder_quality": "benchmarks.encoder_quality",
     "kead": "benchmarks.kead",
     "boxes": "benchmarks.boxes",
+    "threshold_trials": "benchmarks.threshold_trials",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -158,12 +158,14 @@ def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def load(model: type[Model], config: str | None, overrides: Iterable[str], base: Mapping[str, Any]) -> Model:
-    """The config of a command: `base`, then a file or `recipe:NAME`, then the overrides.
+def load(
+    model: type[Model], configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
+) -> Model:
+    """The config of a command: `base`, then files and recipes (a later one wins), then the overrides.
 
     Args:
         model: the project's config class.
-        config: path of a YAML file, `recipe:NAME`, or None for the defaults alone.
+        configs: paths of YAML files, or `recipe:NAME`; e.g. a project and what `tune thresholds` chose.
         overrides: `section.key=value` words.
         base: values under everything else (a recipe a command implies).
 
@@ -172,12 +174,13 @@ def load(model: type[Model], config: str | None, overrides: Iterable[str], base:
     """
     document: dict[str, Any] = dict(base)
     source = "Config"
-    if config is not None and config.startswith("recipe:"):
-        name = config.removeprefix("recipe:")
-        shipped = recipes()
-        if name not in shipped:
-            raise UserError(f'There is no recipe "{name}"; {nearest(name, shipped)}')
-        document, source = merge(document, shipped[name]), f"Recipe {name}"
-    elif config is not None:
-        document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
+    for config in configs:
+        if config.startswith("recipe:"):
+            name = config.removeprefix("recipe:")
+            shipped = recipes()
+            if name not in shipped:
+                raise UserError(f'There is no recipe "{name}"; {nearest(name, shipped)}')
+            document, source = merge(document, shipped[name]), f"Recipe {name}"
+        else:
+            document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
     return validate(model, merge(document, parse_overrides(overrides)), source)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cluster.config import Section
 from pipelines.encoder import LoadedEncoder, load_encoder
@@ -45,6 +45,8 @@ class MapsSection(Section):
         gpus_per_actor: GPUs each holds; None: one where there is one.
         batch_size: images a forward pass gets.
         max_bad_share: share of unreadable images above which the stage fails.
+        store_parts: keep M_zero and M_few of KeAD's few-shot maps too, so that `tune thresholds` can try
+            other weights of the two (`kead.few_weight`); three times the space.
     """
 
     encoder: EncoderSection = EncoderSection()
@@ -57,6 +59,13 @@ class MapsSection(Section):
     gpus_per_actor: float | None = Field(default=None, ge=0, le=8)
     batch_size: int = Field(default=32, ge=1, le=4096)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    store_parts: bool = False
+
+    @model_validator(mode="after")
+    def _has_parts(self) -> "MapsSection":
+        if self.store_parts and not (self.method == "kead" and self.kead.shots):
+            raise ValueError("store_parts needs method=kead and kead.shots above 0: other maps have no parts")
+        return self
 
     @property
     def shots(self) -> int:
@@ -71,7 +80,7 @@ class MapsSection(Section):
     @property
     def deciding(self) -> dict[str, Any]:
         """What of this section decides the maps: encoder, method and that method's options, JSON-able."""
-        return self.model_dump(mode="json", include={"encoder", "method", self.method})
+        return self.model_dump(mode="json", include={"encoder", "method", self.method, "store_parts"})
 
     def build(self, device: str) -> MapMethod:
         """The chosen method over the encoder, loaded onto a torch device.
@@ -98,15 +107,25 @@ class MapsSection(Section):
         return load_library(*self.prompts).overlaid(self.categories, "maps.categories")
 
 
-def map_schema(grid: int) -> pa.Schema:
-    """Schema of the maps table; `map` is M (float16) on the patch grid, readable with plain pyarrow."""
+PARTS = ("map_zero", "map_few")
+
+
+def map_schema(grid: int, parts: bool = False) -> pa.Schema:
+    """Schema of the maps table; `map` is M (float16) on the patch grid, readable with plain pyarrow.
+
+    Args:
+        grid: patches along one side.
+        parts: with the columns `PARTS` too, M_zero and M_few, like `map`.
+    """
+    tensor = pa.fixed_shape_tensor(pa.float16(), (grid, grid))
     return pa.schema(
         [
             *IDENTITY,
             *SIZE,
             ("score", pa.float64()),
             ("map_max", pa.float64()),
-            ("map", pa.fixed_shape_tensor(pa.float16(), (grid, grid))),
+            ("map", tensor),
+            *((name, tensor) for name in PARTS if parts),
         ]
     )
 
@@ -139,9 +158,11 @@ def _empty_pixels(size: int) -> pa.Array:
     return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
 
 
-def map_batch(method: MapMethod, states: Mapping[str, CategoryState], rows: pa.Table) -> pa.Table:
-    """Anomaly maps of decoded rows, in the schema of the maps table."""
-    schema = map_schema(method.grid)
+def map_batch(
+    method: MapMethod, states: Mapping[str, CategoryState], rows: pa.Table, parts: bool = False
+) -> pa.Table:
+    """Anomaly maps of decoded rows, in the schema of the maps table; `parts` as in `map_schema`."""
+    schema = map_schema(method.grid, parts)
     if rows.num_rows == 0:
         return schema.empty_table()
     pixels = torch.from_numpy(rows.column("pixels").combine_chunks().to_numpy_ndarray().copy())
@@ -151,6 +172,10 @@ def map_batch(method: MapMethod, states: Mapping[str, CategoryState], rows: pa.T
     columns["score"] = pa.array(out.score.double().numpy())
     columns["map_max"] = pa.array(maps.reshape(len(maps), -1).max(1).astype(np.float64))
     columns["map"] = pa.FixedShapeTensorArray.from_numpy_ndarray(maps)
+    if parts and out.parts is not None:
+        for place, name in enumerate(PARTS):
+            part = np.ascontiguousarray(out.parts[:, place].numpy().astype(np.float16))
+            columns[name] = pa.FixedShapeTensorArray.from_numpy_ndarray(part)
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 

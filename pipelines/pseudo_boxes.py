@@ -114,6 +114,60 @@ def anomaly_mask(anomaly_map: Floats, threshold: float) -> npt.NDArray[np.bool_]
     return anomaly_map >= np.float32(threshold)
 
 
+@dataclass(frozen=True)
+class Region:
+    """One connected region of B = (M ≥ T).
+
+    Attributes:
+        x, y, width, height: its smallest rectangle, in pixels.
+        area: pixels.
+        peak: maximum of M inside.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+    peak: float
+
+
+def regions(full: Floats, threshold: float) -> tuple[list[Region], npt.NDArray[np.int32], tuple[int, int]]:
+    """The 8-connected regions of B (Eq. 11), best first; ties by place, so that no sort decides.
+
+    Args:
+        full: M at the image's size, (H, W).
+        threshold: T_c.
+
+    Returns:
+        The regions; for the part of the image that holds them all, each pixel's region (counted from 1 in
+        their order, 0 for none); and that part's (x, y).
+    """
+    mask = anomaly_mask(full, threshold)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return [], np.zeros((0, 0), np.int32), (0, 0)
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    # Most maps exceed T in a small part of the image, and finding components costs by the pixel.
+    part, crop = mask[top:bottom, left:right], full[top:bottom, left:right]
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=8)
+    found = []
+    for number in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[number])
+        inside = numbers[y : y + h, x : x + w] == number
+        peak = float(crop[y : y + h, x : x + w][inside].max())
+        found.append((number, Region(int(left) + x, int(top) + y, w, h, area, peak)))
+    found.sort(key=lambda pair: (-pair[1].peak, pair[1].y, pair[1].x))
+    order = np.zeros(count, np.int32)
+    order[[number for number, _ in found]] = np.arange(1, count)
+    return [region for _, region in found], order[numbers], (int(left), int(top))
+
+
+def smallest_area(min_area: int | Literal["released"], width: int, height: int) -> int:
+    """Pixels below which a component is dropped; see `PseudoBoxSettings.min_area`."""
+    return max((height // 100) * (width // 100), 10) if min_area == "released" else min_area
+
+
 def pseudo_boxes(
     anomaly_map: Floats,
     score: float,
@@ -139,21 +193,12 @@ def pseudo_boxes(
     if score < threshold.delta:
         return []
     full = upsample(anomaly_map, width, height)
-    mask = anomaly_mask(full, threshold.threshold)
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    asked = settings.min_area
-    smallest = max((height // 100) * (width // 100), 10) if asked == "released" else asked
-    found = []
-    for region in range(1, count):
-        x, y, w, h, area = (int(value) for value in stats[region])
-        if area < smallest:
-            continue
-        inside = regions[y : y + h, x : x + w] == region
-        peak = float(full[y : y + h, x : x + w][inside].max())
-        found.append(PseudoBox(float(x), float(y), float(x + w), float(y + h), peak))
-    # Ties are broken by place, so that the result does not depend on the sort.
-    found.sort(key=lambda box: (-box.score, box.y0, box.x0))
-    found = found[: settings.top_k]
+    smallest = smallest_area(settings.min_area, width, height)
+    found = [
+        PseudoBox(float(r.x), float(r.y), float(r.x + r.width), float(r.y + r.height), r.peak)
+        for r in regions(full, threshold.threshold)[0]
+        if r.area >= smallest
+    ][: settings.top_k]
     if not found:
         return []
     corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])

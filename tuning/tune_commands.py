@@ -1,0 +1,110 @@
+"""Commands that search: `agssp tune thresholds`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cluster.command import Json, Words, out, run_command
+from training.commands import artifact_json, project_of
+
+app = typer.Typer(help="Search for better settings.", no_args_is_help=True)
+
+Search = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="KEY=[a, b], KEY=LOW..HIGH, LOW..HIGH:STEP or LOW..HIGH:log; again for more keys.",
+        show_default=False,
+    ),
+]
+
+
+@app.callback()
+def tune() -> None:
+    """Search for better settings."""
+
+
+@app.command("thresholds")
+def thresholds(
+    words: Words = None,
+    search: Search = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="mask_iou, box_f1, box_ap50 or plausibility; by the truth there is when left out."),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, max=1_000_000, help="Combinations to try.")] = 400,
+    grid: Annotated[bool, typer.Option("--grid", help="Try every combination of --search.")] = False,
+    as_json: Json = False,
+) -> None:
+    """C, δ, top-k, NMS, least area and fusion weights of the pseudo-boxes, on the stored maps alone.
+
+    Judged by pixel masks, by boxes, or (without labels) by plausibility. Writes a config patch:
+    `agssp boxes project.yaml patch.yaml`.
+    """
+
+    def body() -> Mapping[str, Any]:
+        from cluster.errors import UserError
+        from training.pipeline import open_pipeline
+        from tuning.space import grid as combinations
+        from tuning.space import parse_space
+        from tuning.thresholds_stage import check_request, tune_thresholds
+
+        project = project_of(words)
+        space = check_request(project, parse_space(search or ()), metric)
+        if grid:
+            if not space:
+                raise UserError("The grid is empty; give at least one --search KEY=[a, b, …].")
+            combinations(space)
+        with open_pipeline(project, "tune thresholds") as pipeline:
+            return artifact_json(
+                tune_thresholds(
+                    project,
+                    space,
+                    metric=metric,
+                    trials=trials,
+                    exhaustive=grid,
+                    workspace=pipeline.workspace,
+                    pipeline=pipeline.run,
+                    corpus=pipeline.corpus,
+                    maps=pipeline.maps,
+                )
+            )
+
+    run_command(body, json_mode=as_json, render=render_thresholds)
+
+
+def render_thresholds(result: Mapping[str, Any]) -> None:
+    """What was chosen, and how it compares, for a person."""
+    from rich.table import Table
+    from rich.text import Text
+
+    report = result["results"]
+    metric, fig7 = report["metric"], report["fig7"]
+    table = Table("", metric, "on the test split", box=None, pad_edge=False)
+    held = report["held_out"] or {}
+
+    def figure(row: Mapping[str, float] | None) -> str:
+        return "–" if not row or metric not in row else f"{row[metric]:.4f}"
+
+    table.add_row("the project's settings", figure(report["project"]), figure(held.get("project")))
+    table.add_row("chosen", figure(report["best"]), figure(held.get("best")))
+    out.print(Text(f"{report['trials']} trials on {report['images']} images, {report['truth']}"))
+    out.print(table)
+    adaptive, paper = fig7["adaptive"], fig7["adaptive_paper_c"]
+    out.print(
+        Text(
+            f"Adaptive thresholds alone: {paper['value']:.4f} at the paper's C = 0.1, "
+            f"{adaptive['value']:.4f} at best (C = {adaptive['c']:g}). "
+            f"Fixed: {fig7['fixed_one_for_all']['value']:.4f} at best for all "
+            f"(T = {fig7['fixed_one_for_all']['threshold']:g}), "
+            f"{fig7['fixed_best_of_each']['value']:.4f} with the best of each category."
+        ),
+        soft_wrap=True,
+    )
+    for key, value in report["chosen"].items():
+        out.print(Text(f"  {key}={value}"))
+    for note in report["notes"]:
+        out.print(Text(note), soft_wrap=True)
+    out.print(
+        Text(f"Saved: {result['directory']}/patch.yaml, thresholds.png, trials.parquet"), soft_wrap=True
+    )
