@@ -72,6 +72,11 @@ def boxes_of(
     )
 
 
+def placed(corners: Any, score: float) -> PseudoBox:
+    x0, y0, x1, y1 = (float(side) for side in corners)
+    return PseudoBox(x0, y0, x1, y1, score)
+
+
 @given(
     seed=st.integers(0, 10_000),
     level=st.floats(0.2, 0.95),
@@ -96,9 +101,7 @@ def test_selected_components_are_the_boxes_stages_pseudo_boxes(
     kept = table.selected(judged, delta=delta, top_k=top_k, nms_iou=nms_iou, min_area=min_area)
     for place in range(len(judged)):
         own = kept & (table.image == place)
-        found = [
-            PseudoBox(*map(float, box), p) for box, p in zip(table.boxes[own], table.peak[own], strict=True)
-        ]
+        found = [placed(box, p) for box, p in zip(table.boxes[own], table.peak[own], strict=True)]
         assert found == boxes_of(judged, place, level, delta, knobs)
 
 
@@ -306,6 +309,7 @@ def test_curves_hold_the_papers_c_and_the_adaptive_one_survives_a_shift_of_level
     assert [point for point, _ in knobs["boxes.top_k"]] == [1, 5]
     png = threshold_picture(curves, knobs, {"boxes.top_k": 5, "boxes.c": 0.1})
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
     assert min(image.shape[:2]) > 300
     assert image.std() > 5
 
@@ -315,7 +319,7 @@ def test_metrics_follow_the_truth() -> None:
         "mask_iou",
         "box_f1",
         "plausibility",
-    ]  # type: ignore[arg-type]
+    ]
     with pytest.raises(UserError, match='did you mean "mask_iou"'):
         metric_of("maskiou", "masks")
     with pytest.raises(UserError, match="boxes but no masks; valid here: box_f1, box_ap50"):
