@@ -158,19 +158,13 @@ def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def load(
-    model: type[Model], configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
-) -> Model:
-    """The config of a command: `base`, then files and recipes (a later one wins), then the overrides.
-
-    Args:
-        model: the project's config class.
-        configs: paths of YAML files, or `recipe:NAME`; e.g. a project and what `tune thresholds` chose.
-        overrides: `section.key=value` words.
-        base: values under everything else (a recipe a command implies).
+def merged(
+    configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """What `load` validates, as nested mappings, and what messages call it.
 
     Raises:
-        UserError: see `read_config_file`, `parse_overrides`, `validate`; unknown recipe.
+        UserError: see `read_config_file`, `parse_overrides`; unknown recipe.
     """
     document: dict[str, Any] = dict(base)
     source = "Config"
@@ -183,4 +177,22 @@ def load(
             document, source = merge(document, shipped[name]), f"Recipe {name}"
         else:
             document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
-    return validate(model, merge(document, parse_overrides(overrides)), source)
+    return merge(document, parse_overrides(overrides)), source
+
+
+def load(
+    model: type[Model], configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
+) -> Model:
+    """The config of a command: `base`, then files and recipes (a later one wins), then the overrides.
+
+    Args:
+        model: the project's config class.
+        configs: paths of YAML files, or `recipe:NAME`; e.g. a project and what `tune thresholds` chose.
+        overrides: `section.key=value` words.
+        base: values under everything else (a recipe a command implies).
+
+    Raises:
+        UserError: see `merged` and `validate`.
+    """
+    document, source = merged(configs, overrides, base)
+    return validate(model, document, source)

@@ -31,9 +31,13 @@ def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -
     """
     from training.project import Project
 
-    overrides = [word for word in words or [] if "=" in word]
-    configs = [word for word in words or [] if "=" not in word]
-    return load(Project, configs, overrides, base or {})
+    return load(Project, *split_words(words), base or {})
+
+
+def split_words(words: list[str] | None) -> tuple[list[str], list[str]]:
+    """Configs, and overrides, of a command line's words."""
+    given = words or []
+    return [word for word in given if "=" not in word], [word for word in given if "=" in word]
 
 
 def project_weights(project: Any) -> Iterable[Any]:
