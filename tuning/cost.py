@@ -48,8 +48,8 @@ class Cost:
         wall = f"{self.hours * 60:.0f} minutes" if self.hours < 2 else f"{self.hours:.1f} hours"
         return (
             f"about {wall}{gpus}: {self.trials} trials of about {self.trial_seconds:.0f} s, "
-            f"{self.concurrent} at a time, by one timed training step; evaluation and shared stages come on top, early stopping "
-            "takes off"
+            f"{self.concurrent} at a time, by one timed training step; evaluation and shared stages come on "
+            "top, early stopping takes off"
         )
 
 

@@ -111,6 +111,10 @@ class LedgerSearch(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the search's memory."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing either, for Tune's own records."""
+        return {}
+
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
 
@@ -129,6 +133,10 @@ class LedgerCallback(Callback):
     ) -> None:
         self.ledger, self.proposals = ledger, proposals
         self.tracking_uri, self.advance = tracking_uri, advance
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune's own records are not what a search goes on from."""
+        return {}
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ended by itself, or the scheduler stopped it."""
