@@ -12,6 +12,7 @@ from cluster.errors import UserError, nearest
 BENCHMARKS: dict[str, str] = {
     "encoder_quality": "benchmarks.encoder_quality",
     "kead": "benchmarks.kead",
+    "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
     "threshold_trials": "benchmarks.threshold_trials",
 }

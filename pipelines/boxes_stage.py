@@ -21,6 +21,8 @@ from pipelines.pseudo_boxes import CategoryThreshold, PseudoBoxSettings
 from pipelines.table_job import Step, read_columns, run_table_job
 from pipelines.tables import BOXES, THRESHOLDS
 
+BLOCK_ROWS = 2048  # a second's work
+
 
 class BoxesSection(PseudoBoxSettings):
     """The boxes stage's config: the method's knobs and the exports.
@@ -105,6 +107,7 @@ def find_boxes(
         steps=[Step(_found, arguments, batch_size=256)],
         id_column="image_id",
         total=statistics.num_rows,
+        block_rows=BLOCK_ROWS,
     )
     table = found.read_table("").select(BOXES.names).sort_by("image_id")
     if table.num_rows != statistics.num_rows:

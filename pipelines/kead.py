@@ -9,7 +9,14 @@ from torch import Tensor
 
 from cluster.config import Section
 from pipelines.encoder import LoadedEncoder
-from pipelines.map_method import CategoryState, MapMethod, MapOutput, anomaly_probability, nearest_distance
+from pipelines.map_method import (
+    CategoryState,
+    MapMethod,
+    MapOutput,
+    Precision,
+    anomaly_probability,
+    nearest_distance,
+)
 from pipelines.prompts import TEMPLATES, CategoryPrompts, sentences
 from pipelines.surgery import DenseEmbeddings, DenseEncoder
 
@@ -52,12 +59,13 @@ class KeAD(MapMethod):
     Args:
         encoder: the vision-language encoder; it stays on its device.
         settings: the method's options.
+        precision: see `MapMethod`.
 
     Raises:
         UserError: settings name layers the encoder lacks.
     """
 
-    def __init__(self, encoder: LoadedEncoder, settings: KeadSettings) -> None:
+    def __init__(self, encoder: LoadedEncoder, settings: KeadSettings, precision: Precision = "fp32") -> None:
         self.settings = settings
         self.dense = DenseEncoder(
             encoder.visual,
@@ -66,7 +74,7 @@ class KeAD(MapMethod):
             residual=settings.residual,
             released_layers=settings.released_layers,
         )
-        super().__init__(encoder, settings.shots, self.dense.grid)
+        super().__init__(encoder, settings.shots, self.dense.grid, precision)
 
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
         """METHOD.md, "Text"."""

@@ -1,7 +1,7 @@
 """Evaluation of the anomaly maps on held-out labelled images."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,13 @@ from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.annotations.rle import decode_mask
 from pipelines.boxes_stage import map_rows
-from pipelines.map_metrics import image_auroc, pixel_auroc
+from pipelines.map_metrics import Masks, aupro, image_auroc, pixel_auroc
 
 
 def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact, maps: Artifact) -> Artifact:
-    """Image and pixel AUROC of the stored maps over the test split, in all and by category.
+    """Image and pixel AUROC and AUPRO of the stored maps over the test split, in all and by category.
 
-    A figure is null where the split has only one class (no defect, or no normal one); the pixels' one also
+    A figure is null where the split has only one class (no defect, or no normal one); the pixels' ones also
     where a defective image has boxes but no mask. Writes `metrics.json`.
     """
 
@@ -41,13 +41,13 @@ def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
         results = {
             "images": len(everything),
             "defective": sum(sample.defective for sample in everything),
-            **_aurocs(everything),
+            **_figures(everything),
         }
-        by_category = {name: _aurocs(group) for name, group in sorted(samples.items())}
+        by_category = {name: _figures(group) for name, group in sorted(samples.items())}
         metrics = {**results, "categories": by_category}
         bench.directory.write_json("metrics.json", metrics)
         bench.run.log_metrics(
-            {name: value for name, value in _aurocs(everything).items() if value is not None}
+            {name: value for name, value in _figures(everything).items() if value is not None}
         )
         return metrics
 
@@ -57,6 +57,7 @@ def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
         pipeline=pipeline,
         config={},
         inputs={"corpus": corpus, "maps": maps},
+        revision=2,
         body=body,
     )
 
@@ -76,12 +77,14 @@ class _Sample:
         return np.zeros(self.size, np.bool_) if self.runs is None else decode_mask(self.runs, width, height)
 
 
-def _aurocs(samples: Iterable[_Sample]) -> dict[str, float | None]:
-    samples = list(samples)
-    flags = [sample.defective for sample in samples]
-    if not any(flags):
-        return {"image_auroc": None, "pixel_auroc": None}
-    image = image_auroc([s.score for s in samples], flags) if not all(flags) else None
-    masked = all(sample.runs is not None for sample in samples if sample.defective)
-    pixel = pixel_auroc([s.map for s in samples], [s.mask() for s in samples]) if masked else None
-    return {"image_auroc": image, "pixel_auroc": pixel}
+def _figures(samples: list[_Sample]) -> dict[str, float | None]:
+    defective = [sample.defective for sample in samples]
+    figures: dict[str, float | None] = {"image_auroc": None, "pixel_auroc": None, "aupro": None}
+    if not any(defective):
+        return figures
+    if not all(defective):
+        figures["image_auroc"] = image_auroc([sample.score for sample in samples], defective)
+    if all(sample.runs is not None for sample in samples if sample.defective):
+        maps, masks = [sample.map for sample in samples], Masks(samples)
+        figures |= {"pixel_auroc": pixel_auroc(maps, masks), "aupro": aupro(maps, masks)}
+    return figures

@@ -1,7 +1,9 @@
 """What anomaly-map methods share: category states, batches of mixed categories, input images, prompts."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from pipelines.prompts import CategoryPrompts
 from pipelines.surgery import DenseEmbeddings
 
 TEXT_BATCH = 256
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,19 @@ class MapMethod(ABC):
         encoder: the vision-language encoder; it stays on its device.
         shots: normal references per category; 0 is zero-shot.
         grid: patches along one side of a map.
+        precision: of the image tower's products; all else is float32.
+
+    Raises:
+        UserError: fp16 without a GPU.
     """
 
-    def __init__(self, encoder: LoadedEncoder, shots: int, grid: int) -> None:
+    def __init__(self, encoder: LoadedEncoder, shots: int, grid: int, precision: Precision = "fp32") -> None:
         self.encoder, self.shots, self.grid = encoder, shots, grid
         self.device = next(encoder.model.parameters()).device
+        if precision == "fp16" and self.device.type == "cpu":
+            raise UserError("maps.precision=fp16 needs a GPU; on a CPU take bf16 or fp32.")
+        self.precision = precision
+        self._embed: Callable[[Tensor], DenseEmbeddings] = self.embed_normalised
         self._mean = torch.tensor(encoder.mean, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(encoder.std, device=self.device).view(3, 1, 1)
 
@@ -172,7 +183,14 @@ class MapMethod(ABC):
         """Image embedding and everything that is matched, of (B, 3, S, S) uint8, or float in 0…1, images."""
         scaled = images.to(self.device)
         scaled = scaled.float() / 255 if scaled.dtype == torch.uint8 else scaled.float()
-        return self.embed_normalised((scaled - self._mean) / self._std)
+        kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        with torch.autocast(self.device.type, kind, enabled=self.precision != "fp32"):
+            embedded = self._embed((scaled - self._mean) / self._std)
+        return DenseEmbeddings(embedded.cls.float(), [layer.float() for layer in embedded.patches])
+
+    def compile(self) -> None:
+        """Have the image tower compiled by torch.compile at its first batch, which takes a minute or more."""
+        self._embed = torch.compile(self.embed_normalised)
 
     @abstractmethod
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """How well anomaly maps tell defects apart: image AUROC, pixel AUROC and AUPRO."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, overload
 
 import cv2
 import numpy as np
@@ -81,6 +82,30 @@ def aupro(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.NDArray[
     at_limit = np.interp(FPR_LIMIT, false_positives, overlap)
     x, y = np.append(false_positives[inner], FPR_LIMIT), np.append(overlap[inner], at_limit)
     return float(np.trapezoid(y, x) / FPR_LIMIT)
+
+
+class Masked(Protocol):
+    """Something with a pixel mask."""
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """(H, W), True where defective."""
+
+
+class Masks(Sequence[npt.NDArray[np.bool_]]):
+    """Many masks, each read when asked for, so that a large set needs no memory."""
+
+    def __init__(self, images: Sequence[Masked]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @overload
+    def __getitem__(self, index: int) -> npt.NDArray[np.bool_]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[npt.NDArray[np.bool_]]: ...
+    def __getitem__(self, index: Any) -> Any:
+        return Masks(self.images[index]) if isinstance(index, slice) else self.images[index].mask()
 
 
 def _binned(

@@ -1,12 +1,13 @@
 """The maps stage: KeAD (or WinCLIP) over the corpus by Ray Data actors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import ray
 import torch
 
+from cluster.progress import say
 from cluster.row_counter import Sender
 from cluster.session import machine_cpus, start_ray
 from cluster.stages import Artifact, Workbench, digest, ensure
@@ -15,8 +16,9 @@ from cluster.tracking import PipelineRun
 from pipelines.corpus import REFERENCE, check_bad_share
 from pipelines.encoder import input_size, weights_digest
 from pipelines.images import ImageError, read_image
+from pipelines.map_resources import images_at_once, map_resources
 from pipelines.maps import MapsSection, category_states, decode_rows, map_batch
-from pipelines.table_job import Step, run_table_job, write_listing
+from pipelines.table_job import ROWS_PER_FILE, Step, run_table_job, write_listing
 from pipelines.tables import QUARANTINE
 
 
@@ -57,13 +59,13 @@ def make_maps(
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
         source = write_listing(work, manifest.select(["image_id", "uri", "category", "width", "height"]))
         start_ray()
-        gpus = section.gpus_per_actor
-        available = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-        if gpus is None:
-            gpus = 1.0 if available else 0.0
-        actors = section.actors or (max(1, int(available / gpus)) if gpus else 1)
-        prepare = ray.remote(num_gpus=gpus, num_cpus=0.5)(_prepare)
-        states = prepare.remote(section, references, gpus > 0)
+        cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources = map_resources(section, cluster.get("GPU", 0))
+        say(f"maps: {resources.note}")
+        cuda, neighbours = resources.gpus > 0, resources.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
+        prepare = ray.remote(num_gpus=resources.gpus, num_cpus=0.5, num_returns=2)(_prepare)
+        states, batch = cast(list[Any], prepare.remote(section, references, cuda, neighbours))
+        images: int = ray.get(batch)
         run_table_job(
             f"maps: {section.method}",
             source=source,
@@ -73,18 +75,27 @@ def make_maps(
                 Step(
                     decode_rows,
                     {"size": input_size(section.encoder.model, section.encoder.weights)},
-                    batch_size=section.batch_size,
+                    tasks=section.decode_workers,
+                    batch_size=images,
                 ),
                 Step(
                     MapActor,
-                    {"section": section, "states": states, "cuda": gpus > 0, "counter": None},
-                    actors=actors,
-                    gpus=gpus,
-                    batch_size=section.batch_size,
+                    {
+                        "section": section,
+                        "states": states,
+                        "cuda": cuda,
+                        "neighbours": neighbours,
+                        "counter": None,
+                    },
+                    actors=resources.actors,
+                    gpus=resources.gpus,
+                    batch_size=images,
                 ),
             ],
             id_column="image_id",
             total=manifest.num_rows,
+            # Twenty checkpoints or more; a block of 256 images is work enough beside Ray's own.
+            block_rows=max(ROWS_PER_FILE, min(256, manifest.num_rows // 20)),
         )
         return _finish(bench, manifest, section.max_bad_share)
 
@@ -99,16 +110,30 @@ def make_maps(
     )
 
 
-def _prepare(section: MapsSection, references: Mapping[str, list[str]], cuda: bool) -> Any:
+def _prepare(
+    section: MapsSection, references: Mapping[str, list[str]], cuda: bool, neighbours: int
+) -> tuple[Any, int]:
+    """Every category's state, and how many images an actor gets at once."""
     torch.set_num_threads(machine_cpus())
-    return category_states(section, references, "cuda" if cuda else "cpu")
+    method = section.build("cuda" if cuda else "cpu")
+    return category_states(method, section, references), images_at_once(section, method, neighbours)
 
 
 class MapActor:
-    """Holds the method with its encoder and every category's embeddings; maps decoded batches."""
+    """Holds the method with its encoder and every category's embeddings; maps decoded batches.
 
-    def __init__(self, section: MapsSection, states: Any, cuda: bool, counter: Sender) -> None:
-        torch.set_num_threads(machine_cpus())
+    Args:
+        section: the stage's config.
+        states: object reference of what `_prepare` made.
+        cuda: whether it has (a share of) a GPU.
+        neighbours: actors that share its device.
+        counter: counts images done.
+    """
+
+    def __init__(
+        self, section: MapsSection, states: Any, cuda: bool, neighbours: int, counter: Sender
+    ) -> None:
+        torch.set_num_threads(max(1, machine_cpus() // neighbours))
         self.method, self.counter = section.build("cuda" if cuda else "cpu"), counter
         self.parts = section.store_parts
         self.states = ray.get(states)

@@ -12,6 +12,7 @@ from pydantic import Field
 from torchvision.ops import nms
 
 from cluster.config import Section
+from pipelines.components import components
 
 Floats = npt.NDArray[np.float32]
 
@@ -119,48 +120,40 @@ class Region:
     """One connected region of B = (M ≥ T).
 
     Attributes:
-        x, y, width, height: its smallest rectangle, in pixels.
-        area: pixels.
+        x, y: of its smallest rectangle's corner, in pixels.
+        inside: (height, width) bool, the region's pixels in that rectangle.
         peak: maximum of M inside.
     """
 
     x: int
     y: int
-    width: int
-    height: int
-    area: int
+    inside: npt.NDArray[np.bool_]
     peak: float
 
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return int(np.count_nonzero(self.inside))
 
-def regions(full: Floats, threshold: float) -> tuple[list[Region], npt.NDArray[np.int32], tuple[int, int]]:
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the rectangle, x1 and y1 exclusive."""
+        height, width = self.inside.shape
+        return float(self.x), float(self.y), float(self.x + width), float(self.y + height)
+
+
+def regions(full: Floats, threshold: float) -> list[Region]:
     """The 8-connected regions of B (Eq. 11), best first; ties by place, so that no sort decides.
 
     Args:
         full: M at the image's size, (H, W).
         threshold: T_c.
-
-    Returns:
-        The regions; for the part of the image that holds them all, each pixel's region (counted from 1 in
-        their order, 0 for none); and that part's (x, y).
     """
-    mask = anomaly_mask(full, threshold)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return [], np.zeros((0, 0), np.int32), (0, 0)
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    # Most maps exceed T in a small part of the image, and finding components costs by the pixel.
-    part, crop = mask[top:bottom, left:right], full[top:bottom, left:right]
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8), connectivity=8)
     found = []
-    for number in range(1, count):
-        x, y, w, h, area = (int(value) for value in stats[number])
-        inside = numbers[y : y + h, x : x + w] == number
-        peak = float(crop[y : y + h, x : x + w][inside].max())
-        found.append((number, Region(int(left) + x, int(top) + y, w, h, area, peak)))
-    found.sort(key=lambda pair: (-pair[1].peak, pair[1].y, pair[1].x))
-    order = np.zeros(count, np.int32)
-    order[[number for number, _ in found]] = np.arange(1, count)
-    return [region for _, region in found], order[numbers], (int(left), int(top))
+    for y, x, inside in components(anomaly_mask(full, threshold)):
+        height, width = inside.shape
+        found.append(Region(x, y, inside, float(full[y : y + height, x : x + width][inside].max())))
+    return sorted(found, key=lambda region: (-region.peak, region.y, region.x))
 
 
 def smallest_area(min_area: int | Literal["released"], width: int, height: int) -> int:
@@ -195,12 +188,12 @@ def pseudo_boxes(
     full = upsample(anomaly_map, width, height)
     smallest = smallest_area(settings.min_area, width, height)
     found = [
-        PseudoBox(float(r.x), float(r.y), float(r.x + r.width), float(r.y + r.height), r.peak)
-        for r in regions(full, threshold.threshold)[0]
-        if r.area >= smallest
+        PseudoBox(*region.corners, region.peak)
+        for region in regions(full, threshold.threshold)
+        if region.area >= smallest
     ][: settings.top_k]
-    if not found:
-        return []
+    if len(found) < 2:
+        return found
     corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])
     kept = nms(corners, torch.tensor([box.score for box in found]), settings.nms_iou)
     return [found[index] for index in sorted(kept.tolist())]

@@ -1,8 +1,10 @@
 """CLIP Surgery: patch embeddings from V-V attention, beside the untouched image path of an open_clip ViT."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
@@ -82,49 +84,99 @@ class DenseEncoder(nn.Module):
             images: (B, 3, S, S) float, normalised by the encoder's mean and standard deviation.
         """
         visual = self.visual
-        x = visual._embeds(images)
-        y = x
+        read = {self._source(layer) for layer in self.layers}
         outputs: dict[int, Tensor] = {}
+        with exact(images):
+            x = y = visual._embeds(images)
         for layer, block in enumerate(visual.transformer.resblocks, start=1):
-            surgery = self.vv and layer >= self.first_surgery
-            if not surgery:
-                x = block(x)
-                outputs[layer] = x
-                continue
-            query, key, value = project(block.attn, block.ln_1(x))
-            attended = block.ls_1(attend(block.attn, value, value, value))
-            if not self.residual:
-                y = attended
-            elif layer == self.first_surgery:
-                y = x + attended
-            else:
-                y = y + attended
-            outputs[layer] = y
-            if layer == self.depth and visual.pool_type == "tok":
-                # Only the class token of the last block's normal path is read.
-                x, query = x[:, :1], query[:, :, :1]
-            x = x + block.ls_1(attend(block.attn, query, key, value))
-            x = x + block.ls_2(block.mlp(block.ln_2(x)))
+            with exact(images) if layer == 1 else nullcontext():
+                x, y = self._through(block, layer, x, y)
+            if layer in read:
+                outputs[layer] = y if self._operated(layer) else x
         pooled, _ = visual._pool(x)
-        chosen = [
-            outputs[self.depth if self.released_layers and layer >= self.first_surgery else layer]
-            for layer in self.layers
-        ]
-        patches = [F.normalize(visual.ln_post(tokens[:, 1:]) @ visual.proj, dim=-1) for tokens in chosen]
+        chosen = [outputs[self._source(layer)] for layer in self.layers]
+        with exact(images):
+            patches = [F.normalize(visual.ln_post(tokens[:, 1:]) @ visual.proj, dim=-1) for tokens in chosen]
         return DenseEmbeddings(cls=F.normalize(pooled @ visual.proj, dim=-1), patches=patches)
 
+    def _through(
+        self, block: ResidualAttentionBlock, layer: int, x: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The normal path's x and the V-V stream y after a block; y is nothing before the first surgery."""
+        normed, attention = block.ln_1(x), block.attn
+        surgery = self._operated(layer)
+        if surgery and layer == self.depth and self.visual.pool_type == "tok":
+            # Only the class token of the last block's normal path is read.
+            value = project(attention, normed, "v")[0]
+            block_input, mixed = x[:, :1], class_attention(attention, normed, value)
+        else:
+            query, key, value = project(attention, normed)
+            block_input, mixed = x, attend(attention, query, key, value)
+        if surgery:
+            attended = block.ls_1(attend(attention, value, value, value))
+            before = x if layer == self.first_surgery else y
+            y = before + attended if self.residual else attended
+        x = block_input + block.ls_1(mixed)
+        return x + block.ls_2(block.mlp(block.ln_2(x))), y
 
-def project(attention: nn.MultiheadAttention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _operated(self, layer: int) -> bool:
+        """Whether a block has V-V attention beside its own."""
+        return self.vv and layer >= self.first_surgery
+
+    def _source(self, layer: int) -> int:
+        """The block whose output is read for a layer."""
+        return self.depth if self.released_layers and layer >= self.first_surgery else layer
+
+
+def exact(images: Tensor) -> torch.autocast:
+    """No autocast within the block.
+
+    Patch embedding and first block rounded to bf16 would move a map by 0.03 (seen with surface-clip); what
+    follows is added to a float32 stream, and its rounding moves a map by 0.006.
+    """
+    return torch.autocast(images.device.type, enabled=False)
+
+
+def project(attention: nn.MultiheadAttention, x: Tensor, parts: str = "qkv") -> list[Tensor]:
     """Query, key and value of a block, (B, heads, L, width/heads) each.
 
     Args:
         attention: batch-first multi-head attention with one packed `in_proj`.
         x: (B, L, width), already through `ln_1`.
+        parts: neighbours of `qkv` that are wanted.
     """
-    batch, length, _ = x.shape
-    packed = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-    query, key, value = packed.view(batch, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-    return query, key, value
+    weight, bias = packed_rows(attention, parts)
+    packed = F.linear(x, weight, bias).chunk(len(parts), -1)
+    return [part.view(*x.shape[:2], attention.num_heads, -1).transpose(1, 2) for part in packed]
+
+
+def packed_rows(attention: nn.MultiheadAttention, parts: str) -> tuple[Tensor, Tensor]:
+    """The rows of `in_proj`'s weight and bias that make neighbours of `qkv`."""
+    width, first = attention.embed_dim, "qkv".index(parts)
+    rows = slice(first * width, (first + len(parts)) * width)
+    return attention.in_proj_weight[rows], attention.in_proj_bias[rows]
+
+
+def class_attention(attention: nn.MultiheadAttention, x: Tensor, value: Tensor) -> Tensor:
+    """What `attend` gives the first token, without the keys of the others: `q·(W_k x) = (q W_k)·x`.
+
+    The keys' bias adds the same to every score of a query, which the softmax takes away again.
+
+    Args:
+        attention: of the block.
+        x: (B, L, width), already through `ln_1`.
+        value: of all tokens, from `project`.
+
+    Returns:
+        (B, 1, width).
+    """
+    heads, width = attention.num_heads, attention.embed_dim
+    query = project(attention, x[:, :1], "q")[0]
+    keys = packed_rows(attention, "k")[0].view(heads, width // heads, width)
+    mixed = F.scaled_dot_product_attention(
+        query @ keys, x[:, None].expand(-1, heads, -1, -1), value, scale=(width // heads) ** -0.5
+    )
+    return joined(attention, mixed)
 
 
 def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -137,9 +189,12 @@ def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: 
     Returns:
         (B, L of the query, width).
     """
-    mixed = F.scaled_dot_product_attention(query, key, value)
-    joined = mixed.transpose(1, 2).flatten(2)
-    return F.linear(joined, attention.out_proj.weight, attention.out_proj.bias)
+    return joined(attention, F.scaled_dot_product_attention(query, key, value))
+
+
+def joined(attention: nn.MultiheadAttention, mixed: Tensor) -> Tensor:
+    """The heads side by side, through the output projection: (B, L, width) of (B, heads, L, width/heads)."""
+    return F.linear(mixed.transpose(1, 2).flatten(2), attention.out_proj.weight, attention.out_proj.bias)
 
 
 def require_dense_vit(visual: Any) -> VisionTransformer:

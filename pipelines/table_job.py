@@ -33,7 +33,8 @@ class Step:
     Attributes:
         function: a function of a `pyarrow.Table`, or a class whose instances are (loaded once per actor).
         arguments: of the function's call, or of the class's constructor.
-        actors: size of the fixed pool of actors for a class; None for tasks.
+        actors: of the pool for a class, or (least, most) of one that grows with the work; None for tasks.
+        tasks: at most so many of a function's at once; None: as many as there are CPUs for.
         cpus: logical CPUs each holds.
         gpus: GPUs each holds; a fraction shares one.
         batch_size: rows a call gets at most.
@@ -41,7 +42,8 @@ class Step:
 
     function: Callable[..., Any]
     arguments: dict[str, Any] = field(default_factory=dict)
-    actors: int | None = None
+    actors: int | tuple[int, int] | None = None
+    tasks: int | None = None
     cpus: float = 0.5
     gpus: float = 0.0
     batch_size: int = 32
@@ -109,6 +111,7 @@ def run_table_job(
     steps: Sequence[Step],
     id_column: str,
     total: int,
+    block_rows: int = ROWS_PER_FILE,
 ) -> None:
     """Read Parquet, apply the steps, write Parquet into `target`; a killed job goes on where it was.
 
@@ -123,6 +126,8 @@ def run_table_job(
         steps: applied in order.
         id_column: unique per row, kept by every step.
         total: rows expected.
+        block_rows: about how many rows are read, mapped, written and checkpointed together; more where a
+            row takes so little time that Ray's work around a block would outweigh it.
 
     Raises:
         StalledJobError: no row was finished for `ray.stall_minutes`.
@@ -142,8 +147,9 @@ def run_table_job(
                     override_filesystem=work.filesystem,
                     delete_checkpoint_on_success=False,
                 )
+                blocks = max(1, min(len(source.children()), -(-total // block_rows)))
                 data = ray.data.read_parquet(
-                    source.path, filesystem=source.filesystem, override_num_blocks=len(source.children())
+                    source.path, filesystem=source.filesystem, override_num_blocks=blocks
                 )
                 for step in steps:
                     data = _mapped(data, step, counter)
@@ -173,8 +179,14 @@ def run_table_job(
 
 def _mapped(data: "Dataset", step: Step, counter: RowCounter) -> "Dataset":
     """The data set with one more step."""
-    from ray.data import ActorPoolStrategy
+    from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
+    strategy: ActorPoolStrategy | TaskPoolStrategy
+    if isinstance(step.actors, tuple):
+        least, most = step.actors
+        strategy = ActorPoolStrategy(min_size=least, max_size=most)
+    else:
+        strategy = ActorPoolStrategy(size=step.actors) if step.actors else TaskPoolStrategy(step.tasks)
     keywords = {k: counter.sender() if k == "counter" else v for k, v in step.arguments.items()}
     built = isinstance(step.function, type)
     return data.map_batches(
@@ -183,7 +195,7 @@ def _mapped(data: "Dataset", step: Step, counter: RowCounter) -> "Dataset":
         batch_size=step.batch_size,
         num_cpus=step.cpus,
         num_gpus=step.gpus or None,
-        compute=ActorPoolStrategy(size=step.actors) if step.actors else None,
+        compute=strategy,
         fn_kwargs=None if built else keywords,
         fn_constructor_kwargs=keywords if built else None,
     )

@@ -8,9 +8,16 @@ from torch import Tensor
 from cluster.config import Section
 from cluster.errors import UserError
 from pipelines.encoder import LoadedEncoder
-from pipelines.map_method import CategoryState, MapMethod, MapOutput, anomaly_probability, nearest_distance
+from pipelines.map_method import (
+    CategoryState,
+    MapMethod,
+    MapOutput,
+    Precision,
+    anomaly_probability,
+    nearest_distance,
+)
 from pipelines.prompts import CategoryPrompts, sentences
-from pipelines.surgery import DenseEmbeddings, require_dense_vit
+from pipelines.surgery import DenseEmbeddings, exact, require_dense_vit
 
 SCALES = (2, 3)  # sides of the windows in patches; the whole image is the third scale
 WINDOWS_AT_ONCE = 4096  # a huge encoder has 1,301 windows an image: a whole batch of them would not fit
@@ -57,12 +64,15 @@ class WinCLIP(MapMethod):
     Args:
         encoder: the vision-language encoder; it stays on its device.
         settings: the method's options.
+        precision: see `MapMethod`.
 
     Raises:
         UserError: an image tower without patch embeddings, or with fewer patches than a window.
     """
 
-    def __init__(self, encoder: LoadedEncoder, settings: WinclipSettings) -> None:
+    def __init__(
+        self, encoder: LoadedEncoder, settings: WinclipSettings, precision: Precision = "fp32"
+    ) -> None:
         self.settings = settings
         self.visual = require_dense_vit(encoder.visual)
         grid = int(self.visual.grid_size[0])
@@ -71,7 +81,7 @@ class WinCLIP(MapMethod):
                 f"The encoder sees {grid}×{grid} patches, WinCLIP's windows need {max(SCALES)}×{max(SCALES)};"
                 " choose an encoder of larger images or smaller patches."
             )
-        super().__init__(encoder, settings.shots, grid)
+        super().__init__(encoder, settings.shots, grid, precision)
         self._windows = [window_patches(grid, side).to(self.device) for side in SCALES]
 
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
@@ -82,7 +92,8 @@ class WinCLIP(MapMethod):
     def embed_normalised(self, images: Tensor) -> DenseEmbeddings:
         """Image embedding; last-layer patches (not projected, (B, g², width)), then windows by scale."""
         visual = self.visual
-        tokens = visual._embeds(images)
+        with exact(images):
+            tokens = visual._embeds(images)
         pooled, patches = visual._pool(visual.transformer(tokens))
         windows = [self._window_embeddings(tokens, windows) for windows in self._windows]
         return DenseEmbeddings(

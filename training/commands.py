@@ -225,10 +225,10 @@ def render_run(result: Mapping[str, Any]) -> None:
         table.add_row(row["start"], f"{row['map50']:.3f}", f"{row['map50_95']:.3f}")
     out.print(table)
     maps = result["maps"]
-    if maps.get("image_auroc") is not None:
-        out.print(
-            f"Anomaly maps: image AUROC {maps['image_auroc']:.3f}, pixel AUROC {maps['pixel_auroc']:.3f}"
-        )
+    names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
+    known = [f"{name} {maps[key]:.3f}" for key, name in names.items() if maps.get(key) is not None]
+    if known:
+        out.print(f"Anomaly maps: {', '.join(known)}")
     model = result["model"]
     out.print(f"Registered:   {model['name']} version {model['version']} (alias {model['alias']})")
     out.print(f"Report:       {result['report']}")

@@ -69,11 +69,12 @@ class CategoryScores:
 
 @dataclass(frozen=True)
 class MapQuality:
-    """AUROC of anomaly maps on held-out images; `shots` references a category, 0 is zero-shot."""
+    """How well anomaly maps tell held-out defects; `shots` references a category, 0 is zero-shot."""
 
     shots: int
     image_auroc: float | None
     pixel_auroc: float | None
+    aupro: float | None
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryS
 def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
     config = maps.record["config"]
     shots = int(config[config["method"]]["shots"])
-    return MapQuality(shots, quality.results["image_auroc"], quality.results["pixel_auroc"])
+    return MapQuality(shots, *(quality.results[name] for name in ("image_auroc", "pixel_auroc", "aupro")))
 
 
 def _curves(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.pseudo_boxes import regions, smallest_area, upsample
+from pipelines.pseudo_boxes import Region, regions, smallest_area, upsample
 from tuning.stored_maps import Judged
 
 Ints = npt.NDArray[np.int64]
@@ -120,30 +120,33 @@ class _Image:
 def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
     for place in places:
         width, height = (int(side) for side in judged.sizes[place])
-        found, numbers, (left, top) = regions(upsample(judged.maps[place], width, height), threshold)
+        found = regions(upsample(judged.maps[place], width, height), threshold)
         if not found:
             continue
-        boxes = np.array([(r.x, r.y, r.x + r.width, r.y + r.height) for r in found], np.float32)
+        boxes = np.array([region.corners for region in found], np.float32)
         overlaps, overlap_iou = _pairs(boxes, boxes, 0.0)
         ordered = overlaps[:, 0] < overlaps[:, 1]
         matches, match_iou = _pairs(boxes, judged.boxes[place].astype(np.float32), MATCH_IOU)
-        hits = np.zeros(len(found), np.int64)
-        if len(judged.pixels[place]):
-            y, x = np.divmod(judged.pixels[place], width)
-            y, x = y - top, x - left
-            inside = (y >= 0) & (x >= 0) & (y < numbers.shape[0]) & (x < numbers.shape[1])
-            hits = np.bincount(numbers[y[inside], x[inside]], minlength=len(found) + 1)[1:]
+        y, x = np.divmod(judged.pixels[place], width)
+        hits = np.array([_hits(region, y, x) for region in found])
         yield _Image(
             int(place),
             boxes,
-            np.array([r.area for r in found]),
-            np.array([r.peak for r in found]),
+            np.array([region.area for region in found]),
+            np.array([region.peak for region in found]),
             hits,
             overlaps[ordered],
             overlap_iou[ordered],
             matches,
             match_iou,
         )
+
+
+def _hits(region: Region, y: Ints, x: Ints) -> int:
+    """How many of the given pixels lie in a region."""
+    height, width = region.inside.shape
+    near = (y >= region.y) & (y < region.y + height) & (x >= region.x) & (x < region.x + width)
+    return int(np.count_nonzero(region.inside[y[near] - region.y, x[near] - region.x]))
 
 
 def _pairs(

@@ -1,8 +1,7 @@
 """Labelled images of a corpus for measuring maps: what is judged, what serves as reference. No Ray here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -78,23 +77,6 @@ class LabelledSet:
     def has_masks(self) -> bool:
         """Whether every defective image has a pixel mask."""
         return all(image.runs is not None for image in self.images if image.defective)
-
-
-class Masks(Sequence[npt.NDArray[np.bool_]]):
-    """The images' masks, read when asked for, so that a large set needs no memory."""
-
-    def __init__(self, images: Sequence[LabelledImage]) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @overload
-    def __getitem__(self, index: int) -> npt.NDArray[np.bool_]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[npt.NDArray[np.bool_]]: ...
-    def __getitem__(self, index: Any) -> Any:
-        return Masks(self.images[index]) if isinstance(index, slice) else self.images[index].mask()
 
 
 def inspect_listing(listing: Listing) -> pa.Table:

@@ -13,9 +13,10 @@ from cluster.errors import UserError
 from cluster.progress import progress
 from pipelines.encoder import LoadedEncoder
 from pipelines.map_method import CategoryState, MapMethod
-from pipelines.map_metrics import aupro, image_auroc, pixel_auroc
+from pipelines.map_metrics import Masks, aupro, image_auroc, pixel_auroc
+from pipelines.map_resources import images_at_once
 from pipelines.maps import MapsSection
-from tuning.labelled_set import LabelledSet, Masks, read_labelled
+from tuning.labelled_set import LabelledSet, read_labelled
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,10 @@ def measure(row: Row, base: MapsSection, encoder: LoadedEncoder, labelled: Label
     scores: list[float] = []
     maps: list[npt.NDArray[np.float32]] = []
     seconds = 0.0
+    together = images_at_once(section, method)
     with progress(f"table4: {row.key}", len(labelled.images)) as bar:
-        for start in range(0, len(labelled.images), section.batch_size):
-            batch = labelled.images[start : start + section.batch_size]
+        for start in range(0, len(labelled.images), together):
+            batch = labelled.images[start : start + together]
             pixels = _preprocessed(method, [image.pixels() for image in batch])
             if start == 0:  # the first call pays for the device's start
                 method(pixels[:1], [states[batch[0].category]])

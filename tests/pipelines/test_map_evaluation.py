@@ -80,6 +80,7 @@ def test_pixel_auroc_uses_masks_of_any_origin(tree: str, tmp_path: Path) -> None
     assert metrics["image_auroc"] == pytest.approx(roc_auc_score(flags, scores))
     pixels = roc_auc_score(np.concatenate(truth), np.concatenate(found))
     assert metrics["pixel_auroc"] == pytest.approx(pixels, abs=1e-3)
+    assert 0 <= metrics["aupro"] <= 1
 
 
 def test_boxes_alone_give_no_pixel_auroc(tmp_path: Path) -> None:
@@ -87,3 +88,4 @@ def test_boxes_alone_give_no_pixel_auroc(tmp_path: Path) -> None:
     assert metrics["defective"] == 2
     assert metrics["image_auroc"] is not None
     assert metrics["pixel_auroc"] is None
+    assert metrics["aupro"] is None

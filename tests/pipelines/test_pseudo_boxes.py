@@ -191,16 +191,19 @@ def test_regions_are_those_of_the_whole_image(seed: int, quantile: float) -> Non
     rng = np.random.default_rng(seed)
     full = upsample(rng.random((6, 6)).astype(np.float32), 37, 29)
     threshold = float(np.quantile(full, quantile))
-    found, numbers, (left, top) = regions(full, threshold)
+    found = regions(full, threshold)
     count, labels = cv2.connectedComponents((full >= np.float32(threshold)).astype(np.uint8))
     assert len(found) == count - 1
-    placed = np.zeros(full.shape, np.int32)
-    placed[top : top + numbers.shape[0], left : left + numbers.shape[1]] = numbers
-    assert np.array_equal(placed > 0, labels > 0)
-    for number, region in enumerate(found, start=1):
-        y, x = np.nonzero(placed == number)
+    covered = np.zeros(full.shape, np.int32)
+    for region in found:
+        inside = np.zeros(full.shape, np.bool_)
+        height, width = region.inside.shape
+        inside[region.y : region.y + height, region.x : region.x + width] = region.inside
+        covered += inside
+        y, x = np.nonzero(inside)
         assert len(set(labels[y, x])) == 1
-        assert (region.x, region.y, region.area) == (x.min(), y.min(), len(x))
-        assert (region.x + region.width, region.y + region.height) == (x.max() + 1, y.max() + 1)
-        assert region.peak == full[y, x].max()
+        assert region.corners == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+        assert region.area == len(x)
+        assert region.peak == full[inside].max()
+    assert np.array_equal(covered, labels > 0)
     assert [r.peak for r in found] == sorted((r.peak for r in found), reverse=True)

@@ -129,7 +129,7 @@ def demo_report() -> ReportData:
             CategoryScores(c, list(rng.normal(0.5, 0.06, 160)), list(rng.normal(0.72, 0.1, 90)), 0.6)
             for c in CATEGORIES
         ],
-        map_quality=[MapQuality(0, 0.873, 0.912), MapQuality(4, 0.951, 0.968)],
+        map_quality=[MapQuality(0, 0.873, 0.912, 0.741), MapQuality(4, 0.951, 0.968, None)],
         curves=[
             curve("backbone (AGBP)", 10, False),
             curve("detector (AGDP)", 10, True),
