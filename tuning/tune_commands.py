@@ -199,8 +199,9 @@ def _search(
         from cluster.config import merged, validate
         from cluster.errors import UserError, nearest
         from training.project import Project
+        from tuning.search_request import Request, check_search
         from tuning.space import grid as combinations
-        from tuning.training_search import Request, check_search, run_search
+        from tuning.training_search import run_search
         from tuning.trial_ledger import Budget
 
         if scheduler not in ("asha", "none"):

@@ -233,7 +233,7 @@ def test_a_study_keeps_its_table_after_every_cell(tmp_path: Path, monkeypatch: p
         if key == (2, 1) and not interrupted:
             interrupted.append(key)
             raise KeyboardInterrupt
-        return 0.25 + project.seed / 2
+        return 0.25 + float(project.seed) / 2
 
     interrupted: list[tuple[int, int]] = []
     monkeypatch.setattr(study_runner, "measured", figure)
