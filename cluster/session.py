@@ -20,7 +20,7 @@ class RaySection(Section):
     Attributes:
         address: of a running cluster (`auto`, `host:port`, `ray://…`); None starts a local one that ends with
             the command.
-        cpus: logical CPUs of the local one; None takes the machine's.
+        cpus: logical CPUs of the local one; None takes the machine's, two at least.
         gpus: GPUs of the local one; None takes what Ray finds.
         object_store_gb: memory of the local object store.
         stall_minutes: a data job without one finished row for so long ends in an error.
@@ -91,7 +91,8 @@ def start_ray() -> None:
         return
     say("Ray: starting a local session (5-15 s)")
     ray.init(
-        num_cpus=section.cpus or machine_cpus(),
+        address="local",  # never a cluster that somebody happens to run on this machine
+        num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
         num_gpus=section.gpus,
         object_store_memory=int(section.object_store_gb * 2**30),
         include_dashboard=False,

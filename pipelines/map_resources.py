@@ -6,6 +6,7 @@ import psutil
 import torch
 from open_clip.transformer import VisionTransformer
 
+from cluster.errors import UserError
 from pipelines.map_method import MapMethod
 from pipelines.maps import MapsSection
 
@@ -15,6 +16,10 @@ FREE_SHARE = 0.5  # of the free memory: the estimate knows neither fragments nor
 # Live at once in a block, in widths a token: input, V-V stream, norm, four layers read, the MLP's hidden
 # layer before and after its activation, and its result.
 WIDTHS_A_TOKEN = 16
+
+# Logical CPUs. Other than an actor's, a decoding task's keeps Ray from running it inside the actor, where
+# the encoder would wait for it; and one more CPU is what Ray's writing tasks take.
+ACTOR_CPUS, DECODE_CPUS, WRITE_CPUS = 0.5, 1.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,29 @@ class MapResources:
         return max(1, int(1 / self.gpus)) if self.gpus else -(-self.most // nodes)
 
 
-def map_resources(section: MapsSection, available_gpus: float) -> MapResources:
+def map_resources(section: MapsSection, available_gpus: float, available_cpus: float) -> MapResources:
     """What the config leaves open, by what the cluster has.
 
     Args:
         section: the stage's config.
         available_gpus: of the whole cluster.
+        available_cpus: likewise; 0 where nodes are yet to come.
+
+    Raises:
+        UserError: the actors leave no CPU for reading and writing, for which Ray would wait for ever.
     """
     gpus = section.gpus_per_actor
     if gpus is None:
         gpus = 1.0 if available_gpus else 0.0
     actors = section.actors or (max(1, int(available_gpus / gpus)) if gpus else 1)
     count = actors if isinstance(actors, int) else actors[1]
+    least = actors if isinstance(actors, int) else actors[0]
+    needed = least * ACTOR_CPUS + max(DECODE_CPUS, WRITE_CPUS)
+    if 0 < available_cpus < needed:
+        raise UserError(
+            f"maps.actors={least} need {needed:g} CPUs with those for reading and writing, Ray has "
+            f"{available_cpus:g}; lower maps.actors, or raise ray.cpus (logical CPUs)."
+        )
     pool = f"{actors[0]} to {count}" if isinstance(actors, tuple) else str(count)
     plural = "s" if count > 1 else ""
     if gpus:

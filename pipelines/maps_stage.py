@@ -16,7 +16,7 @@ from cluster.tracking import PipelineRun
 from pipelines.corpus import REFERENCE, check_bad_share
 from pipelines.encoder import input_size, weights_digest
 from pipelines.images import ImageError, read_image
-from pipelines.map_resources import images_at_once, map_resources
+from pipelines.map_resources import ACTOR_CPUS, DECODE_CPUS, images_at_once, map_resources
 from pipelines.maps import MapsSection, category_states, decode_rows, map_batch
 from pipelines.table_job import ROWS_PER_FILE, Step, run_table_job, write_listing
 from pipelines.tables import QUARANTINE
@@ -60,10 +60,10 @@ def make_maps(
         source = write_listing(work, manifest.select(["image_id", "uri", "category", "width", "height"]))
         start_ray()
         cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        resources = map_resources(section, cluster.get("GPU", 0))
+        resources = map_resources(section, cluster.get("GPU", 0), cluster.get("CPU", 0))
         say(f"maps: {resources.note}")
         cuda, neighbours = resources.gpus > 0, resources.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
-        prepare = ray.remote(num_gpus=resources.gpus, num_cpus=0.5, num_returns=2)(_prepare)
+        prepare = ray.remote(num_gpus=resources.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
         states, batch = cast(list[Any], prepare.remote(section, references, cuda, neighbours))
         images: int = ray.get(batch)
         run_table_job(
@@ -75,6 +75,7 @@ def make_maps(
                 Step(
                     decode_rows,
                     {"size": input_size(section.encoder.model, section.encoder.weights)},
+                    cpus=DECODE_CPUS,
                     tasks=section.decode_workers,
                     batch_size=images,
                 ),
@@ -88,6 +89,7 @@ def make_maps(
                         "counter": None,
                     },
                     actors=resources.actors,
+                    cpus=ACTOR_CPUS,
                     gpus=resources.gpus,
                     batch_size=images,
                 ),

@@ -30,9 +30,21 @@ from tests.pipelines.tiny_encoder import tiny_clip, tiny_encoder
 def test_what_the_config_leaves_open_follows_the_cluster(
     config: dict[str, object], gpus: int, expected: tuple[object, ...], note: str
 ) -> None:
-    found = map_resources(MapsSection.model_validate(config), gpus)
+    found = map_resources(MapsSection.model_validate(config), gpus, available_cpus=8)
     assert (found.gpus, found.actors, found.neighbours(nodes=2)) == expected
     assert found.note.startswith(note)
+
+
+@pytest.mark.parametrize(
+    ("actors", "cpus", "fits"), [(2, 2, True), (3, 2, False), ([2, 9], 2, True), (9, 0, True)]
+)
+def test_actors_that_leave_ray_no_cpu_are_refused(actors: object, cpus: int, fits: bool) -> None:
+    section = MapsSection.model_validate({"actors": actors})
+    if fits:
+        map_resources(section, 0, cpus)
+    else:
+        with pytest.raises(UserError, match=r"maps\.actors=3 need 2\.5 CPUs"):
+            map_resources(section, 0, cpus)
 
 
 @pytest.mark.parametrize(("actors", "fault"), [([3, 2], "above the most"), (0, "greater than or equal to 1")])

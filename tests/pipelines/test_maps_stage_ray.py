@@ -18,7 +18,7 @@ from pipelines.surfaces.generator import write_corpus
 def corpus_of(folder: Path) -> tuple[Artifact, pa.Table]:
     """150 rows over twelve pictures, and one row whose file is no image."""
     write_corpus(
-        folder / "images", seed=3, images_per_category=12, size=48, defect_share=0.5, categories=["wood"]
+        folder / "images", seed=3, images_per_category=12, size=48, defect_share=0.5, categories=["casting"]
     )
     (folder / "broken.png").write_bytes(b"no picture")
     pictures = sorted(path for path in (folder / "images").rglob("*.png") if "mask" not in path.stem)
@@ -27,7 +27,7 @@ def corpus_of(folder: Path) -> tuple[Artifact, pa.Table]:
         {
             "image_id": [f"{n:032x}" for n in range(len(uris))],
             "uri": uris,
-            "category": ["wood"] * len(uris),
+            "category": ["casting"] * len(uris),
             "split": ["train"] * len(uris),
             "role": [REFERENCE if n < 4 else "train" for n in range(len(uris))],
             "width": [48] * len(uris),
@@ -55,7 +55,7 @@ def test_pool_range_decoders_and_auto_batch_give_the_maps_of_a_plain_loop(
     assert found.column("image_id").to_pylist() == manifest.column("image_id").to_pylist()[:150]
 
     method = section.build("cpu")
-    states = category_states(method, section, {"wood": manifest.column("uri").to_pylist()[:4]})
+    states = category_states(method, section, {"casting": manifest.column("uri").to_pylist()[:4]})
     plain = map_batch(method, states, decode_rows(manifest.slice(0, 12), method.encoder.image_size))
     for name, bound in (("score", 1e-5), ("map_max", 1e-3)):  # maps are float16
         expected = np.resize(plain.column(name).to_numpy(), 150)
