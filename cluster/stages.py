@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from cluster.code_version import code_version
 from cluster.progress import say
 from cluster.storage import Storage
 
@@ -101,27 +102,9 @@ def ensure(
     fingerprint = digest(key)
     directory = workspace.at(stage, fingerprint[:16])
     if directory.exists(RECORD):
-        return _found(stage, fingerprint, directory)
-    with workspace.exclusive(f"{stage}-{fingerprint[:16]}"):
-        if directory.exists(RECORD):  # another command, or a trial beside this one, has made it meanwhile
-            return _found(stage, fingerprint, directory)
-        return _made(stage, key, fingerprint, directory, pipeline, config, body)
-
-
-def _found(stage: str, fingerprint: str, directory: Storage) -> Artifact:
-    say(f"{stage}: complete already, reusing {directory.uri}")
-    return Artifact(stage, fingerprint, directory, directory.read_json(RECORD), reused=True)
-
-
-def _made(
-    stage: str,
-    key: Mapping[str, Any],
-    fingerprint: str,
-    directory: Storage,
-    pipeline: "PipelineRun",
-    config: Mapping[str, Any],
-    body: Callable[[Workbench], Mapping[str, Any]],
-) -> Artifact:
+        record = directory.read_json(RECORD)
+        say(f"{stage}: complete already, reusing {directory.uri}")
+        return Artifact(stage, fingerprint, directory, record, reused=True)
     directory.create()
     say(f"{stage}: started, into {directory.uri}")
     start, began = time.monotonic(), datetime.now(UTC)
@@ -155,8 +138,8 @@ def summary(results: Mapping[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide results."""
-    found = {"python": platform.python_version()}
+    """Versions of Python, of this code and of the libraries that decide results."""
+    found = {"python": platform.python_version(), "code": code_version()}
     for name in VERSIONS_OF:
         found[name] = metadata.version(name)
     return found

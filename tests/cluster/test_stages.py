@@ -1,9 +1,6 @@
 """Stages: skipped when complete, resumed when not, and never written over."""
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -137,21 +134,3 @@ def test_a_digest_ignores_the_order_of_keys(content: dict[str, Any]) -> None:
 def test_the_summary_is_one_line() -> None:
     assert summary({"images": 3, "per_s": 8.91234, "list": [1]}) == ": images 3, per s 8.912"
     assert summary({}) == ""
-
-
-def test_two_who_ask_at_once_make_it_once(make: Make, workspace: Storage) -> None:
-    inside, made = threading.Event(), []
-
-    def slow(bench: Workbench) -> Mapping[str, Any]:
-        made.append(bench.directory.uri)
-        inside.set()
-        time.sleep(0.3)
-        return {"images": 3}
-
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(make, body=slow)
-        assert inside.wait(10)
-        second = pool.submit(make, body=slow)
-        assert [first.result().reused, second.result().reused] == [False, True]
-    assert len(made) == 1
-    assert second.result().results == {"images": 3}
