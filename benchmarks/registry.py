@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, str] = {
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
     "threshold_trials": "benchmarks.threshold_trials",
+    "registry_lookup": "benchmarks.registry_lookup",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -14,12 +14,13 @@ import pyarrow.fs as pafs
 
 from cluster.errors import UserError
 from cluster.privacy import QUIET_ENVIRONMENT
+from cluster.secret_uris import masked
 from cluster.session import RaySection, machine_cpus, ray_session, start_ray
 from cluster.stages import RECORD
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
 from cluster.tracking_run import client_of
-from cluster.tracking_server import masked, server_version
+from cluster.tracking_server import server_version
 
 GIB = 2**30
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 2.0, 2.0  # below: a demo run doesn't fit

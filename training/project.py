@@ -6,6 +6,7 @@ from pydantic import Field
 
 from cluster.config import Section
 from cluster.errors import UserError
+from cluster.ground import DEFAULT_WORKSPACE
 from cluster.session import RaySection
 from cluster.tracking import TrackingSection
 from pipelines.boxes_stage import BoxesSection
@@ -19,8 +20,6 @@ from training.evaluate_stage import EvaluateSection
 from training.finetune import FinetuneSection
 from training.report_stage import ReportSection
 from training.scaling import ScalingSection
-
-DEFAULT_WORKSPACE = "workspace"
 
 
 class Project(Section):

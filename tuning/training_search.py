@@ -111,7 +111,9 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
                 spent=spent,
                 on_over=lambda record: ledger.keep({**study, "wall_seconds": round(wall(), 1)}),
             )
-            return _finish(request, ledger, plan, workspace, tracker, parent, over, registers)
+            result = _finish(request, ledger, plan, workspace, tracker, parent, over, registers)
+        tracker.deliver(None)
+        return result
 
 
 def _shared_stages(request: Request, pipeline: Pipeline) -> int:

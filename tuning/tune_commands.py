@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.command import Json, Words, out, run_command
-from training.commands import artifact_json, project_of, split_words
+from training.commands import artifact_json, project_of
 
 app = typer.Typer(help="Search for better settings.", no_args_is_help=True)
 
@@ -196,7 +196,7 @@ def _search(
     searched, metric, start, name, trials, grid, scheduler, grace, concurrent, max_failures = options
 
     def body() -> Mapping[str, Any]:
-        from cluster.config import merged, validate
+        from cluster.config import merged, split_words, validate
         from cluster.errors import UserError, nearest
         from training.project import Project
         from tuning.search_request import Request, check_search

@@ -15,6 +15,7 @@ from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
 from training.project import Project
 from training.scaling import ScalingSection, worker_resources
+from tuning import cost
 from tuning.cost import Cost, estimate
 from tuning.search_request import check_search
 from tuning.space import parse_space
@@ -195,16 +196,21 @@ def test_start_is_that_asked_for_or_the_methods() -> None:
     ]
 
 
-def test_estimates_grow_with_epochs_and_images() -> None:
+def test_estimates_multiply_a_timed_step(monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project.model_validate({"finetune": {"image_size": 64}, "backbone": {"image_size": 64}})
+    assert 0 < cost.step_seconds(project, "backbone") < 10
+    assert 0 < cost.step_seconds(project, "finetune") < 10
+    monkeypatch.setattr(cost, "step_seconds", lambda *_: 0.01)
 
-    def cost(stage: str, epochs: str, images: int) -> Cost:
+    def of(stage: str, epochs: str, images: int, gpus: float = 0.0) -> Cost:
         space = parse_space([f"{stage}.loop.epochs={epochs}"])
-        return estimate(project, stage, space, images=images, trials=4, concurrent=2, gpus=0.0)
+        return estimate(project, stage, space, images=images, trials=4, concurrent=2, gpus=gpus)
 
     for stage in ("backbone", "finetune"):
-        assert cost(stage, "[100, 300]", 5000).hours > 3 * cost(stage, "[2, 4]", 5000).hours
-    text = cost("finetune", "[2, 4]", 100).text()
+        # 200 epochs of 100 images at 0.01 s; two at a time share the CPUs, or have a GPU each.
+        assert of(stage, "[100, 300]", 100).trial_seconds == pytest.approx(400 + cost.START_SECONDS)
+        assert of(stage, "100..300", 100, 1.0).trial_seconds == pytest.approx(200 + cost.START_SECONDS)
+    text = of("finetune", "[2, 4]", 100).text()
     assert "4 trials" in text
     assert "2 at a time" in text
     assert Cost(10, 360.0, 2, 0.5).hours == pytest.approx(0.5)
