@@ -14,7 +14,7 @@ app = typer.Typer(help="Search for better settings.", no_args_is_help=True)
 Search = Annotated[
     list[str] | None,
     typer.Option(
-        help="KEY=[a, b], KEY=LOW..HIGH, LOW..HIGH:STEP or LOW..HIGH:log; again for more keys.",
+        help="KEY=\\[a, b], KEY=LOW..HIGH, LOW..HIGH:STEP or LOW..HIGH:log; again for more keys.",
         show_default=False,
     ),
 ]
