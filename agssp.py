@@ -53,6 +53,12 @@ def _study(app: typer.Typer) -> None:
     app.add_typer(study_commands, name="study")
 
 
+def _tune(app: typer.Typer) -> None:
+    from tuning.tune_commands import app as tune_commands
+
+    app.add_typer(tune_commands, name="tune")
+
+
 def _tracking(app: typer.Typer) -> None:
     from cluster.tracking_commands import app as tracking_commands
 
@@ -71,6 +77,7 @@ LATER: dict[str, Callable[[typer.Typer], None]] = {
     "study": _study,
     "submit": _jobs,
     "tracking": _tracking,
+    "tune": _tune,
 }
 
 
