@@ -205,7 +205,7 @@ def test_data_files_are_checked(tmp_path: Path) -> None:
         (["tune", "finetune", "--scheduler", "pbt"], 'no scheduler "pbt"'),
         (["tune", "finetune", "--metric", "finetune.map"], 'metric "finetune.map"'),
         (["tune", "finetune", "--name", "a/b"], '--name "a/b"'),
-        (["tune", "finetune", "--start", "coco"], 'no start "coco"'),
+        (["tune", "finetune", "--start", "cocoa"], 'no start "cocoa"'),
         (
             ["tune", "finetune", "--grid", "--search", "finetune.loop.lr=0.1..0.2"],
             "A grid needs values or a step",
