@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -84,6 +85,17 @@ def recipes() -> dict[str, dict[str, Any]]:
         if entry.name.endswith(".yaml"):
             found[entry.name.removesuffix(".yaml")] = parse_yaml(entry.read_text("utf-8"), entry.name)
     return found
+
+
+def recipe_notes() -> dict[str, str]:
+    """What each shipped recipe is for: the comment that its file begins with, in one paragraph."""
+    folder = resources.files("training") / "recipes"
+    notes = {}
+    for name in sorted(recipes()):
+        lines = (folder / f"{name}.yaml").read_text("utf-8").splitlines()
+        comment = takewhile(lambda line: line.startswith("#"), lines)
+        notes[name] = " ".join(line.removeprefix("#").strip() for line in comment)
+    return notes
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.command import Json, Words, out, run_command
-from cluster.config import load_words, recipes
+from cluster.config import load_words, recipe_notes, recipes
 from cluster.default_command import DefaultCommand
 from cluster.stages import Artifact
 
@@ -180,8 +180,17 @@ def demo(words: Words = None, as_json: Json = False) -> None:
 
 @app.command("recipes")
 def list_recipes(as_json: Json = False) -> None:
-    """The shipped configs, for use as recipe:NAME."""
-    run_command(lambda: {"recipes": recipes()}, json_mode=as_json)
+    """The shipped configs, for use as recipe:NAME; --json prints them whole."""
+    run_command(lambda: {"recipes": recipes()}, json_mode=as_json, render=_show_recipes)
+
+
+def _show_recipes(_: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table("recipe", "what it is")
+    for name, note in recipe_notes().items():
+        table.add_row(f"recipe:{name}", note)
+    out.print(table)
 
 
 def whole_run(project: Any, name: str) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.config import recipes
+from cluster.config import recipe_notes, recipes
 from training.agbp import AgbpTask
 from training.backbones import build
 from training.commands import project_of
@@ -45,6 +45,7 @@ TABLE_1 = {
 def test_recipe_is_valid(name: str) -> None:
     project = project_of([f"recipe:{name}"])
     assert project.name == name
+    assert recipe_notes()[name].endswith(".")  # what `agssp recipes` tells of it
     assert project.backbone.name == backbone_of(project.detector.name)
     assert project.detector.name == project.finetune.name
 
