@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := .bootstrap/bin/uv
 export UV_PYTHON_DOWNLOADS := never
+SLOW := slow and not ray and not chaos and not gpu and not network
 
 .PHONY: install demo test unit lint format bench lock clean
 
@@ -21,8 +22,11 @@ $(UV):
 demo: install
 	$(BIN)/agssp demo
 
+# Slow ones on all cores, where they start no servers; then what starts Ray or kills it, one by one; then commands.
 test: lint unit
-	$(BIN)/python -m pytest -q -m "not gpu and not network and (ray or chaos or slow)"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations 15 -m "$(SLOW)" tests/pipelines tests/training tests/tuning
+	$(BIN)/python -m pytest -q --durations 15 -m "(ray or chaos) and not gpu and not network"
+	$(BIN)/python -m pytest -q --durations 15 -m "$(SLOW)" tests/cluster tests/e2e
 
 unit: install
 	$(BIN)/python -m pytest -q -n auto

@@ -75,6 +75,9 @@ def connect(address: str) -> "JobSubmissionClient":
         ) from None
 
 
+AGENT_SECONDS = 120  # a head that has just started answers before its agent can take a job
+
+
 @dataclass(frozen=True)
 class Resources:
     """What the job's own process (not its workers) reserves; None leaves it to Ray.
@@ -100,19 +103,23 @@ def submit(
         UserError: the cluster refuses it.
     """
     label = re.sub(r"[^A-Za-z0-9-]+", "-", name)[:40].strip("-") or "job"
-    try:
-        return client.submit_job(
-            entrypoint=line,
-            submission_id=f"agssp-{label}-{secrets.token_hex(4)}",
-            runtime_env=dict(runtime_env),
-            entrypoint_num_cpus=needs.cpus,
-            entrypoint_num_gpus=needs.gpus,
-            entrypoint_memory=int(needs.memory_gb * 2**30) if needs.memory_gb else None,
-            entrypoint_resources=dict(needs.custom) if needs.custom else None,
-        )
-    except (RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"The cluster refuses the job: {reason[:300]}") from None
+    deadline = time.monotonic() + AGENT_SECONDS
+    while True:
+        try:
+            return client.submit_job(
+                entrypoint=line,
+                submission_id=f"agssp-{label}-{secrets.token_hex(4)}",
+                runtime_env=dict(runtime_env),
+                entrypoint_num_cpus=needs.cpus,
+                entrypoint_num_gpus=needs.gpus,
+                entrypoint_memory=int(needs.memory_gb * 2**30) if needs.memory_gb else None,
+                entrypoint_resources=dict(needs.custom) if needs.custom else None,
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if "No available agent" not in reason or time.monotonic() > deadline:
+                raise UserError(f"The cluster refuses the job: {reason[:300]}") from None
+        time.sleep(1)
 
 
 def all_jobs(client: "JobSubmissionClient") -> list["JobDetails"]:

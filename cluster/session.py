@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -99,13 +100,31 @@ def start_ray(*, dashboard: bool = False) -> str | None:
             raise UserError(f"No Ray cluster answers at ray.address={address}: {reason}.") from None
         return None
     say("Ray: starting a local session (5-15 s)")
-    context = ray.init(
-        address="local",  # never a cluster that somebody happens to run on this machine
-        num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
-        num_gpus=section.gpus,
-        object_store_memory=int(section.object_store_gb * 2**30),
-        include_dashboard=dashboard,
-        **quiet,
-    )
+    with _free_agent_port():
+        context = ray.init(
+            address="local",  # never a cluster that somebody happens to run on this machine
+            num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
+            num_gpus=section.gpus,
+            object_store_memory=int(section.object_store_gb * 2**30),
+            include_dashboard=dashboard,
+            **quiet,
+        )
     url = context.dashboard_url if dashboard else None
     return str(url) if url else None
+
+
+@contextmanager
+def _free_agent_port() -> Iterator[None]:
+    """Within the block, `ray.init` starts its agent on any free port.
+
+    The agent of a second Ray on a machine finds its fixed port taken and goes without its server, so that the
+    jobs server has "no available agent"; `ray start` has an option for it, `ray.init` has none.
+    """
+    from ray._private import parameter
+
+    params = parameter.RayParams
+    parameter.RayParams = partial(params, dashboard_agent_listen_port=0)  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        parameter.RayParams = params  # type: ignore[misc]

@@ -116,7 +116,12 @@ def stage_code(folder: Path, wheel: Path | None) -> list[str]:
     else:
         _unpack(wheel, folder)
     about_us = [path.name for path in folder.glob("agssp-*.dist-info")]
-    return [str(folder / name) for name in (*PACKAGES, ROOF, *about_us)]
+    # Ray ships directories alone: the roof goes as a package that runs as the module does.
+    roof = folder / Path(ROOF).stem
+    roof.mkdir()
+    (folder / ROOF).rename(roof / "__init__.py")
+    (roof / "__main__.py").write_text(f"from {roof.name} import main\n\nmain()\n")
+    return [str(folder / name) for name in (*PACKAGES, roof.name, *about_us)]
 
 
 def _unpack(wheel: Path, folder: Path) -> None:

@@ -1,8 +1,11 @@
 """What is shipped with a job: words that stay words, no secret, code and configs."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -144,8 +147,18 @@ def test_our_own_lock_is_read_whole() -> None:
 
 def test_the_code_is_shipped_whole_and_runs(tmp_path: Path) -> None:
     modules = [Path(module) for module in stage_code(tmp_path / "code", None)]
-    packages = {"cluster", "pipelines", "training", "tuning", "agssp.py"}
+    packages = {"cluster", "pipelines", "training", "tuning", "agssp"}
     assert packages < {module.name for module in modules}
+    assert all(module.is_dir() for module in modules)  # Ray takes nothing else
+    ran = subprocess.run(
+        [sys.executable, "-m", "agssp", "recipes", "--json"],
+        cwd=tmp_path / "code",
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "demo" in json.loads(ran.stdout)["recipes"]
     (known,) = metadata.distributions(path=[str(tmp_path / "code")])
     assert (known.name, known.version) == ("agssp", metadata.version("agssp"))
     assert (tmp_path / "code/pipelines/weights/surface-clip/open_clip_model.safetensors").is_file()
@@ -162,7 +175,7 @@ def test_a_wheel_is_shipped_in_its_stead(tmp_path: Path) -> None:
         archive.writestr("../../climbed", "out")
     (tmp_path / "below" / "deep").mkdir(parents=True)
     modules = stage_code(tmp_path / "below" / "deep" / "code", wheel)
-    assert Path(modules[4]).read_text() == "print(9)"
+    assert (Path(modules[4]) / "__init__.py").read_text() == "print(9)"
     assert modules[5].endswith("/agssp-9.dist-info")
     assert not (tmp_path / "climbed").exists()
     assert not (tmp_path / "below" / "climbed").exists()
