@@ -30,7 +30,7 @@ def last_json(text: str) -> dict[str, Any]:
 
 @pytest.mark.xfail(
     run=False,
-    reason="Ray's reading tasks get HTTP 400 from Swift for HEAD of the listing; it passed before issue 7's merge",
+    reason="Ray's reading tasks get HTTP 400 from Swift for the listing; seen passing before the merge",
 )
 @pytest.mark.slow
 def test_stages_in_an_object_store_by_a_job_on_a_local_cluster(
