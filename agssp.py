@@ -8,6 +8,7 @@ from pipelines.prompt_commands import prompt_commands
 from pipelines.reference_commands import reference_commands
 from training.commands import app as training_commands
 from training.commands import project_of, project_weights
+from training.detector_commands import app as detector_commands
 from tuning.commands import app as study_commands
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     help="Anomaly-guided self-supervised pretraining: from unlabelled surface images to a better detector.",
 )
 app.add_typer(training_commands)
+app.add_typer(detector_commands)
 app.add_typer(ground_commands(project_of, project_weights))
 app.add_typer(encoder_commands, name="encoder")
 app.add_typer(prompt_commands(project_of), name="prompts")

@@ -17,6 +17,7 @@ QUIET_ENVIRONMENT: dict[str, str] = {
     "YOLO_VERBOSE": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "NO_ALBUMENTATIONS_UPDATE": "1",
+    "KINETO_LOG_LEVEL": "99",  # no network, but lines on stderr whenever PyTorch's profiler starts
 }
 
 

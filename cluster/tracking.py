@@ -42,7 +42,7 @@ class PipelineRun:
     """
 
     def __init__(self, tracker: "Tracker", name: str, tags: Mapping[str, str]) -> None:
-        self._tracker, self._name, self._tags = tracker, name, tags
+        self.tracker, self._name, self._tags = tracker, name, tags
         self.run: Run | None = None
 
     @property
@@ -63,9 +63,9 @@ class PipelineRun:
             UserError: the tracking database or experiment can't be used.
         """
         if self.run is None:
-            self.run = self._tracker.create_run(self._name, self._tags)
+            self.run = self.tracker.create_run(self._name, self._tags)
         parent = {"mlflow.parentRunId": self.run.id, "agssp.stage": name}
-        run = self._tracker.create_run(name, {**tags, **parent})
+        run = self.tracker.create_run(name, {**tags, **parent})
         with ending(lambda: run):
             run.log_params(config)
             yield run

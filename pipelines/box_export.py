@@ -13,8 +13,16 @@ from pipelines.images import read_bytes
 CLASS_NAME = "anomaly"
 
 
-def coco_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """COCO detection JSON of the boxes table; `file_name` is the image's URI, ids are counted from 1."""
+def coco_document(
+    rows: Sequence[Mapping[str, Any]], classes: Sequence[str] = (CLASS_NAME,)
+) -> dict[str, Any]:
+    """COCO detection JSON of the boxes table; `file_name` is the image's URI, ids are counted from 1.
+
+    Args:
+        rows: of the boxes table, or of predictions, whose boxes name their class as `label`.
+        classes: names in the order of their ids.
+    """
+    number_of = {name: number for number, name in enumerate(classes, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, row in enumerate(rows, start=1):
@@ -24,8 +32,7 @@ def coco_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "file_name": row["uri"],
                 "width": row["width"],
                 "height": row["height"],
-                "image_id": row["image_id"],
-                "category": row["category"],
+                **{name: row[name] for name in ("image_id", "category") if name in row},
             }
         )
         for box in row["boxes"]:
@@ -34,14 +41,15 @@ def coco_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": 1,
+                    "category_id": number_of[box.get("label", classes[0])],
                     "bbox": [box["x0"], box["y0"], width, height],
                     "area": width * height,
                     "iscrowd": 0,
                     "score": box["score"],
                 }
             )
-    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": CLASS_NAME}]}
+    categories = [{"id": number, "name": name} for name, number in number_of.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def yolo_line(box: Mapping[str, float], width: int, height: int) -> str:

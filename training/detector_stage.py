@@ -43,7 +43,7 @@ def pretrain_detector(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         rows = boxes.directory.read_table("boxes.parquet").to_pylist()
-        samples = pseudo_samples(rows, held_out_ids(corpus))
+        samples = pseudo_samples(rows, held_out_ids(corpus), weighted=section.confidence_weighted)
         if not any(len(sample.labels) for sample in samples):
             raise UserError(
                 "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
@@ -70,7 +70,8 @@ def pretrain_detector(
             held_out=held,
             augment=section.augment,
             loop=section.loop,
-            freeze_backbone=freeze,
+            freeze="backbone" if freeze else "none",
+            masks=section.masks,
             scaling=scaling,
             lineage=lineage,
             title="detector: learning pseudo-boxes",
@@ -81,6 +82,7 @@ def pretrain_detector(
             "boxes": sum(len(sample.labels) for sample in train),
             "held_out_images": len(held),
             "backbone_frozen": freeze,
+            "masks": section.masks,
             **training_results(result),
             "transfer": report_json(report),
         }

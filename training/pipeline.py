@@ -2,29 +2,27 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 
-from cluster.session import ray_session
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Tracker
+from cluster.tracking import PipelineRun
 from pipelines.boxes_stage import derive_boxes
 from pipelines.corpus import CorpusSection
 from pipelines.corpus_stage import build_corpus
 from pipelines.map_evaluation_stage import evaluate_maps
 from pipelines.maps_stage import check_maps, make_maps
 from pipelines.surfaces_stage import generate_surfaces
-from training.backbone_stage import pretrain_backbone
-from training.backbones import SCRATCH, build, load_start
+from training.backbone_stage import pretrain_backbone, started
+from training.backbones import SCRATCH
 from training.detector_stage import pretrain_detector
 from training.evaluate_stage import evaluate_detector
 from training.finetune_stage import finetune
-from training.project import Project, read_listing
+from training.project import Project, open_run, open_tracker, read_listing
 from training.registration_stage import register_detector
 from training.report_stage import write_report
 from training.start import filled_detector
-from training.weights import load_weights
+from training.starts import resolve_start
 
 # Where and how it runs: no part of what is reported, and it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
@@ -225,20 +223,24 @@ def check_project(project: Project) -> None:
 
 
 def _check_starts(project: Project) -> None:
-    """Refuse weights files that are missing, damaged or of another architecture."""
+    """Refuse weights that are missing, damaged or of another architecture, and sizes that don't fit."""
     backbone, section = project.backbone, project.finetune
+    tracker = partial(open_tracker, project)
+    start = None
     if backbone.start != SCRATCH:
-        load_start(build(backbone.name), Path(backbone.start))
-    for start, file in section.weights.items():
-        state, metadata = load_weights(Path(file))
+        start = resolve_start(backbone.start, backbone.name, tracker)
+    started(backbone, start, project.seed)
+    for word in (section.weights | section.given).values():
+        given = resolve_start(word, section.name, tracker)
         filled_detector(
             section.name,
             ("anomaly",),
             section.preprocessing,
             project.seed,
-            state=state,
-            metadata=metadata,
-            source=f"finetune.weights.{start}={file}",
+            state=given.state,
+            metadata=given.metadata,
+            source=f"The start {given.source}",
+            whole=given.whole,
         )
 
 
@@ -254,9 +256,5 @@ def open_pipeline(project: Project, name: str) -> Iterator[Pipeline]:
         UserError: workspace, tracking server or input at fault.
     """
     check_project(project)
-    workspace = Storage.open(project.workspace)
-    workspace.create()
-    tracker = Tracker.open(project.tracking, workspace)
-    tags = {"agssp.project": project.name, "agssp.command": name}
-    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+    with open_run(project, name) as (workspace, run):
         yield Pipeline(project, workspace, run)

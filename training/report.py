@@ -11,7 +11,7 @@ import yaml
 from markupsafe import Markup
 
 from pipelines.html_page import page_environment
-from training import report_charts, report_pictures
+from training import report_charts, report_detectors, report_pictures
 from training.report_data import GalleryItem, ReportData, StartRow
 
 TEMPLATE = "report_template.html.j2"
@@ -60,6 +60,7 @@ def render(data: ReportData) -> str:
         starts=ranked(data.starts),
         class_names=sorted({name for start in data.starts for name in start.classes}),
         charts=report_charts,
+        detectors=report_detectors,
         gallery=gallery(data.gallery),
         examples=examples(data),
         colour_stops=report_pictures.colour_stops(),

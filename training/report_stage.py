@@ -22,6 +22,7 @@ from training.report_data import (
     ThresholdRow,
     TrainingCurve,
 )
+from training.report_figures import detector_figures
 from training.report_samples import examples, gallery
 
 FILE = "report.html"
@@ -113,6 +114,7 @@ def write_report(
         workspace=workspace,
         pipeline=pipeline,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
+        revision=2,  # curves, confusion, cost
         inputs=everything,
         body=body,
     )
@@ -128,7 +130,8 @@ def _start_row(start: str, finetuned: Artifact, evaluated: Artifact) -> StartRow
         # Whatever was not asked for was not filled: the whole model is the measure.
         filled = sum(part["parameters"] for part in parts) / results["parameters"]
     seconds = float(finetuned.results["training_seconds"])
-    return StartRow(start, results["map50"], results["map50_95"], classes, filled, seconds)
+    figures = detector_figures(evaluated)
+    return StartRow(start, results["map50"], results["map50_95"], classes, filled, seconds, figures)
 
 
 def _row_json(row: StartRow) -> dict[str, Any]:

@@ -16,12 +16,17 @@ class ScalingSection(Section):
         cpus_per_worker: None gives each the most that lets all fit on the cluster's nodes.
         gpu: one GPU a worker; `auto` when the cluster has that many.
         max_failures: worker losses survived, each by resuming from the last checkpoint; −1 for any number.
+        max_preemptions: likewise, of workers on nodes that the cloud took back with notice.
+        max_controller_failures: likewise, of losses of Ray Train's controller and of waits in vain for the
+            workers' places.
     """
 
     workers: int = Field(default=1, ge=1, le=4096)
     cpus_per_worker: float | None = Field(default=None, gt=0, le=4096)
     gpu: Literal["auto"] | bool = "auto"
     max_failures: int = Field(default=3, ge=-1)
+    max_preemptions: int = Field(default=-1, ge=-1)
+    max_controller_failures: int = Field(default=3, ge=-1)
 
 
 def worker_resources(section: ScalingSection, nodes: list[dict[str, float]]) -> dict[str, float]:

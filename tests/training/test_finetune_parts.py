@@ -112,7 +112,7 @@ def test_one_image_cannot_be_split() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"starts": ("coco",)}, 'there is no start "coco"'),
+        ({"starts": ("cocoa",)}, 'there is no start "cocoa"'),
         ({"starts": ()}, "one or more starts"),
         ({"starts": ("agbp", "agbp")}, "all different"),
         ({"weights": {"agssp": "x.safetensors"}}, "a start of its own"),
@@ -248,6 +248,6 @@ def test_a_few_steps_lower_the_loss(squares: list[Sample], tmp_path: Path) -> No
 def test_evaluation_gives_ap_of_the_held_out_images(squares: list[Sample], tmp_path: Path) -> None:
     learning = task(squares, tmp_path, freeze=True)
     assert set(learning.evaluate(learning.model, torch.device("cpu"))) == {"map50", "map50_95"}
-    assert all(not module.training for module in learning.model.backbone_modules())  # type: ignore[operator]
+    assert all(not module.training for module in learning.model.stages(4).modules)  # type: ignore[operator]
     none = DetectionTask(learning.model, learning.dataset, squares[8:])  # type: ignore[arg-type]
     assert none.evaluate(learning.model, torch.device("cpu")) == {}
