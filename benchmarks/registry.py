@@ -14,6 +14,9 @@ BENCHMARKS: dict[str, str] = {
     "kead": "benchmarks.kead",
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
+    "backbone_step": "benchmarks.backbone_step",
+    "train_scaling": "benchmarks.train_scaling",
+    "attention_gain": "benchmarks.attention_gain",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -37,7 +37,7 @@ def save_backbone(
         "lineage": dict(lineage),
     }
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / name
+        local = Path(folder) / BACKBONE_FILE  # `name` may hold folders
         save_weights(local, backbone.library_state_dict(), metadata)
         directory.put(local, name)
 

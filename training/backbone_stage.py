@@ -1,9 +1,11 @@
 """The backbone stage: AGBP on Ray Train, from the corpus and its anomaly maps."""
 
+import copy
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import cv2
 import torch
 
 from cluster.errors import UserError
@@ -18,16 +20,24 @@ from training.agbp import (
     backbone_weights,
     build_pretrain_task,
 )
+from training.attention_pictures import attention_sheet
 from training.backbone_file import BACKBONE_FILE, save_backbone
 from training.backbones import SCRATCH, Backbone, build, fill
 from training.fit import FitResult, fit
 from training.loop import Row
-from training.pretrain_data import PretrainImages, held_out_count, read_pretrain_images
+from training.pretrain_data import (
+    PretrainDataset,
+    PretrainImages,
+    held_out_count,
+    read_masks,
+    read_pretrain_images,
+)
 from training.scaling import ScalingSection
 from training.start import report_json
 from training.starts import Start, resolve_start
 
 HISTORY_FILE = "history.parquet"
+ATTENTION_FILE = "attention.png"
 TRAINING = "training"
 
 
@@ -42,8 +52,9 @@ def pretrain_backbone(
 ) -> Artifact:
     """Pretrain a backbone on every image outside the test split, drawn to its anomaly maps.
 
-    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage) and
-    `history.parquet`.
+    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage),
+    `history.parquet`, `attention.png` (see `attention_sheet`) and, with `keep_best` above 1,
+    `kept/epoch-N.safetensors` and `kept/last.safetensors`.
 
     Args:
         section: the config.
@@ -77,8 +88,14 @@ def pretrain_backbone(
             run=bench.run,
             title="backbone: learning where anomalies are",
         )
+        before = copy.deepcopy(backbone)
+        for kept in result.kept if section.loop.keep_best > 1 else ():
+            backbone_weights(kept.weights, backbone)
+            name = "last" if kept.value is None else f"epoch-{kept.epoch}"
+            keep(backbone, bench.directory, f"kept/{name}.safetensors")
         backbone_weights(result.state_dict, backbone)
         keep(backbone, bench.directory, BACKBONE_FILE)
+        _draw(section, before, backbone, images, corpus.directory, bench)
         bench.directory.write_table(HISTORY_FILE, result.table())
         with bench.directory.local_copy(BACKBONE_FILE) as path:
             bench.run.log_file(path, "weights")
@@ -104,6 +121,25 @@ def pretrain_backbone(
     )
 
 
+def _draw(
+    section: BackboneSection,
+    before: Backbone,
+    after: Backbone,
+    images: PretrainImages,
+    corpus: Storage,
+    bench: Workbench,
+) -> None:
+    """Leave the attention of both over some held-out images, in the artifact and in tracking."""
+    count = held_out_count(len(images))
+    held_out = PretrainDataset(images, range(count), section.image_size, None, section.loop.seed or 0)
+    masks = read_masks(corpus, images.image_ids[:count], section.image_size)
+    distilled = section.distilled(len(after.stages))
+    sheet = attention_sheet(before, after, held_out, masks, distilled)
+    _, encoded = cv2.imencode(".png", sheet[..., ::-1])
+    bench.directory.write(ATTENTION_FILE, encoded.tobytes())
+    bench.run.log_picture(sheet, ATTENTION_FILE)
+
+
 def pretrain_results(result: FitResult) -> dict[str, Any]:
     """The figures of a pretraining: losses at the end, attention before and after, λ, speed."""
     trained = [row for row in result.history if "loss" in row]
@@ -123,12 +159,14 @@ def pretrain_results(result: FitResult) -> dict[str, Any]:
 
 
 def _attention(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name.startswith(("similarity", "correlation"))}
+    return {
+        name: value for name, value in row.items() if name.startswith(("similarity", "correlation", "auroc"))
+    }
 
 
 def _check_task(section: BackboneSection, images: PretrainImages) -> None:
     """Say, or refuse, what a single category means."""
-    if len(images.names) > 1:
+    if section.pretext != "cls" or len(images.names) > 1:
         return
     only = f'all images are of one category, "{images.names[0]}"'
     if section.lam == 0:

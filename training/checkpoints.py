@@ -1,10 +1,12 @@
 """Checkpoints of a training: whole states in numbered files, each written whole or not at all."""
 
 import io
+import pickle
 import re
 
 import torch
 
+from cluster.errors import UserError
 from cluster.storage import Storage
 from training.training_state import State
 
@@ -44,9 +46,19 @@ class Checkpoints:
         return names[-1] if names else None
 
     def read(self, name: str) -> State:
-        """The state of that file, on the CPU; nothing else is unpickled."""
+        """The state of that file, on the CPU; nothing but tensors, numbers and containers is unpickled.
+
+        Raises:
+            UserError: it is damaged or foreign.
+        """
         content = io.BytesIO(self.directory.read(name))
-        state: State = torch.load(content, map_location="cpu", weights_only=True)
+        try:
+            state: State = torch.load(content, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError):
+            raise UserError(
+                f"Checkpoint {self.directory.uri}/{name} is damaged; delete it to go on from the one before, "
+                "or its folder to start over."
+            ) from None
         return state
 
     def _names(self) -> list[str]:

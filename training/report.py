@@ -20,6 +20,7 @@ TIE_POINTS = 1.0  # two trainings of the same start and other seeds easily diffe
 # JPEG bytes: of all pictures of a kind together, which keeps the file below 8 MB, and of one.
 GALLERY_BYTES, EXAMPLE_BYTES = 4_000_000, 1_500_000
 PANEL_BYTES, SHOT_BYTES = 24_000, 48_000
+ATTENTION_BYTES = 400_000
 EXAMPLE_SIDE = 560
 
 
@@ -62,6 +63,9 @@ def render(data: ReportData) -> str:
         charts=report_charts,
         detectors=report_detectors,
         gallery=gallery(data.gallery),
+        attention=(
+            None if data.attention is None else report_pictures.data_uri(data.attention, ATTENTION_BYTES)
+        ),
         examples=examples(data),
         colour_stops=report_pictures.colour_stops(),
         config=masked_yaml(data.config),

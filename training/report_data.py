@@ -167,6 +167,7 @@ class ReportData:
         config: the project's config, JSON-able.
         held_out: labelled test images that the starts were measured on.
         gallery: shown in order, grouped by category.
+        attention: of the backbone before and after, see `attention_pictures`.
         quarantined: how many there are, as `quarantine` may be the first of many.
     """
 
@@ -187,3 +188,4 @@ class ReportData:
     quarantine: Sequence[QuarantineRow] = ()
     quarantined: int = 0
     model: RegisteredModel | None = None
+    attention: Picture | None = None

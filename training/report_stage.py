@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import cv2
+import numpy as np
 from pydantic import Field
 
 from cluster.config import Section
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from training.backbone_stage import ATTENTION_FILE
 from training.report import render
 from training.report_data import (
     CategoryScores,
     MapQuality,
+    Picture,
     QuarantineRow,
     RegisteredModel,
     ReportData,
@@ -92,6 +96,7 @@ def write_report(
             thresholds=_thresholds(boxes),
             scores=_scores(corpus, maps, boxes),
             map_quality=[_map_quality(pretraining["evaluate_maps"], maps)],
+            attention=_attention(pretraining["backbone"]),
             curves=_curves(pretraining, starts),
             starts=table,
             held_out=next(iter(starts.values()))[1].results["images"],
@@ -176,6 +181,14 @@ def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
     config = maps.record["config"]
     shots = int(config[config["method"]]["shots"])
     return MapQuality(shots, *(quality.results[name] for name in ("image_auroc", "pixel_auroc", "aupro")))
+
+
+def _attention(backbone: Artifact) -> Picture | None:
+    """The sheet that the backbone stage drew; None of one made before it drew any."""
+    if not backbone.directory.exists(ATTENTION_FILE):
+        return None
+    content = np.frombuffer(backbone.directory.read(ATTENTION_FILE), np.uint8)
+    return np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def _curves(

@@ -39,7 +39,8 @@ class FatalLine(Task):
 
     Args:
         payload: `victim`: `worker` (the last rank's process), `controller` or a driver's process id;
-            `folder`: gets the file `killed` just before, and `epochs`, a line for each that was begun.
+            `folder`: gets the file `killed` (with this worker's process id) just before, and `epochs`, a line
+            for each that was begun.
     """
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
@@ -69,7 +70,7 @@ class FatalLine(Task):
         marker, victim = folder / "killed", self.payload.get("victim")
         if self.begun != FATAL_EPOCH or victim is None or marker.exists():
             return
-        marker.touch()
+        marker.write_text(str(os.getpid()))
         if victim == "worker":
             victim = os.getpid()
         elif victim == "controller":

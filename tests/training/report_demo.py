@@ -137,6 +137,7 @@ def demo_report() -> ReportData:
     ]
     return ReportData(
         title="surfaces",
+        attention=np.tile(surface(9), (2, 5, 1)),
         created="2026-11-21T10:15:00+00:00",
         workspace="/data/projects/surfaces/workspace",
         config={

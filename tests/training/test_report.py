@@ -121,6 +121,7 @@ def test_every_part_is_told(page: Page) -> None:
         "Mean of max M",
         "finetune from scratch: metrics",
         "reused",
+        "Backbone: attention before and after",
         "truncated file",
         "surfaces-detector-yolov8n",
         "code version",
