@@ -17,6 +17,8 @@ BENCHMARKS: dict[str, str] = {
     "backbone_step": "benchmarks.backbone_step",
     "train_scaling": "benchmarks.train_scaling",
     "attention_gain": "benchmarks.attention_gain",
+    "finetune_epoch": "benchmarks.finetune_epoch",
+    "fewshot_gain": "benchmarks.fewshot_gain",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -46,8 +46,8 @@ class DetectorSection(Section):
         freeze_backbone: keep the backbone, batch-norm statistics included, as it starts. None: true, as in
             the method, where the backbone stage had a start; false where it began from scratch, since such a
             backbone has seen too little to be kept.
-        confidence_weighted: multiply what a pseudo-box adds to the loss by its score, in units of the mean score
-            of all, so that the loss keeps its scale. Not offered by the DETR family.
+        confidence_weighted: multiply what a pseudo-box adds to the loss by its score, in units of the mean
+            score of all, so that the loss keeps its scale. Not offered by the DETR family.
         masks: what a mask-rcnn's mask head learns: `none`, nothing, it stays as it starts; `boxes`, the
             pseudo-boxes filled out, which is coarser than the maps they come from.
         holdout: share of the images kept from training, on whose pseudo-boxes AP is measured.

@@ -27,8 +27,8 @@ class Sample:
         width, height: of the image, pixels.
         boxes: (N, 4) float64 x0 y0 x1 y1, pixels of the original; N = 0 is a background.
         labels: (N,) int64.
-        weights: (N,) float32, of each box in the loss; None where all count the same. Of a data set all samples
-            have them, or none.
+        weights: (N,) float32, of each box in the loss; None where all count the same. All samples of a data
+            set have them, or none.
     """
 
     image_id: str

@@ -1,13 +1,14 @@
 """`agssp predict` and `agssp export`: what is done with a detector once it is trained."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cluster.command import Json, Words, out, run_command
+from cluster.stages import Artifact
 from cluster.storage import Storage
-from cluster.tracking import Tracker
 from training.commands import artifact_json, project_of
 
 app = typer.Typer()
@@ -36,11 +37,11 @@ def predict(
         from pipelines.image_paths import find_images
         from training.model_source import open_model
         from training.predict_stage import predict_images
-        from training.project import open_run
+        from training.project import open_run, open_tracker
 
         project = project_of(words)
         files = find_images(images)
-        with open_model(model, lambda: _tracker(project)) as source, open_run(project, "predict") as run:
+        with open_model(model, lambda: open_tracker(project)) as source, open_run(project, "predict") as run:
             workspace, pipeline = run
             made = predict_images(
                 project.predict, files=files, model=source, workspace=workspace, pipeline=pipeline
@@ -50,8 +51,55 @@ def predict(
     run_command(body, json_mode=as_json, render=render_predictions)
 
 
-def _tracker(project: Any) -> Tracker:
-    return Tracker.open(project.tracking, Storage.open(project.workspace))
+@app.command()
+def export(
+    model: Model,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Also copy the files into this folder.", show_default=False)
+    ] = None,
+    words: Words = None,
+    as_json: Json = False,
+) -> None:
+    """Write a detector as ONNX (dynamic batch, checked against PyTorch) and as its library's own file."""
+
+    def body() -> Mapping[str, Any]:
+        from training.export_stage import export_detector
+        from training.model_source import open_model
+        from training.project import open_run, open_tracker
+
+        project = project_of(words)
+        with open_model(model, lambda: open_tracker(project)) as source, open_run(project, "export") as run:
+            workspace, pipeline = run
+            made = export_detector(model=source, workspace=workspace, pipeline=pipeline)
+        if out_folder is not None:
+            _copy(made, out_folder)
+        return {**artifact_json(made), "copied_to": str(out_folder) if out_folder else None}
+
+    run_command(body, json_mode=as_json, render=render_export)
+
+
+def _copy(made: Artifact, folder: Path) -> None:
+    from training.export_stage import CONTRACT_FILE
+
+    target = Storage.open(str(folder))
+    target.create()
+    for name in (made.results["onnx"], made.results["native"], CONTRACT_FILE):
+        target.write(name, made.directory.read(name))
+
+
+def render_export(result: Mapping[str, Any]) -> None:
+    """The files, how exact they are and how they are loaded, for a person."""
+    results = result["results"]
+    where = result["copied_to"] or result["directory"]
+    lines = [
+        f"ONNX:    {where}/{results['onnx']} (against PyTorch: boxes within {results['max_box_error']:.2g} "
+        f"pixels, scores within {results['max_score_error']:.2g})",
+        f"Native:  {where}/{results['native']}",
+        f"         {results['load']}",
+        f"How images go in and boxes come out: {where}/contract.json",
+    ]
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def render_predictions(result: Mapping[str, Any]) -> None:

@@ -66,8 +66,8 @@ def evaluate_detector(
         names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
         if not names:
             raise UserError(
-                "The corpus has no labelled box in its test split to evaluate on; raise corpus.test_share or "
-                "label more images."
+                "There is no labelled box in the test split to evaluate on; raise the test_share (corpus or "
+                "finetune.data), or label more images."
             )
         # A class that only the test split has can't be found; it counts as AP 0.
         classes = (*detector.classes, *sorted(names - set(detector.classes)))

@@ -12,6 +12,7 @@ from cluster.errors import UserError
 from training.augmentation import AugmentSection
 from training.detection_data import Sample
 from training.detectors import Freeze, Masks, check_detector_name, check_masks
+from training.labelled_data import LabelledDataSection
 from training.letterbox import Preprocessing, Resize
 from training.loop import LoopSettings
 from training.selection import few_shot, hold_out, with_backgrounds
@@ -50,6 +51,7 @@ class FinetuneSection(Section):
             `imagenet` and `coco` (published by the library), names of `weights`.
         weights: further starts, name → file, stage directory or registered model, in the library's keys; see
             `starts.resolve_start`.
+        data: labelled images to learn from and to be measured on; None takes the corpus' own labels.
         limit: number of training images with boxes, chosen by seed, classes in turn; None takes all.
         background_share: largest share of training images without boxes.
         validation_share: share of the *training* split by whose AP the best epoch is chosen; the test split
@@ -66,6 +68,7 @@ class FinetuneSection(Section):
     resize: Resize = "letterbox"
     starts: tuple[str, ...] = (SCRATCH, AGBP, AGSSP)
     weights: dict[str, str] = Field(default={})
+    data: LabelledDataSection | None = None
     limit: int | None = Field(default=None, ge=1)
     background_share: float = Field(default=0.2, ge=0, lt=1)
     validation_share: float = Field(default=0.15, ge=0, lt=1)
@@ -187,7 +190,7 @@ def select(
     if not names:
         raise UserError(
             "The corpus has no labelled boxes in its train split to finetune on; give masks or boxes with "
-            "the images, or lower corpus.test_share."
+            "the images or in finetune.data, or lower the test_share."
         )
     classes = tuple(sorted(names))
     samples = labelled_samples(rows, labels, classes)

@@ -88,7 +88,8 @@ def finetune(
         "finetune",
         workspace=workspace,
         pipeline=pipeline,
-        config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights"})},
+        config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights", "data"})},
+        revision=2,  # few shots by what images show
         inputs=inputs,
         extra=extra,
         body=body,

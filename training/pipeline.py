@@ -17,7 +17,9 @@ from training.backbone_stage import pretrain_backbone, started
 from training.backbones import SCRATCH
 from training.detector_stage import pretrain_detector
 from training.evaluate_stage import evaluate_detector
+from training.finetune import AGBP, AGSSP
 from training.finetune_stage import finetune
+from training.labelled_data import build_labelled, check_unseen, list_labelled
 from training.project import Project, open_run, open_tracker, read_listing
 from training.registration_stage import register_detector
 from training.report_stage import write_report
@@ -119,6 +121,17 @@ class Pipeline:
             backbone=self.backbone,
         )
 
+    @cached_property
+    def labelled(self) -> Artifact:
+        """The images and labels of finetuning and evaluation: `finetune.data`, or the corpus itself."""
+        data = self.project.finetune.data
+        if data is None:
+            return self.corpus
+        made = build_labelled(data, workspace=self.workspace, pipeline=self.run)
+        if set(self.starts) & {AGBP, AGSSP}:
+            check_unseen(made, self.corpus)
+        return made
+
     def finetuned(self, start: str) -> Artifact:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
         if start in self._finetuned:
@@ -130,7 +143,7 @@ class Pipeline:
             scaling=self.project.scaling,
             workspace=self.workspace,
             pipeline=self.run,
-            corpus=self.corpus,
+            corpus=self.labelled,
             backbone=self.backbone if start == "agbp" else None,
             detector=self.detector if start == "agssp" else None,
         )
@@ -143,7 +156,7 @@ class Pipeline:
                 self.project.evaluate,
                 workspace=self.workspace,
                 pipeline=self.run,
-                corpus=self.corpus,
+                corpus=self.labelled,
                 finetuned=self.finetuned(start),
             )
         return self._evaluated[start]
@@ -169,7 +182,7 @@ class Pipeline:
     def pretraining(self) -> dict[str, Artifact]:
         """The stages up to the pretrained detector, in order."""
         made = {"surfaces": self.surfaces} if self.surfaces is not None else {}
-        return made | {
+        made |= {
             "corpus": self.corpus,
             "maps": self.maps,
             "evaluate_maps": self.map_quality,
@@ -177,6 +190,9 @@ class Pipeline:
             "backbone": self.backbone,
             "detector": self.detector,
         }
+        if self.labelled is not self.corpus:
+            made["labels"] = self.labelled
+        return made
 
     def artifacts(self) -> dict[str, Artifact]:
         """Every stage's artifact by name, in order; those of one start carry its name."""
@@ -198,6 +214,7 @@ class Pipeline:
             workspace=self.workspace,
             pipeline=self.run,
             pretraining=pretraining,
+            labelled=self.labelled,
             starts=starts,
             registered=self.registered,
         )
@@ -215,10 +232,14 @@ def check_project(project: Project) -> None:
         UserError: the first fault found.
     """
     categories: set[str] = set()
-    if project.generate is None:
+    data, starts = project.finetune.data, set(project.finetune.starts)
+    own = project.corpus.root or project.corpus.sources
+    if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
         listing = read_listing(project.corpus, project.maps)
         categories = {entry.category for entry in listing.entries}
     check_maps(project.maps, categories)
+    if data is not None:
+        list_labelled(data)
     _check_starts(project)
 
 

@@ -77,8 +77,7 @@ def read_rows(rows: pa.Table, preprocessing: Preprocessing) -> pa.Table:
         inputs.append(pixels)
         for name, value in {**row, **about}.items():
             columns[name].append(value)
-    stack = np.stack(inputs) if inputs else nothing[None]
-    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(stack)
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(inputs or [nothing]))
     return pa.table(columns, schema=pa.schema(READ)).append_column("pixels", tensor[: len(inputs)])
 
 

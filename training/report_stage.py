@@ -55,6 +55,7 @@ def write_report(
     workspace: Storage,
     pipeline: PipelineRun,
     pretraining: Mapping[str, Artifact],
+    labelled: Artifact,
     starts: Mapping[str, tuple[Artifact, Artifact]],
     registered: Artifact,
 ) -> Artifact:
@@ -65,6 +66,7 @@ def write_report(
         title: the project's name.
         config: the project's config as the report shows it.
         pretraining: the stages up to the pretrained detector, by name.
+        labelled: the images and labels of finetuning.
         starts: (finetuned, evaluated) by start.
         registered: the registration.
     """
@@ -76,10 +78,10 @@ def write_report(
     def body(bench: Workbench) -> Mapping[str, Any]:
         corpus, maps, boxes = pretraining["corpus"], pretraining["maps"], pretraining["boxes"]
         shown = gallery(corpus, maps, boxes, section.gallery)
-        drawn = examples(corpus, starts, section.examples, section.min_score)
+        drawn = examples(labelled, starts, section.examples, section.min_score)
         quarantine = [
             QuarantineRow(row["uri"], row["stage"], row["reason"])
-            for artifact in (corpus, maps)
+            for artifact in (corpus, maps, *([labelled] if labelled is not corpus else []))
             for row in artifact.directory.read_table("quarantine.parquet").to_pylist()
         ]
         data = ReportData(

@@ -43,8 +43,8 @@ def filled_detector(
 
     Args:
         name, classes, preprocessing, seed: see `fresh_detector`.
-        state: in the library's keys; of a detector for any classes, or of the backbone alone, then in the keys
-            of the backbone's library.
+        state: in the library's keys; of a detector for any classes, or of the backbone alone, then in the
+            keys of the backbone's library.
         metadata: of the weights file.
         source: how messages name it.
         whole: whether the backbone must be filled wholly; published classifiers may lack its last layers.

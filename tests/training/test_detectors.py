@@ -166,3 +166,33 @@ def test_an_unknown_name_tells_the_nearest() -> None:
 def test_classes_must_be_given_and_different(classes: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match="one or more classes"):
         build_detector("yolov8n", classes, SQUARE)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolo26n"])
+def test_boxes_of_weight_one_give_the_librarys_loss_and_lighter_ones_less(name: str) -> None:
+    ours = detector(name)
+    images, targets = batch()
+    ours.freeze("backbone+neck")
+    losses = [
+        float(ours(images, targets | {"weights": torch.full((3,), weight)})[0].detach())
+        for weight in (1.0, 0.5, 0.0)
+    ]
+    assert losses[0] == pytest.approx(float(ours(images, targets)[0].detach()), rel=1e-6)
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[0] - losses[1] == pytest.approx(losses[1] - losses[2], rel=1e-3)
+
+
+def test_yolo26_moves_its_loss_to_the_nms_free_head_as_the_library_does() -> None:
+    """ultralytics calls `update` after each epoch; ours follows from the epoch alone, a resumed run too."""
+    ours, epochs = detector("yolo26n"), 5
+    theirs = library_twin(ours)
+    theirs.args.epochs = epochs
+    criterion = theirs.init_criterion()
+    images, targets = batch()
+    for epoch in range(1, epochs + 1):
+        ours.set_epoch(epoch, epochs)
+        ours(images, targets)
+        own: Any = ours.criterion(images.device)  # type: ignore[operator]
+        assert (own.o2m, own.o2o) == pytest.approx((criterion.o2m, criterion.o2o))
+        criterion.update()
+    assert own.o2m == pytest.approx(0.1)

@@ -1,0 +1,66 @@
+"""The export stage: a trained detector as ONNX and as its library's own file."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from training.detector_file import load_detector
+from training.model_source import ModelSource
+from training.native_file import write_native
+from training.onnx_export import contract, export_onnx
+
+STEM = "detector"
+ONNX_FILE, CONTRACT_FILE = f"{STEM}.onnx", "contract.json"
+
+
+def export_detector(*, model: ModelSource, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+    """Write `detector.onnx`, the library's file (`detector.pt` or a state dict) and `contract.json`.
+
+    Args:
+        model: the detector.
+        workspace: root of all stages.
+
+    Raises:
+        UserError: not a detector's file.
+        RuntimeError: see `export_onnx`.
+    """
+    detector = load_detector(model.path)
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            check = export_onnx(detector, folder / ONNX_FILE, model.lineage)
+            native = write_native(detector, folder, STEM)
+            for path in (folder / ONNX_FILE, native.path):
+                bench.directory.put(path, path.name)
+                bench.run.log_file(path, "export")
+        about = {
+            **contract(detector, model.lineage),
+            "native": {"file": native.path.name, "load": native.how},
+        }
+        bench.directory.write_json(CONTRACT_FILE, about)
+        bench.run.log_json(about, CONTRACT_FILE)
+        errors = {"max_box_error": check.boxes, "max_score_error": check.scores}
+        bench.run.log_metrics(errors)
+        return {
+            "model": model.name,
+            "architecture": detector.architecture,
+            **errors,
+            "onnx": ONNX_FILE,
+            "native": native.path.name,
+            "load": native.how,
+        }
+
+    return ensure(
+        "export",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={},
+        inputs={},
+        extra={"model": model.digest},
+        body=body,
+    )
