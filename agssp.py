@@ -10,6 +10,7 @@ from training.commands import app as training_commands
 from training.commands import project_of, project_weights
 from training.detector_commands import app as detector_commands
 from tuning.commands import app as study_commands
+from tuning.tune_commands import app as tune_commands
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +25,7 @@ app.add_typer(encoder_commands, name="encoder")
 app.add_typer(prompt_commands(project_of), name="prompts")
 app.add_typer(reference_commands(project_of))
 app.add_typer(study_commands, name="study")
+app.add_typer(tune_commands, name="tune")
 
 
 def main() -> None:

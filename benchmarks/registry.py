@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, str] = {
     "attention_gain": "benchmarks.attention_gain",
     "finetune_epoch": "benchmarks.finetune_epoch",
     "fewshot_gain": "benchmarks.fewshot_gain",
+    "threshold_trials": "benchmarks.threshold_trials",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

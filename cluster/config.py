@@ -158,26 +158,41 @@ def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def load(model: type[Model], config: str | None, overrides: Iterable[str], base: Mapping[str, Any]) -> Model:
-    """The config of a command: `base`, then a file or `recipe:NAME`, then the overrides.
+def merged(
+    configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """What `load` validates, as nested mappings, and what messages call it.
+
+    Raises:
+        UserError: see `read_config_file`, `parse_overrides`; unknown recipe.
+    """
+    document: dict[str, Any] = dict(base)
+    source = "Config"
+    for config in configs:
+        if config.startswith("recipe:"):
+            name = config.removeprefix("recipe:")
+            shipped = recipes()
+            if name not in shipped:
+                raise UserError(f'There is no recipe "{name}"; {nearest(name, shipped)}')
+            document, source = merge(document, shipped[name]), f"Recipe {name}"
+        else:
+            document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
+    return merge(document, parse_overrides(overrides)), source
+
+
+def load(
+    model: type[Model], configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
+) -> Model:
+    """The config of a command: `base`, then files and recipes (a later one wins), then the overrides.
 
     Args:
         model: the project's config class.
-        config: path of a YAML file, `recipe:NAME`, or None for the defaults alone.
+        configs: paths of YAML files, or `recipe:NAME`; e.g. a project and what `tune thresholds` chose.
         overrides: `section.key=value` words.
         base: values under everything else (a recipe a command implies).
 
     Raises:
-        UserError: see `read_config_file`, `parse_overrides`, `validate`; unknown recipe.
+        UserError: see `merged` and `validate`.
     """
-    document: dict[str, Any] = dict(base)
-    source = "Config"
-    if config is not None and config.startswith("recipe:"):
-        name = config.removeprefix("recipe:")
-        shipped = recipes()
-        if name not in shipped:
-            raise UserError(f'There is no recipe "{name}"; {nearest(name, shipped)}')
-        document, source = merge(document, shipped[name]), f"Recipe {name}"
-    elif config is not None:
-        document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
-    return validate(model, merge(document, parse_overrides(overrides)), source)
+    document, source = merged(configs, overrides, base)
+    return validate(model, document, source)

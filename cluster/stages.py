@@ -101,9 +101,27 @@ def ensure(
     fingerprint = digest(key)
     directory = workspace.at(stage, fingerprint[:16])
     if directory.exists(RECORD):
-        record = directory.read_json(RECORD)
-        say(f"{stage}: complete already, reusing {directory.uri}")
-        return Artifact(stage, fingerprint, directory, record, reused=True)
+        return _found(stage, fingerprint, directory)
+    with workspace.exclusive(f"{stage}-{fingerprint[:16]}"):
+        if directory.exists(RECORD):  # another command, or a trial beside this one, has made it meanwhile
+            return _found(stage, fingerprint, directory)
+        return _made(stage, key, fingerprint, directory, pipeline, config, body)
+
+
+def _found(stage: str, fingerprint: str, directory: Storage) -> Artifact:
+    say(f"{stage}: complete already, reusing {directory.uri}")
+    return Artifact(stage, fingerprint, directory, directory.read_json(RECORD), reused=True)
+
+
+def _made(
+    stage: str,
+    key: Mapping[str, Any],
+    fingerprint: str,
+    directory: Storage,
+    pipeline: "PipelineRun",
+    config: Mapping[str, Any],
+    body: Callable[[Workbench], Mapping[str, Any]],
+) -> Artifact:
     directory.create()
     say(f"{stage}: started, into {directory.uri}")
     start, began = time.monotonic(), datetime.now(UTC)

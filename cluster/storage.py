@@ -1,5 +1,6 @@
 """Workspace storage: one small interface over local disks and object stores (pyarrow filesystems)."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -78,6 +79,22 @@ class Storage:
             raise UserError(
                 f"The workspace {self.uri} can't be written ({reason}); choose another with workspace=DIR."
             ) from None
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """One process of this machine at a time; an object store has no such lock, and none is held there.
+
+        Args:
+            name: of what is guarded; a file `.locks/NAME` is left behind.
+        """
+        if not self.is_local:
+            yield
+            return
+        folder = Path(self.path) / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # given back with the process, however it ends
+            yield
 
     def exists(self, name: str = "") -> bool:
         """Whether a file or directory of that name is here."""

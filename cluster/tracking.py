@@ -70,6 +70,23 @@ class PipelineRun:
             run.log_params(config)
             yield run
 
+    @contextmanager
+    def trial(self, name: str, *, parent: Run, config: Mapping[str, Any]) -> Iterator[Run]:
+        """Open a study's trial as a run nested under the study's; it ends with the block.
+
+        Args:
+            name: the trial's.
+            parent: the study's run.
+            config: what the trial tries, by dotted key; becomes the run's params.
+
+        Raises:
+            UserError: see `stage`.
+        """
+        run = self._tracker.create_run(name, {"mlflow.parentRunId": parent.id, "agssp.stage": "trial"})
+        with ending(lambda: run):
+            run.log_params(config)
+            yield run
+
 
 @dataclass(frozen=True)
 class Tracker:

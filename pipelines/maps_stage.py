@@ -137,10 +137,11 @@ class MapActor:
     ) -> None:
         torch.set_num_threads(max(1, machine_cpus() // neighbours))
         self.method, self.counter = section.build("cuda" if cuda else "cpu"), counter
+        self.parts = section.store_parts
         self.states = ray.get(states)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        done = map_batch(self.method, self.states, rows)
+        done = map_batch(self.method, self.states, rows, self.parts)
         self.counter.add(done.num_rows)
         return done
 

@@ -8,7 +8,6 @@ import typer
 from cluster.command import Json, Words, out, run_command
 from cluster.config import load, recipes
 from cluster.default_command import DefaultCommand
-from cluster.errors import UserError
 from cluster.stages import Artifact
 
 app = typer.Typer()
@@ -24,19 +23,21 @@ def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -
     """The project that a command line describes.
 
     Args:
-        words: at most one config (a path or `recipe:NAME`) and `section.key=value` overrides.
+        words: configs (paths or `recipe:NAME`; a later one wins) and `section.key=value` overrides.
         base: values under everything else.
 
     Raises:
-        UserError: two configs, or a config that is at fault.
+        UserError: a config that is at fault.
     """
     from training.project import Project
 
-    overrides = [word for word in words or [] if "=" in word]
-    configs = [word for word in words or [] if "=" not in word]
-    if len(configs) > 1:
-        raise UserError(f'Give one config, not {len(configs)}: "{configs[0]}" or "{configs[1]}".')
-    return load(Project, configs[0] if configs else None, overrides, base or {})
+    return load(Project, *split_words(words), base or {})
+
+
+def split_words(words: list[str] | None) -> tuple[list[str], list[str]]:
+    """Configs, and overrides, of a command line's words."""
+    given = words or []
+    return [word for word in given if "=" not in word], [word for word in given if "=" in word]
 
 
 def project_weights(project: Any) -> Iterable[Any]:
