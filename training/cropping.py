@@ -96,7 +96,7 @@ class Window:
             return None
         tight = seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         left, top = x0 - self.left + int(columns[0]), y0 - self.top + int(rows[0])
-        little = np.count_nonzero(tight) < MIN_VISIBLE * np.count_nonzero(patch.mask)
+        little = bool(np.count_nonzero(tight) < MIN_VISIBLE * np.count_nonzero(patch.mask))
         box = float(left), float(top), float(left + tight.shape[1]), float(top + tight.shape[0])
         return Patch(patch.label, box, left, top, tight, stray=patch.stray or little)
 

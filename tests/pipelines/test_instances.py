@@ -29,8 +29,8 @@ def test_the_objects_together_are_the_truth(name: str, tmp_path: Path) -> None:
             for one in found:
                 if one.runs is not None:
                     whole[one.top : one.top + one.height, one.left : one.left + one.width] |= one.mask()
-                    assert one.mask().any(axis=1)[[0, -1]].all()  # the rectangle is the smallest
-                    assert one.mask().any(axis=0)[[0, -1]].all()
+                    for edge in (one.mask()[[0, -1]].T, one.mask()[:, [0, -1]]):
+                        assert edge.any(axis=0).all()  # the rectangle is the smallest
             if truth.mask is not None:
                 np.testing.assert_array_equal(whole, truth.mask)
 
