@@ -82,7 +82,7 @@ class PipelineRun:
         Raises:
             UserError: see `stage`.
         """
-        run = self._tracker.create_run(name, {"mlflow.parentRunId": parent.id, "agssp.stage": "trial"})
+        run = self.tracker.create_run(name, {"mlflow.parentRunId": parent.id, "agssp.stage": "trial"})
         with ending(lambda: run):
             run.log_params(config)
             yield run
