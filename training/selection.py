@@ -56,8 +56,8 @@ def few_shot(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sa
 
 
 def with_backgrounds(
-    samples: Sequence[Sample], backgrounds: Sequence[Sample], share: float, seed: int
-) -> list[Sample]:
+    samples: Sequence[AnySample], backgrounds: Sequence[AnySample], share: float, seed: int
+) -> list[AnySample]:
     """Add images without boxes, until they are `share` of the whole or all are taken."""
     wanted = round(len(samples) * share / (1 - share))
     return [*samples, *shuffled(backgrounds, seed)[:wanted]]

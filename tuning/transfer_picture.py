@@ -4,7 +4,9 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from tuning.transfer_statistics import Curve
 from tuning.transfer_text import TITLES, Group
 
 COLOURS = ("#0b6e99", "#c2571a", "#4b8b3b", "#8a4f9e", "#a08400", "#5a5a5a")
@@ -27,13 +29,7 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
                 continue
             colour = COLOURS[starts.index(group.start) % len(COLOURS)]
             steps = sorted({step for curve in group.curves.values() for step, _ in curve})
-            values = np.array(
-                [
-                    np.interp(steps, *zip(*curve, strict=True), left=np.nan)
-                    for curve in group.curves.values()
-                    if curve
-                ]
-            )
+            values = np.array([_at(steps, curve) for curve in group.curves.values() if curve])
             label = f"{group.start}, {group.regime}"
             axes.plot(
                 steps,
@@ -57,3 +53,9 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
     return stream.getvalue()
+
+
+def _at(steps: Sequence[int], curve: Curve) -> npt.NDArray[np.float64]:
+    """A curve's scores at these iterations; NaN before its first."""
+    own, scores = np.array([step for step, _ in curve]), np.array([score for _, score in curve])
+    return np.interp(np.array(steps), own, scores, left=np.nan)
