@@ -25,7 +25,8 @@ from training.detection import DetectionTask
 from training.detection_data import DetectionDataset
 from training.detectors import build_detector
 from training.letterbox import Preprocessing
-from training.loop import EpochReport, LoopSettings, train, weights_of
+from training.loop import EpochReport, LoopSettings, train
+from training.training_state import weights_of
 
 NAME = "yolov8n"
 CATEGORIES = ("magnetic_tile", "rail", "casting")

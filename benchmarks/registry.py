@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, str] = {
     "finetune_epoch": "benchmarks.finetune_epoch",
     "fewshot_gain": "benchmarks.fewshot_gain",
     "threshold_trials": "benchmarks.threshold_trials",
+    "registry_lookup": "benchmarks.registry_lookup",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.attempt import on_this_node
+from cluster.metrics import record, record_standing
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -58,10 +59,8 @@ def board(title: str, total: int, on_row: Callable[[int, Row], None]) -> Iterato
     Returns:
         The actor's handle; workers call `post`, `tell` and `fail` on it.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor_class: Any = ray.remote(num_cpus=0)(Board)  # Any: ray's types don't know its methods
-    # On this node, so that it is lost only with the command itself.
-    actor = actor_class.options(scheduling_strategy=here).remote()
+    actor = actor_class.options(scheduling_strategy=on_this_node()).remote()
     done = threading.Event()
     faults: list[Exception] = []
 
@@ -74,6 +73,9 @@ def board(title: str, total: int, on_row: Callable[[int, Row], None]) -> Iterato
                     rows, note_now = ray.get(actor.read.remote(read))
                     for step, row, note in rows:
                         bar.to(step, note)
+                        record_standing(bar.standing())
+                        for figure, value in row.items():
+                            record("agssp_training", value, step=title, figure=figure)
                         if step not in seen:
                             on_row(step, row)
                             seen.add(step)

@@ -15,6 +15,7 @@ from rich.text import Text
 from cluster import json_text
 from cluster.errors import UserError
 from cluster.progress import say
+from cluster.tracking_outbox import take_losses
 
 USER_AT_FAULT, INTERRUPTED = 2, 130
 
@@ -63,11 +64,14 @@ def run_command(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name that isn't UTF-8 must not end the command
             stream.reconfigure(errors="backslashreplace")
-    with guard(json_mode):
+    with guard(json_mode), _losses_said():
         if json_mode:
             with redirect_stdout(sys.stderr):  # libraries that print
                 result = body()
-            _print_line(json_text.dumps(result))
+            lost = take_losses()
+            for loss in lost:
+                say(loss)
+            _print_line(json_text.dumps({**result, "tracking_lost": lost} if lost else result))
         else:
             result = body()
             with _quiet_broken_pipe():
@@ -75,6 +79,16 @@ def run_command(
         code = exit_code(result)
         if code:
             raise typer.Exit(code)
+
+
+@contextmanager
+def _losses_said() -> Iterator[None]:
+    """Whatever a tracking server never got is said in the command's last lines."""
+    try:
+        yield
+    finally:
+        for loss in take_losses():
+            say(loss)
 
 
 @contextmanager

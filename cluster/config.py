@@ -1,6 +1,6 @@
 """Typed configuration: YAML files, recipes and `section.key=value` overrides into frozen models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.errors import UserError, nearest
+from cluster.secret_uris import refuse_secrets_in
 
 
 class Section(BaseModel):
@@ -164,7 +165,8 @@ def merged(
     """What `load` validates, as nested mappings, and what messages call it.
 
     Raises:
-        UserError: see `read_config_file`, `parse_overrides`; unknown recipe.
+        UserError: see `read_config_file`, `parse_overrides`; unknown recipe; a URI with a password or key
+            in it.
     """
     document: dict[str, Any] = dict(base)
     source = "Config"
@@ -177,7 +179,9 @@ def merged(
             document, source = merge(document, shipped[name]), f"Recipe {name}"
         else:
             document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
-    return merge(document, parse_overrides(overrides)), source
+    document = merge(document, parse_overrides(overrides))
+    refuse_secrets_in(document)  # the config is kept in stage.json and in MLflow
+    return document, source
 
 
 def load(
@@ -196,3 +200,23 @@ def load(
     """
     document, source = merged(configs, overrides, base)
     return validate(model, document, source)
+
+
+def load_words(model: type[Model], words: Sequence[str] | None, base: Mapping[str, Any]) -> Model:
+    """The config that a command line's words describe.
+
+    Args:
+        model: the config's class.
+        words: see `split_words`.
+        base: values under everything else.
+
+    Raises:
+        UserError: see `load`.
+    """
+    return load(model, *split_words(words), base)
+
+
+def split_words(words: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Configs (paths or `recipe:NAME`), and `section.key=value` overrides, of a command line's words."""
+    given = words or []
+    return [word for word in given if "=" not in word], [word for word in given if "=" in word]

@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
-from cluster.privacy import QUIET_ENVIRONMENT
+from cluster.privacy import TELEMETRY_OFF
+from cluster.secret_uris import masked
 from cluster.session import RaySection, machine_cpus, ray_session, start_ray
 from cluster.stages import RECORD
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
 from cluster.tracking_run import client_of
-from cluster.tracking_server import masked, server_version
+from cluster.tracking_server import server_version
 
 GIB = 2**30
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 2.0, 2.0  # below: a demo run doesn't fit
@@ -225,7 +226,7 @@ def telemetry() -> Row:
     """Whether every dependency's telemetry is off."""
     changed: Sequence[str] = [
         f"{name}={os.environ.get(name)}"
-        for name, quiet in QUIET_ENVIRONMENT.items()
+        for name, quiet in TELEMETRY_OFF.items()
         if os.environ.get(name) != quiet
     ]
     return Row("telemetry", True, f"off, except as you set: {', '.join(changed)}" if changed else "off")

@@ -1,19 +1,23 @@
-"""The model registry: named models, their versions, aliases and whole lineage."""
+"""The model registry: named models, their versions, aliases, evaluations and whole lineage."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 from cluster import tracking_entries
 from cluster.errors import UserError, nearest
+from cluster.provenance import EVALUATION, Evaluation, Provenance, evaluations, file_digests
+from cluster.registry_reader import VersionRecord, registry_reader
+from cluster.secret_uris import masked
 from cluster.tracking import Run, Tracker
+from cluster.tracking_outbox import outbox_of
 from cluster.tracking_run import client_of
-from cluster.tracking_server import masked
+from cluster.tracking_server import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 FINGERPRINT = "fingerprint"  # the tag that tells whether a stage's result is registered already
 
@@ -38,7 +42,7 @@ class ModelRow:
 
 
 @dataclass(frozen=True)
-class ModelDetails:
+class ModelVersion:
     """One version of a registered model.
 
     Attributes:
@@ -47,9 +51,8 @@ class ModelDetails:
         created: ISO 8601, UTC.
         description: of the version.
         run_id: MLflow's run that made it.
-        source: where its files are.
-        lineage: the version's tags: fingerprints of the stages behind it, code version and the like.
-        metrics: of the run.
+        source: URI of the folder of its files.
+        tags: all of them: `fingerprint`, those of every stage behind it, and what the properties read.
     """
 
     name: str
@@ -59,8 +62,154 @@ class ModelDetails:
     description: str
     run_id: str
     source: str
-    lineage: Mapping[str, str]
-    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+    @property
+    def reference(self) -> str:
+        """`NAME@VERSION`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def provenance(self) -> Provenance:
+        """Corpus, prompts, thresholds, parents, code and seeds that made it."""
+        return Provenance.of(self.tags)
+
+    @property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """How it was judged, by dataset."""
+        return evaluations(self.tags)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Sha256 (hex) by file name."""
+        return file_digests(self.tags)
+
+    def document(self) -> dict[str, Any]:
+        """JSON-able, without what `tags` would say twice."""
+        shown = {key: text for key, text in self.tags.items() if not key.startswith((EVALUATION, "sha256."))}
+        return {
+            **{name: value for name, value in asdict(self).items() if name != "tags"},
+            "provenance": self.provenance.document(),
+            "evaluations": {name: asdict(found) for name, found in self.evaluations.items()},
+            "files": self.files,
+            "lineage": {key: text for key, text in shown.items() if key not in _IN_PROVENANCE},
+        }
+
+
+_IN_PROVENANCE = frozenset({"prompts", "thresholds", "parents", "code_version", "seeds"})
+
+
+class Registry:
+    """What a registry held when it was opened, read in a handful of requests; nothing of it is changed.
+
+    Args:
+        models: short rows, by name.
+        versions: all, by name and number.
+    """
+
+    def __init__(self, models: list[ModelRow], versions: list[ModelVersion]) -> None:
+        self.models = models
+        self._versions = versions
+
+    @classmethod
+    def open(cls, tracker: Tracker) -> "Registry":
+        """Read a tracker's registry; an empty one where nothing was ever recorded.
+
+        Raises:
+            UserError: it can't be reached or read.
+        """
+        if tracker.is_empty:
+            return cls([], [])
+        reader = registry_reader(tracker)
+        records, found = reader.models(), reader.versions()
+        aliases: dict[tuple[str, int], list[str]] = {}
+        for model in records:
+            for alias, number in model.aliases.items():
+                aliases.setdefault((model.name, number), []).append(alias)
+        versions = [_version(record, aliases.get((record.name, record.version), [])) for record in found]
+        numbers: dict[str, list[int]] = {}
+        for version in versions:
+            numbers.setdefault(version.name, []).append(version.version)
+        rows = [
+            ModelRow(
+                model.name,
+                len(numbers.get(model.name, ())),
+                max(numbers.get(model.name, ()), default=None),
+                model.aliases,
+                model.description,
+            )
+            for model in records
+        ]
+        return cls(rows, versions)
+
+    def version(self, reference: str) -> ModelVersion:
+        """One version.
+
+        Args:
+            reference: `NAME` (the newest), `NAME@VERSION` or `NAME@ALIAS`.
+
+        Raises:
+            UserError: no such model, version or alias.
+        """
+        name, _, which = reference.partition("@")
+        rows = {row.name: row for row in self.models}
+        if name not in rows:
+            hint = nearest(name, rows) if rows else "none is registered yet; agssp run registers one."
+            raise UserError(f'There is no registered model "{name}"; {hint}')
+        wanted = which or str(rows[name].latest)
+        aliases = rows[name].aliases
+        number = aliases.get(wanted) or (int(wanted) if wanted.isdecimal() else None)
+        versions = {version.version: version for version in self._versions if version.name == name}
+        if number not in versions:
+            valid = nearest(wanted, [*aliases, *map(str, versions)])
+            raise UserError(f'Model "{name}" has no version or alias "{wanted}"; {valid}')
+        return versions[number]
+
+    def versions(
+        self, name: str = "*", *, alias: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> list[ModelVersion]:
+        """Versions by name and number.
+
+        Args:
+            name: of the model, or a pattern (`demo-*`).
+            alias: only what it points at.
+            tags: only those with these tags; values may be patterns (`3fa9*`).
+
+        Raises:
+            UserError: no model has that name.
+        """
+        if self.models and not any(fnmatchcase(row.name, name) for row in self.models):
+            hint = nearest(name, [row.name for row in self.models])
+            raise UserError(f'There is no registered model "{name}"; {hint}')
+        return [
+            version
+            for version in self._versions
+            if fnmatchcase(version.name, name)
+            and (alias is None or alias in version.aliases)
+            and all(fnmatchcase(version.tags.get(key, ""), value) for key, value in (tags or {}).items())
+        ]
+
+    def parents(self, version: ModelVersion) -> list[ModelVersion]:
+        """The registered versions it was started from; one that was deleted since is left out."""
+        wanted = set(version.provenance.parents.values())
+        return [other for other in self._versions if other.reference in wanted]
+
+    def children(self, version: ModelVersion) -> list[ModelVersion]:
+        """The registered versions that were started from it."""
+        return [other for other in self._versions if version.reference in other.provenance.parents.values()]
+
+
+def _version(record: VersionRecord, aliases: list[str]) -> ModelVersion:
+    return ModelVersion(
+        name=record.name,
+        version=record.version,
+        aliases=tuple(aliases),
+        created=datetime.fromtimestamp(record.created / 1000, UTC).isoformat(timespec="seconds"),
+        description=record.description,
+        run_id=record.run_id,
+        source=record.source,
+        tags=record.tags,
+    )
 
 
 def register(
@@ -78,7 +227,8 @@ def register(
         run: the run that holds the weights.
         name: of the model, e.g. `surfaces-detector-yolov8n`.
         folder: of the run's artifacts, with the weights in it.
-        tags: the lineage; `fingerprint` is the stage's and decides whether it is the same.
+        tags: the lineage; `fingerprint` is the stage's and decides whether it is the same. Evaluations among
+            them are added to a version that exists.
         alias: that points at the version afterwards.
         description: of the version.
 
@@ -89,10 +239,22 @@ def register(
         UserError: the run isn't in this tracking database or server.
         ValueError: the folder holds nothing, or there is no fingerprint.
     """
-    from mlflow.exceptions import MlflowException
-
     if not tags.get(FINGERPRINT):
         raise ValueError("the tags of a registered model need the stage's fingerprint")
+
+    def act() -> int:
+        return _register(run, name, folder, tags, alias, description)
+
+    if not is_server(run.tracking_uri):
+        return act()
+    box = outbox_of(run.tracking_uri)
+    box.settle(f"register {name}")
+    return box.insist(act, f"register {name}")
+
+
+def _register(run: Run, name: str, folder: str, tags: Mapping[str, str], alias: str, description: str) -> int:
+    from mlflow.exceptions import MlflowException
+
     client = client_of(run.tracking_uri)
     try:
         artifacts = client.get_run(run.id).info.artifact_uri
@@ -105,6 +267,7 @@ def register(
         ) from None
     if not client.list_artifacts(run.id, folder):
         raise ValueError(f"run {run.id} has no artifacts in {folder!r}")
+    entries = tracking_entries.tags(tags)
     version = _registered(client, name, tags[FINGERPRINT])
     if version is None:
         try:
@@ -116,83 +279,21 @@ def register(
             name,
             source=f"{artifacts}/{folder}",
             run_id=run.id,
-            tags=tracking_entries.tags(tags),
+            tags=entries,
             description=description,
         )
         version = int(made.version)
+    else:
+        for key, text in entries.items():
+            if key.startswith(EVALUATION):
+                client.set_model_version_tag(name, str(version), key, text)
     client.set_registered_model_alias(name, alias, str(version))
     return version
 
 
-def list_models(tracker: Tracker) -> list[ModelRow]:
-    """All registered models by name."""
-    if tracker.is_empty:
-        return []
-    client, rows, token = client_of(tracker.uri), [], None
-    while True:
-        page = client.search_registered_models(max_results=100, order_by=["name"], page_token=token)
-        for model in page:
-            numbers = [int(version.version) for version in _versions(client, model.name)]
-            aliases = {alias: int(version) for alias, version in sorted(model.aliases.items())}
-            latest = max(numbers, default=None)
-            rows.append(ModelRow(model.name, len(numbers), latest, aliases, model.description or ""))
-        token = page.token
-        if not token:
-            return rows
-
-
-def show_model(tracker: Tracker, name: str, which: int | str | None) -> ModelDetails:
-    """One version with its lineage.
-
-    Args:
-        tracker: whose registry is asked.
-        name: of the model.
-        which: a version's number, an alias, or None for the newest.
-
-    Raises:
-        UserError: no such model, version or alias.
-    """
-    models = {row.name: row for row in list_models(tracker)}
-    if name not in models:
-        hint = nearest(name, models) if models else "none is registered yet; agssp run registers one."
-        raise UserError(f'There is no registered model "{name}"; {hint}')
-    aliases = models[name].aliases
-    client = client_of(tracker.uri)
-    versions = {int(version.version): version for version in _versions(client, name)}
-    wanted = str(which if which is not None else models[name].latest)
-    number = aliases.get(wanted) or (int(wanted) if wanted.isdecimal() else None)
-    if number not in versions:
-        valid = nearest(wanted, [*aliases, *map(str, versions)])
-        raise UserError(f'Model "{name}" has no version or alias "{wanted}"; {valid}')
-    version = versions[number]
-    created = datetime.fromtimestamp((version.creation_timestamp or 0) / 1000, UTC)
-    return ModelDetails(
-        name=name,
-        version=number,
-        aliases=tuple(alias for alias, target in aliases.items() if target == number),
-        created=created.isoformat(timespec="seconds"),
-        description=version.description or "",
-        run_id=version.run_id or "",
-        source=version.source or "",
-        lineage=dict(version.tags),
-        metrics=dict(client.get_run(version.run_id).data.metrics) if version.run_id else {},
-    )
-
-
 def _registered(client: "MlflowClient", name: str, fingerprint: str) -> int | None:
     """The version made from the same stage fingerprint."""
-    for version in _versions(client, name):
-        if version.tags.get(FINGERPRINT) == fingerprint:
-            return int(version.version)
-    return None
-
-
-def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name='{name}'", max_results=200, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    found = client.search_model_versions(
+        f"name='{name}' and tags.{FINGERPRINT}='{fingerprint}'", max_results=1
+    )
+    return int(found[0].version) if found else None

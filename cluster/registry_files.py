@@ -1,4 +1,4 @@
-"""The files of a registered model, fetched to this machine."""
+"""The files of a registered model for as long as a block needs them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.errors import UserError
-from cluster.registry import show_model
+from cluster.model_pull import pull
+from cluster.registry import Registry
 from cluster.tracking import Tracker
-from cluster.tracking_server import masked
 
 
 @dataclass(frozen=True)
@@ -27,25 +26,11 @@ class RegisteredFiles:
 
 @contextmanager
 def registered_files(tracker: Tracker, reference: str) -> Iterator[RegisteredFiles]:
-    """The files of `NAME` (the newest version), `NAME@VERSION` or `NAME@ALIAS`.
+    """The files of `NAME` (the newest version), `NAME@VERSION` or `NAME@ALIAS`, their digests verified.
 
     Raises:
-        UserError: no such model, version or alias, or its files are gone.
+        UserError: no such model, version or alias; see `pull`.
     """
-    name, _, which = reference.partition("@")
-    version = show_model(tracker, name, which or None)
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
+    version = Registry.open(tracker).version(reference)
     with tempfile.TemporaryDirectory() as scratch:
-        try:
-            folder = download_artifacts(
-                artifact_uri=version.source, dst_path=scratch, tracking_uri=tracker.uri
-            )
-        except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"The files of model {name} version {version.version} can't be fetched from "
-                f"{masked(version.source)} ({reason}); register it again."
-            ) from None
-        yield RegisteredFiles(f"{name}@{version.version}", Path(folder))
+        yield RegisteredFiles(version.reference, pull(tracker, version, Path(scratch)))

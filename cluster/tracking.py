@@ -11,9 +11,17 @@ from pydantic import Field
 from cluster import tracking_entries
 from cluster.config import Section
 from cluster.errors import UserError
+from cluster.secret_uris import masked
 from cluster.storage import Storage
+from cluster.tracking_outbox import DEFAULT_PATIENCE_S, outbox_of
 from cluster.tracking_run import Run, attach, client_of, ending
-from cluster.tracking_server import check_tracking_uri, is_server, masked, sqlite_file, sqlite_uri
+from cluster.tracking_server import (
+    check_tracking_uri,
+    is_server,
+    sqlite_file,
+    sqlite_uri,
+    with_driver,
+)
 
 __all__ = ["PipelineRun", "Run", "Tracker", "TrackingSection", "attach"]
 
@@ -25,11 +33,14 @@ class TrackingSection(Section):
         uri: of an MLflow server (`http://host:5000`) or database; None keeps a SQLite file in the workspace.
         experiment: MLflow's name for a group of runs.
         timeout_s: seconds to wait for a server's first answer.
+        outage_minutes: how long to wait for a server that goes away: where a stage starts or a model is
+            registered, and at the end for what was logged meanwhile.
     """
 
     uri: str | None = None
     experiment: str = Field(default="agssp", min_length=1, max_length=250)
     timeout_s: float = Field(default=10, gt=0, le=600)
+    outage_minutes: float = Field(default=10, ge=0, le=10_080)
 
 
 class PipelineRun:
@@ -96,11 +107,13 @@ class Tracker:
         uri: MLflow's tracking URI, also that of its model registry.
         experiment: name of the experiment.
         artifact_root: where a database's runs keep files; None leaves it to the server.
+        outage_s: patience with a server that is away.
     """
 
     uri: str
     experiment: str
     artifact_root: str | None
+    outage_s: float = DEFAULT_PATIENCE_S
 
     @classmethod
     def open(cls, section: TrackingSection, workspace: Storage) -> "Tracker":
@@ -121,7 +134,8 @@ class Tracker:
             database = Path(workspace.path) / "mlflow.db"
             return cls(sqlite_uri(database), section.experiment, artifacts)
         check_tracking_uri(section.uri, section.timeout_s)
-        return cls(section.uri, section.experiment, None if is_server(section.uri) else artifacts)
+        artifact_root = None if is_server(section.uri) else artifacts
+        return cls(with_driver(section.uri), section.experiment, artifact_root, section.outage_minutes * 60)
 
     @property
     def is_empty(self) -> bool:
@@ -131,10 +145,29 @@ class Tracker:
 
     @contextmanager
     def pipeline(self, name: str, tags: Mapping[str, str]) -> Iterator[PipelineRun]:
-        """A pipeline's run, created in MLflow at the first stage that isn't skipped."""
+        """A pipeline's run, created in MLflow at the first stage that isn't skipped.
+
+        It ends when a server that was away has got everything, or has used up the patience: see
+        `take_losses`.
+        """
         pipeline = PipelineRun(self, name, tags)
-        with ending(lambda: pipeline.run):
-            yield pipeline
+        patience: float | None = 0  # what failed is told at once
+        try:
+            with ending(lambda: pipeline.run):
+                yield pipeline
+            patience = None
+        finally:
+            if pipeline.run is not None:
+                self.deliver(patience)
+
+    def deliver(self, patience: float | None) -> None:
+        """Wait until a server that was away has got everything; a database has it already.
+
+        Args:
+            patience: seconds; None takes the tracker's own.
+        """
+        if is_server(self.uri):
+            outbox_of(self.uri).flush(patience)
 
     def create_run(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run in the experiment, which is made if absent.
@@ -144,15 +177,23 @@ class Tracker:
         """
         from mlflow.exceptions import MlflowException
 
+        def create() -> Run:
+            made = client_of(self.uri).create_run(
+                self._experiment_id(), run_name=name, tags=tracking_entries.tags(tags)
+            )
+            return Run(self.uri, made.info.run_id)
+
         try:
-            client, experiment_id = client_of(self.uri), self._experiment_id()
+            if not is_server(self.uri):
+                return create()
+            box = outbox_of(self.uri)
+            box.patience_s = self.outage_s
+            return box.insist(create, f"start the run {name!r}")
         except MlflowException as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"MLflow can't use {self.experiment!r} at {masked(self.uri)}: {reason}"
             ) from error
-        run = client.create_run(experiment_id, run_name=name, tags=tracking_entries.tags(tags))
-        return Run(self.uri, run.info.run_id)
 
     def _experiment_id(self) -> str:
         from mlflow.exceptions import MlflowException

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from cluster import json_text
 
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000
+ALIAS = re.compile(r"(?!(?i:v?\d+|latest)$)[A-Za-z0-9_-]{1,255}")  # MLflow keeps `latest` and `v1` for itself
 ENTRIES_PER_BATCH, METRICS_PER_BATCH = 100, 1000
 
 Entry = TypeVar("Entry")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,20 @@ import numpy as np
 
 from cluster import json_text, tracking_entries
 from cluster.errors import UserError
-from cluster.tracking_server import check_sqlite, sqlite_file
+from cluster.tracking_outbox import Write, outbox_of
+from cluster.tracking_server import check_sqlite, is_server, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+
+# Of MLflow's own retries, which would hold a run up for minutes; the outbox waits instead.
+SHORT_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
 
 
 @lru_cache(maxsize=8)
@@ -32,9 +42,10 @@ def client_of(uri: str) -> "MlflowClient":
     """
     from mlflow import MlflowClient
 
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for results
-    for name in ("mlflow", "alembic"):  # their notes on every migration
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten()
+    if is_server(uri):
+        for name, value in SHORT_PATIENCE.items():
+            os.environ.setdefault(name, value)
     database = sqlite_file(uri)
     if database is None:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -45,6 +56,15 @@ def client_of(uri: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def quieten() -> None:
+    """Keep MLflow's own notes off stdout, which is for results, and off the log."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic"):  # their notes on every migration
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each retry
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,23 @@ class Run:
     @property
     def _client(self) -> "MlflowClient":
         return client_of(self.tracking_uri)
+
+    def _send(self, write: Write, count: int = 1, keep: Callable[[], Write] | None = None) -> None:
+        """Write now; to a server that is away, later."""
+        if is_server(self.tracking_uri):
+            outbox_of(self.tracking_uri).send(write, count, keep)
+        else:
+            write()
+
+    def _send_metrics(self, batch: list["Metric"]) -> None:
+        def write(metrics: list["Metric"]) -> None:
+            self._client.log_batch(self.id, metrics=metrics)
+
+        if is_server(self.tracking_uri):
+            most = tracking_entries.METRICS_PER_BATCH
+            outbox_of(self.tracking_uri).send_batch(write, batch, f"metrics of {self.id}", most)
+        else:
+            write(batch)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record figures; a NaN or infinite one, which charts can't show, becomes a tag `nonfinite.NAME`."""
@@ -82,18 +119,26 @@ class Run:
             if math.isfinite(value)
         ]
         for batch in tracking_entries.batches(finite, tracking_entries.METRICS_PER_BATCH):
-            self._client.log_batch(self.id, metrics=batch)
+            self._send_metrics(batch)
         odd = [(name, value, step) for name, value, step in points if not math.isfinite(value)]
         # Reversed: the first step that went wrong is the one worth keeping.
         self.set_tags({f"nonfinite.{name}": f"{value} at step {step}" for name, value, step in reversed(odd)})
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """Keep a copy of a local file among the run's artifacts, in `folder`."""
-        self._client.log_artifact(self.id, str(path), folder or None)
+
+        def log(file: Path) -> None:
+            self._client.log_artifact(self.id, str(file), folder or None)
+
+        def kept() -> Write:  # the file may be gone when the server is back
+            return partial(log, outbox_of(self.tracking_uri).spooled(path))
+
+        self._send(partial(log, path), keep=kept)
 
     def log_json(self, content: Any, name: str) -> None:
         """Keep JSON-able content as the artifact `name`; NaN becomes null."""
-        self._client.log_text(self.id, json_text.dumps(content, indent=2) + "\n", name)
+        text = json_text.dumps(content, indent=2) + "\n"
+        self._send(partial(self._client.log_text, self.id, text, name))
 
     def log_picture(self, image: np.ndarray, name: str) -> None:
         """Keep a picture as the artifact `name`, whose suffix (`.png`, `.jpg`) decides the format.
@@ -118,7 +163,7 @@ class Run:
 
         entries = [RunTag(key, value) for key, value in tracking_entries.tags(tags).items()]
         for batch in tracking_entries.batches(entries):
-            self._client.log_batch(self.id, tags=batch)
+            self._send(partial(self._client.log_batch, self.id, tags=batch), len(batch))
 
     def log_params(self, config: Mapping[str, Any]) -> None:
         """Record a nested config as flat params (`loop.epochs`); values beyond MLflow's limit are clipped."""
@@ -126,11 +171,21 @@ class Run:
 
         entries = [Param(key, value) for key, value in tracking_entries.params(config).items()]
         for batch in tracking_entries.batches(entries):
-            self._client.log_batch(self.id, params=batch)
+            self._send(partial(self._client.log_batch, self.id, params=batch), len(batch))
 
     def end(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(self.id, status)
+        now = int(time.time() * 1000)
+        self._send(partial(self._client.set_terminated, self.id, status, now))
+
+    def end_tree(self, status: str) -> None:
+        """Close the run and those below it that a killed process left running."""
+        experiment = self._client.get_run(self.id).info.experiment_id
+        below = self._client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{self.id}'")
+        for run in below:
+            if run.info.status == "RUNNING":
+                Run(self.tracking_uri, run.info.run_id).end_tree(status)
+        self.end(status)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import urllib.request
 from pathlib import Path
 
 from cluster.errors import UserError, nearest
+from cluster.secret_uris import masked, refuse_secrets
 
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+DATABASES = ("sqlite", "postgresql", "postgres", "mysql", "mssql")
 SERVERS = ("http", "https")
 # Every MLflow server has it, whatever stands in front; it asks for nothing but one name.
 PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -47,11 +48,12 @@ def check_sqlite(file: Path) -> None:
         raise UserError(f"MLflow's database {file} can't be opened ({error}); {remedy}") from None
 
 
-def masked(uri: str) -> str:
-    """The URI without its password."""
-    scheme, slashes, rest = uri.partition("://")
-    login, at, place = rest.rpartition("@")
-    return f"{scheme}{slashes}{login.partition(':')[0]}:***@{place}" if at and ":" in login else uri
+def with_driver(uri: str) -> str:
+    """The URI of a database with the driver that is installed here: psycopg2 for PostgreSQL."""
+    for scheme in ("postgresql://", "postgres://"):  # SQLAlchemy 2.1 takes psycopg 3 for the first
+        if uri.startswith(scheme):
+            return f"postgresql+psycopg2://{uri.removeprefix(scheme)}"
+    return uri
 
 
 def check_tracking_uri(uri: str, timeout_s: float) -> None:
@@ -62,8 +64,9 @@ def check_tracking_uri(uri: str, timeout_s: float) -> None:
         timeout_s: for a server's first answer, in seconds.
 
     Raises:
-        UserError: unknown scheme, unreachable server, not an MLflow server, missing folder.
+        UserError: a secret in it, unknown scheme, unreachable server, not an MLflow server, missing folder.
     """
+    refuse_secrets(uri, "tracking.uri")
     scheme = uri.partition("://")[0].partition("+")[0] if "://" in uri else ""
     if scheme in SERVERS:
         _check_server(uri, timeout_s)
@@ -83,12 +86,6 @@ def check_tracking_uri(uri: str, timeout_s: float) -> None:
 
 
 def _check_server(uri: str, timeout_s: float) -> None:
-    parts = urllib.parse.urlsplit(uri)
-    if "@" in parts.netloc:
-        raise UserError(
-            f"tracking.uri={masked(uri)} holds a login, which would be shown in logs; "
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
-        )
     remedy = "start it, correct tracking.uri, or leave tracking.uri out to record in the workspace."
     try:
         with urllib.request.urlopen(uri.rstrip("/") + PROBE, timeout=timeout_s) as answer:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.metrics import record
 from cluster.session import start_ray
 from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
@@ -26,6 +27,7 @@ def build_corpus(
     stage: str = "corpus",
     key: str = "corpus",
     test: Set[str] | None = None,
+    images_from: Artifact | None = None,
 ) -> Artifact:
     """List, hash, decode and split the images of all sources.
 
@@ -41,6 +43,7 @@ def build_corpus(
         stage: its name; `labels` for the labelled images of a finetuning.
         key: dotted path of `section`, for messages.
         test: URIs of the held-out images; None chooses them by content.
+        images_from: the artifact that holds the images, where a stage made them.
 
     Raises:
         UserError: too many bad images; a category without references once bad ones are gone; faults in labels
@@ -65,6 +68,7 @@ def build_corpus(
         candidates = listing.reference_candidates(section)
         corpus = Corpus(inspected.read_table(""), section, candidates, test, key)
         bad = corpus.quarantine
+        record("agssp_quarantined", len(bad), stage=key)
         check_bad_share(len(bad), rows.num_rows, section.max_bad_share, key, _first(bad))
         _check_shots(corpus, shots, setting)
         for name, table in corpus.tables().items():
@@ -81,7 +85,7 @@ def build_corpus(
         workspace=workspace,
         pipeline=pipeline,
         config=section.model_dump(mode="json"),
-        inputs={},
+        inputs={} if images_from is None else {images_from.stage: images_from},
         extra={"listing": listing.digest(), **({"test": digest(sorted(test))} if test is not None else {})},
         revision=3,  # bad labels
         body=body,

@@ -7,6 +7,7 @@ import pyarrow as pa
 import ray
 import torch
 
+from cluster.metrics import record
 from cluster.progress import say
 from cluster.row_counter import Sender
 from cluster.session import machine_cpus, start_ray
@@ -152,6 +153,7 @@ def _finish(bench: Workbench, manifest: pa.Table, max_bad_share: float) -> Mappi
     ids = set(done.column("image_id").to_pylist())
     missing = [row for row in manifest.to_pylist() if row["image_id"] not in ids]
     bad = [{"uri": row["uri"], "stage": "maps", "reason": _reason(row["uri"])} for row in missing]
+    record("agssp_quarantined", len(bad), stage="maps")
     first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
     check_bad_share(len(bad), manifest.num_rows, max_bad_share, "maps", first)
     bench.directory.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE))

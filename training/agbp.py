@@ -51,7 +51,8 @@ class BackboneSection(Section):
 
     Attributes:
         name: of the architecture.
-        start: `scratch`, or a local safetensors file in the library's keys.
+        start: `scratch`, or what `starts.resolve_start` takes: `imagenet`, `coco`, a file, a stage's
+            directory, a registered model; in the library's keys.
         image_size: pixels; images are stretched to this square.
         freeze_stages: the lowest ones that keep their start; None: 2 of a start, 0 from scratch.
         pretext: what it learns beside the anomaly maps: `cls`, the object categories; `mocov3` and `simmim`,
@@ -76,7 +77,7 @@ class BackboneSection(Section):
     simmim: SimmimSection = SimmimSection()
     distilled_stages: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 2
     distance: Literal["auto", "cosine", "l2"] = "auto"
-    lam: Literal["auto"] | float = "auto"
+    lam: Literal["auto"] | Annotated[float, Field(ge=0, le=1e9)] = "auto"
     augment: AugmentSection = AugmentSection()
     loop: BackboneLoop = BackboneLoop()
 

@@ -67,8 +67,7 @@ class DetectorSection(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        check_detector_name(name)
-        return name
+        return check_detector_name(name)
 
     @model_validator(mode="after")
     def _detector_can(self) -> "DetectorSection":

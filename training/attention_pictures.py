@@ -53,8 +53,9 @@ def attention_sheet(
     names = stage_names(after)
     attentions = [_attention(backbone, images, chosen, distilled) for backbone in (before, after)]
     for place, stage in enumerate(distilled):
+        title = f"stride {names[stage]}" if names[stage].isdigit() else names[stage]
         for when, found in zip(("before", "after"), attentions, strict=True):
-            columns.append((f"{names[stage]} {when}", _heated(pictures, found[place])))
+            columns.append((f"{title}, {when}", _heated(pictures, found[place])))
     return _sheet(columns)
 
 

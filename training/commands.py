@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.command import Json, Words, out, run_command
-from cluster.config import load, recipes
+from cluster.config import load_words, recipes
 from cluster.default_command import DefaultCommand
 from cluster.stages import Artifact
 
@@ -31,13 +31,7 @@ def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -
     """
     from training.project import Project
 
-    return load(Project, *split_words(words), base or {})
-
-
-def split_words(words: list[str] | None) -> tuple[list[str], list[str]]:
-    """Configs, and overrides, of a command line's words."""
-    given = words or []
-    return [word for word in given if "=" not in word], [word for word in given if "=" in word]
+    return load_words(Project, words, base or {})
 
 
 def project_weights(project: Any) -> Iterable[Any]:

@@ -60,17 +60,26 @@ def export(
     words: Words = None,
     as_json: Json = False,
 ) -> None:
-    """Write a detector as ONNX (dynamic batch, checked against PyTorch) and as its library's own file."""
+    """Write a detector as ONNX (dynamic batch, checked against PyTorch) and as its library's own file.
+
+    A pretrained backbone is written as its library's own file.
+    """
 
     def body() -> Mapping[str, Any]:
-        from training.export_stage import export_detector
+        from training.backbone_file import BACKBONE_FILE
+        from training.detector_training import WEIGHTS_FILE
+        from training.export_stage import export_model
         from training.model_source import open_model
         from training.project import open_run, open_tracker
 
         project = project_of(words)
-        with open_model(model, lambda: open_tracker(project)) as source, open_run(project, "export") as run:
+        files = (WEIGHTS_FILE, BACKBONE_FILE)
+        with (
+            open_model(model, lambda: open_tracker(project), files=files) as source,
+            open_run(project, "export") as run,
+        ):
             workspace, pipeline = run
-            made = export_detector(model=source, workspace=workspace, pipeline=pipeline)
+            made = export_model(model=source, workspace=workspace, pipeline=pipeline)
         if out_folder is not None:
             _copy(made, out_folder)
         return {**artifact_json(made), "copied_to": str(out_folder) if out_folder else None}
@@ -83,7 +92,8 @@ def _copy(made: Artifact, folder: Path) -> None:
 
     target = Storage.open(str(folder))
     target.create()
-    for name in (made.results["onnx"], made.results["native"], CONTRACT_FILE):
+    written = [made.results[kind] for kind in ("onnx", "native") if kind in made.results]
+    for name in (*written, CONTRACT_FILE):
         target.write(name, made.directory.read(name))
 
 
@@ -92,12 +102,16 @@ def render_export(result: Mapping[str, Any]) -> None:
     results = result["results"]
     where = result["copied_to"] or result["directory"]
     lines = [
-        f"ONNX:    {where}/{results['onnx']} (against PyTorch: boxes within {results['max_box_error']:.2g} "
-        f"pixels, scores within {results['max_score_error']:.2g})",
         f"Native:  {where}/{results['native']}",
         f"         {results['load']}",
-        f"How images go in and boxes come out: {where}/contract.json",
+        f"How images go in and what comes out: {where}/contract.json",
     ]
+    if "onnx" in results:
+        lines.insert(
+            0,
+            f"ONNX:    {where}/{results['onnx']} (against PyTorch: boxes within "
+            f"{results['max_box_error']:.2g} pixels, scores within {results['max_score_error']:.2g})",
+        )
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
 

@@ -80,8 +80,7 @@ class FinetuneSection(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        check_detector_name(name)
-        return name
+        return check_detector_name(name)
 
     @model_validator(mode="after")
     def _starts_exist(self) -> "FinetuneSection":

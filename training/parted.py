@@ -81,10 +81,10 @@ class PartedModel(nn.Module, ABC):
 
     def own_keys(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """A state dict of its backbone's library in its own keys; one of a whole model stays as it is."""
-        prefix, own = self.backbone_prefix, self.state_dict().keys()
-        if not prefix or any(key in own for key in state):
-            return state
-        return {f"{prefix}{key}": tensor for key, tensor in state.items()}
+        moved = {f"{self.backbone_prefix}{key}": tensor for key, tensor in state.items()}
+        own = self.state_dict().keys()
+        # By count: a library may name layers of its own necks as it names those of its backbones.
+        return moved if len(own & moved.keys()) > len(own & state.keys()) else state
 
     def freeze(self, regime: Freeze) -> None:
         """Stop parts from changing: no gradients, batch norms keep their statistics, dropout is off.

@@ -71,6 +71,7 @@ class Pipeline:
             setting=maps.shots_setting,
             workspace=self.workspace,
             pipeline=self.run,
+            images_from=self.surfaces,
         )
 
     @cached_property

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from cluster.config import Section
 from cluster.errors import UserError
+from cluster.ground import DEFAULT_WORKSPACE
+from cluster.locations import check_uri
 from cluster.session import RaySection, ray_session
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Tracker, TrackingSection
@@ -24,8 +26,6 @@ from training.finetune import AGBP, AGSSP, FinetuneSection
 from training.predict_rows import PredictSection
 from training.report_stage import ReportSection
 from training.scaling import ScalingSection
-
-DEFAULT_WORKSPACE = "workspace"
 
 
 class Project(Section):
@@ -90,6 +90,7 @@ def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun
     Raises:
         UserError: workspace or tracking server at fault.
     """
+    check_uri(project.workspace, "workspace")
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)

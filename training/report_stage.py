@@ -190,7 +190,8 @@ def _attention(backbone: Artifact) -> Picture | None:
     if not backbone.directory.exists(ATTENTION_FILE):
         return None
     content = np.frombuffer(backbone.directory.read(ATTENTION_FILE), np.uint8)
-    return np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1])
+    sheet = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    return None if sheet is None else np.ascontiguousarray(sheet[..., ::-1], np.uint8)
 
 
 def _curves(

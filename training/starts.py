@@ -45,7 +45,7 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
         word: `imagenet` or `coco`, which the library publishes; a .safetensors, .pt or .pth file or the
             directory of a backbone, detector or finetune stage (local or by URI); or `NAME@VERSION` or
             `NAME@ALIAS` of the model registry, also as `models:/NAME@ALIAS`.
-        name: of the backbone whose library is asked for published weights.
+        name: of the backbone or detector whose library is asked for published weights.
         tracker: opens the registry; called only when it is asked.
 
     Raises:

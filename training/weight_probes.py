@@ -24,15 +24,18 @@ def weight_probes(project: Project) -> Iterator[Probe]:
             yield what, True, f"loads; {loaded.image_size} px, {digest[:19]}"
     except UserError as error:
         yield what, False, str(error)
-    words = {f"finetune.weights.{start}": word for start, word in project.finetune.weights.items()}
+    detector, backbone = project.finetune, project.backbone
+    words = {f"finetune.weights.{start}": (word, detector.name) for start, word in detector.weights.items()}
     words |= {
-        f"finetune.starts {start}": word for start, word in project.finetune.given.items() if start == word
+        f"finetune.starts {start}": (word, detector.name)
+        for start, word in detector.given.items()
+        if start not in detector.weights
     }
-    if project.backbone.start != SCRATCH:
-        words["backbone.start"] = project.backbone.start
-    for key, word in words.items():
+    if backbone.start != SCRATCH:
+        words["backbone.start"] = (backbone.start, backbone.name)
+    for key, (word, name) in words.items():
         try:
-            start = resolve_start(word, project.backbone.name, lambda: open_tracker(project))
+            start = resolve_start(word, name, lambda: open_tracker(project))
         except UserError as error:
             yield key, False, str(error)
         else:

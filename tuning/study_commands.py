@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from cluster.command import Json, Words, out, run_command
-from cluster.config import merged, read_config_file
+from cluster.config import merged, read_config_file, split_words
 from cluster.errors import UserError
-from training.commands import artifact_json, split_words
+from training.commands import artifact_json
 
 Preset = Annotated[str, typer.Option(help="How large: cpu, or full as the paper has it.")]
 Data = Annotated[

@@ -198,6 +198,7 @@ def run_study(name: str, study: Study, preset: str, cells: Sequence[Cell], proje
         parent.log_json(table, "table.json")
         with directory.local_copy("table.md") as path:
             parent.log_file(Path(path))
+    tracker.deliver(None)
     return StudyResult(directory, table)
 
 

@@ -1,8 +1,8 @@
 """`tune pretrain` and `tune finetune`: question, shared stages, trials, and the best one kept."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from cluster.errors import UserError
@@ -16,108 +16,13 @@ from training.finetune import AGBP, AGSSP
 from training.finetune_stage import read_labels
 from training.pipeline import Pipeline, check_project
 from training.pretrain_data import held_out_count
-from training.project import Project
 from training.registration_stage import register_detector
 from tuning.cost import Cost, estimate
-from tuning.outcomes import check_outcome
-from tuning.space import Dimension, check_space, parse_space
+from tuning.search_request import ORDER, Request, place_of
 from tuning.thresholds_stage import patch_text
 from tuning.trial import TrialPlan
-from tuning.trial_ledger import Budget, Ledger, Proposals, TrialRecord, best_of
+from tuning.trial_ledger import Ledger, Proposals, TrialRecord, best_of
 from tuning.tuner import Share, cluster_size, run_trials, share_of
-
-ORDER = ("generate", "corpus", "maps", "boxes", "backbone", "detector", "finetune")
-WHERE = {"workspace", "ray", "tracking", "scaling"}  # decides no value
-DEFAULTS = {
-    "backbone": (
-        "backbone.correlation",
-        ("backbone.loop.lr=1e-4..1e-1:log", "backbone.distilled_stages=[1, 2]"),
-    ),
-    "finetune": (
-        "finetune.map50_95",
-        ("finetune.loop.lr=1e-4..1e-2:log", "finetune.freeze=[none, backbone]"),
-    ),
-}
-DEEPER = {"backbone": ("backbone", "detector", "finetune"), "finetune": ("finetune",)}
-
-
-@dataclass(frozen=True)
-class Request:
-    """A search as asked for.
-
-    Attributes:
-        stage: `backbone` or `finetune`.
-        name: of the search; its directory under `tune/`.
-        project, document: checked config, and as nested mappings.
-        space: searched.
-        metric: maximised.
-        trials, exhaustive: see `Proposals`.
-        scheduler: `asha` or `none`.
-        grace_epochs: before a trial may be stopped.
-        concurrent: trials at a time; None takes what fits.
-        max_failures: of a trial.
-        budget: see `Budget`.
-    """
-
-    stage: str
-    name: str
-    project: Project
-    document: dict[str, Any]
-    space: tuple[Dimension, ...]
-    metric: str
-    trials: int
-    exhaustive: bool
-    scheduler: str
-    grace_epochs: int
-    concurrent: int | None
-    max_failures: int
-    budget: Budget
-
-    def question(self) -> dict[str, Any]:
-        """What decides the trials' values: the same again is the same search."""
-        settings = self.project.model_dump(mode="json", exclude=WHERE)
-        return {
-            "search space": [dimension.text() for dimension in self.space],
-            "metric": self.metric,
-            "scheduler": [self.scheduler, self.grace_epochs],
-            "exhaustive": self.exhaustive,
-            "settings": settings,
-        }
-
-
-def check_search(
-    stage: str,
-    project: Project,
-    document: Mapping[str, Any],
-    words: Sequence[str],
-    metric: str | None,
-    start: str | None,
-) -> tuple[dict[str, Any], tuple[Dimension, ...], str]:
-    """Everything that can be refused before anything is written; returns document, space and metric.
-
-    Raises:
-        UserError: space, metric or start at fault.
-    """
-    default_metric, default_words = DEFAULTS[stage]
-    metric = metric or default_metric
-    check_outcome(metric, DEEPER[stage])
-    space = parse_space(words or default_words)
-    chosen = start or ("agssp" if AGSSP in project.finetune.starts else project.finetune.starts[-1])
-    fixed = {**document, "finetune": {**(document.get("finetune") or {}), "starts": [chosen]}}
-    space = check_space(space, Project, fixed)
-    measured = metric.partition(".")[0]
-    late = [d.key for d in space if _place(d.key) > ORDER.index(measured)]
-    if late:
-        raise UserError(
-            f"{late[0]} can't change {metric}, whose stage comes before it; choose another --metric or leave "
-            "it out."
-        )
-    return fixed, space, metric
-
-
-def _place(key: str) -> int:
-    section = key.split(".")[0]
-    return ORDER.index(section) if section in ORDER else 0  # e.g. seed, which decides everything
 
 
 def plan_cost(request: Request, images: int, trials: int, share: Share) -> Cost:
@@ -206,12 +111,14 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
                 spent=spent,
                 on_over=lambda record: ledger.keep({**study, "wall_seconds": round(wall(), 1)}),
             )
-            return _finish(request, ledger, plan, workspace, tracker, parent, over, registers)
+            result = _finish(request, ledger, plan, workspace, tracker, parent, over, registers)
+        tracker.deliver(None)
+        return result
 
 
 def _shared_stages(request: Request, pipeline: Pipeline) -> int:
     """Make what every trial reads, so that none waits for another's; images that an epoch learns from."""
-    first = min(_place(dimension.key) for dimension in request.space)
+    first = min(place_of(dimension.key) for dimension in request.space)
     start = request.project.finetune.starts[0]
     needed = {"backbone": ("corpus", "maps"), "finetune": ("corpus",)}[request.stage]
     if request.stage == "finetune" and start in (AGBP, AGSSP):
@@ -238,7 +145,7 @@ def _end_interrupted(ledger: Ledger, tracker: Tracker) -> None:
     """Trials that a killed search left running: their runs are ended."""
     for record in ledger.records():
         if record.status == "running" and record.run_id is not None:
-            Run(tracker.uri, record.run_id).end("KILLED")
+            Run(tracker.uri, record.run_id).end_tree("KILLED")
 
 
 def _parent(

@@ -116,21 +116,23 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
             # The finetuning keeps its best epoch, the others their last.
             report(max(seen) if stage == "finetune" else seen[-1], epoch)
 
-    with ending(lambda: run):
-        run.log_params(record.values)
-        try:
-            pipeline = Pipeline(project, workspace, TrialRun(tracker, run, stage, heard))
-            value = measured(plan.metric, pipeline, project.finetune.starts[0])
-        except (UserError, NonFiniteLoss) as error:  # no retry can mend it
-            return _noted(ledger, replace(record, status="invalid", reason=str(error)))
-        if value is None:
-            reason = f"its {stage} stage gave no {figure}: nothing to measure it on"
-            return _noted(ledger, replace(record, status="invalid", reason=reason))
-        run.log_metrics({plan.metric: value})
-        seconds = round(time.monotonic() - began, 3)
-        return _noted(
-            ledger, replace(record, status="finished", value=value, epochs=last[0], seconds=seconds)
-        )
+    try:
+        with ending(lambda: run):
+            run.log_params(record.values)
+            try:
+                pipeline = Pipeline(project, workspace, TrialRun(tracker, run, stage, heard))
+                value = measured(plan.metric, pipeline, project.finetune.starts[0])
+            except (UserError, NonFiniteLoss) as error:  # no retry can mend it
+                return _noted(ledger, replace(record, status="invalid", reason=str(error)))
+            if value is None:
+                reason = f"its {stage} stage gave no {figure}: nothing to measure it on"
+                return _noted(ledger, replace(record, status="invalid", reason=reason))
+            run.log_metrics({plan.metric: value})
+            seconds = round(time.monotonic() - began, 3)
+            done = replace(record, status="finished", value=value, epochs=last[0], seconds=seconds)
+            return _noted(ledger, done)
+    finally:
+        tracker.deliver(None)  # this process ends with the trial
 
 
 def _noted(ledger: Ledger, record: TrialRecord) -> TrialRecord:

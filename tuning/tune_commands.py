@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from cluster.command import Json, Words, out, run_command
-from training.commands import artifact_json, project_of, split_words
+from training.commands import artifact_json, project_of
 
 app = typer.Typer(help="Search for better settings.", no_args_is_help=True)
 
 Search = Annotated[
     list[str] | None,
     typer.Option(
-        help="KEY=[a, b], KEY=LOW..HIGH, LOW..HIGH:STEP or LOW..HIGH:log; again for more keys.",
+        help="KEY=\\[a, b], KEY=LOW..HIGH, LOW..HIGH:STEP or LOW..HIGH:log; again for more keys.",
         show_default=False,
     ),
 ]
@@ -142,7 +142,7 @@ def pretrain(
     name: Name = None,
     trials: Trials = 20,
     grid: Grid = False,
-    scheduler: Scheduler = "asha",
+    scheduler: Scheduler = "none",
     grace: Grace = 5,
     concurrent: Concurrent = None,
     max_failures: Failures = 1,
@@ -169,7 +169,7 @@ def finetune(
     name: Name = None,
     trials: Trials = 20,
     grid: Grid = False,
-    scheduler: Scheduler = "asha",
+    scheduler: Scheduler = "none",
     grace: Grace = 5,
     concurrent: Concurrent = None,
     max_failures: Failures = 1,
@@ -196,11 +196,12 @@ def _search(
     searched, metric, start, name, trials, grid, scheduler, grace, concurrent, max_failures = options
 
     def body() -> Mapping[str, Any]:
-        from cluster.config import merged, validate
+        from cluster.config import merged, split_words, validate
         from cluster.errors import UserError, nearest
         from training.project import Project
+        from tuning.search_request import Request, check_search
         from tuning.space import grid as combinations
-        from tuning.training_search import Request, check_search, run_search
+        from tuning.training_search import run_search
         from tuning.trial_ledger import Budget
 
         if scheduler not in ("asha", "none"):

@@ -166,7 +166,7 @@ class LedgerCallback(Callback):
     def _close(self, record: TrialRecord, status: str) -> None:
         self.ledger.write(record)
         if record.run_id is not None:
-            Run(self.tracking_uri, record.run_id).end(status)
+            Run(self.tracking_uri, record.run_id).end_tree(status)
 
     def _over(self, record: TrialRecord) -> None:
         self.proposals.ended(record)

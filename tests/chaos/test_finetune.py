@@ -70,7 +70,8 @@ def finetuned(folder: Path, samples: tuple[Sample, ...], marker: Path | None) ->
     save_detector(detector, directory, START_FILE, {})
     plan = DetectionPlan(
         directory=directory,
-        freeze_backbone=False,
+        freeze="none",
+        masks="none",
         train=samples[:8],
         held_out=samples[8:],
         augment=AugmentSection(close_mosaic=1),

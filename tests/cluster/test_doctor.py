@@ -102,9 +102,14 @@ def test_telemetry_the_user_turned_on_is_shown(monkeypatch: pytest.MonkeyPatch) 
 
 def app_with(probes: Iterable[Probe]) -> typer.Typer:
     """The commands over a config that `Ground` describes."""
-    return ground_commands(
-        lambda words: validate(Ground, parse_overrides(words or []), "Config"), lambda _: probes
+    app = typer.Typer()
+    app.callback()(lambda: None)  # or typer would take an only command for the app itself
+    app.add_typer(
+        ground_commands(
+            lambda words: validate(Ground, parse_overrides(words or []), "Config"), lambda _: probes
+        )
     )
+    return app
 
 
 def test_the_command_exits_2_when_something_must_be_fixed(tmp_path: Path) -> None:
@@ -115,23 +120,3 @@ def test_the_command_exits_2_when_something_must_be_fixed(tmp_path: Path) -> Non
     people = CliRunner().invoke(app_with([("encoder", True, "[in] place")]), words[:2])
     assert "weights encoder" in people.stdout
     assert "[in] place" in people.stdout
-
-
-def test_models_commands(workspace: Storage, tracker: Tracker, tmp_path: Path) -> None:
-    from cluster.registry import register
-
-    app, place = app_with([]), f"workspace={workspace.path}"
-    assert "No model" in CliRunner().invoke(app, ["models", "list", f"workspace={tmp_path}/none"]).stdout
-    run = tracker.create_run("detector", {})
-    run.log_json({}, "weights/x.json")
-    register(run, name="s-detector", folder="weights", tags={"fingerprint": "f0"}, description="d")
-    listed = CliRunner().invoke(app, ["models", "list", place, "--json"])
-    assert json.loads(listed.stdout)["models"][0]["aliases"] == {"candidate": 1}
-    assert "candidate → 1" in CliRunner().invoke(app, ["models", "list", place]).stdout
-    shown = CliRunner().invoke(
-        app, ["models", "show", "s-detector", place, "--version", "candidate", "--json"]
-    )
-    assert json.loads(shown.stdout)["lineage"] == {"fingerprint": "f0"}
-    wrong = CliRunner().invoke(app, ["models", "show", "s-detect", place])
-    assert wrong.exit_code == 2
-    assert 'did you mean "s-detector"' in wrong.stderr

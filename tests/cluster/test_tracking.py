@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from cluster import tracking_entries
 from cluster.errors import UserError
+from cluster.secret_uris import masked
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Run, Tracker, TrackingSection, attach
 from cluster.tracking_run import client_of
-from cluster.tracking_server import masked, sqlite_file
+from cluster.tracking_server import sqlite_file
 
 
 def test_a_pipeline_without_stages_leaves_nothing(workspace: Storage) -> None:

@@ -99,14 +99,48 @@ def test_a_second_run_skips_every_stage(first: dict[str, Any], workspace: Path) 
 
 @pytest.mark.slow
 def test_the_registered_model_can_be_looked_up(first: dict[str, Any], workspace: Path) -> None:
-    models, _, _ = agssp("models", "list", f"workspace={workspace}")
-    assert [row["name"] for row in models["models"]] == ["demo-finetune-yolov8n"]
-    shown, _, _ = agssp(
-        "models", "show", "demo-finetune-yolov8n", f"workspace={workspace}", "--version", "candidate"
-    )
+    place, name = f"workspace={workspace}", "demo-finetune-yolov8n"
+    models, _, _ = agssp("models", "list", place)
+    assert [row["name"] for row in models["models"]] == [
+        "demo-backbone-yolov8n",
+        "demo-detector-yolov8n",
+        name,
+    ]
+    shown, _, _ = agssp("models", "show", f"{name}@candidate", place)
     assert shown["version"] == 1
     for stage in ("corpus", "maps", "boxes", "backbone", "detector"):
         assert len(shown["lineage"][stage]) == 64
+    made = shown["provenance"]
+    assert made["parents"] == {"detector": "demo-detector-yolov8n@1"}
+    assert made["corpus"] == shown["lineage"]["corpus"]
+    assert len(made["prompts"]) == 64
+    assert set(made["thresholds"]) == {"casting", "magnetic_tile", "rail"}
+    assert made["seeds"] == {"surfaces": 7, "backbone": 0, "detector": 0, "finetune": 0}
+    assert made["code_version"].startswith("0.1.0+")
+    (evaluation,) = shown["evaluations"].values()
+    assert evaluation["metrics"]["map50"] == first["table"][-1]["map50"]
+    above, _, _ = agssp("models", "lineage", name, place)
+    assert above["parents"][0]["parents"][0]["reference"] == "demo-backbone-yolov8n@1"
+
+
+@pytest.mark.slow
+def test_the_registered_model_is_pulled_and_promoted(
+    first: dict[str, Any], workspace: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    place, name = f"workspace={workspace}", "demo-finetune-yolov8n"
+    pulled, _, _ = agssp("models", "pull", name, place, "--out", str(tmp_path))
+    (own,) = (
+        path
+        for path in workspace.glob("finetune/*/detector.safetensors")
+        if path.read_bytes() == Path(pulled["weights"]).read_bytes()
+    )
+    assert load_file(pulled["weights"]).keys() == load_file(own).keys()
+    promoted, _, _ = agssp("models", "promote", name, place, "--dataset", "demo")
+    assert (promoted["alias"], promoted["forced"]) == ("champion", False)
+    best, _, _ = agssp("models", "show", "demo-*", place, "--best", "mAP50", "--dataset", "demo")
+    assert best["aliases"] == ["candidate", "champion"]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Weights trained here go back to where their model came from: read by the library, they see the same."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 import torchvision
 import ultralytics
 from torch import Tensor
+from typer.testing import CliRunner
 
+from agssp import app
 from cluster.errors import UserError
 from cluster.storage import Storage
 from training.backbone_export import export_backbone
@@ -92,6 +95,19 @@ def test_ultralytics_takes_the_state_dict_and_the_exported_file(name: str, tmp_p
     assert path.name == "backbone.pt"
     assert all(map(torch.equal, own, layers(run(line).model.eval(), backbone)))
     assert read_pickled(path).keys() == backbone.library_state_dict().keys()
+
+
+@pytest.mark.slow
+def test_the_export_command_takes_a_backbone(tmp_path: Path) -> None:
+    backbone, file = trained("resnet18", tmp_path)
+    words = ["export", "--model", str(file), "--out", str(tmp_path / "out"), f"workspace={tmp_path / 'w'}"]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.stderr
+    results = json.loads(done.stdout.strip().splitlines()[-1])["results"]
+    model = run(results["load"].replace(results["native"], str(tmp_path / "out" / results["native"])))
+    own = backbone.library_state_dict()
+    assert all(torch.equal(x, own[key]) for key, x in model.state_dict().items())
+    assert json.loads((tmp_path / "out" / "contract.json").read_text())["architecture"] == "resnet18"
 
 
 def test_a_detectors_file_is_not_exported_as_a_backbone(tmp_path: Path) -> None:

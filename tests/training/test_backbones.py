@@ -117,7 +117,8 @@ def test_frozen_stages_of_other_families_stay_bit_by_bit(name: str) -> None:
     backbone.freeze(2)
     backbone.train()
     before = {key: x.clone() for key, x in backbone.state_dict().items()}
-    torch.stack([x.square().mean() for x in backbone(torch.rand(2, 3, 64, 64))]).sum().backward()
+    loss = torch.stack([x.square().mean() for x in backbone(torch.rand(2, 3, 64, 64))]).sum()
+    torch.autograd.backward(loss)
     torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1).step()
     state = backbone.state_dict()
     changed = {int(key.split(".")[1]) for key in state if not torch.equal(state[key], before[key])}

@@ -288,6 +288,19 @@ def test_ema_follows_with_a_ramp() -> None:
     assert not next(ema.model.parameters()).requires_grad
 
 
+def test_ema_moves_a_tied_tensor_once() -> None:
+    """As the heads of DETR's decoder layers are: one tensor under two keys."""
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second.weight = first.weight
+    model = nn.Sequential(first, second)
+    nn.init.zeros_(first.weight)
+    ema = EMA(model, decay=0.9)
+    nn.init.ones_(first.weight)
+    ema.update(model)
+    moved = 1 - 0.9 * (1 - math.exp(-1 / 2000))
+    torch.testing.assert_close(ema.model.state_dict()["1.weight"], torch.full((2, 2), moved))
+
+
 def test_learning_rate_rises_falls_and_ends() -> None:
     chosen = settings(epochs=10, warmup_epochs=2, lr=1.0, lr_final=0.1)
     rates = [learning_rate(chosen, step, 5) for step in range(50)]

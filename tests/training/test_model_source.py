@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cluster.errors import UserError
+from cluster.provenance import file_tags
 from cluster.registry import register
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
@@ -51,7 +52,7 @@ def test_a_file_and_an_artifact_are_the_same_detector(stage: Path) -> None:
         ("folder/missing", "does not exist"),
         ("model.pt", "other formats can run code"),
         ("empty", "no finished stage"),
-        ("corpus", "a stage without a detector"),
+        ("corpus", "a stage without detector"),
     ],
 )
 def test_what_is_no_detector_is_refused(tmp_path: Path, name: str, told: str) -> None:
@@ -69,7 +70,8 @@ def test_a_registered_model_is_found_by_name_version_and_alias(stage: Path, tmp_
         pass
     run = tracker.create_run("test", {})
     run.log_file(stage / "detector.safetensors", "weights")
-    tags = {"fingerprint": "abc"}
+    digest = hashlib.sha256((stage / "detector.safetensors").read_bytes()).hexdigest()
+    tags = {"fingerprint": "abc", **file_tags({"detector.safetensors": digest})}
     assert register(run, name="steel", folder="weights", tags=tags, description="") == 1
     for reference in ("steel", "steel@1", "steel@candidate"):
         with open_model(reference, lambda: tracker) as source:

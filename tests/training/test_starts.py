@@ -1,5 +1,6 @@
 """Where first weights come from: published ones, files, stages, the registry; what a start fills."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from ultralytics.nn.tasks import ClassificationModel, DetectionModel
 
 from cluster.errors import UserError
+from cluster.provenance import file_tags
 from cluster.registry import register
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
@@ -154,7 +156,8 @@ def test_the_registry_by_alias_and_version(tmp_path: Path) -> None:
     state = build("resnet18").library_state_dict()
     save_weights(tmp_path / "backbone.safetensors", state, {"architecture": "resnet18"})
     run.log_file(tmp_path / "backbone.safetensors", "weights")
-    tags = {"fingerprint": "a"}
+    digest = hashlib.sha256((tmp_path / "backbone.safetensors").read_bytes()).hexdigest()
+    tags = {"fingerprint": "a", **file_tags({"backbone.safetensors": digest})}
     register(run, name="s-backbone", folder="weights", tags=tags, alias="champion", description="b")
     for word in ("s-backbone@champion", "models:/s-backbone@champion", "models:/s-backbone/1", "s-backbone"):
         start = resolve_start(word, "resnet18", lambda: tracker)

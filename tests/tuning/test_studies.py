@@ -1,17 +1,22 @@
 """Declared studies: shipped figures against the paper's text, plans, tables, a sentence for every fault."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from cluster.errors import UserError
 from tests.e2e.test_bad_input import expect, run
 from tests.tuning.test_table4 import PAPER_TEXT
+from training.pipeline import Pipeline
+from training.project import Project
+from tuning import study_runner
 from tuning.study import CellResult, load_study, selected_rows, studies
 from tuning.study_commands import data_sets, parse_seeds
-from tuning.study_runner import plan_cells
+from tuning.study_runner import plan_cells, run_study
 from tuning.study_text import document, footnotes, lines, markdown
 
 NAMES = ("fig6-epochs", "fig6-freeze", "fig6-loss", "table2", "table3", "table5", "table6")
@@ -200,7 +205,7 @@ def test_data_files_are_checked(tmp_path: Path) -> None:
         (["tune", "finetune", "--scheduler", "pbt"], 'no scheduler "pbt"'),
         (["tune", "finetune", "--metric", "finetune.map"], 'metric "finetune.map"'),
         (["tune", "finetune", "--name", "a/b"], '--name "a/b"'),
-        (["tune", "finetune", "--start", "coco"], 'no start "coco"'),
+        (["tune", "finetune", "--start", "cocoa"], 'no start "cocoa"'),
         (
             ["tune", "finetune", "--grid", "--search", "finetune.loop.lr=0.1..0.2"],
             "A grid needs values or a step",
@@ -211,3 +216,47 @@ def test_data_files_are_checked(tmp_path: Path) -> None:
 def test_faults_are_one_sentence_and_nothing_is_written(words: list[str], told: str, tmp_path: Path) -> None:
     expect(run(*words, f"workspace={tmp_path / 'w'}"), told)
     assert not (tmp_path / "w").exists()
+
+
+def test_a_study_keeps_its_table_after_every_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = load_study("table5")
+    cells = plan_cells(study, "cpu", {}, {}, seeds=(0, 1), only=["last two"])
+    seen: list[tuple[int, int]] = []
+
+    def figure(name: str, pipeline: Any, start: str) -> float | None:
+        project = pipeline.project
+        key = (project.backbone.freeze_stages, project.seed)
+        if name == "evaluate.map50":
+            seen.append(key)
+        if key == (2, 0):
+            raise UserError("There is nothing to learn.")
+        if key == (2, 1) and not interrupted:
+            interrupted.append(key)
+            raise KeyboardInterrupt
+        return 0.25 + float(project.seed) / 2
+
+    interrupted: list[tuple[int, int]] = []
+    monkeypatch.setattr(study_runner, "measured", figure)
+    monkeypatch.setattr(Pipeline, "backbone", None)
+    project = Project(workspace=str(tmp_path / "w"))
+    with pytest.raises(KeyboardInterrupt):
+        run_study("table5", study, "cpu", cells, project)
+    (table,) = (tmp_path / "w" / "study").glob("table5-*/table.json")
+    assert json.loads(table.read_text())["lines"][1][2] == "50.0 ± 35.4 / 50.0 ± 35.4"
+    result = run_study("table5", study, "cpu", cells, project)
+    assert list((tmp_path / "w" / "study").glob("table5-*/table.json")) == [table]
+    assert [line[2] for line in result.table["lines"]] == [
+        "not run",
+        "50.0 ± 35.4 / 50.0 ± 35.4",
+        "not run",
+        "75.0 / 75.0",
+    ]
+    assert any("nothing to learn" in note for note in result.table["notes"])
+    assert seen == [(0, 0), (0, 1), (2, 0), (2, 1)] * 2
+    other = run_study("table5", study, "cpu", cells[:1], project)
+    assert other.directory.uri != str(table.parent)
+    client = MlflowClient(f"sqlite:///{tmp_path}/w/mlflow.db")
+    experiment = client.get_experiment_by_name("agssp")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "FINISHED", "KILLED"]

@@ -105,7 +105,7 @@ def check_tracking(workspace: Path, result: dict[str, Any]) -> None:
     trials = [run for run in runs if run.data.tags.get("agssp.stage") == "trial"]
     assert len({run.data.tags["mlflow.parentRunId"] for run in trials}) == 1
     assert sum(run.info.status == "FINISHED" for run in trials) == TRIALS
-    assert not [run for run in trials if run.info.status == "RUNNING"]
+    assert not [run.data.tags for run in runs if run.info.status == "RUNNING"]
     assert result["best"]["value"] == max(trial["value"] for trial in result["trials"])
     version = client.get_model_version_by_alias(result["model"]["name"], "candidate")
     assert version.tags["start"] == "scratch"

@@ -3,20 +3,24 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 
 from cluster.errors import UserError
 from cluster.storage import Storage
+from cluster.tracking import Tracker, TrackingSection
 from training.project import Project
 from training.scaling import ScalingSection, worker_resources
+from tuning import cost
 from tuning.cost import Cost, estimate
+from tuning.search_request import check_search
 from tuning.space import parse_space
-from tuning.training_search import check_search
 from tuning.trial_ledger import Budget, Ledger, Proposals, TrialRecord, best_of
-from tuning.tuner import TRIAL_CPU, share_of
+from tuning.tuner import TRIAL_CPU, LedgerCallback, share_of
 
 SPACE = parse_space(["finetune.loop.lr=1e-4..1e-1:log", "finetune.freeze=[none, backbone]"])
 
@@ -192,17 +196,67 @@ def test_start_is_that_asked_for_or_the_methods() -> None:
     ]
 
 
-def test_estimates_grow_with_epochs_and_images() -> None:
+def test_estimates_multiply_a_timed_step(monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project.model_validate({"finetune": {"image_size": 64}, "backbone": {"image_size": 64}})
+    assert 0 < cost.step_seconds(project, "backbone") < 10
+    assert 0 < cost.step_seconds(project, "finetune") < 10
+    monkeypatch.setattr(cost, "step_seconds", lambda *_: 0.01)
 
-    def cost(stage: str, epochs: str, images: int) -> Cost:
+    def of(stage: str, epochs: str, images: int, gpus: float = 0.0) -> Cost:
         space = parse_space([f"{stage}.loop.epochs={epochs}"])
-        return estimate(project, stage, space, images=images, trials=4, concurrent=2, gpus=0.0)
+        return estimate(project, stage, space, images=images, trials=4, concurrent=2, gpus=gpus)
 
     for stage in ("backbone", "finetune"):
-        assert cost(stage, "[100, 300]", 5000).hours > 3 * cost(stage, "[2, 4]", 5000).hours
-    text = cost("finetune", "[2, 4]", 100).text()
+        # 200 epochs of 100 images at 0.01 s; two at a time share the CPUs, or have a GPU each.
+        assert of(stage, "[100, 300]", 100).trial_seconds == pytest.approx(400 + cost.START_SECONDS)
+        assert of(stage, "100..300", 100, 1.0).trial_seconds == pytest.approx(200 + cost.START_SECONDS)
+    text = of("finetune", "[2, 4]", 100).text()
     assert "4 trials" in text
     assert "2 at a time" in text
     assert Cost(10, 360.0, 2, 0.5).hours == pytest.approx(0.5)
     assert Cost(10, 360.0, 2, 0.5).gpu_hours == pytest.approx(0.5)
+
+
+class Bystander:
+    """What Tune's callbacks get of a trial."""
+
+    def __init__(self, number: int, last_result: dict[str, float], error: str = "") -> None:
+        self.config, self.last_result, self.error = {"number": number}, last_result, error
+
+    def get_error(self) -> str:
+        return self.error
+
+
+def test_a_stopped_trial_keeps_its_last_value_and_a_failed_one_its_reason(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    workspace = Storage.open(str(tmp_path))
+    tracker = Tracker.open(TrackingSection(), workspace)
+    proposals = Proposals(ledger, SPACE, 3, 0)
+    runs = []
+    for _ in range(3):
+        record = proposals.next()
+        assert record is not None
+        runs.append(tracker.create_run(f"trial {record.number}", {}))
+        tracker.create_run("finetune", {"mlflow.parentRunId": runs[-1].id})  # its process was killed
+        ledger.write(replace(record, run_id=runs[-1].id))
+    over: list[TrialRecord] = []
+    callback = LedgerCallback(ledger, proposals, tracker.uri, over.append)
+    stopped: Any = Bystander(0, {"objective": 0.3, "epoch": 7, "time_total_s": 12.0})
+    failed: Any = Bystander(1, {}, "Traceback\nOSError: the disk went away")
+    ledger.write(finish(ledger.read(2), 0.7))
+    callback.on_trial_complete(0, [], stopped)
+    callback.on_trial_error(0, [], failed)
+    callback.on_trial_complete(0, [], Bystander(2, {"objective": 0.1}))  # type: ignore[arg-type]
+    assert [(r.number, r.status, r.value, r.epochs, r.reason) for r in over] == [
+        (0, "stopped", 0.3, 7, None),
+        (1, "failed", None, 0, "OSError: the disk went away"),
+        (2, "finished", 0.7, 0, None),
+    ]
+    assert ledger.records() == over
+    client = MlflowClient(tracker.uri)
+    states = {run.id: client.get_run(run.id).info.status for run in runs}
+    assert list(states.values()) == ["KILLED", "FAILED", "RUNNING"]  # the third ends its run itself
+    experiment = client.get_run(runs[0].id).info.experiment_id
+    below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{runs[0].id}'")
+    assert [run.info.status for run in below] == ["KILLED"]

@@ -31,12 +31,14 @@ class Detector(PartedModel):
         preprocessing: how images become its input; normalising their colours is the adapter's own doing.
         nms_iou: overlap above which `predict` suppresses the worse of two boxes of a class; None where the
             detector learns to find each object once.
+        ranks: whether `candidates` come in the order of a score, which rounding can change.
         weighs_boxes: whether `forward` heeds the targets' `weights`.
         has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
 
     preprocessing: Preprocessing
     nms_iou: float | None
+    ranks: ClassVar[bool] = False
     weighs_boxes: ClassVar[bool] = False
     has_masks: bool = False
 
@@ -193,13 +195,15 @@ def check_masks(name: str, masks: Masks) -> None:
         raise ValueError(f"{name} has no masks to learn; set masks=none, or take a mask-rcnn")
 
 
-def check_detector_name(name: str) -> None:
-    """Prove that a detector of that name exists.
+def check_detector_name(name: str) -> str:
+    """Prove that a detector of that name exists; its spelling in configs, as of `backbones.canonical`.
 
     Raises:
         UserError: it doesn't; the message tells the nearest.
     """
     _builder(name)
+    family, plus, backbone = name.partition("+")
+    return f"{family}+{canonical(backbone)}" if plus else name
 
 
 def _builder(name: str) -> Builder:
@@ -235,7 +239,7 @@ def build_detector(
     Raises:
         UserError: see `check_detector_name`; no class, or a class twice.
     """
-    builder = _builder(name)
+    builder, name = _builder(name), check_detector_name(name)
     if not classes or len(set(classes)) != len(classes):
         raise UserError(f"Detector {name} needs one or more classes, all different, not {list(classes)}.")
     return builder(name, classes, preprocessing, like or {})

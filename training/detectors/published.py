@@ -12,7 +12,9 @@ from cluster.errors import UserError
 from cluster.progress import say
 from training import backbones
 from training.detectors.base import backbone_of
+from training.ultralytics_weights import ultralytics_weights
 
+ULTRALYTICS = ("rtdetr-l", "rtdetr-x", "rtdetr-resnet50", "rtdetr-resnet101")  # on backbones of their own
 # timm's ResNet-50 is torchvision's, layer by layer and key by key.
 TORCHVISION = {
     "faster-rcnn+resnet50": FasterRCNN_ResNet50_FPN_Weights.COCO_V1,
@@ -30,6 +32,8 @@ def published(name: str, start: str) -> dict[str, Tensor]:
     Raises:
         UserError: there are none, or they can't be downloaded.
     """
+    if name in ULTRALYTICS:
+        return ultralytics_weights(name, start)
     weights = TORCHVISION.get(name)
     if start != "coco" or weights is None:
         return backbones.published(backbone_of(name), start)

@@ -71,6 +71,7 @@ class TorchvisionDetector(Detector):
         like: not needed; no hidden layer follows the number of classes.
     """
 
+    ranks: ClassVar[bool] = True
     weighs_boxes: ClassVar[bool] = True
     backbone_prefix = "backbone.body."
 

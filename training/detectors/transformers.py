@@ -72,6 +72,7 @@ class TransformersDetector(Detector):
     """
 
     network: Any
+    ranks = True
     nms_iou = None
     backbone_prefix = "model.backbone.trunk.body."
 

@@ -32,6 +32,7 @@ class UltralyticsRTDETR(UltralyticsNetwork):
         like: not needed; no hidden layer follows the number of classes.
     """
 
+    ranks = True
     nms_iou = None
     class_layers = ("denoising_class_embed.", "enc_score_head.", "dec_score_head.")
 
