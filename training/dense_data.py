@@ -12,7 +12,7 @@ from cluster.config import Section
 from cluster.errors import UserError
 from pipelines.annotations.rle import decode_mask
 from pipelines.images import ImageError, Levels, read_image
-from training.augmentation import AugmentSection, colour
+from training.augmentation import ColourSection, colour
 from training.cropping import Mask, Patch, Window, choose_window, flipped, semantic_of
 from training.letterbox import Image
 from training.task import Batch, SeededDataset
@@ -147,7 +147,7 @@ class CropDataset(SeededDataset):
         samples: Sequence[DenseSample],
         *,
         crop: CropSection,
-        augment: AugmentSection,
+        augment: ColourSection,
         levels: Levels | None,
         semantic: bool,
         seed: int,

@@ -93,7 +93,8 @@ def detect(
     limits = torch.tensor([width, height, width, height], dtype=torch.float32)
     boxes, scores, labels = [], [], []
     shapes: list[tuple[Window, Tensor]] = []  # of every box: its window, and its mask there
-    for some, images in _batches(image, windows_of(width, height, crop), device):
+    windows = windows_of(width, height, crop)
+    for some, images in _batches(image, windows, device):
         found = model.predict(images, max_boxes=MAX_FOUND)
         shares = model.predict_masks(images, found) if masks else [None] * len(found)
         for window, each, share in zip(some, found, shares, strict=True):
@@ -104,7 +105,11 @@ def detect(
             if share is not None:
                 shapes += [(window, mask) for mask in (share >= MASK_SHARE).cpu()]
     merged = Predictions(torch.cat(boxes), torch.cat(scores), torch.cat(labels))
-    kept = batched_nms(merged.boxes, merged.scores, merged.labels, model.nms_iou or SEAM_IOU)[:MAX_FOUND]
+    if model.nms_iou is None and len(windows) == 1:  # a detector that finds each object once
+        kept = merged.scores.argsort(descending=True, stable=True)[:MAX_FOUND]
+    else:
+        iou = model.nms_iou if model.nms_iou is not None else SEAM_IOU
+        kept = batched_nms(merged.boxes, merged.scores, merged.labels, iou)[:MAX_FOUND]
     seen = (merged.boxes[kept, 2:] > merged.boxes[kept, :2]).all(dim=1)
     kept = kept[seen]
     return Detections(

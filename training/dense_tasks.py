@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cluster.storage import Storage
 from pipelines.images import Levels
-from training.augmentation import AugmentSection
+from training.augmentation import ColourSection
 from training.coco import Detections, Truth, average_precision
 from training.cropping import Patch, semantic_of
 from training.dense_data import CropDataset, CropSection, DenseSample, DenseTask, collate
@@ -51,7 +51,7 @@ class DensePlan:
     train: tuple[DenseSample, ...]
     held_out: tuple[DenseSample, ...]
     crop: CropSection
-    augment: AugmentSection
+    augment: ColourSection
     levels: Levels | None
     epochs: int
     seed: int

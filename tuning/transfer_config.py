@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from cluster.config import Section, merge, parse_yaml, validate
 from cluster.errors import UserError, nearest
 from pipelines.levels import LevelsSection
-from training.augmentation import AugmentSection
+from training.augmentation import ColourSection
 from training.backbones import canonical
 from training.dense_data import CropSection, DenseTask
 from training.dense_model import check_dense_name
@@ -77,7 +77,7 @@ class TransferSection(Section):
     layer_decay: float = Field(default=0.7, gt=0, le=1)
     reach: float = Field(default=0.9, gt=0, le=1)
     crop: CropSection = CropSection()
-    augment: AugmentSection = AugmentSection()
+    augment: ColourSection = ColourSection()
     levels: LevelsSection = LevelsSection()
     normalise: Literal["dataset", "backbone"] = "dataset"
     train_limit: int | None = Field(default=None, ge=2)

@@ -251,7 +251,7 @@ class _DataStudy:
             if start is None or len(images) < 2:
                 continue
             backbone = build(wanted.backbone)
-            fill(backbone, _plain(start.state, backbone.library.state_dict()), start.source, whole=False)
+            fill(backbone, start.state, start.source, whole=start.whole)
             reference = pooled_features(backbone, dead_leaves(SHIFT_IMAGES, side), device)
             shifts[name] = feature_shift(pooled_features(backbone, images, device), reference)
         labelled = int(self.objects.results["images"])
@@ -264,10 +264,6 @@ class _DataStudy:
         for number, sample in enumerate(train[:SHIFT_IMAGES]):
             window = Window.anywhere((sample.width, sample.height), side, np.random.default_rng(number))
             yield window.image(sample.pixels(levels))
-
-
-def _plain(state: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tensor for key, tensor in state.items() if key in own}
 
 
 def _register_best(

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from pipelines.images import read_image
 from tests.training.dense_scene import CLASSES, scene
-from training.augmentation import AugmentSection
+from training.augmentation import ColourSection
 from training.cropping import IGNORED
 from training.dense_data import CropDataset, CropSection, collate
 from training.dense_inference import detect, segment, windows_of
 from training.detectors import Predictions
 
-PLAIN = AugmentSection(flip_lr=0.5, flip_ud=0.5, hue=0, saturation=0, brightness=0)
+PLAIN = ColourSection(flip_lr=0.5, flip_ud=0.5, hue=0, saturation=0, brightness=0)
 
 
 def data(folder: Path, *, semantic: bool, side: int = 64, seed: int = 3) -> CropDataset:

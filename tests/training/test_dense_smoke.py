@@ -9,7 +9,7 @@ import torch
 
 from cluster.storage import Storage
 from tests.training.dense_scene import CLASSES, scene
-from training.augmentation import AugmentSection
+from training.augmentation import ColourSection
 from training.backbone_file import save_backbone
 from training.backbones import build
 from training.dense_data import CropSection, DenseTask
@@ -62,7 +62,7 @@ def plan_of(task: DenseTask, folder: Path, regime: str) -> DensePlan:
         train=(scene(folder, 0, SIDE, SIDE),),
         held_out=(scene(folder, 5, SIDE, SIDE),),
         crop=CropSection(side=SIDE, inference="full"),
-        augment=AugmentSection(),
+        augment=ColourSection(),
         levels=None,
         epochs=1,
         seed=0,
