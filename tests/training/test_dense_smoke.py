@@ -15,6 +15,7 @@ from training.backbones import build
 from training.dense_data import CropSection, DenseTask
 from training.dense_model import build_dense, load_dense, save_dense, started, trunk_of
 from training.dense_tasks import METRIC, DensePlan, dense_task
+from training.detectors.torchvision import TorchvisionDetector
 from training.loop import LoopSettings, train
 from training.optimiser import optimizer
 from training.starts import Start, resolve_start
@@ -82,6 +83,8 @@ def test_every_combination_takes_a_step(
         for key, tensor in trunk.body.state_dict().items():
             torch.testing.assert_close(tensor, given.state[key])
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    if isinstance(model, TorchvisionDetector):
+        model.roi_heads.fg_bg_sampler.batch_size_per_image = 16  # of 512: the heads' time is all there is
     made = dense_task(model, plan_of(task, folder, regime))
     settings = LoopSettings(
         epochs=1,
