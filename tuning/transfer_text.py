@@ -11,7 +11,7 @@ from tuning.transfer_statistics import Curve, Paired, Spread, iterations_to, pai
 HEADER = ("data", "task", "regime", "start", "score", "iterations", "against the best")
 TITLES: Mapping[DenseTask, str] = {"semantic": "mIoU", "instance": "mask mAP", "detection": "box mAP"}
 GREY = 0.02  # saturation below which a data set is grey
-FAR = 2.0  # of a shift over that of the least shifted data set, or over 1, from which on it is called large
+FAR = 2.0  # times the shift of the least shifted data set, from which on it is called far
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,9 @@ def _modality(look: Look, looks: Sequence[Look]) -> str:
         return f"{text}; no pretrained start was run, so no shift of features was measured."
     shown = ", ".join(f"{start} {value:.2f}" for start, value in sorted(look.shifts.items()))
     text += f". Shift of features from natural-like images, in their deviations: {shown}"
-    least = min(value for other in looks for value in other.shifts.values())
-    if max(look.shifts.values()) >= FAR * max(1.0, least):
-        text += ": far, as X-ray images are; frozen features are to be trusted least here"
+    least = min(max(other.shifts.values()) for other in looks if other.shifts)
+    if max(look.shifts.values()) >= FAR * least:
+        text += "; much farther than the nearest data set here: frozen features are to be trusted least"
     return text + "."
 
 

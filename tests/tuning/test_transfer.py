@@ -68,8 +68,12 @@ def test_the_recommendation_says_what_is_certain() -> None:
     assert sure.endswith("scratch never.")
     assert "chance may explain" in chance
     assert "grey, more than 8 bits deep" in look
-    assert "far, as X-ray images are" in look
-    assert "far" not in recommendation(GROUPS, LOOKS, 0.9)[-1]
+    assert "AGBP 4.20" in look
+    assert "farther" not in look  # than what?
+    *_, tiles, planes = recommendation(GROUPS, LOOKS, 0.9)
+    assert "much farther than the nearest data set" in tiles
+    assert "coloured (saturation 0.30)" in planes
+    assert "farther" not in planes
 
 
 def test_the_document_holds_everything(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.backbones import build
@@ -33,6 +33,7 @@ def test_a_score_is_reached_between_two_measurements() -> None:
     assert iterations_to(curve, 0.71) is None
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     values=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=8),
 )
