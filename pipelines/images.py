@@ -19,6 +19,8 @@ MAX_FILE_BYTES = 512 << 20
 MIN_SIDE = 8
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
+Levels = tuple[float, float]  # black and white
+
 Image.init()  # a lazily loaded decoder would make a format unknown to `formats`
 Image.MAX_IMAGE_PIXELS = None  # ours is checked below, before any pixel is decoded
 
@@ -88,21 +90,27 @@ def content_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def decode_image(data: bytes) -> npt.NDArray[np.uint8]:
+def decode_image(data: bytes, levels: Levels | None = None) -> npt.NDArray[np.uint8]:
     """Decode an encoded image to RGB, uint8, (H, W, 3).
 
-    16-bit and float images are scaled from their own minimum and maximum to 0–255; grey ones are repeated
-    over three channels; transparency is laid over black.
+    Grey images are repeated over three channels; transparency is laid over black.
+
+    Args:
+        data: the file.
+        levels: grey values that become 0 and 255 where the image has more than 8 bits (16-bit, float), see
+            `pipelines/levels.py`; without them each such image's own minimum and maximum. Images of 8 bits
+            stay as they are.
 
     Raises:
         ImageError: not an image, damaged, too large or too small.
     """
     image = _open(data)
-    if image.mode.startswith("I") or image.mode == "F":
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-        span = float(grey.max() - grey.min())
-        scaled = (grey - grey.min()) * (255.0 / span) if span > 0 else np.zeros_like(grey)
-        return np.repeat(scaled.round().astype(np.uint8)[..., None], 3, axis=2)
+    deep = _deep(image)
+    if deep is not None:
+        black, white = levels if levels is not None else (float(deep.min()), float(deep.max()))
+        span = white - black
+        scaled = (deep - black) * (255.0 / span) if span > 0 else np.zeros_like(deep)
+        return np.repeat(scaled.round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
@@ -110,13 +118,29 @@ def decode_image(data: bytes) -> npt.NDArray[np.uint8]:
     return np.array(image.convert("RGB"))
 
 
-def read_image(uri: str) -> npt.NDArray[np.uint8]:
+def _deep(image: Image.Image) -> npt.NDArray[np.float64] | None:
+    """Grey values of an image of more than 8 bits, (H, W), finite; None for one of 8."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return None
+    return np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+
+
+def read_deep(uri: str) -> npt.NDArray[np.float64] | None:
+    """Grey values, (H, W), of an image of more than 8 bits as they are stored; None for one of 8.
+
+    Raises:
+        ImageError: see `read_image`.
+    """
+    return _deep(_open(read_bytes(uri)))
+
+
+def read_image(uri: str, levels: Levels | None = None) -> npt.NDArray[np.uint8]:
     """Read an image by local path or URI as RGB, uint8, (H, W, 3).
 
     Raises:
         ImageError: see `read_bytes` and `decode_image`.
     """
-    return decode_image(read_bytes(uri))
+    return decode_image(read_bytes(uri), levels)
 
 
 def read_mask(uri: str, above: int = 127) -> npt.NDArray[np.bool_]:

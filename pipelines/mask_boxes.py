@@ -1,4 +1,4 @@
-"""Boxes of a pixel mask: one per connected region, as detection labels."""
+"""The regions of a pixel mask and their boxes: one per connected region, as detection labels."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,20 +7,35 @@ from pipelines.components import components
 
 MIN_AREA = 9  # pixels; smaller regions are stray pixels of a hand-drawn mask
 
+Mask = npt.NDArray[np.bool_]
 
-def boxes_of_mask(mask: npt.NDArray[np.bool_]) -> list[tuple[float, float, float, float]]:
-    """Smallest rectangles around the 8-connected regions of at least `MIN_AREA` pixels, as x0, y0, x1, y1.
+
+def regions_of_mask(mask: Mask) -> list[tuple[int, int, Mask, bool]]:
+    """The 8-connected regions of a mask, largest first: top row, left column, own mask, whether it is stray.
 
     Args:
         mask: (H, W), bool.
 
     Returns:
-        Pixel coordinates with x1, y1 exclusive. The largest region is kept even below `MIN_AREA`, so that a
-        defect image never loses its only label.
+        A region below `MIN_AREA` pixels is stray, save the largest, so that a defect image never loses its
+        only label.
     """
-    regions = sorted(
-        ((np.count_nonzero(region), x, y, *region.shape) for y, x, region in components(mask)),
-        key=lambda found: -found[0],
-    )
-    kept = [found for place, found in enumerate(regions) if place == 0 or found[0] >= MIN_AREA]
-    return [(float(x), float(y), float(x + w), float(y + h)) for _, x, y, h, w in kept]
+    regions = [(int(np.count_nonzero(region)), y, x, region) for y, x, region in components(mask)]
+    regions.sort(key=lambda found: -found[0])
+    return [(y, x, part, place > 0 and area < MIN_AREA) for place, (area, y, x, part) in enumerate(regions)]
+
+
+def boxes_of_mask(mask: Mask) -> list[tuple[float, float, float, float]]:
+    """Smallest rectangles around the regions that are not stray, as x0, y0, x1, y1.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        Pixel coordinates with x1, y1 exclusive.
+    """
+    return [
+        (float(x), float(y), float(x + region.shape[1]), float(y + region.shape[0]))
+        for y, x, region, stray in regions_of_mask(mask)
+        if not stray
+    ]

@@ -18,16 +18,12 @@ MIN_SIDE = 2.0  # pixels of the input; a smaller rest of a box is dropped
 MIN_VISIBLE = 0.2  # share of its area; a smaller rest at the border no longer shows what it was
 
 
-class AugmentSection(Section):
-    """How training images are varied.
+class ColourSection(Section):
+    """How training images are varied without moving their pixels apart.
 
     Attributes:
         flip_lr, flip_ud: probability; surfaces have neither a left nor a top.
         hue, saturation, brightness: largest relative change of each, in HSV.
-        scale: largest relative change of size.
-        shift: largest shift, as a share of the side.
-        mosaic: probability of laying four images into one.
-        close_mosaic: number of last epochs without mosaic.
     """
 
     flip_lr: float = Field(default=0.5, ge=0, le=1)
@@ -35,6 +31,18 @@ class AugmentSection(Section):
     hue: float = Field(default=0.015, ge=0, le=0.5)
     saturation: float = Field(default=0.4, ge=0, le=1)
     brightness: float = Field(default=0.3, ge=0, le=1)
+
+
+class AugmentSection(ColourSection):
+    """How training images are varied: `ColourSection`, scale, place and mosaic.
+
+    Attributes:
+        scale: largest relative change of size.
+        shift: largest shift, as a share of the side.
+        mosaic: probability of laying four images into one.
+        close_mosaic: number of last epochs without mosaic.
+    """
+
     scale: float = Field(default=0.25, ge=0, lt=1)
     shift: float = Field(default=0.1, ge=0, le=0.5)
     mosaic: float = Field(default=0.5, ge=0, le=1)
@@ -78,7 +86,7 @@ def place(item: Labelled, size: int, section: AugmentSection, rng: np.random.Gen
     return placed, *clip(moved, labels, size)
 
 
-def colour(image: Image, section: AugmentSection, rng: np.random.Generator) -> Image:
+def colour(image: Image, section: ColourSection, rng: np.random.Generator) -> Image:
     """Change hue, saturation and brightness of an RGB image."""
     spans = np.array([section.hue, section.saturation, section.brightness])
     gains = rng.uniform(-1, 1, size=3) * spans + 1

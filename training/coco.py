@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core import mask as coco_mask
 
 Curve = npt.NDArray[np.float64]
+Runs = Mapping[str, Any]
 
 MAX_DETECTIONS = 100  # per image and class, as the COCO protocol has it
 
@@ -20,10 +22,12 @@ class Truth:
     Attributes:
         boxes: (N, 4) x0 y0 x1 y1, pixels; N = 0 for a background, where every detection is a false one.
         labels: (N,) int64.
+        masks: of each, as COCO's run lengths of the image (`size`, `counts`); None measures boxes.
     """
 
     boxes: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
+    masks: Sequence[Runs] | None = None
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,13 @@ class Detections:
         boxes: (N, 4) x0 y0 x1 y1, in the same pixels as the truth's.
         scores: (N,) any order.
         labels: (N,) int64.
+        masks: as the truth's.
     """
 
     boxes: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
+    masks: Sequence[Runs] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,11 @@ class AveragePrecision(Scores):
 
 
 def average_precision(
-    truths: Sequence[Truth], detections: Sequence[Detections], classes: Sequence[str]
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    classes: Sequence[str],
+    *,
+    masks: bool = False,
 ) -> AveragePrecision:
     """The COCO protocol (101 recall points, 100 detections an image) over images.
 
@@ -94,6 +104,7 @@ def average_precision(
         truths: one per image.
         detections: one per image, in the same order.
         classes: names in label order.
+        masks: whether the overlap of masks counts instead of boxes'; the areas are then the masks' too.
 
     Raises:
         ValueError: the truth has no box at all, so there is nothing to measure.
@@ -101,15 +112,24 @@ def average_precision(
     annotations: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for image, (truth, detected) in enumerate(zip(truths, detections, strict=True), start=1):
-        for box, label in zip(truth.boxes, truth.labels, strict=True):
+        for place, (box, label) in enumerate(zip(truth.boxes, truth.labels, strict=True)):
             entry = _entry(image, box, label)
             area = entry["bbox"][2] * entry["bbox"][3]
+            if masks:
+                entry["segmentation"] = _runs(truth.masks, place)
+                area = float(coco_mask.area(entry["segmentation"]))
             annotations.append({**entry, "id": len(annotations) + 1, "area": area, "iscrowd": 0})
-        for box, label, score in zip(detected.boxes, detected.labels, detected.scores, strict=True):
-            found.append({**_entry(image, box, label), "score": float(score)})
+        for place, (box, label, score) in enumerate(
+            zip(detected.boxes, detected.labels, detected.scores, strict=True)
+        ):
+            entry = {**_entry(image, box, label), "score": float(score)}
+            if masks:  # the library takes either, and would measure boxes where there is one
+                entry = {**entry, "segmentation": _runs(detected.masks, place)}
+                del entry["bbox"]
+            found.append(entry)
     if not annotations:
         raise ValueError("there is no true box, so average precision is undefined")
-    evaluated = _evaluated(len(truths), annotations, found, len(classes))
+    evaluated = _evaluated(len(truths), annotations, found, len(classes), "segm" if masks else "bbox")
     # Axes: IoU, recall, class, area range, detections; −1 marks a class without a true box in the range.
     precision, recall, scores = (
         np.where(np.asarray(evaluated[name]) < 0, np.nan, evaluated[name])[..., -1]
@@ -161,8 +181,14 @@ def _entry(image: int, box: npt.NDArray[np.float64], label: np.int64) -> dict[st
     return {"image_id": image, "category_id": int(label) + 1, "bbox": [x0, y0, x1 - x0, y1 - y0]}
 
 
+def _runs(masks: Sequence[Runs] | None, place: int) -> Runs:
+    if masks is None:
+        raise ValueError("mask AP needs the masks of every box")
+    return masks[place]
+
+
 def _evaluated(
-    images: int, annotations: list[dict[str, Any]], found: list[dict[str, Any]], classes: int
+    images: int, annotations: list[dict[str, Any]], found: list[dict[str, Any]], classes: int, kind: str
 ) -> Mapping[str, Any]:
     """The library's arrays."""
     truth = COCO(
@@ -172,7 +198,7 @@ def _evaluated(
             "categories": [{"id": number, "name": str(number)} for number in range(1, classes + 1)],
         }
     )
-    evaluation = COCOeval_faster(truth, truth.loadRes(found), "bbox", print_function=_quiet)
+    evaluation = COCOeval_faster(truth, truth.loadRes(found), kind, print_function=_quiet)
     evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
     evaluation.evaluate()
     evaluation.accumulate()

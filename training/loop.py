@@ -181,7 +181,7 @@ class _Loop:
             rate: of learning.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)  # states of before had no scales
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         batch: Batch = {}

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from cluster.config import Section
+from cluster.errors import UserError
+from training.parted import PartedModel
 
 
 class LoopSettings(Section):
@@ -23,6 +25,8 @@ class LoopSettings(Section):
         lr_batch: batch size that `lr` is meant for: the rate is scaled by the total batch size over this;
             None takes `lr` as it is.
         momentum: SGD's momentum, AdamW's β1.
+        layer_decay: factor of the rate from one layer of the backbone to the one before it, the head's being
+            1; None learns all at one rate.
         weight_decay: of weights; biases and norms have none.
         warmup_epochs: of linear rise from zero; part of `epochs`.
         schedule: what follows the warmup: `cosine` down to lr · lr_final; `multistep`, times `gamma` after
@@ -52,6 +56,7 @@ class LoopSettings(Section):
     lr_batch: int | None = Field(default=None, ge=1, le=1 << 20)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0, le=1)
+    layer_decay: float | None = Field(default=None, gt=0, le=1)
     warmup_epochs: float = Field(default=1.0, ge=0)
     schedule: Literal["cosine", "multistep", "constant"] = "cosine"
     lr_final: float = Field(default=0.01, ge=0, le=1)
@@ -99,16 +104,39 @@ class LoopSettings(Section):
 
 
 def optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
-    """The optimizer of the model's parameters that learn; vectors and scalars (biases, norms) don't decay."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """The optimizer of the model's parameters that learn; vectors and scalars (biases, norms) don't decay.
+
+    Its groups' `scale` is a factor of the rate.
+
+    Raises:
+        UserError: `layer_decay` for a model whose layers nobody knows.
+    """
+    scales = _scales(model, settings.layer_decay) if settings.layer_decay is not None else {}
+    found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            found.setdefault((scales.get(id(parameter), 1.0), parameter.ndim > 1), []).append(parameter)
     groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": found[key], "scale": key[0], "weight_decay": settings.weight_decay if key[1] else 0.0}
+        for key in sorted(found, reverse=True)
     ]
-    groups = [group for group in groups if group["params"]]
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999))
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+
+
+def _scales(model: nn.Module, decay: float) -> dict[int, float]:
+    """Factors of the rate by the parameter's id: decay to the power of its layer's depth below the head."""
+    if not isinstance(model, PartedModel):
+        raise UserError(
+            "layer_decay is for detectors and segmenters, whose backbone has layers; leave it out."
+        )
+    layers = model.backbone_layers()
+    return {
+        id(parameter): decay ** (len(layers) - place)
+        for place, layer in enumerate(layers)
+        for parameter in layer
+    }
 
 
 def learning_rate(settings: LoopSettings, step: int, steps_per_epoch: int) -> float:

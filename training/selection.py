@@ -3,11 +3,23 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from training.detection_data import Sample
 
 
-def shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
+class Identified(Protocol):
+    """What has an image's id."""
+
+    @property
+    def image_id(self) -> str:
+        """Of the corpus."""
+
+
+AnySample = TypeVar("AnySample", bound=Identified)
+
+
+def shuffled(samples: Iterable[AnySample], seed: int) -> list[AnySample]:
     """In an order that depends on each image's id and the seed, not on the other images."""
     return sorted(samples, key=lambda sample: hashlib.sha256(f"{seed}:{sample.image_id}".encode()).digest())
 
@@ -44,8 +56,8 @@ def few_shot(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sa
 
 
 def with_backgrounds(
-    samples: Sequence[Sample], backgrounds: Sequence[Sample], share: float, seed: int
-) -> list[Sample]:
+    samples: Sequence[AnySample], backgrounds: Sequence[AnySample], share: float, seed: int
+) -> list[AnySample]:
     """Add images without boxes, until they are `share` of the whole or all are taken."""
     wanted = round(len(samples) * share / (1 - share))
     return [*samples, *shuffled(backgrounds, seed)[:wanted]]

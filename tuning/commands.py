@@ -8,6 +8,7 @@ import typer
 from cluster.command import Json, Words, out, run_command
 from training.commands import artifact_json, project_of
 from tuning.study_commands import add_studies
+from tuning.transfer_commands import transfer
 
 app = typer.Typer(help="Studies: the paper's tables on your own images.", no_args_is_help=True)
 
@@ -46,6 +47,7 @@ def table4(
 
 
 add_studies(app)
+app.command("transfer")(transfer)
 
 
 def render(result: Mapping[str, Any]) -> None:

@@ -66,6 +66,25 @@ def read_coco(annotation: Annotation, width: int, height: int, faults: Faults) -
     return Truth(tuple(boxes), mask)
 
 
+def mask_of_object(item: Mapping[str, Any], width: int, height: int, *, clip: bool) -> Mask | None:
+    """The pixels of one object, (height, width); None where it has a box alone.
+
+    Args:
+        item: of `objects`, see `read_coco`.
+        width, height: of the image.
+        clip: whether polygons that stick out are cut off.
+
+    Raises:
+        AnnotationError: a mask that can't be used.
+    """
+    segmentation = item.get("segmentation")
+    if not segmentation:
+        return None
+    if isinstance(segmentation, list):
+        return mask_of_polygons(_polygons(segmentation, width, height, [] if clip else None), width, height)
+    return _counted(mapping(segmentation, "its segmentation"), width, height)
+
+
 def _corners(item: Mapping[str, Any]) -> tuple[float, float, float, float]:
     box = item.get("bbox")
     if not isinstance(box, list) or len(box) != 4:

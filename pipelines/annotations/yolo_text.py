@@ -1,11 +1,13 @@
 """YOLO: a text file an image, lines of `class x y width height` or `class x0 y0 x1 y1 …`, in shares of it."""
 
 import json
+from collections.abc import Iterator
 
 from pipelines.annotations.base import (
     Annotation,
     AnnotationError,
     LabelledBox,
+    Mask,
     Truth,
     checked_box,
     checked_count,
@@ -24,10 +26,28 @@ def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -
     Raises:
         AnnotationError: a line that is neither, a class without a name, a shape outside the image.
     """
+    shapes = _shapes(annotation, width, height, faults)
+    polygons = [polygon for _, polygon in shapes if polygon is not None]
+    whole = bool(polygons) and len(polygons) == len(shapes)
+    boxes = tuple(box for box, _ in shapes)
+    with read_annotation(annotation.files[0]):  # so that what the polygons' masks raise names the file
+        return Truth(boxes, mask_of_polygons(polygons, width, height) if whole else None)
+
+
+def read_yolo_shapes(
+    annotation: Annotation, width: int, height: int, faults: Faults
+) -> Iterator[tuple[LabelledBox, Mask | None]]:
+    """Every line's box, and the pixels of those that are polygons; see `read_yolo`."""
+    for box, polygon in _shapes(annotation, width, height, faults):
+        yield box, None if polygon is None else mask_of_polygons([polygon], width, height)
+
+
+def _shapes(
+    annotation: Annotation, width: int, height: int, faults: Faults
+) -> list[tuple[LabelledBox, Polygon | None]]:
     (uri,) = annotation.files
     names = json.loads(annotation.content) if annotation.content else None
-    boxes: list[LabelledBox] = []
-    polygons: list[Polygon] = []
+    found: list[tuple[LabelledBox, Polygon | None]] = []
     with read_annotation(uri) as data:
         try:
             lines = [line.split() for line in data.decode("utf-8-sig").splitlines()]
@@ -41,6 +61,7 @@ def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -
             with faults.at(uri, number) as spot:
                 mended = spot.mended if spot.clip else None
                 label = _name(words[0], names)
+                points = None
                 if len(words) == 5:
                     x, y, w, h = (finite(word) for word in words[1:])
                     corners = (
@@ -53,12 +74,10 @@ def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -
                     shares = [finite(word) for word in words[1:]]
                     pixels = [share * (width, height)[place % 2] for place, share in enumerate(shares)]
                     points = checked_polygon(pixels, width, height, mended)
-                    polygons.append(points)
                     (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
                     corners = x0, y0, x1, y1
-                boxes.append(checked_box(corners, label, width, height, mended))
-        whole = bool(polygons) and len(polygons) == len(boxes)
-        return Truth(tuple(boxes), mask_of_polygons(polygons, width, height) if whole else None)
+                found.append((checked_box(corners, label, width, height, mended), points))
+    return found
 
 
 def _name(word: str, names: list[str] | None) -> str:

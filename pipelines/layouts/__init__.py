@@ -6,12 +6,15 @@ from pipelines.layouts.coco import coco
 from pipelines.layouts.dagm import dagm
 from pipelines.layouts.folder import folder
 from pipelines.layouts.gc10_det import gc10_det
+from pipelines.layouts.gdxray import gdxray
 from pipelines.layouts.kolektor_sdd import kolektor_sdd
 from pipelines.layouts.kolektor_sdd2 import kolektor_sdd2
 from pipelines.layouts.magnetic_tile import magnetic_tile
+from pipelines.layouts.mask_folders import mask_folders
 from pipelines.layouts.masks import masks
 from pipelines.layouts.mvtec import mvtec
 from pipelines.layouts.neu_det import neu_det
+from pipelines.layouts.rareplanes import rareplanes
 from pipelines.layouts.severstal import severstal
 from pipelines.layouts.tree import Tree
 from pipelines.layouts.visa import visa
@@ -34,9 +37,12 @@ LAYOUTS: dict[str, Layout] = {
         mvtec,
         kolektor_sdd,
         kolektor_sdd2,
+        gdxray,
+        rareplanes,
         coco,
         voc,
         yolo,
+        mask_folders,
         masks,
         folder,
     )

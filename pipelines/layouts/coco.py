@@ -9,6 +9,7 @@ images where their `file_name` says, relative to the root, to the JSON file, or 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -42,9 +43,20 @@ def coco(tree: Tree) -> Iterable[Entry]:
     Raises:
         UserError: no JSON of this form, ids that are missing or used twice, an image listed twice.
     """
+    files = [path for path in tree.ending(".json") if _is_named_so(path)] or tree.ending(".json")
+    yield from entries_of(tree, files, SURFACE)
+
+
+def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Iterable[Entry]:
+    """The images that these files list, and then the others, unlabelled; see `coco`.
+
+    Args:
+        tree: all files.
+        files: those of COCO's form; JSON of another kind is passed over.
+        category: object category of every image.
+    """
     finder = _Finder(tree)
     listed: dict[str, Entry] = {}
-    files = [path for path in tree.ending(".json") if _is_named_so(path)] or tree.ending(".json")
     for path in files:
         document = _read(tree, path)
         if document is None:
@@ -54,7 +66,7 @@ def coco(tree: Tree) -> Iterable[Entry]:
                 raise UserError(
                     f"{tree.uri(path)} lists {entry.path[:200]} a second time; list every image once."
                 )
-            listed[entry.path] = entry
+            listed[entry.path] = replace(entry, category=category)
     if not listed:
         raise UserError(
             f"{tree.root.uri} holds no COCO file that lists images ({', '.join(PARTS)}); set another layout."
@@ -62,7 +74,7 @@ def coco(tree: Tree) -> Iterable[Entry]:
     yield from listed.values()
     for image in tree.images:
         if str(image) not in listed:
-            yield Entry(str(image), SURFACE)
+            yield Entry(str(image), category)
 
 
 def _read(tree: Tree, path: PurePosixPath) -> Mapping[str, Any] | None:

@@ -332,6 +332,65 @@ def coco(root: Path) -> dict[str, Expected]:
     }
 
 
+def gdxray(root: Path) -> dict[str, Expected]:
+    for name in ("C0001_0001", "C0001_0002", "C0001_0003"):
+        paint(root / f"Castings/C0001/{name}.png")
+    # As MATLAB wrote them: image, x1, x2, y1, y2, from 1, both ends included.
+    write(
+        root / "Castings/C0001/ground_truth.txt",
+        "   1.0000000e+00   3.0000000e+00   9.0000000e+00   4.0000000e+00   8.0000000e+00\n"
+        "   1.0000000e+00   1.3000000e+01   1.6000000e+01   2.0000000e+00   6.0000000e+00\n",
+    )
+    draw(root / "Castings/C0001/masks/C0001_0003_0.png", RECT, value=255)
+    draw(root / "Castings/C0001/masks/C0001_0003_1.png", OTHER, value=255)
+    paint(root / "Castings/C0060/C0060_0001.png")
+    return {
+        "Castings/C0001/C0001_0001.png": boxed("casting", (2, 3, 9, 8, "defect"), (12, 1, 16, 6, "defect")),
+        "Castings/C0001/C0001_0002.png": good("casting"),
+        "Castings/C0001/C0001_0003.png": masked("casting", "defect", RECT, OTHER),
+        "Castings/C0060/C0060_0001.png": Expected("casting"),
+    }
+
+
+def rareplanes(root: Path) -> dict[str, Expected]:
+    for name in ("train/PS-RGB_tiled/105_a_tile_1.png", "test/PS-RGB_tiled/107_a_tile_2.png"):
+        paint(root / "real" / name)
+    paint(root / "real/train/PS-RGB_tiled/105_a_tile_9.png")
+    for split, name in (("train", "105_a_tile_1"), ("test", "107_a_tile_2")):
+        for kind in ("aircraft", "role"):  # the same images by another attribute
+            document = {
+                "images": [{"id": 1, "file_name": f"{name}.png", "width": WIDTH, "height": HEIGHT}],
+                "annotations": [
+                    {
+                        "id": 1,
+                        "image_id": 1,
+                        "category_id": 1,
+                        "bbox": [2, 3, 7, 5],
+                        "segmentation": [[2, 3, 9, 3, 9, 8, 2, 8]],
+                    }
+                ],
+                "categories": [{"id": 1, "name": kind}],
+            }
+            write(root / f"real/metadata_annotations/instances_{split}_{kind}.json", json.dumps(document))
+    return {
+        "real/train/PS-RGB_tiled/105_a_tile_1.png": masked("aircraft", "aircraft", RECT),
+        "real/test/PS-RGB_tiled/107_a_tile_2.png": masked("aircraft", "aircraft", RECT),
+        "real/train/PS-RGB_tiled/105_a_tile_9.png": Expected("aircraft"),
+    }
+
+
+def mask_folders(root: Path) -> dict[str, Expected]:
+    for name in ("ring1.jpg", "ring2.jpg", "ring3.jpg"):
+        paint(root / "train/images" / name)
+    draw(root / "train/masks/ring1.png", RECT, value=1)
+    draw(root / "train/masks/ring2_mask.png")
+    return {
+        "train/images/ring1.jpg": masked("surface", "defect", RECT),
+        "train/images/ring2.jpg": empty_mask("surface"),
+        "train/images/ring3.jpg": Expected("surface"),
+    }
+
+
 Tree = Callable[[Path], dict[str, Expected]]
 TREES: dict[str, tuple[str, Tree]] = {  # test → (layout, tree)
     "folder": ("folder", folder),
@@ -350,4 +409,7 @@ TREES: dict[str, tuple[str, Tree]] = {  # test → (layout, tree)
     "voc": ("voc", voc),
     "yolo": ("yolo", yolo),
     "coco": ("coco", coco),
+    "gdxray": ("gdxray", gdxray),
+    "rareplanes": ("rareplanes", rareplanes),
+    "mask_folders": ("mask_folders", mask_folders),
 }

@@ -284,3 +284,19 @@ def test_neu_det_as_published() -> None:
     assert counts["labelled_with_defects"] == 1799
     assert counts["references"] == 0
     assert [row["uri"].rsplit("/", 1)[1] for row in corpus.duplicates] == ["patches_105.jpg"]
+
+
+def test_gdxray_tells_broken_lines_and_images_that_are_not_there(tmp_path: Path) -> None:
+    paint(tmp_path / "C0001/C0001_0001.png")
+    rows = ["1 3 9 4 8", "1 3 9 4", "one 3 9 4 8", "1 nan 9 4 8", "1.5 3 9 4 8", "7 3 9 4 8", ""]
+    write(tmp_path / "C0001/ground_truth.txt", "\n".join(rows))
+    listing, rows_by_path = rows_of(str(tmp_path), max_bad_share=1)
+    assert listing.layout == "gdxray"
+    faults = sorted(row["error"] for row in rows_by_path.values() if row["error"])
+    found = [entry.fault for entry in listing.entries if entry.fault]
+    assert sum("is no box" in fault for fault in found) == 4
+    assert sum("names image 7" in fault for fault in found) == 1
+    assert len(faults) >= 2
+    good = rows_by_path["C0001/C0001_0001.png"]
+    assert good["error"] is None
+    assert len(good["boxes"]) == 1

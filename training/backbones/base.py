@@ -67,6 +67,16 @@ class Backbone(nn.Module, ABC):
         """The parameters of the lowest `stages` stages."""
         return [parameter for module in self.stage_modules(stages) for parameter in module.parameters()]
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """All parameters from the image on, in groups that share a rate of learning: here its stages."""
+        found: list[list[nn.Parameter]] = []
+        seen: set[int] = set()
+        for count in range(1, len(self.stages) + 1):
+            every = self.stage_parameters(count)
+            found.append([parameter for parameter in every if id(parameter) not in seen])
+            seen.update(map(id, every))
+        return found
+
     def check_size(self, side: int) -> None:
         """Prove that square images of this side, in pixels, can be put in.
 

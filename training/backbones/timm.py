@@ -131,6 +131,12 @@ class TimmBackbone(Backbone):
         reached = self._reached[stages - 1] if stages else set()
         return [parameter for key, parameter in self.model.named_parameters() if key in reached]
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Blocks, as timm groups them for layer-wise decay."""
+        groups = timm.models.group_parameters(self.model, self.model.group_matcher(coarse=False))
+        named = dict(self.model.named_parameters())
+        return [[named[key] for key in groups[number]] for number in sorted(groups)]
+
     def _probe(self) -> list[tuple[int, int, set[str]]]:
         """Of every feature map: stride, channels, and the names of the parameters that it depends on."""
         info = getattr(self.model, "feature_info", None) or [{"reduction": 32}]

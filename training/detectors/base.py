@@ -1,23 +1,22 @@
 """What every detector offers, whatever library it comes from, and the registry of their names."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, ClassVar, Literal, Self, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Literal, TypeVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from cluster.errors import UserError, nearest
 from training.backbones import canonical
 from training.detectors.suppression import Predictions as Predictions
 from training.detectors.suppression import suppress
-from training.detectors.trunk import Stages
 from training.letterbox import Preprocessing
-
-Part = Literal["backbone", "neck", "head", "classes"]
-Freeze = Literal["none", "backbone", "backbone+neck"] | Annotated[int, Field(ge=1, le=16)]
-Targets = dict[str, Tensor]
+from training.parted import Freeze as Freeze
+from training.parted import Part as Part
+from training.parted import PartedModel
+from training.parted import Stages as Stages
+from training.parted import Targets as Targets
 
 Masks = Literal["none", "boxes"]
 
@@ -25,33 +24,23 @@ MIN_SCORE = 0.001  # COCO AP integrates over all scores; this is the field's usu
 MAX_BOXES = 300
 
 
-class Detector(nn.Module, ABC):
-    """A detector; its state dict is the library's own, key by key.
+class Detector(PartedModel):
+    """A detector; see `PartedModel`.
 
     Attributes:
-        architecture: the name it is built by.
-        classes: names in label order.
         preprocessing: how images become its input; normalising their colours is the adapter's own doing.
         nms_iou: overlap above which `predict` suppresses the worse of two boxes of a class; None where the
             detector learns to find each object once.
-        backbone_prefix: what its state dict puts before the keys of the backbone library.
         ranks: whether `candidates` come in the order of a score, which rounding can change.
         weighs_boxes: whether `forward` heeds the targets' `weights`.
         has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
 
-    architecture: str
-    classes: tuple[str, ...]
     preprocessing: Preprocessing
     nms_iou: float | None
-    backbone_prefix: str = ""
     ranks: ClassVar[bool] = False
     weighs_boxes: ClassVar[bool] = False
     has_masks: bool = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._frozen: tuple[nn.Module, ...] = ()
 
     @abstractmethod
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
@@ -78,19 +67,6 @@ class Detector(nn.Module, ABC):
         Returns:
             Boxes (B, N, 1, 4), or (B, N, C, 4) where each class has its own, x0 y0 x1 y1 in input pixels, and
             scores (B, N, C) in [0, 1]; N is the same for all inputs of one size.
-        """
-
-    @abstractmethod
-    def part_of(self, key: str) -> Part:
-        """Which part an entry of the state dict belongs to; `classes` are the last layers of the head, which
-        alone depend on the classes."""
-
-    @abstractmethod
-    def stages(self, count: int) -> Stages:
-        """The backbone's first `count` stages, stem included.
-
-        Raises:
-            UserError: it has fewer.
         """
 
     def predict(
@@ -123,6 +99,14 @@ class Detector(nn.Module, ABC):
             for index in range(len(images))
         ]
 
+    def predict_masks(self, images: Tensor, found: Sequence[Predictions]) -> list[Tensor]:
+        """How probably each pixel belongs to each box that `predict` found, (N, H, W) in [0, 1] by image.
+
+        Raises:
+            UserError: it has no mask head.
+        """
+        raise UserError(f"{self.architecture} finds no masks; take a mask-rcnn.")
+
     def export_module(self) -> nn.Module:
         """A module for exporters whose `forward` is `candidates`, in eval mode, sharing the weights.
 
@@ -139,59 +123,8 @@ class Detector(nn.Module, ABC):
         """
         raise UserError(f"{self.architecture} has no masks to learn; set masks=none, or take a mask-rcnn.")
 
-    def own_keys(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """A state dict of its backbone's library in its own keys; one of a whole detector stays as it is."""
-        moved = {f"{self.backbone_prefix}{key}": tensor for key, tensor in state.items()}
-        own = self.state_dict().keys()
-        # By count: a library may name layers of its own necks as it names those of its backbones.
-        return moved if len(own & moved.keys()) > len(own & state.keys()) else state
-
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """Follow a schedule of the loss, where the library has one; called before each epoch, from 1."""
-
-    def freeze(self, regime: Freeze) -> None:
-        """Stop parts from changing: no gradients, batch norms keep their statistics, dropout is off.
-
-        Args:
-            regime: `none`, `backbone`, `backbone+neck`, or the first so many stages of the backbone. What an
-                earlier call has frozen stays so.
-
-        Raises:
-            UserError: more stages than the backbone has.
-        """
-        if isinstance(regime, int):
-            frozen, parameters = self.stages(regime)
-            for parameter in parameters:
-                parameter.requires_grad_(False)
-        else:
-            frozen = self._modules_of(regime.split("+"))
-        for module in frozen:
-            module.requires_grad_(False)
-        self._frozen += tuple(frozen)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """Training mode for all that is not frozen."""
-        super().train(mode)
-        for module in self._frozen:
-            module.eval()
-        return self
-
-    def _modules_of(self, parts: Collection[str]) -> list[nn.Module]:
-        """The largest modules all of whose entries belong to these parts."""
-        part = {key: self.part_of(key) for key in self.state_dict()}
-        found: list[nn.Module] = []
-
-        def visit(module: nn.Module, prefix: str) -> None:
-            own = {part[key] for key in part if key.startswith(prefix)}
-            if own and own <= set(parts):
-                found.append(module)
-            elif own & set(parts):
-                for name, child in module.named_children():
-                    visit(child, f"{prefix}{name}.")
-
-        visit(self, "")
-        return found
 
 
 class Candidates(nn.Module):

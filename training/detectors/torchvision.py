@@ -2,20 +2,25 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torchvision.models.detection import FasterRCNN, MaskRCNN
-from torchvision.models.detection.roi_heads import maskrcnn_loss
+from torchvision.models.detection.roi_heads import (
+    maskrcnn_inference,
+    maskrcnn_loss,
+    paste_masks_in_image,
+)
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import FeaturePyramidNetwork, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import LevelMapper
 
 from training.backbones import build
-from training.detectors.base import Detector, Part, Targets, backbone_of, register_on_backbone
+from training.detectors.base import Detector, Part, Predictions, Targets, backbone_of, register_on_backbone
 from training.detectors.proposals import choose_proposals
 from training.detectors.torchvision_weighting import anchor_factors, head_loss, proposal_loss
 from training.detectors.trunk import Stages, Trunk
@@ -57,7 +62,7 @@ class TorchvisionDetector(Detector):
     the trunk normalises. Batch norms of the backbone learn unless frozen; the library's own models fix them.
 
     Mask R-CNN learns masks once `learn_masks` said that the targets have `masks` (N, H, W) in {0, 1}. Before,
-    its mask head gets no gradient and FPN, RPN and box head learn alone. Predictions are boxes.
+    its mask head gets no gradient and FPN, RPN and box head learn alone.
 
     Args:
         name: `faster-rcnn+BACKBONE` or `mask-rcnn+BACKBONE`.
@@ -155,6 +160,30 @@ class TorchvisionDetector(Detector):
     def stages(self, count: int) -> Stages:
         """See `Detector.stages`."""
         return self.backbone.stages(count)
+
+    def backbone_layers(self) -> list[list[Parameter]]:
+        """See `PartedModel.backbone_layers`."""
+        return self.backbone.backbone.layers()
+
+    def predict_masks(self, images: Tensor, found: Sequence[Predictions]) -> list[Tensor]:
+        """See `Detector.predict_masks`."""
+        if not self.has_masks:
+            return super().predict_masks(images, found)
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                sizes = [(images.shape[-2], images.shape[-1])] * len(images)
+                maps, heads = self.backbone.maps(images), self.roi_heads
+                pooled = heads.mask_roi_pool(maps, [each.boxes for each in found], sizes)
+                logits = heads.mask_predictor(heads.mask_head(pooled))
+                shares = maskrcnn_inference(logits, [each.labels + 1 for each in found])
+        finally:
+            self.train(was_training)
+        return [
+            paste_masks_in_image(share, each.boxes, (images.shape[-2], images.shape[-1]))[:, 0]
+            for share, each in zip(shares, found, strict=True)
+        ]
 
     def _anchored(
         self, maps: Mapping[str, Tensor], images: Tensor

@@ -146,6 +146,11 @@ class TransformersDetector(Detector):
         found: Stages = self.model.backbone.trunk.stages(count)
         return found
 
+    def backbone_layers(self) -> list[list[nn.Parameter]]:
+        """See `PartedModel.backbone_layers`."""
+        found: list[list[nn.Parameter]] = self.model.backbone.trunk.backbone.layers()
+        return found
+
 
 def _placeholder() -> Any:
     """The smallest backbone that the library builds, to be replaced."""

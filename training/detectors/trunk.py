@@ -1,21 +1,14 @@
 """A backbone under a detector: colours normalised, maps of the strides that the neck joins."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from cluster.errors import UserError
 from training.backbones import Backbone
+from training.parted import Stages as Stages
 
 PREFIX = "body."  # torchvision's word, so that its published weights fit
-
-
-class Stages(NamedTuple):
-    """Some stages of a backbone: their modules, and parameters of theirs that lie in none of these."""
-
-    modules: list[nn.Module]
-    parameters: list[nn.Parameter]
 
 
 class Trunk(nn.Module):
@@ -63,6 +56,10 @@ class Trunk(nn.Module):
                 f"Backbone {backbone.name} has {len(backbone.stages)} stages; {count} can't be frozen."
             )
         return Stages(backbone.stage_modules(count), backbone.stage_parameters(count))
+
+    def take_colours(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        """Normalise by a data set's colours in the place of the backbone's own, which its file must tell."""
+        self.backbone.mean, self.backbone.std = mean, std
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps of (B, 3, H, W) RGB images in [0, 1]."""

@@ -1,0 +1,111 @@
+"""The objects of an annotation one by one: class, box and, where they are known, the object's own pixels."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipelines.annotations import read_truth
+from pipelines.annotations.base import Annotation, AnnotationError, LabelledBox, Mask, checked_count
+from pipelines.annotations.coco_objects import MAX_MASK_PIXELS, mask_of_object
+from pipelines.annotations.faults import Faults
+from pipelines.annotations.rle import decode_mask, encode_mask, mask_of_runs
+from pipelines.annotations.yolo_text import read_yolo_shapes
+from pipelines.mask_boxes import regions_of_mask
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object.
+
+    Attributes:
+        box: in pixels of the image, with the class.
+        left, top, width, height: of the rectangle that `runs` describes, whole pixels; all 0 without a mask.
+        runs: COCO's run-length text of the mask within that rectangle; None where only the box is known.
+        stray: whether it is a speck of a drawn mask, too small to be an object of its own (`MIN_AREA`): it
+            counts as defective pixels, not as an object.
+    """
+
+    box: LabelledBox
+    left: int = 0
+    top: int = 0
+    width: int = 0
+    height: int = 0
+    runs: str | None = None
+    stray: bool = False
+
+    def mask(self) -> Mask:
+        """(height, width) bool of its rectangle.
+
+        Raises:
+            ValueError: it has no mask.
+        """
+        if self.runs is None:
+            raise ValueError("an instance without a mask has no pixels")
+        return decode_mask(self.runs, self.width, self.height)
+
+
+def read_instances(annotation: Annotation, width: int, height: int, *, clip: bool = False) -> list[Instance]:
+    """The objects that an annotation names, in its order; masks of whole images are cut into their regions.
+
+    Args:
+        annotation: where it is written.
+        width, height: of the image.
+        clip: whether what sticks out of the image is cut off instead of refused.
+
+    Raises:
+        AnnotationError: see `read_truth`.
+    """
+    faults = Faults(clip)
+    truth = read_truth(annotation, width, height, faults)  # checks all that is checked below too
+    if annotation.format == "class_runs":
+        masks = sorted(json.loads(annotation.content).items())
+        found = [one for label, runs in masks for one in _regions(mask_of_runs(runs, width, height), label)]
+    elif annotation.format == "coco":
+        found = list(_coco(json.loads(annotation.content)["objects"], truth.boxes, width, height, clip))
+    elif annotation.format == "yolo":
+        shapes = read_yolo_shapes(annotation, width, height, Faults(clip))
+        found = [Instance(box) if mask is None else _of_mask(mask, box) for box, mask in shapes]
+    elif truth.mask is not None:
+        found = list(_regions(truth.mask, str(annotation.label)))
+    else:
+        found = [Instance(box) for box in truth.boxes]
+    checked_count(sum(not one.stray for one in found))
+    return found
+
+
+def _regions(mask: Mask, label: str) -> Iterator[Instance]:
+    """The connected regions of a mask."""
+    for top, left, region, stray in regions_of_mask(mask):
+        height, width = region.shape
+        box = LabelledBox(float(left), float(top), float(left + width), float(top + height), label.strip())
+        yield Instance(box, left, top, width, height, encode_mask(region), stray)
+
+
+def _of_mask(mask: Mask, box: LabelledBox) -> Instance:
+    """An object by its mask in the whole image; one that covers no pixel's centre has a box alone."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return Instance(box)
+    top, left = int(rows[0]), int(columns[0])
+    part = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    return Instance(box, left, top, part.shape[1], part.shape[0], encode_mask(part))
+
+
+def _coco(
+    objects: list[Mapping[str, Any]], boxes: tuple[LabelledBox, ...], width: int, height: int, clip: bool
+) -> Iterator[Instance]:
+    """Crowds are pixels and no objects, as strays are."""
+    if len(objects) * width * height > MAX_MASK_PIXELS:
+        raise AnnotationError(f"{len(objects):,} masks are more than its size allows")
+    left = iter(boxes)
+    for item in objects:
+        mask = mask_of_object(item, width, height, clip=clip)
+        if not item.get("iscrowd"):
+            box = next(left)
+            yield Instance(box) if mask is None else _of_mask(mask, box)
+        elif mask is not None and item.get("label") is not None and mask.any():
+            whole = LabelledBox(0.0, 0.0, float(width), float(height), str(item["label"]))
+            yield replace(_of_mask(mask, whole), stray=True)
