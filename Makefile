@@ -24,9 +24,9 @@ demo: install
 
 # Slow ones on all cores, where they start no servers; then what starts Ray or kills it, one by one; then commands.
 test: lint unit
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations 15 -m "$(SLOW)" tests/pipelines tests/training tests/tuning
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --durations 15 -m "$(SLOW)" tests/pipelines tests/training
 	$(BIN)/python -m pytest -q --durations 15 -m "(ray or chaos) and not gpu and not network"
-	$(BIN)/python -m pytest -q --durations 15 -m "$(SLOW)" tests/cluster tests/e2e
+	$(BIN)/python -m pytest -q --durations 15 -m "$(SLOW)" tests/cluster tests/e2e tests/tuning
 
 unit: install
 	$(BIN)/python -m pytest -q -n auto
