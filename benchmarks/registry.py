@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, str] = {
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
     "registry_lookup": "benchmarks.registry_lookup",
+    "review_page": "benchmarks.review_page",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

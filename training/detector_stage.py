@@ -31,8 +31,8 @@ def pretrain_detector(
 ) -> Artifact:
     """Train backbone, neck and head to find the pseudo-boxes, one class `anomaly`.
 
-    The test split is never read. Images and boxes that the workspace's review rejects are left out; which, is
-    part of the fingerprint. Writes `detector.safetensors`, `history.parquet` and, with a review, `review.json`.
+    The test split is never read. Images and boxes that the workspace's review rejects are left out, and are
+    part of the fingerprint. Writes `detector.safetensors`, `history.parquet`; with a review `review.json`.
 
     Args:
         section: the config.

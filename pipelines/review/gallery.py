@@ -17,7 +17,7 @@ from PIL import Image
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.box_rows import category_thresholds
-from pipelines.images import read_image
+from pipelines.images import decode_image, read_bytes
 from pipelines.pseudo_boxes import PseudoBoxSettings
 from pipelines.tables import IDENTITY, SIZE
 
@@ -143,8 +143,8 @@ class Gallery:
             KeyError: no such image.
             ImageError: its file can't be read any more.
         """
-        image = Image.fromarray(read_image(self.row(image_id)["uri"]))
-        image.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image = Image.fromarray(decode_image(read_bytes(self.row(image_id)["uri"]), side))
+        image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=85)
         return stream.getvalue()

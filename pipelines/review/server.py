@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from cluster import json_text
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.images import ImageError
@@ -29,6 +30,7 @@ FILES = {
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
     "pseudo_boxes.js": ("pseudo_boxes.js", "text/javascript"),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 SIDES = (320, 1600)  # of pictures: a tile's and the large view's
 MAPS_AT_ONCE, MAX_BODY = 200, 1 << 20
@@ -67,7 +69,9 @@ class ReviewServer:
     def __init__(
         self, gallery: Gallery, workspace: Storage, about: Mapping[str, str], patch: Patch, port: int = 0
     ) -> None:
-        self._gallery, self._workspace, self._about, self._patch = gallery, workspace, dict(about), patch
+        self._gallery, self._workspace, self._patch = gallery, workspace, patch
+        document = {"about": dict(about), **gallery.document(), "same_box": SAME_BOX}
+        self._gallery_json = json_text.dumps(document).encode()
         self._writing = threading.Lock()
         read_decisions(workspace)
         self._socket = socket.socket()
@@ -86,6 +90,7 @@ class ReviewServer:
             Route("/maps", self._maps),
             Route("/image/{image_id}", self._image),
             Route("/references.yaml", self._references),
+            Route("/decisions", self._decisions),
             Route("/decisions", self._decide, methods=["POST"]),
         ]
         self.app = Starlette(routes=[Mount(f"/{token}", routes=routes)])
@@ -128,13 +133,17 @@ class ReviewServer:
         return answer
 
     def _document(self, request: Request) -> Response:
-        decisions = read_decisions(self._workspace) or Decisions()
+        return Response(self._gallery_json, media_type="application/json")
+
+    def _decisions(self, request: Request) -> Response:
+        try:
+            decisions = read_decisions(self._workspace) or Decisions()
+        except UserError as error:
+            return PlainTextResponse(str(error), 409)
         mine = decisions.model_dump(mode="json", exclude={"version"})
         for kind, verdicts in mine.items():
             mine[kind] = {key: verdict for key, verdict in verdicts.items() if key in self._gallery}
-        return JSONResponse(
-            {"about": self._about, **self._gallery.document(), "decisions": mine, "same_box": SAME_BOX}
-        )
+        return JSONResponse(mine)
 
     def _maps(self, request: Request) -> Response:
         asked = request.query_params.get("rows", "")
@@ -163,7 +172,10 @@ class ReviewServer:
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
     def _references(self, request: Request) -> Response:
-        decisions = read_decisions(self._workspace) or Decisions()
+        try:
+            decisions = read_decisions(self._workspace) or Decisions()
+        except UserError as error:
+            return PlainTextResponse(str(error), 409)
         chosen = self._gallery.references(decisions.references)
         return PlainTextResponse(self._patch(chosen) if chosen else "")
 

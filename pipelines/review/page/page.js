@@ -1,7 +1,7 @@
 // The review page: filters and orders the images, draws maps and boxes, and sends decisions to the server.
 "use strict";
 
-const PER_PAGE = 24, MAPS_KEPT = 2000, CHANGES_AT_ONCE = 500, SAVE_AFTER = 150;
+const PER_PAGE = 24, MAPS_KEPT = 2000, CHANGES_AT_ONCE = 200, SAVE_AFTER = 150;
 const VERDICTS = { accepted: "accepted", rejected: "rejected" };
 // Six stops of the colour map "inferno".
 const HEAT = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
@@ -313,7 +313,7 @@ function tile(number) {
   const parts = layers(number, 320, "eager");
   const badges = make("span", { class: "badges" });
   const name = make("b", {}, make("bdi"));
-  name.firstChild.textContent = images.name[number];
+  name.firstChild.textContent = images.name[number].split("/").at(-1);
   const category = make("span"), score = make("span"), boxes = make("span");
   category.textContent = gallery.categories[images.category[number]].category;
   score.textContent = `A ${figures(images.score[number])}`;
@@ -384,7 +384,7 @@ function drawMap({ number, canvas }) {
   map.forEach((value, cell) => {
     const level = Math.round(255 * Math.min(Math.max(value / highest, 0), 1));
     pixels.data.set(heatTable[level], 4 * cell);
-    pixels.data[4 * cell + 3] = 255;
+    pixels.data[4 * cell + 3] = Math.min(255, 1.6 * level); // what is normal stays clear
   });
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
@@ -410,7 +410,7 @@ function drawBoxes(part) {
   for (const box of found) {
     const verdict = decisionOn(cornersOf(box), decided, gallery.same_box)?.verdict ?? "";
     rejected += verdict === "rejected";
-    drawn.push(rectangle(box, "shade"), rectangle(box, verdict));
+    drawn.push(rectangle(box, `shade ${verdict}`), rectangle(box, verdict));
   }
   part.drawing.replaceChildren(...drawn);
   const kept = found.length - rejected;
@@ -461,7 +461,7 @@ function drawLarge() {
     label.style.fontSize = `${size}px`;
     label.style.strokeWidth = `${size / 5}px`;
     label.textContent = place + 1;
-    drawn.push(rectangle(box, "shade"), rectangle(box, verdict), label);
+    drawn.push(rectangle(box, `shade ${verdict}`), rectangle(box, verdict), label);
     rows.push(boxRow(number, box, corners, verdict, place));
   });
   largeParts.drawing.replaceChildren(...drawn);
@@ -602,11 +602,10 @@ function listen() {
 }
 
 async function start() {
-  const answer = await fetch("gallery.json");
-  if (!answer.ok) throw new Error(await answer.text());
-  gallery = await answer.json();
+  const answers = await Promise.all([fetch("gallery.json"), fetch("decisions")]);
+  for (const answer of answers) if (!answer.ok) throw new Error(await answer.text());
+  [gallery, decisions] = await Promise.all(answers.map((answer) => answer.json()));
   images = gallery.images;
-  decisions = gallery.decisions;
   settings = { ...gallery.settings };
   const { project, workspace, maps: made } = gallery.about;
   document.title = `${project}: anomaly maps`;
