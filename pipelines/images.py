@@ -96,8 +96,8 @@ def decode_image(data: bytes, least_side: int | None = None) -> npt.NDArray[np.u
 
     Args:
         data: of the file.
-        least_side: a JPEG may be decoded at a half, quarter or eighth of its size, which is faster, as long as no
-            side gets shorter; None keeps its size.
+        least_side: a JPEG may be decoded at a half, quarter or eighth of its size, which is faster, as long
+            as no side gets shorter than this; None keeps its size.
 
     Raises:
         ImageError: not an image, damaged, too large or too small.

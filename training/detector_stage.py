@@ -9,7 +9,7 @@ from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.boxes_stage import held_out_ids
-from pipelines.review.decisions import left_out, read_decisions
+from pipelines.review.decisions import LeftOut, left_out, read_decisions
 from training.agdp import CLASSES, DetectorSection, pseudo_samples
 from training.detector_training import train_detector, training_results
 from training.letterbox import Preprocessing
@@ -42,25 +42,20 @@ def pretrain_detector(
     Raises:
         UserError: no pseudo-box, a damaged review, or the backbone is not that of `section.name`.
     """
-    decisions = read_decisions(workspace)
-    review = None if decisions is None else left_out(decisions, _rows(boxes))
-    if review is not None and not review.digest:
-        review = None  # it changes nothing here
-    if review is not None:
+    review = _review(workspace, boxes)
+    if review:
         say(f"detector: the review leaves out {len(review.images)} images and {review.count} boxes of others")
     lineage = {"corpus": corpus.fingerprint, "boxes": boxes.fingerprint, "backbone": backbone.fingerprint}
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        rows = _rows(boxes)
-        if review is not None:
+        if review:
             bench.directory.write_json("review.json", review.document())
-            rows = review.kept(rows)
-        samples = pseudo_samples(rows, held_out_ids(corpus))
+        samples = pseudo_samples(review.kept(_rows(boxes)), held_out_ids(corpus))
         if not any(len(sample.labels) for sample in samples):
             raise UserError(
                 "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
                 "detector on; raise boxes.c or lower boxes.delta."
-                if review is None
+                if not review
                 else "The review leaves no pseudo-box in any image, so there is nothing to pretrain a "
                 "detector on; take some rejections back with agssp view."
             )
@@ -96,7 +91,7 @@ def pretrain_detector(
             "boxes": sum(len(sample.labels) for sample in train),
             "held_out_images": len(held),
             "backbone_frozen": freeze,
-            **({} if review is None else {"rejected": {"images": len(review.images), "boxes": review.count}}),
+            **({"rejected": {"images": len(review.images), "boxes": review.count}} if review else {}),
             **training_results(result),
             "transfer": report_json(report),
         }
@@ -107,9 +102,15 @@ def pretrain_detector(
         pipeline=pipeline,
         config=section.model_dump(mode="json"),
         inputs={"corpus": corpus, "boxes": boxes, "backbone": backbone},
-        extra={} if review is None else {"review": review.digest},
+        extra={"review": review.digest} if review else {},
         body=body,
     )
+
+
+def _review(workspace: Storage, boxes: Artifact) -> LeftOut:
+    """What the workspace's review leaves out of the boxes; nothing where there is no review."""
+    decisions = read_decisions(workspace)
+    return left_out(decisions, _rows(boxes)) if decisions else LeftOut(frozenset(), {})
 
 
 def _rows(boxes: Artifact) -> list[dict[str, Any]]:

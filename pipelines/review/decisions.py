@@ -168,11 +168,12 @@ class LeftOut:
         boxes = {key: sorted(map(list, boxes)) for key, boxes in sorted(self.boxes.items())}
         return {"images": sorted(self.images), "boxes": boxes}
 
+    def __bool__(self) -> bool:
+        return bool(self.images or self.boxes)
+
     @property
     def digest(self) -> str:
-        """Sha256 (hex); empty when nothing is left out, so that a review without effect decides nothing."""
-        if not self.images and not self.boxes:
-            return ""
+        """Sha256 (hex) of what is left out; acceptances have no part in it."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
 
     def kept(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
