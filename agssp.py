@@ -11,10 +11,22 @@ from training.commands import app as training_commands
 from training.commands import project_of, project_weights
 
 
+def _detector(app: typer.Typer) -> None:
+    from training.detector_commands import app as detector_commands
+
+    app.add_typer(detector_commands)
+
+
 def _encoder(app: typer.Typer) -> None:
     from pipelines.encoder_commands import app as encoder_commands
 
     app.add_typer(encoder_commands, name="encoder")
+
+
+def _jobs(app: typer.Typer) -> None:
+    from cluster.job_commands import job_commands
+
+    app.add_typer(job_commands(project_of))
 
 
 def _models(app: typer.Typer) -> None:
@@ -41,6 +53,12 @@ def _study(app: typer.Typer) -> None:
     app.add_typer(study_commands, name="study")
 
 
+def _tune(app: typer.Typer) -> None:
+    from tuning.tune_commands import app as tune_commands
+
+    app.add_typer(tune_commands, name="tune")
+
+
 def _tracking(app: typer.Typer) -> None:
     from cluster.tracking_commands import app as tracking_commands
 
@@ -56,11 +74,16 @@ def _view(app: typer.Typer) -> None:
 # Imported when named: with every library loaded, `agssp models list` would take six seconds to start.
 LATER: dict[str, Callable[[typer.Typer], None]] = {
     "encoder": _encoder,
+    "export": _detector,
+    "jobs": _jobs,
     "models": _models,
+    "predict": _detector,
     "prompts": _prompts,
     "references": _references,
     "study": _study,
+    "submit": _jobs,
     "tracking": _tracking,
+    "tune": _tune,
     "view": _view,
 }
 

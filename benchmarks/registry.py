@@ -14,6 +14,12 @@ BENCHMARKS: dict[str, str] = {
     "kead": "benchmarks.kead",
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
+    "backbone_step": "benchmarks.backbone_step",
+    "train_scaling": "benchmarks.train_scaling",
+    "attention_gain": "benchmarks.attention_gain",
+    "finetune_epoch": "benchmarks.finetune_epoch",
+    "fewshot_gain": "benchmarks.fewshot_gain",
+    "threshold_trials": "benchmarks.threshold_trials",
     "registry_lookup": "benchmarks.registry_lookup",
     "review_page": "benchmarks.review_page",
 }

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.attempt import on_this_node
+from cluster.metrics import record, record_standing
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -20,15 +21,21 @@ class Board:
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, Row, str]] = []
+        self._note = ""
         self._failure: bytes | None = None
 
     def post(self, step: int, row: Row, note: str) -> None:
         """A worker finished `step`; `note` is shown beside the bar."""
         self._rows.append((step, row, note))
+        self._note = ""
 
-    def read(self, start: int) -> list[tuple[int, Row, str]]:
-        """What was posted from the `start`-th row on."""
-        return self._rows[start:]
+    def tell(self, note: str) -> None:
+        """How far the step that is being made has come; shown until it is posted."""
+        self._note = note
+
+    def read(self, start: int) -> tuple[list[tuple[int, Row, str]], str]:
+        """What was posted from the `start`-th row on, and what was told since."""
+        return self._rows[start:], self._note
 
     def fail(self, error: bytes) -> None:
         """Record a pickled exception that no retry can mend; the first one stays."""
@@ -50,12 +57,10 @@ def board(title: str, total: int, on_row: Callable[[int, Row], None]) -> Iterato
             this process; what it raises is raised at the block's end.
 
     Returns:
-        The actor's handle; workers call `post` and `fail` on it.
+        The actor's handle; workers call `post`, `tell` and `fail` on it.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor_class: Any = ray.remote(num_cpus=0)(Board)  # Any: ray's types don't know its methods
-    # On this node, so that it is lost only with the command itself.
-    actor = actor_class.options(scheduling_strategy=here).remote()
+    actor = actor_class.options(scheduling_strategy=on_this_node()).remote()
     done = threading.Event()
     faults: list[Exception] = []
 
@@ -65,12 +70,17 @@ def board(title: str, total: int, on_row: Callable[[int, Row], None]) -> Iterato
             while True:
                 ending = done.wait(POLL_SECONDS)
                 try:
-                    rows = ray.get(actor.read.remote(read))
+                    rows, note_now = ray.get(actor.read.remote(read))
                     for step, row, note in rows:
                         bar.to(step, note)
+                        record_standing(bar.standing())
+                        for figure, value in row.items():
+                            record("agssp_training", value, step=title, figure=figure)
                         if step not in seen:
                             on_row(step, row)
                             seen.add(step)
+                    if note_now:
+                        bar.to(bar.done, note_now)
                 except Exception as error:  # noqa: BLE001 (told to the block, in its own thread)
                     faults.append(error)
                     return

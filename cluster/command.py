@@ -33,7 +33,7 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[CONFIG] [SECTION.KEY=VALUE]...",
-        help="A YAML file or recipe:NAME, then overrides.",
+        help="YAML files or recipe:NAME, a later one over an earlier, then overrides.",
         show_default=False,
     ),
 ]

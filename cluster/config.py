@@ -159,31 +159,46 @@ def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def load(model: type[Model], config: str | None, overrides: Iterable[str], base: Mapping[str, Any]) -> Model:
-    """The config of a command: `base`, then a file or `recipe:NAME`, then the overrides.
+def merged(
+    configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """What `load` validates, as nested mappings, and what messages call it.
+
+    Raises:
+        UserError: see `read_config_file`, `parse_overrides`; unknown recipe; a URI with a password or key
+            in it.
+    """
+    document: dict[str, Any] = dict(base)
+    source = "Config"
+    for config in configs:
+        if config.startswith("recipe:"):
+            name = config.removeprefix("recipe:")
+            shipped = recipes()
+            if name not in shipped:
+                raise UserError(f'There is no recipe "{name}"; {nearest(name, shipped)}')
+            document, source = merge(document, shipped[name]), f"Recipe {name}"
+        else:
+            document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
+    document = merge(document, parse_overrides(overrides))
+    refuse_secrets_in(document)  # the config is kept in stage.json and in MLflow
+    return document, source
+
+
+def load(
+    model: type[Model], configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
+) -> Model:
+    """The config of a command: `base`, then files and recipes (a later one wins), then the overrides.
 
     Args:
         model: the project's config class.
-        config: path of a YAML file, `recipe:NAME`, or None for the defaults alone.
+        configs: paths of YAML files, or `recipe:NAME`; e.g. a project and what `tune thresholds` chose.
         overrides: `section.key=value` words.
         base: values under everything else (a recipe a command implies).
 
     Raises:
-        UserError: see `read_config_file`, `parse_overrides`, `validate`; unknown recipe; a URI with a
-            password or key in it.
+        UserError: see `merged` and `validate`.
     """
-    document: dict[str, Any] = dict(base)
-    source = "Config"
-    if config is not None and config.startswith("recipe:"):
-        name = config.removeprefix("recipe:")
-        shipped = recipes()
-        if name not in shipped:
-            raise UserError(f'There is no recipe "{name}"; {nearest(name, shipped)}')
-        document, source = merge(document, shipped[name]), f"Recipe {name}"
-    elif config is not None:
-        document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
-    document = merge(document, parse_overrides(overrides))
-    refuse_secrets_in(document)  # the config is kept in stage.json and in MLflow
+    document, source = merged(configs, overrides, base)
     return validate(model, document, source)
 
 
@@ -192,14 +207,16 @@ def load_words(model: type[Model], words: Sequence[str] | None, base: Mapping[st
 
     Args:
         model: the config's class.
-        words: at most one config (a path or `recipe:NAME`) and `section.key=value` overrides.
+        words: see `split_words`.
         base: values under everything else.
 
     Raises:
-        UserError: two configs, or one that is at fault; see `load`.
+        UserError: see `load`.
     """
-    overrides = [word for word in words or [] if "=" in word]
-    configs = [word for word in words or [] if "=" not in word]
-    if len(configs) > 1:
-        raise UserError(f'Give one config, not {len(configs)}: "{configs[0]}" or "{configs[1]}".')
-    return load(model, configs[0] if configs else None, overrides, base)
+    return load(model, *split_words(words), base)
+
+
+def split_words(words: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Configs (paths or `recipe:NAME`), and `section.key=value` overrides, of a command line's words."""
+    given = words or []
+    return [word for word in given if "=" not in word], [word for word in given if "=" in word]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
-from cluster.privacy import QUIET_ENVIRONMENT
+from cluster.privacy import TELEMETRY_OFF
 from cluster.secret_uris import masked
 from cluster.session import RaySection, machine_cpus, ray_session, start_ray
 from cluster.stages import RECORD
@@ -226,7 +226,7 @@ def telemetry() -> Row:
     """Whether every dependency's telemetry is off."""
     changed: Sequence[str] = [
         f"{name}={os.environ.get(name)}"
-        for name, quiet in QUIET_ENVIRONMENT.items()
+        for name, quiet in TELEMETRY_OFF.items()
         if os.environ.get(name) != quiet
     ]
     return Row("telemetry", True, f"off, except as you set: {', '.join(changed)}" if changed else "off")

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 # Read by each library at import, so they are set before any of them is imported.
-QUIET_ENVIRONMENT: dict[str, str] = {
+TELEMETRY_OFF: dict[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
@@ -18,6 +18,8 @@ QUIET_ENVIRONMENT: dict[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
+# No network either, but lines on stderr whenever PyTorch's profiler starts.
+QUIET_ENVIRONMENT = TELEMETRY_OFF | {"KINETO_LOG_LEVEL": "99"}
 
 
 def silence_telemetry() -> None:

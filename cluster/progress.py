@@ -1,9 +1,12 @@
-"""Progress on stderr: a rich bar on a terminal, plain lines at intervals in a log."""
+"""Progress on stderr: a rich bar on a terminal, plain lines at intervals in a log, read back by `parse`."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -25,6 +28,59 @@ def say(message: str) -> None:
     console.print(message, markup=False)
 
 
+LINE = re.compile(
+    r"  (?P<title>\S.*?): (?P<done>\d+)(?:/(?P<total>\d+))?"
+    r"(?: \((?P<rate>[\d.]+)/s(?:, (?:(?P<days>\d+) days?, )?(?P<left>\d+:\d\d:\d\d) left)?\))?"
+    r"(?: (?P<note>.*))?"
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a step is.
+
+    Attributes:
+        title: what is being done.
+        done, total: units; total is None when unknown.
+        rate: units a second since the first one; None before the second.
+        left: seconds to go at that rate; None when unknown.
+        note: what is shown beside, e.g. the loss.
+    """
+
+    title: str
+    done: int
+    total: int | None = None
+    rate: float | None = None
+    left: int | None = None
+    note: str = ""
+
+    def line(self) -> str:
+        """As a log shows it: `  maps: 100/1000 (10.0/s, 0:01:30 left) note`."""
+        of = f"/{self.total}" if self.total is not None else ""
+        left = f", {timedelta(seconds=self.left)} left" if self.left is not None else ""
+        speed = f" ({self.rate:.3f}/s{left})" if self.rate is not None else ""
+        return f"  {self.title}: {self.done}{of}{speed} {self.note}".rstrip()
+
+    @classmethod
+    def parse(cls, line: str) -> "Standing | None":
+        """What `line` wrote; None for other lines."""
+        found = LINE.fullmatch(line)
+        if found is None:
+            return None
+        left = None
+        if found["left"]:
+            hours, minutes, seconds = map(int, found["left"].split(":"))
+            left = ((int(found["days"] or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+        return cls(
+            found["title"],
+            int(found["done"]),
+            int(found["total"]) if found["total"] else None,
+            float(found["rate"]) if found["rate"] else None,
+            left,
+            found["note"] or "",
+        )
+
+
 class Bar:
     """One long step's progress; `advance` and `note` are cheap and may be called often.
 
@@ -36,6 +92,7 @@ class Bar:
     def __init__(self, title: str, total: int | None, bar: Progress | None) -> None:
         self.title, self.total, self.done, self.text = title, total, 0, ""
         self._bar, self._shown = bar, time.monotonic()
+        self._first: tuple[int, float] | None = None  # units and time when the first were done
         self._task = bar.add_task(title, total=total, note="") if bar else None
 
     def advance(self, amount: int = 1, note: str = "") -> None:
@@ -44,14 +101,24 @@ class Bar:
 
     def to(self, done: int, note: str = "") -> None:
         """`done` units are done in all."""
+        now = time.monotonic()
         self.done = done
         self.text = note or self.text
+        if self._first is None and done:
+            self._first = (done, now)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, note=self.text)
-        elif time.monotonic() - self._shown >= LINE_SECONDS:
-            self._shown = time.monotonic()
-            of = f"/{self.total}" if self.total is not None else ""
-            say(f"  {self.title}: {done}{of} {self.text}".rstrip())
+        elif now - self._shown >= LINE_SECONDS:
+            self._shown = now
+            say(self.standing().line())
+
+    def standing(self) -> Standing:
+        """How far it is, and how fast it goes since its first units (a start-up is no throughput)."""
+        rate = left = None
+        if self._first is not None and self.done > self._first[0]:
+            rate = (self.done - self._first[0]) / max(time.monotonic() - self._first[1], 1e-9)
+            left = round(max(0, self.total - self.done) / rate) if self.total is not None else None
+        return Standing(self.title, self.done, self.total, rate, left, self.text)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayActorError
 
+from cluster.attempt import on_this_node
+from cluster.metrics import record_standing
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -46,8 +48,10 @@ class RowCounter:
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.done = title, total, 0
-        # Takes no CPU: on a small machine it must never be what Ray waits for.
-        self._actor: Any = ray.remote(num_cpus=0)(_Count).remote()
+        # Takes no CPU: on a small machine it must never be what Ray waits for. On this node: a job whose rows
+        # are no longer counted looks stalled.
+        counter: Any = ray.remote(num_cpus=0)(_Count)
+        self._actor = counter.options(scheduling_strategy=on_this_node()).remote()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
@@ -65,6 +69,7 @@ class RowCounter:
                 except RayActorError:  # a lost counter costs the display alone
                     return
                 bar.to(self.done)
+                record_standing(bar.standing())
 
     def __enter__(self) -> Self:
         self._thread.start()

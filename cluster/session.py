@@ -13,13 +13,15 @@ from cluster.errors import UserError
 from cluster.privacy import QUIET_ENVIRONMENT
 from cluster.progress import say
 
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's name; set in the process of a submitted job
+
 
 class RaySection(Section):
     """Where Ray runs.
 
     Attributes:
-        address: of a running cluster (`auto`, `host:port`, `ray://…`); None starts a local one that ends with
-            the command.
+        address: of a running cluster (`auto`, `host:port`, `ray://…`); None takes `RAY_ADDRESS`, which a
+            submitted job has, or starts a local one that ends with the command.
         cpus: logical CPUs of the local one; None takes the machine's, two at least.
         gpus: GPUs of the local one; None takes what Ray finds.
         object_store_gb: memory of the local object store.
@@ -65,8 +67,16 @@ def stall_seconds() -> float:
     return (_Session.section or RaySection()).stall_minutes * 60
 
 
-def start_ray() -> None:
+def start_ray(*, dashboard: bool = False) -> str | None:
     """Start or join Ray, unless this process has it already; a skipped stage never pays for it.
+
+    In a job that was submitted to a cluster, and wherever `RAY_ADDRESS` is set, that cluster is joined.
+
+    Args:
+        dashboard: whether a session that is started gets a dashboard, with its jobs server.
+
+    Returns:
+        `host:port` of the dashboard of a session started here.
 
     Raises:
         UserError: the configured cluster can't be reached.
@@ -74,27 +84,28 @@ def start_ray() -> None:
     import ray
 
     if ray.is_initialized():
-        return
+        return None
     section = _Session.section or RaySection()
     _Session.ours = True
-    quiet: dict[str, Any] = {
-        "logging_level": logging.ERROR,
-        "log_to_driver": False,
-        "runtime_env": {"env_vars": QUIET_ENVIRONMENT},
-    }
-    if section.address is not None:
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
+        quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}
+    address = section.address or os.environ.get("RAY_ADDRESS")
+    if address:
         try:
-            ray.init(address=section.address, **quiet)
+            ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"No Ray cluster answers at ray.address={section.address}: {reason}.") from None
-        return
+            raise UserError(f"No Ray cluster answers at ray.address={address}: {reason}.") from None
+        return None
     say("Ray: starting a local session (5-15 s)")
-    ray.init(
+    context = ray.init(
         address="local",  # never a cluster that somebody happens to run on this machine
         num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
         num_gpus=section.gpus,
         object_store_memory=int(section.object_store_gb * 2**30),
-        include_dashboard=False,
+        include_dashboard=dashboard,
         **quiet,
     )
+    url = context.dashboard_url if dashboard else None
+    return str(url) if url else None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from cluster.claim import claimed
 from cluster.code_version import code_version
 from cluster.progress import say
 from cluster.storage import Storage
@@ -91,6 +92,11 @@ def ensure(
         extra: further digests that decide the content (weights, prompts, listings).
         revision: raised by the stage's code when its output changes for the same config.
         body: makes the artifact and returns JSON-able counts and figures.
+
+    Of several runs that want the same artifact at once one makes it, the others wait and use it.
+
+    Raises:
+        ClaimLostError: another run took the stage over while this one gave no sign of life.
     """
     key = {
         "stage": stage,
@@ -102,29 +108,36 @@ def ensure(
     fingerprint = digest(key)
     directory = workspace.at(stage, fingerprint[:16])
     if directory.exists(RECORD):
-        record = directory.read_json(RECORD)
-        say(f"{stage}: complete already, reusing {directory.uri}")
-        return Artifact(stage, fingerprint, directory, record, reused=True)
+        return _reused(stage, fingerprint, directory)
     directory.create()
-    say(f"{stage}: started, into {directory.uri}")
-    start, began = time.monotonic(), datetime.now(UTC)
-    with pipeline.stage(stage, config=dict(config), tags={"fingerprint": fingerprint}) as run:
-        results = dict(body(Workbench(directory, run)))
-        seconds = round(time.monotonic() - start, 3)
-        record = {
-            **key,
-            "fingerprint": fingerprint,
-            "versions": versions(),
-            "results": results,
-            "started": began.isoformat(timespec="seconds"),
-            "seconds": seconds,
-            "mlflow_run_id": run.id,
-        }
-        run.log_metrics({"seconds": seconds})
-        run.log_json(record, RECORD)
-        directory.write_json(RECORD, record)  # last: its presence means complete
+    with claimed(stage, directory, lambda: directory.exists(RECORD)) as claim:
+        if claim is None:
+            return _reused(stage, fingerprint, directory)
+        say(f"{stage}: started, into {directory.uri}")
+        start, began = time.monotonic(), datetime.now(UTC)
+        with pipeline.stage(stage, config=dict(config), tags={"fingerprint": fingerprint}) as run:
+            results = dict(body(Workbench(directory, run)))
+            seconds = round(time.monotonic() - start, 3)
+            record = {
+                **key,
+                "fingerprint": fingerprint,
+                "versions": versions(),
+                "results": results,
+                "started": began.isoformat(timespec="seconds"),
+                "seconds": seconds,
+                "mlflow_run_id": run.id,
+            }
+            claim.check()
+            run.log_metrics({"seconds": seconds})
+            run.log_json(record, RECORD)
+            directory.write_json(RECORD, record)  # last: its presence means complete
     say(f"{stage}: done in {seconds:.1f} s{summary(results)}")
     return Artifact(stage, fingerprint, directory, record, reused=False)
+
+
+def _reused(stage: str, fingerprint: str, directory: Storage) -> Artifact:
+    say(f"{stage}: complete already, reusing {directory.uri}")
+    return Artifact(stage, fingerprint, directory, directory.read_json(RECORD), reused=True)
 
 
 def summary(results: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ class PipelineRun:
     """
 
     def __init__(self, tracker: "Tracker", name: str, tags: Mapping[str, str]) -> None:
-        self._tracker, self._name, self._tags = tracker, name, tags
+        self.tracker, self._name, self._tags = tracker, name, tags
         self.run: Run | None = None
 
     @property
@@ -74,9 +74,26 @@ class PipelineRun:
             UserError: the tracking database or experiment can't be used.
         """
         if self.run is None:
-            self.run = self._tracker.create_run(self._name, self._tags)
+            self.run = self.tracker.create_run(self._name, self._tags)
         parent = {"mlflow.parentRunId": self.run.id, "agssp.stage": name}
-        run = self._tracker.create_run(name, {**tags, **parent})
+        run = self.tracker.create_run(name, {**tags, **parent})
+        with ending(lambda: run):
+            run.log_params(config)
+            yield run
+
+    @contextmanager
+    def trial(self, name: str, *, parent: Run, config: Mapping[str, Any]) -> Iterator[Run]:
+        """Open a study's trial as a run nested under the study's; it ends with the block.
+
+        Args:
+            name: the trial's.
+            parent: the study's run.
+            config: what the trial tries, by dotted key; becomes the run's params.
+
+        Raises:
+            UserError: see `stage`.
+        """
+        run = self.tracker.create_run(name, {"mlflow.parentRunId": parent.id, "agssp.stage": "trial"})
         with ending(lambda: run):
             run.log_params(config)
             yield run
@@ -140,8 +157,17 @@ class Tracker:
                 yield pipeline
             patience = None
         finally:
-            if pipeline.run is not None and is_server(self.uri):
-                outbox_of(self.uri).flush(patience)
+            if pipeline.run is not None:
+                self.deliver(patience)
+
+    def deliver(self, patience: float | None) -> None:
+        """Wait until a server that was away has got everything; a database has it already.
+
+        Args:
+            patience: seconds; None takes the tracker's own.
+        """
+        if is_server(self.uri):
+            outbox_of(self.uri).flush(patience)
 
     def create_run(self, name: str, tags: Mapping[str, str]) -> Run:
         """Create a run in the experiment, which is made if absent.

@@ -178,6 +178,15 @@ class Run:
         now = int(time.time() * 1000)
         self._send(partial(self._client.set_terminated, self.id, status, now))
 
+    def end_tree(self, status: str) -> None:
+        """Close the run and those below it that a killed process left running."""
+        experiment = self._client.get_run(self.id).info.experiment_id
+        below = self._client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{self.id}'")
+        for run in below:
+            if run.info.status == "RUNNING":
+                Run(self.tracking_uri, run.info.run_id).end_tree(status)
+        self.end(status)
+
 
 @contextmanager
 def ending(run: Callable[[], Run | None]) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Pseudo-boxes as COCO JSON and as a YOLO data set that ultralytics trains on as it is."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,8 +14,16 @@ from pipelines.images import read_bytes
 CLASS_NAME = "anomaly"
 
 
-def coco_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """COCO detection JSON of the boxes table; `file_name` is the image's URI, ids are counted from 1."""
+def coco_document(
+    rows: Sequence[Mapping[str, Any]], classes: Sequence[str] = (CLASS_NAME,)
+) -> dict[str, Any]:
+    """COCO detection JSON of the boxes table; `file_name` is the image's URI, ids are counted from 1.
+
+    Args:
+        rows: of the boxes table, or of predictions, whose boxes name their class as `label`.
+        classes: names in the order of their ids.
+    """
+    number_of = {name: number for number, name in enumerate(classes, start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, row in enumerate(rows, start=1):
@@ -24,8 +33,7 @@ def coco_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "file_name": row["uri"],
                 "width": row["width"],
                 "height": row["height"],
-                "image_id": row["image_id"],
-                "category": row["category"],
+                **{name: row[name] for name in ("image_id", "category") if name in row},
             }
         )
         for box in row["boxes"]:
@@ -34,14 +42,15 @@ def coco_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": 1,
+                    "category_id": number_of[box.get("label", classes[0])],
                     "bbox": [box["x0"], box["y0"], width, height],
                     "area": width * height,
                     "iscrowd": 0,
                     "score": box["score"],
                 }
             )
-    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": CLASS_NAME}]}
+    categories = [{"id": number, "name": name} for name, number in number_of.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
 
 
 def yolo_line(box: Mapping[str, float], width: int, height: int) -> str:
@@ -56,22 +65,26 @@ def write_yolo(target: Storage, rows: Sequence[Mapping[str, Any]]) -> None:
     Local images are linked, not copied; remote ones are copied (ultralytics opens local files only). Every
     hundredth image is also listed for validation, which ultralytics demands; it is no held-out set.
     """
-    stems = []
-    for row in rows:
-        suffix = PurePosixPath(row["uri"]).suffix.lower()
-        name = f"{row['image_id']}{suffix}"
-        stems.append(name)
-        text = "\n".join(yolo_line(box, row["width"], row["height"]) for box in row["boxes"])
-        target.write(f"labels/train/{row['image_id']}.txt", f"{text}\n".encode() if text else b"")
-        if not (target.is_local and "://" not in row["uri"]):
-            target.write(f"images/train/{name}", read_bytes(row["uri"]))
-            continue
-        _link(target, f"images/train/{name}", row["uri"])
-    listed = [f"./images/train/{name}" for name in stems]
+    names = [f"{row['image_id']}{PurePosixPath(row['uri']).suffix.lower()}" for row in rows]
+    target.write_many((f"labels/train/{row['image_id']}.txt", partial(_labels, row)) for row in rows)
+    remote = []
+    for name, row in zip(names, rows, strict=True):
+        if target.is_local and "://" not in row["uri"]:
+            _link(target, f"images/train/{name}", row["uri"])
+        else:
+            remote.append((f"images/train/{name}", partial(read_bytes, row["uri"])))
+    target.write_many(remote)
+    listed = [f"./images/train/{name}" for name in names]
     target.write("train.txt", ("\n".join(listed) + "\n").encode())
     target.write("val.txt", ("\n".join(listed[::100]) + "\n").encode())
-    document = {"path": target.path, "train": "train.txt", "val": "val.txt", "names": {0: CLASS_NAME}}
+    document = {"train": "train.txt", "val": "val.txt", "names": {0: CLASS_NAME}}
+    if target.is_local:  # a copy of a remote one is found beside its data.yaml
+        document = {"path": target.path, **document}
     target.write("data.yaml", yaml.safe_dump(document, sort_keys=False).encode())
+
+
+def _labels(row: Mapping[str, Any]) -> bytes:
+    return "".join(f"{yolo_line(box, row['width'], row['height'])}\n" for box in row["boxes"]).encode()
 
 
 def _link(target: Storage, name: str, source: str) -> None:

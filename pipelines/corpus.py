@@ -1,22 +1,32 @@
 """What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from cluster.errors import UserError
-from pipelines.annotations import Annotation, read_truth
+from pipelines.annotations import Annotation, Faults, LabelFault, read_truth
 from pipelines.annotations.rle import encode_mask
+from pipelines.bad_labels import BadLabels, fault_row, fault_sentence
 from pipelines.corpus_statistics import category_statistics, grey_levels
 from pipelines.images import ImageError, content_hash, decode_image, read_bytes
 from pipelines.near_duplicates import DEFAULT_DISTANCE, group_images, perceptual_hash
 from pipelines.references import Candidates
 from pipelines.sources import Source
 from pipelines.split import held_out_ids
-from pipelines.tables import DUPLICATES, HASHES, LABELLED_BOX, LABELS, MANIFEST, NEAR_DUPLICATES, QUARANTINE
+from pipelines.tables import (
+    BAD_LABELS,
+    DUPLICATES,
+    HASHES,
+    LABELLED_BOX,
+    LABELS,
+    MANIFEST,
+    NEAR_DUPLICATES,
+    QUARANTINE,
+)
 
 REFERENCE, TRAIN = "reference", "train"
 
@@ -34,6 +44,8 @@ class CorpusSection(Source):
         near_duplicate_distance: bits of 256 in which the perceptual hashes of near-duplicates differ at
             most, see `pipelines/near_duplicates.py` for what the default was measured on.
         max_bad_share: share of unusable images above which the stage fails.
+        bad_labels: `clip` cuts boxes to the image, `drop` doesn't; both leave out images whose labels have
+            another fault. `fail` stops at any fault, an empty label file too. `bad_labels.parquet` lists all.
     """
 
     sources: tuple[Source, ...] = Field(default=(), max_length=1000)
@@ -42,6 +54,7 @@ class CorpusSection(Source):
     # Above 96 most pairs of one kind of surface are within the distance.
     near_duplicate_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=96)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    bad_labels: BadLabels = "drop"
 
     @model_validator(mode="after")
     def _either(self) -> "CorpusSection":
@@ -94,38 +107,50 @@ _INSPECTED = pa.schema(
         ("boxes", pa.list_(LABELLED_BOX)),
         ("mask", pa.string()),
         ("error", pa.string()),
+        ("faults", pa.list_(pa.struct(list(BAD_LABELS)))),
     ]
 )
 
 
-def inspect(rows: pa.Table) -> pa.Table:
+def inspect(rows: pa.Table, *, clip: bool = False) -> pa.Table:
     """Hash and decode each listed image and read its annotation; what can't be used gets an `error` instead.
 
-    `image_id` is the first 32 hex digits of the file's SHA-256, `phash` its perceptual hash.
+    `image_id` is the first 32 hex digits of the file's SHA-256, `phash` its perceptual hash, `faults` all
+    that is wrong with the labels.
+
+    Args:
+        rows: schema `LISTED`.
+        clip: see `Faults`.
     """
-    return pa.Table.from_pylist([_inspect_one(row) for row in rows.to_pylist()], schema=_INSPECTED)
+    return pa.Table.from_pylist([_inspect_one(row, clip) for row in rows.to_pylist()], schema=_INSPECTED)
 
 
-def _inspect_one(row: dict[str, Any]) -> dict[str, Any]:
+def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
+    faults = Faults(clip)
+    row = {**row, "faults": []}
     try:
         if row["fault"] is not None:
+            row["faults"] = [fault_row(LabelFault("", None, row["fault"]), row["uri"])]
             raise ImageError(row["fault"])
         data = read_bytes(row["uri"])
         image = decode_image(data)
         height, width = image.shape[:2]
-        row |= _truth(row, width, height)
+        try:
+            row |= _truth(row, width, height, faults)
+        finally:
+            row["faults"] = [fault_row(fault, row["uri"]) for fault in faults.found]
     except ImageError as error:
         return {**row, "error": str(error)}
     looks = {"phash": perceptual_hash(image), **grey_levels(image)}
     return {**row, "image_id": content_hash(data), "width": width, "height": height, **looks, "error": None}
 
 
-def _truth(row: dict[str, Any], width: int, height: int) -> dict[str, Any]:
+def _truth(row: dict[str, Any], width: int, height: int, faults: Faults) -> dict[str, Any]:
     """The columns that an annotation decides: boxes, mask (COCO run-length text), normal."""
     if row["annotation"] is None:
         return {"boxes": [], "mask": None}
     annotation = Annotation(**row["annotation"])
-    truth = read_truth(annotation, width, height)
+    truth = read_truth(annotation, width, height, faults)
     return {
         "boxes": [vars(box) for box in truth.boxes],
         "mask": None if truth.mask is None else encode_mask(truth.mask),
@@ -140,13 +165,31 @@ class Corpus:
         inspected: rows of `inspect`.
         section: the corpus' config.
         candidates: from `Listing.reference_candidates`.
+        test: URIs of the held-out images, where they are given and not chosen by content.
+        key: dotted path of `section`, for messages.
+
+    Raises:
+        UserError: a fault in a label where `section.bad_labels` is `fail`.
     """
 
     def __init__(
-        self, inspected: pa.Table, section: CorpusSection, candidates: Mapping[str, Candidates]
+        self,
+        inspected: pa.Table,
+        section: CorpusSection,
+        candidates: Mapping[str, Candidates],
+        test: Set[str] | None = None,
+        key: str = "corpus",
     ) -> None:
-        # Of two copies the labelled one is kept.
-        rows = sorted(inspected.to_pylist(), key=lambda row: (not row["labelled"], str(row["uri"])))
+        given = test or frozenset()
+        # Of two copies the held-out one is kept, then the labelled one.
+        rows = sorted(
+            inspected.to_pylist(),
+            key=lambda row: (row["uri"] not in given, not row["labelled"], str(row["uri"])),
+        )
+        self.bad_labels = [fault for row in rows for fault in row["faults"]]
+        self.bad_labels.sort(key=lambda fault: (fault["file"], fault["line"] or 0))
+        if section.bad_labels == "fail" and self.bad_labels:
+            raise UserError(fault_sentence(self.bad_labels, key))
         self.quarantine = [
             {"uri": row["uri"], "stage": "corpus", "reason": row["error"]} for row in rows if row["error"]
         ]
@@ -169,7 +212,10 @@ class Corpus:
         self.empty_masks = len(empty)
         labelled_ids = {i for i, row in unique.items() if row["labelled"]} - empty
         self.near_duplicates, near_groups = group_images(unique, section.near_duplicate_distance)
-        held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
+        if test is None:
+            held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
+        else:
+            held_out = {i for i in labelled_ids if unique[i]["uri"] in given}
         for image_id, row in sorted(unique.items()):
             labelled = image_id in labelled_ids
             split = "test" if image_id in held_out else "train" if labelled else "unlabelled"
@@ -196,6 +242,7 @@ class Corpus:
             "duplicates": _table(self.duplicates, DUPLICATES),
             "near_duplicates": _table(self.near_duplicates, NEAR_DUPLICATES),
             "hashes": _table(self.manifest, HASHES),
+            "bad_labels": _table(self.bad_labels, BAD_LABELS),
             "statistics": self.statistics(),
         }
 
@@ -222,6 +269,7 @@ class Corpus:
             "near_duplicates": len({row[side] for row in self.near_duplicates for side in _SIDES}),
             "near_duplicate_groups": len({row["group"] for row in self.near_duplicates}),
             "empty_masks": self.empty_masks,
+            "bad_labels": len(self.bad_labels),
         }
 
 

@@ -1,12 +1,13 @@
 """The corpus stage: the listing inspected by Ray Data, its tables written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import pyarrow as pa
 
+from cluster.metrics import record
 from cluster.session import start_ray
-from cluster.stages import Artifact, Workbench, ensure
+from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.contact_sheet import contact_sheets
@@ -23,20 +24,30 @@ def build_corpus(
     setting: str,
     workspace: Storage,
     pipeline: PipelineRun,
+    stage: str = "corpus",
+    key: str = "corpus",
+    test: Set[str] | None = None,
+    images_from: Artifact | None = None,
 ) -> Artifact:
     """List, hash, decode and split the images of all sources.
 
     Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`,
-    `near_duplicates.parquet`, `hashes.parquet`, `statistics.parquet` and `contact_sheets/CATEGORY.png`.
+    `near_duplicates.parquet`, `hashes.parquet`, `bad_labels.parquet`, `statistics.parquet` and
+    `contact_sheets/CATEGORY.png`.
 
     Args:
         section: the corpus' config.
         listing: of the same section (checked before a cluster is touched).
         shots: references the maps stage will ask of every category.
         setting: the config key that asks for them.
+        stage: its name; `labels` for the labelled images of a finetuning.
+        key: dotted path of `section`, for messages.
+        test: URIs of the held-out images; None chooses them by content.
+        images_from: the artifact that holds the images, where a stage made them.
 
     Raises:
-        UserError: too many bad images; a category without references once bad ones are gone.
+        UserError: too many bad images; a category without references once bad ones are gone; faults in labels
+            where `section.bad_labels` is `fail`.
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -46,17 +57,19 @@ def build_corpus(
         inspected = bench.directory.at("inspected")
         start_ray()
         run_table_job(
-            "corpus: hashing and decoding",
+            f"{stage}: hashing and decoding",
             source=source,
             work=work,
             target=inspected,
-            steps=[Step(_inspect_counted, {"counter": None})],
+            steps=[Step(_inspect_counted, {"clip": section.bad_labels != "drop", "counter": None})],
             id_column="uri",
             total=rows.num_rows,
         )
-        corpus = Corpus(inspected.read_table(""), section, listing.reference_candidates(section))
+        candidates = listing.reference_candidates(section)
+        corpus = Corpus(inspected.read_table(""), section, candidates, test, key)
         bad = corpus.quarantine
-        check_bad_share(len(bad), rows.num_rows, section.max_bad_share, "corpus", _first(bad))
+        record("agssp_quarantined", len(bad), stage=key)
+        check_bad_share(len(bad), rows.num_rows, section.max_bad_share, key, _first(bad))
         _check_shots(corpus, shots, setting)
         for name, table in corpus.tables().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
@@ -68,19 +81,19 @@ def build_corpus(
         return {**corpus.counts(), "contact_sheets": sheets, "layout": listing.layout}
 
     return ensure(
-        "corpus",
+        stage,
         workspace=workspace,
         pipeline=pipeline,
         config=section.model_dump(mode="json"),
-        inputs={},
-        extra={"listing": listing.digest()},
-        revision=2,  # near-duplicates, hashes, statistics, contact sheets
+        inputs={} if images_from is None else {images_from.stage: images_from},
+        extra={"listing": listing.digest(), **({"test": digest(sorted(test))} if test is not None else {})},
+        revision=3,  # bad labels
         body=body,
     )
 
 
-def _inspect_counted(rows: pa.Table, counter: Any) -> pa.Table:
-    done = inspect(rows)
+def _inspect_counted(rows: pa.Table, clip: bool, counter: Any) -> pa.Table:
+    done = inspect(rows, clip=clip)
     counter.add(rows.num_rows)
     return done
 

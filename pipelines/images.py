@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cluster.locations import locate
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000  # 10,000 × 10,000: above any line-scan tile, far below a decompression bomb
 MAX_FILE_BYTES = 512 << 20
@@ -45,7 +47,7 @@ def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = Fa
                 raise ImageError(f"file is larger than {limit >> 20} MiB")
             data = path.read_bytes()
         else:
-            filesystem, name = pafs.FileSystem.from_uri(uri)
+            filesystem, name = locate(uri)
             info = filesystem.get_file_info(name)
             if info.type == pafs.FileType.NotFound:
                 raise ImageError("file is missing")

@@ -33,6 +33,7 @@ class KeadSettings(Section):
     score: Literal["paper", "released"] = Field("paper", description="s(c) + max M, or half of it")
     layers: tuple[int, ...] | None = Field(None, description="blocks read, from 1; by depth when left out")
     shots: int = Field(4, ge=0, description="normal references per category; 0 is zero-shot")
+    few_weight: float = Field(0.5, ge=0, le=1, description="w of M = 2((1 − w)·M_zero + w·M_few)")
 
 
 def zero_shot_map(patches: list[Tensor], t_n: Tensor, t_a: Tensor, temperature: float) -> Tensor:
@@ -45,6 +46,11 @@ def few_shot_map(patches: list[Tensor], banks: tuple[Tensor, ...]) -> Tensor:
     return torch.stack(
         [nearest_distance(layer, bank) for layer, bank in zip(patches, banks, strict=True)]
     ).mean(0)
+
+
+def fused(zero: Tensor, few: Tensor, few_weight: float) -> Tensor:
+    """`2((1 − w)·M_zero + w·M_few)`, 0…2: the paper's sum, to the last bit, at its w of a half."""
+    return 2 * ((1 - few_weight) * zero + few_weight * few)
 
 
 class KeAD(MapMethod):
@@ -88,10 +94,12 @@ class KeAD(MapMethod):
         """Eq. 2–5 and the image score."""
         tau = self.settings.temperature
         maps = zero_shot_map(embedded.patches, state.t_n, state.t_a, tau)
+        parts = None
         if state.banks:
-            maps = maps + few_shot_map(embedded.patches, state.banks)
+            parts = torch.stack([maps, few_shot_map(embedded.patches, state.banks)], dim=1)
+            maps = fused(parts[:, 0], parts[:, 1], self.settings.few_weight)
         text_score = anomaly_probability(embedded.cls, state.t_n, state.t_a, tau)
         score = text_score + maps.amax(-1)
         if self.settings.score == "released":
             score = score / 2
-        return MapOutput(score, text_score, maps)
+        return MapOutput(score, text_score, maps, parts)

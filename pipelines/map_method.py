@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -44,11 +44,13 @@ class MapOutput:
         score: (B,), the method's image score; higher is more anomalous.
         image_text_score: (B,), s(c) in 0…1 (eq. 2), the text's part in it.
         maps: (B, g, g), the anomaly map on the patch grid; upsample when reading.
+        parts: (B, 2, g, g), M_zero and M_few that KeAD's few-shot map is fused of; None elsewhere.
     """
 
     score: Tensor
     image_text_score: Tensor
     maps: Tensor
+    parts: Tensor | None = None
 
 
 def anomaly_probability(embeddings: Tensor, t_n: Tensor, t_a: Tensor, temperature: float) -> Tensor:
@@ -157,6 +159,7 @@ class MapMethod(ABC):
         embedded = self.embed(images)
         count, grid = len(images), self.grid
         output = MapOutput(torch.empty(count), torch.empty(count), torch.empty(count, grid, grid))
+        parts: dict[int, Tensor] = {}
         for state in {id(state): state for state in states}.values():
             rows = [row for row, other in enumerate(states) if other is state]
             own = DenseEmbeddings(embedded.cls[rows], [layer[rows] for layer in embedded.patches])
@@ -169,7 +172,11 @@ class MapMethod(ABC):
             output.score[rows] = part.score.float().cpu()
             output.image_text_score[rows] = part.image_text_score.float().cpu()
             output.maps[rows] = part.maps.view(-1, grid, grid).float().cpu()
-        return output
+            if part.parts is not None:
+                parts |= dict(zip(rows, part.parts.view(-1, 2, grid, grid).float().cpu(), strict=True))
+        if len(parts) < count:
+            return output
+        return replace(output, parts=torch.stack([parts[row] for row in range(count)]))
 
     @torch.inference_mode()
     def embed(self, images: Tensor) -> DenseEmbeddings:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from pipelines.encoder import LoadedEncoder, load_encoder
@@ -53,6 +53,8 @@ class MapsSection(Section):
         decode_workers: at most so many tasks read and decode images at once; None: as many as Ray has CPUs
             for.
         max_bad_share: share of unreadable images above which the stage fails.
+        store_parts: keep M_zero and M_few of KeAD's few-shot maps too, so that `tune thresholds` can try
+            other weights of the two (`kead.few_weight`); three times the space.
     """
 
     encoder: EncoderSection = EncoderSection()
@@ -68,6 +70,13 @@ class MapsSection(Section):
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     decode_workers: Pool | None = None
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    store_parts: bool = False
+
+    @model_validator(mode="after")
+    def _has_parts(self) -> "MapsSection":
+        if self.store_parts and not (self.method == "kead" and self.kead.shots):
+            raise ValueError("store_parts needs method=kead and kead.shots above 0: other maps have no parts")
+        return self
 
     @field_validator("actors")
     @classmethod
@@ -92,6 +101,8 @@ class MapsSection(Section):
         deciding = {"encoder", "method", self.method}
         if self.precision != "fp32":  # left out, so that maps made before it could be chosen stay valid
             deciding.add("precision")
+        if self.store_parts:
+            deciding.add("store_parts")
         return self.model_dump(mode="json", include=deciding)
 
     def build(self, device: str) -> MapMethod:
@@ -126,15 +137,25 @@ class MapsSection(Section):
         return load_library(*self.prompts).overlaid(self.categories, "maps.categories")
 
 
-def map_schema(grid: int) -> pa.Schema:
-    """Schema of the maps table; `map` is M (float16) on the patch grid, readable with plain pyarrow."""
+PARTS = ("map_zero", "map_few")
+
+
+def map_schema(grid: int, parts: bool = False) -> pa.Schema:
+    """Schema of the maps table; `map` is M (float16) on the patch grid, readable with plain pyarrow.
+
+    Args:
+        grid: patches along one side.
+        parts: with the columns `PARTS` too, M_zero and M_few, like `map`.
+    """
+    tensor = pa.fixed_shape_tensor(pa.float16(), (grid, grid))
     return pa.schema(
         [
             *IDENTITY,
             *SIZE,
             ("score", pa.float64()),
             ("map_max", pa.float64()),
-            ("map", pa.fixed_shape_tensor(pa.float16(), (grid, grid))),
+            ("map", tensor),
+            *((name, tensor) for name in PARTS if parts),
         ]
     )
 
@@ -167,9 +188,11 @@ def _empty_pixels(size: int) -> pa.Array:
     return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
 
 
-def map_batch(method: MapMethod, states: Mapping[str, CategoryState], rows: pa.Table) -> pa.Table:
-    """Anomaly maps of decoded rows, in the schema of the maps table."""
-    schema = map_schema(method.grid)
+def map_batch(
+    method: MapMethod, states: Mapping[str, CategoryState], rows: pa.Table, parts: bool = False
+) -> pa.Table:
+    """Anomaly maps of decoded rows, in the schema of the maps table; `parts` as in `map_schema`."""
+    schema = map_schema(method.grid, parts)
     if rows.num_rows == 0:
         return schema.empty_table()
     pixels = torch.from_numpy(rows.column("pixels").combine_chunks().to_numpy_ndarray().copy())
@@ -179,6 +202,10 @@ def map_batch(method: MapMethod, states: Mapping[str, CategoryState], rows: pa.T
     columns["score"] = pa.array(out.score.double().numpy())
     columns["map_max"] = pa.array(maps.reshape(len(maps), -1).max(1).astype(np.float64))
     columns["map"] = pa.FixedShapeTensorArray.from_numpy_ndarray(maps)
+    if parts and out.parts is not None:
+        for place, name in enumerate(PARTS):
+            part = np.ascontiguousarray(out.parts[:, place].numpy().astype(np.float16))
+            columns[name] = pa.FixedShapeTensorArray.from_numpy_ndarray(part)
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 

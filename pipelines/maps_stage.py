@@ -7,6 +7,7 @@ import pyarrow as pa
 import ray
 import torch
 
+from cluster.metrics import record
 from cluster.progress import say
 from cluster.row_counter import Sender
 from cluster.session import machine_cpus, start_ray
@@ -137,10 +138,11 @@ class MapActor:
     ) -> None:
         torch.set_num_threads(max(1, machine_cpus() // neighbours))
         self.method, self.counter = section.build("cuda" if cuda else "cpu"), counter
+        self.parts = section.store_parts
         self.states = ray.get(states)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        done = map_batch(self.method, self.states, rows)
+        done = map_batch(self.method, self.states, rows, self.parts)
         self.counter.add(done.num_rows)
         return done
 
@@ -151,6 +153,7 @@ def _finish(bench: Workbench, manifest: pa.Table, max_bad_share: float) -> Mappi
     ids = set(done.column("image_id").to_pylist())
     missing = [row for row in manifest.to_pylist() if row["image_id"] not in ids]
     bad = [{"uri": row["uri"], "stage": "maps", "reason": _reason(row["uri"])} for row in missing]
+    record("agssp_quarantined", len(bad), stage="maps")
     first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
     check_bad_share(len(bad), manifest.num_rows, max_bad_share, "maps", first)
     bench.directory.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE))

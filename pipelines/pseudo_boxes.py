@@ -115,6 +115,52 @@ def anomaly_mask(anomaly_map: Floats, threshold: float) -> npt.NDArray[np.bool_]
     return anomaly_map >= np.float32(threshold)
 
 
+@dataclass(frozen=True)
+class Region:
+    """One connected region of B = (M ≥ T).
+
+    Attributes:
+        x, y: of its smallest rectangle's corner, in pixels.
+        inside: (height, width) bool, the region's pixels in that rectangle.
+        peak: maximum of M inside.
+    """
+
+    x: int
+    y: int
+    inside: npt.NDArray[np.bool_]
+    peak: float
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return int(np.count_nonzero(self.inside))
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the rectangle, x1 and y1 exclusive."""
+        height, width = self.inside.shape
+        return float(self.x), float(self.y), float(self.x + width), float(self.y + height)
+
+
+def regions(full: Floats, threshold: float) -> list[Region]:
+    """The 8-connected regions of B (Eq. 11), best first; ties by place, so that no sort decides.
+
+    Args:
+        full: M at the image's size, (H, W).
+        threshold: T_c.
+    """
+    found = []
+    for y, x, inside in components(anomaly_mask(full, threshold)):
+        height, width = inside.shape
+        found.append(Region(x, y, inside, float(full[y : y + height, x : x + width][inside].max())))
+    return sorted(found, key=lambda region: (-region.peak, region.y, region.x))
+
+
+def smallest_area(min_area: int | Literal["released"], width: int, height: int) -> int:
+    """Pixels below which a component is dropped; see `PseudoBoxSettings.min_area`."""
+    return max((height // 100) * (width // 100), 10) if min_area == "released" else min_area
+
+
 def pseudo_boxes(
     anomaly_map: Floats,
     score: float,
@@ -140,19 +186,12 @@ def pseudo_boxes(
     if score < threshold.delta:
         return []
     full = upsample(anomaly_map, width, height)
-    mask = anomaly_mask(full, threshold.threshold)
-    asked = settings.min_area
-    smallest = max((height // 100) * (width // 100), 10) if asked == "released" else asked
-    found = []
-    for y, x, region in components(mask):
-        if np.count_nonzero(region) < smallest:
-            continue
-        h, w = region.shape
-        peak = float(full[y : y + h, x : x + w][region].max())
-        found.append(PseudoBox(float(x), float(y), float(x + w), float(y + h), peak))
-    # Ties are broken by place, so that the result does not depend on the sort.
-    found.sort(key=lambda box: (-box.score, box.y0, box.x0))
-    found = found[: settings.top_k]
+    smallest = smallest_area(settings.min_area, width, height)
+    found = [
+        PseudoBox(*region.corners, region.peak)
+        for region in regions(full, threshold.threshold)
+        if region.area >= smallest
+    ][: settings.top_k]
     if len(found) < 2:
         return found
     corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])

@@ -1,5 +1,6 @@
 """The stage that writes a corpus of generated surfaces, so that a demo needs no data."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from cluster.config import Section
-from cluster.errors import UserError, nearest
+from cluster.errors import nearest
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.surfaces.categories import CATEGORIES
 from pipelines.surfaces.generator import write_corpus
+
+IMAGES = "images"
 
 
 class GenerateSection(Section):
@@ -42,18 +45,17 @@ class GenerateSection(Section):
 
 
 def generate_surfaces(section: GenerateSection, *, workspace: Storage, pipeline: PipelineRun) -> Artifact:
-    """Write the generated images with masks below `images/` of the artifact (layout `masks`).
-
-    Raises:
-        UserError: the workspace is not a local directory.
-    """
-    if not workspace.is_local:
-        raise UserError(
-            "Generated surfaces are written to a local workspace only; set workspace to a directory."
-        )
+    """Write the generated images with masks below `images/` of the artifact (layout `masks`)."""
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        folder = Path(bench.directory.path) / "images"
+        if bench.directory.is_local:
+            return write(Path(bench.directory.path) / IMAGES)
+        with tempfile.TemporaryDirectory() as folder:
+            counts = write(Path(folder))
+            bench.directory.put(Path(folder), IMAGES)
+        return counts
+
+    def write(folder: Path) -> Mapping[str, Any]:
         write_corpus(
             folder,
             seed=section.seed,

@@ -1,24 +1,29 @@
 """One Ray Data job: a Parquet listing mapped to Parquet rows, resumable row by row, with progress."""
 
 import logging
-import threading
+import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from cluster.row_counter import RowCounter
+from cluster.progress import say
+from cluster.row_counter import RowCounter, Sender
 from cluster.session import stall_seconds
 from cluster.storage import Storage
 
 if TYPE_CHECKING:  # Ray takes seconds to import, which a skipped stage need not pay
     from ray.data import DataContext, Dataset
 
+LOST_NODE_SECONDS = 60.0  # without a row after a node was lost, before the job is begun anew on the others
+# Of a read or a write. A whole one, Ray's default, is found on no node where each has an actor of half a CPU:
+# then the job would never begin.
+LISTING_CPUS = 0.25
 ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
 
@@ -118,6 +123,9 @@ def run_table_job(
     Finished ids are kept in Ray Data's job checkpoint below `work` and are not computed again. Each
     step's function gets `counter` as a keyword if its arguments name it None.
 
+    Where a node is lost and what is left can't hold all actors, Ray waits for ever: then the job is given up
+    and goes on where it was, with as many actors as fit.
+
     Args:
         title: shown beside the progress.
         source: directory of Parquet files of about `ROWS_PER_FILE` rows each, e.g. from `write_listing`.
@@ -133,51 +141,97 @@ def run_table_job(
         StalledJobError: no row was finished for `ray.stall_minutes`.
         Exception: what a step raised.
     """
-    import ray.data
-    from ray.data.checkpoint import CheckpointConfig
-
-    failure: list[BaseException] = []
-
-    def job(counter: RowCounter) -> None:
-        try:
-            with data_context() as context, unresumable_is_an_error():
-                context.checkpoint_config = CheckpointConfig(
-                    id_column=id_column,
-                    checkpoint_path=work.at("checkpoint").path,
-                    override_filesystem=work.filesystem,
-                    delete_checkpoint_on_success=False,
-                )
-                blocks = max(1, min(len(source.children()), -(-total // block_rows)))
-                data = ray.data.read_parquet(
-                    source.path, filesystem=source.filesystem, override_num_blocks=blocks
-                )
-                for step in steps:
-                    data = _mapped(data, step, counter)
-                data.write_parquet(target.path, filesystem=target.filesystem)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
-            failure.append(error)
+    from cluster.attempt import Attempt, alive_nodes
 
     limit = stall_seconds()
     with RowCounter(title, total) as counter:
-        thread = threading.Thread(target=job, args=(counter,), daemon=True)
-        thread.start()
+
+        def attempt() -> Attempt:
+            blocks = max(1, min(len(source.children()), -(-total // block_rows)))
+            return Attempt(
+                _write_rows, source, blocks, work, target, tuple(steps), id_column, counter.sender()
+            )
+
+        current = attempt()
         seen, changed = -1, time.monotonic()
-        while thread.is_alive():
-            thread.join(0.2)
+        while True:
+            ended = current.wait(0.2)
+            if ended and not (current.failed and current.lost_nodes()):
+                current.result()
+                return
             done = counter.done
             if done != seen:
                 seen, changed = done, time.monotonic()
-            elif time.monotonic() - changed > limit:
+            idle = time.monotonic() - changed
+            if ended or (idle > LOST_NODE_SECONDS and current.lost_nodes()):
+                lost = current.lost_nodes()
+                current.give_up()
+                steps = [fitting(step, list(alive_nodes().values())) for step in steps]
+                say(f"{title}: {lost} of the cluster's nodes lost; going on with those that are left")
+                current, changed = attempt(), time.monotonic()
+            elif idle > limit:
+                current.give_up()
                 raise StalledJobError(
                     f"{title}: no row in {limit / 60:g} minutes; Ray's actors keep dying (too little "
                     "memory?) or wait for CPUs or GPUs it does not have: lower their number or "
                     "resources, add nodes, or raise ray.stall_minutes; run again to go on."
                 )
-    if failure:
-        raise failure[0]
 
 
-def _mapped(data: "Dataset", step: Step, counter: RowCounter) -> "Dataset":
+def _write_rows(
+    source: Storage,
+    blocks: int,
+    work: Storage,
+    target: Storage,
+    steps: Sequence[Step],
+    id_column: str,
+    counter: Sender,
+) -> None:
+    """The job itself, on one Ray Data execution."""
+    import ray.data
+    from ray.data.checkpoint import CheckpointConfig
+
+    with data_context() as context, unresumable_is_an_error():
+        context.checkpoint_config = CheckpointConfig(
+            id_column=id_column,
+            checkpoint_path=work.at("checkpoint").path,
+            override_filesystem=work.filesystem,
+            delete_checkpoint_on_success=False,
+        )
+        data = ray.data.read_parquet(
+            source.path,
+            filesystem=source.filesystem,
+            override_num_blocks=blocks,
+            ray_remote_args={"num_cpus": LISTING_CPUS},
+        )
+        for step in steps:
+            data = _mapped(data, step, counter)
+        data.write_parquet(
+            target.path, filesystem=target.filesystem, ray_remote_args={"num_cpus": LISTING_CPUS}
+        )
+
+
+def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
+    """The step with no more actors than nodes hold beside all else, but one at least.
+
+    All else is a whole CPU for Ray's filter of rows that are done, and a half for reading and writing.
+
+    Args:
+        step: with the pool that was asked for; it must not grow again, or nothing would be read any more.
+        nodes: each one's resources.
+    """
+    if step.actors is None:
+        return step
+    least, most = step.actors if isinstance(step.actors, tuple) else (step.actors, step.actors)
+    room = sum(int(node.get("CPU", 0.0) / step.cpus + 1e-6) for node in nodes)
+    room -= math.ceil(1 / step.cpus) + math.ceil(2 * LISTING_CPUS / step.cpus)
+    if step.gpus:
+        room = min(room, sum(int(node.get("GPU", 0.0) / step.gpus + 1e-6) for node in nodes))
+    least, most = max(1, min(least, room)), max(1, min(most, room))
+    return replace(step, actors=(least, most) if least < most else most)
+
+
+def _mapped(data: "Dataset", step: Step, counter: Sender) -> "Dataset":
     """The data set with one more step."""
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
@@ -187,7 +241,7 @@ def _mapped(data: "Dataset", step: Step, counter: RowCounter) -> "Dataset":
         strategy = ActorPoolStrategy(min_size=least, max_size=most)
     else:
         strategy = ActorPoolStrategy(size=step.actors) if step.actors else TaskPoolStrategy(step.tasks)
-    keywords = {k: counter.sender() if k == "counter" else v for k, v in step.arguments.items()}
+    keywords = {k: counter if k == "counter" else v for k, v in step.arguments.items()}
     built = isinstance(step.function, type)
     return data.map_batches(
         step.function,

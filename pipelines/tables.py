@@ -13,6 +13,9 @@ MANIFEST = pa.schema([*IDENTITY, ("split", pa.string()), ("role", pa.string()), 
 # `mask` is COCO's run-length text at the image's size, null where no pixel truth is known.
 LABELS = pa.schema([("image_id", pa.string()), ("boxes", pa.list_(LABELLED_BOX)), ("mask", pa.string())])
 QUARANTINE = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
+BAD_LABELS = pa.schema(
+    [("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("action", pa.string())]
+)
 DUPLICATES = pa.schema([("uri", pa.string()), ("first", pa.string()), ("image_id", pa.string())])
 NEAR_DUPLICATES = pa.schema(
     [

@@ -1,11 +1,12 @@
 """Fixtures shared by all tests: one Ray cluster a session, real images where they are mounted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from cluster.session import RaySection, ray_session, start_ray
+from tests.object_store import object_store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -17,6 +18,21 @@ def ray_cluster() -> Iterator[None]:
     with ray_session(RaySection(cpus=4, gpus=0, object_store_gb=0.5)):
         start_ray()
         yield
+
+
+@pytest.fixture(scope="session")
+def swift() -> Iterator[Mapping[str, str]]:
+    """A real object store with an empty bucket `plant`; the environment by which clients find it."""
+    with object_store() as environment:
+        yield environment
+
+
+@pytest.fixture
+def in_swift(swift: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    """`swift`, in this process's environment too."""
+    for name, value in swift.items():
+        monkeypatch.setenv(name, value)
+    return swift
 
 
 @pytest.fixture(scope="session")

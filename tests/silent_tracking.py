@@ -1,6 +1,6 @@
 """Tracking that MLflow never hears of, for tests of what stages do beside it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,9 @@ class SilentRun(Run):
     """A run without a server."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        pass
+
+    def log_history(self, rows: Sequence[Mapping[str, float]], step_key: str = "epoch") -> None:
         pass
 
     def log_json(self, content: Any, name: str) -> None:

@@ -2,32 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from cluster.config import Section
-from cluster.errors import UserError, nearest
+from cluster.errors import UserError
 from cluster.storage import Storage
-from training.attention import Distance, DistillationLoss, correlation, similarity
+from training.attention import Distance, DistillationLoss
+from training.attention_quality import attention_quality
 from training.augment import AugmentSection
-from training.backbones import SCRATCH, Backbone, build, load_start, names
+from training.backbones import SCRATCH, Backbone, Family, build, canonical, load_start
 from training.loop import LoopSettings
-from training.pretext.cls import ClsHead, cls_loss
+from training.pretext import MocoSection, PretextName, PretextOutput, SimmimSection, build_pretext
 from training.pretrain_data import (
     PretrainDataset,
     PretrainImages,
     collate,
     held_out_count,
+    read_masks,
     read_pretrain_images,
 )
+from training.pretrain_model import PretrainModel
 from training.task import Batch, Task
 from training.weights import StateDict
 
 START_FILE = "start.safetensors"
-EVALUATION_BATCH = 32
 
 
 class BackboneLoop(LoopSettings):
@@ -46,14 +51,19 @@ class BackboneSection(Section):
 
     Attributes:
         name: of the architecture.
-        start: `scratch`, or a local safetensors file in the library's keys.
+        start: `scratch`, or what `starts.resolve_start` takes: `imagenet`, `coco`, a file, a stage's
+            directory, a registered model; in the library's keys.
         image_size: pixels; images are stretched to this square.
         freeze_stages: the lowest ones that keep their start; None: 2 of a start, 0 from scratch.
-        distilled_stages: how many of the highest learn from the anomaly maps.
-        distance: of attention and anomaly map: `cosine`, `l2`, or `auto`: cosine, since every backbone here
-            is a CNN (Eq. 7's L2 is for backbones of the ViT family).
-        lam: weight of the distillation (Eq. 8); `auto` measures it on the first batch, 0 trains the pretext
-            task alone.
+        pretext: what it learns beside the anomaly maps: `cls`, the object categories; `mocov3` and `simmim`,
+            which need none; `none`, nothing.
+        moco, simmim: settings of those two.
+        distilled_stages: which learn from the anomaly maps: so many of the highest, or a list of their
+            numbers, the lowest being 1.
+        distance: of attention and anomaly map: `cosine`, `l2`, or `auto`: L2 within the ViT family, to which
+            the maps' encoder belongs, cosine across to CNNs (Eq. 7).
+        lam: weight of the distillation (Eq. 8); `auto` measures it on the first batch of all workers (the
+            first part of it, with accumulation), 0 trains the pretext task alone.
         augment: of images and maps.
         loop: how long and how it is trained.
     """
@@ -62,18 +72,33 @@ class BackboneSection(Section):
     start: str = SCRATCH
     image_size: int = Field(default=224, ge=64, le=2048, multiple_of=32)
     freeze_stages: int | None = Field(default=None, ge=0)
-    distilled_stages: int = Field(default=2, ge=1)
+    pretext: PretextName = "cls"
+    moco: MocoSection = MocoSection()
+    simmim: SimmimSection = SimmimSection()
+    distilled_stages: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 2
     distance: Literal["auto", "cosine", "l2"] = "auto"
-    lam: Literal["auto"] | float = "auto"
+    lam: Literal["auto"] | Annotated[float, Field(ge=0, le=1e9)] = "auto"
     augment: AugmentSection = AugmentSection()
     loop: BackboneLoop = BackboneLoop()
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in names():
-            raise ValueError(f'there is no backbone "{name}"; {nearest(name, names())}')
-        return name
+        try:
+            return canonical(name)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _patches_fill_the_image(self) -> "BackboneSection":
+        if self.pretext == "simmim" and self.image_size % self.simmim.mask_patch:
+            raise ValueError(
+                f"simmim.mask_patch={self.simmim.mask_patch} doesn't divide image_size={self.image_size}; "
+                "make one fit the other"
+            )
+        if self.pretext == "none" and self.lam == 0:
+            raise ValueError("pretext=none with lam=0 leaves nothing to learn; set lam=auto")
+        return self
 
     @property
     def frozen_stages(self) -> int:
@@ -82,34 +107,26 @@ class BackboneSection(Section):
             return self.freeze_stages
         return 0 if self.start == SCRATCH else 2
 
-    @property
-    def measure(self) -> Distance:
-        """`distance`, or what it stands for."""
-        return "cosine" if self.distance == "auto" else self.distance
+    def distilled(self, count: int) -> tuple[int, ...]:
+        """`distilled_stages` of a backbone of `count` stages, numbered from 0.
 
+        Raises:
+            UserError: it has not so many, or none is named.
+        """
+        asked = self.distilled_stages
+        numbers = range(count - asked, count) if isinstance(asked, int) else [n - 1 for n in asked]
+        if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(count)):
+            raise UserError(
+                f"backbone.distilled_stages={asked} doesn't fit {self.name}, which has {count} stages; give "
+                f"how many of the highest, or a list of different numbers from 1 to {count}."
+            )
+        return tuple(sorted(numbers))
 
-class PretrainModel(nn.Module):
-    """Backbone and Cls head, from uint8 pixels.
-
-    Args:
-        backbone: trained in place.
-        categories: of objects.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, backbone: Backbone, categories: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = ClsHead(backbone.stages[-1].channels, categories)
-        self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Feature maps of all stages and the categories' logits, of (B, 3, S, S) uint8 RGB."""
-        features = self.backbone((images.float() / 255 - self.mean) / self.std)
-        return features, self.head(features[-1])
+    def measure(self, family: Family) -> Distance:
+        """`distance`, or what it stands for with a backbone of that family."""
+        if self.distance != "auto":
+            return self.distance
+        return "l2" if family == "vit" else "cosine"
 
 
 class AgbpTask(Task):
@@ -119,70 +136,72 @@ class AgbpTask(Task):
         section: the config.
         backbone: with its start's weights.
         images: that pretraining may see; the first `held_out_count` are measured and never trained on.
-        seed: of the head and the augmentation.
+        seed: of the heads and the augmentation.
+        masks: of held-out images, by id, where there are any; see `read_masks`.
+
+    Raises:
+        UserError: the backbone has not the stages, or can't take the image size, or not this pretext task.
     """
 
+    model: PretrainModel
+
     def __init__(
-        self, section: BackboneSection, backbone: Backbone, images: PretrainImages, seed: int
+        self,
+        section: BackboneSection,
+        backbone: Backbone,
+        images: PretrainImages,
+        seed: int,
+        masks: Mapping[str, npt.NDArray[np.bool_]] = MappingProxyType({}),
     ) -> None:
-        count = len(backbone.stages)
-        if section.distilled_stages > count or section.frozen_stages > count:
-            raise UserError(
-                f"{section.name} has {count} stages; lower backbone.distilled_stages or "
-                "backbone.freeze_stages."
-            )
-        held = held_out_count(len(images))
-        self.dataset = PretrainDataset(
-            images, range(held, len(images)), section.image_size, section.augment, seed
+        backbone.check_size(section.image_size)
+        self.distilled = section.distilled(len(backbone.stages))
+        self.masks = masks
+        self.distillation = DistillationLoss(
+            section.measure(backbone.family), None if section.lam == "auto" else section.lam
         )
-        self.held_out = PretrainDataset(images, range(held), section.image_size, None, seed)
-        self.distilled = section.distilled_stages
-        self.strides = [stage.stride for stage in backbone.stages]
-        self.distillation = DistillationLoss(section.measure, None if section.lam == "auto" else section.lam)
+        backbone.freeze(section.frozen_stages)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = PretrainModel(backbone, len(images.names))
-        backbone.freeze(section.frozen_stages)
-        self.model: nn.Module = model
+            pretext = build_pretext(
+                section.pretext, backbone, len(images.names), section.moco, section.simmim
+            )
+        self.model = PretrainModel(backbone, pretext)
+        held = held_out_count(len(images))
+        self.held_out = PretrainDataset(images, range(held), section.image_size, None, seed)
+        self.dataset = PretrainDataset(
+            images,
+            range(held, len(images)),
+            section.image_size,
+            section.augment,
+            seed,
+            views=pretext.views,
+            mask_patch=pretext.mask_patch,
+            mask_ratio=pretext.mask_ratio,
+        )
 
     def collate(self, items: Sequence[Batch]) -> Batch:
         """See `pretrain_data.collate`."""
         return collate(items)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. 8 and its two parts, `task` and `attention`."""
-        features, logits = model(batch["images"])
-        task = cls_loss(logits, batch["categories"])
-        attention = self.distillation.attention_loss(features[-self.distilled :], batch["maps"])
-        parts = {"task": task.detach(), "attention": attention.detach()}
-        return self.distillation.total(task, attention), parts
+        """Eq. 8 and its two parts, `task` and `attention`; with λ = 0 the task's alone."""
+        tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
+        distilled = () if self.distillation.lam == 0 else self.distilled
+        output: PretextOutput = model(tensors, distilled)
+        if not distilled:
+            return output.loss, {"task": output.loss.detach()}
+        attention = self.distillation.attention_loss(output.features, batch["maps"])
+        parts = {"task": output.loss.detach(), "attention": attention.detach()}
+        return self.distillation.total(output.loss, attention), parts
 
-    @torch.no_grad()
+    def stepped(self, done: int, total: int) -> None:
+        """See `Pretext.stepped`."""
+        self.model.pretext.stepped(self.model.backbone, done, total)
+
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """How attention lies over the maps of the held-out images, means over images.
-
-        Returns:
-            `similarity_<stride>` (the cosine of Eq. 7, in [0, 1]; high already for even attention where a map
-            is nearly even) and `correlation_<stride>` (Pearson's, in [−1, 1]; 0 for even attention) of each
-            stage, and `similarity` and `correlation`, their means over the distilled stages.
-        """
-        model.eval()
-        sums = torch.zeros(2, len(self.strides), dtype=torch.float64)
-        for start in range(0, len(self.held_out), EVALUATION_BATCH):
-            stop = min(start + EVALUATION_BATCH, len(self.held_out))
-            batch = collate([self.held_out[index] for index in range(start, stop)])
-            features, _ = model(batch["images"].to(device))
-            maps = batch["maps"].to(device)
-            for stage, layer in enumerate(features):
-                sums[0, stage] += similarity(layer, maps).sum().item()
-                sums[1, stage] += correlation(layer, maps).sum().item()
-        metrics: dict[str, float] = {}
-        for name, means in zip(
-            ("similarity", "correlation"), (sums / len(self.held_out)).tolist(), strict=True
-        ):
-            metrics |= {f"{name}_{stride}": mean for stride, mean in zip(self.strides, means, strict=True)}
-            metrics[name] = sum(means[-self.distilled :]) / self.distilled
-        return metrics
+        """See `attention_quality`, of the held-out images."""
+        assert isinstance(model, PretrainModel)
+        return attention_quality(model, self.held_out, self.masks, self.distilled, device)
 
     def state(self) -> Mapping[str, Any]:
         """λ."""
@@ -218,7 +237,9 @@ def build_pretrain_task(payload: Mapping[str, Any]) -> AgbpTask:
     with plan.start.local_copy(START_FILE) as path:
         load_start(backbone, path)
     images = read_pretrain_images(plan.corpus, plan.maps)
-    return AgbpTask(plan.section, backbone, images, plan.seed)
+    held_out = images.image_ids[: held_out_count(len(images))]
+    masks = read_masks(plan.corpus, held_out, plan.section.image_size)
+    return AgbpTask(plan.section, backbone, images, plan.seed, masks)
 
 
 def backbone_weights(state_dict: StateDict, backbone: Backbone) -> StateDict:

@@ -1,11 +1,11 @@
 """The backbone stage: AGBP on Ray Train, from the corpus and its anomaly maps."""
 
-import hashlib
-import tempfile
+import copy
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
+import cv2
 import torch
 
 from cluster.errors import UserError
@@ -20,15 +20,24 @@ from training.agbp import (
     backbone_weights,
     build_pretrain_task,
 )
-from training.backbones import SCRATCH, Backbone, build, load_start
+from training.attention_pictures import attention_sheet
+from training.backbone_file import BACKBONE_FILE, save_backbone
+from training.backbones import SCRATCH, Backbone, build, fill
 from training.fit import FitResult, fit
 from training.loop import Row
-from training.pretrain_data import PretrainImages, held_out_count, read_pretrain_images
+from training.pretrain_data import (
+    PretrainDataset,
+    PretrainImages,
+    held_out_count,
+    read_masks,
+    read_pretrain_images,
+)
 from training.scaling import ScalingSection
-from training.weights import save_weights
+from training.start import report_json
+from training.starts import Start, resolve_start
 
-WEIGHTS_FILE = "backbone.safetensors"
 HISTORY_FILE = "history.parquet"
+ATTENTION_FILE = "attention.png"
 TRAINING = "training"
 
 
@@ -43,8 +52,9 @@ def pretrain_backbone(
 ) -> Artifact:
     """Pretrain a backbone on every image outside the test split, drawn to its anomaly maps.
 
-    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage) and
-    `history.parquet`.
+    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage),
+    `history.parquet`, `attention.png` (see `attention_sheet`) and, with `keep_best` above 1,
+    `kept/epoch-N.safetensors` and `kept/last.safetensors`.
 
     Args:
         section: the config.
@@ -55,16 +65,19 @@ def pretrain_backbone(
     Raises:
         UserError: the start can't be used, too few images, or nothing to learn.
     """
-
-    digest_of_start = start_digest(section.start)
+    start = None
+    if section.start != SCRATCH:
+        start = resolve_start(section.start, section.name, lambda: pipeline.tracker)
+    digest_of_start = start.digest if start else SCRATCH
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         seed = section.loop.seed or 0
         images = read_pretrain_images(corpus.directory, maps.directory)
         _check_task(section, images)
-        backbone = _start(section, seed)
+        backbone, filled = started(section, start, seed)
         lineage = {"corpus": corpus.fingerprint, "maps": maps.fingerprint, "start": digest_of_start}
-        _save(backbone, section, bench.directory, START_FILE, lineage)
+        keep = partial(save_backbone, image_size=section.image_size, lineage=lineage)
+        keep(backbone, bench.directory, START_FILE)
         result = fit(
             build_pretrain_task,
             {"plan": PretrainPlan(section, corpus.directory, maps.directory, bench.directory, seed)},
@@ -75,10 +88,16 @@ def pretrain_backbone(
             run=bench.run,
             title="backbone: learning where anomalies are",
         )
+        before = copy.deepcopy(backbone)
+        for kept in result.kept if section.loop.keep_best > 1 else ():
+            backbone_weights(kept.weights, backbone)
+            name = "last" if kept.value is None else f"epoch-{kept.epoch}"
+            keep(backbone, bench.directory, f"kept/{name}.safetensors")
         backbone_weights(result.state_dict, backbone)
-        _save(backbone, section, bench.directory, WEIGHTS_FILE, lineage)
+        keep(backbone, bench.directory, BACKBONE_FILE)
+        _draw(section, before, backbone, images, corpus.directory, bench)
         bench.directory.write_table(HISTORY_FILE, result.table())
-        with bench.directory.local_copy(WEIGHTS_FILE) as path:
+        with bench.directory.local_copy(BACKBONE_FILE) as path:
             bench.run.log_file(path, "weights")
         bench.directory.delete(TRAINING)  # checkpoints serve a resumed training only
         return {
@@ -87,6 +106,8 @@ def pretrain_backbone(
             "held_out_images": held_out_count(len(images)),
             "categories": len(images.names),
             **pretrain_results(result),
+            "transfer": filled,
+            "load": backbone.loading(BACKBONE_FILE),
         }
 
     return ensure(
@@ -100,19 +121,23 @@ def pretrain_backbone(
     )
 
 
-def start_digest(start: str) -> str:
-    """Sha256 of a start's file, or `scratch`.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    if start == SCRATCH:
-        return SCRATCH
-    path = Path(start).expanduser()
-    if not path.is_file():
-        raise UserError(f"backbone.start={start} is not a file; give a .safetensors file or {SCRATCH}.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _draw(
+    section: BackboneSection,
+    before: Backbone,
+    after: Backbone,
+    images: PretrainImages,
+    corpus: Storage,
+    bench: Workbench,
+) -> None:
+    """Leave the attention of both over some held-out images, in the artifact and in tracking."""
+    count = held_out_count(len(images))
+    held_out = PretrainDataset(images, range(count), section.image_size, None, section.loop.seed or 0)
+    masks = read_masks(corpus, images.image_ids[:count], section.image_size)
+    distilled = section.distilled(len(after.stages))
+    sheet = attention_sheet(before, after, held_out, masks, distilled)
+    _, encoded = cv2.imencode(".png", sheet[..., ::-1])
+    bench.directory.write(ATTENTION_FILE, encoded.tobytes())
+    bench.run.log_picture(sheet, ATTENTION_FILE)
 
 
 def pretrain_results(result: FitResult) -> dict[str, Any]:
@@ -134,12 +159,14 @@ def pretrain_results(result: FitResult) -> dict[str, Any]:
 
 
 def _attention(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name.startswith(("similarity", "correlation"))}
+    return {
+        name: value for name, value in row.items() if name.startswith(("similarity", "correlation", "auroc"))
+    }
 
 
 def _check_task(section: BackboneSection, images: PretrainImages) -> None:
     """Say, or refuse, what a single category means."""
-    if len(images.names) > 1:
+    if section.pretext != "cls" or len(images.names) > 1:
         return
     only = f'all images are of one category, "{images.names[0]}"'
     if section.lam == 0:
@@ -150,31 +177,20 @@ def _check_task(section: BackboneSection, images: PretrainImages) -> None:
     say(f"backbone: {only}: nothing to classify, so the anomaly maps alone teach{lam}")
 
 
-def _start(section: BackboneSection, seed: int) -> Backbone:
+def started(
+    section: BackboneSection, start: Start | None, seed: int
+) -> tuple[Backbone, dict[str, Any] | None]:
+    """The backbone before its first step, and the record of what its start filled (None from scratch).
+
+    Raises:
+        UserError: the start is not of this architecture, or the image size doesn't fit it.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = build(section.name)
-    if section.start != SCRATCH:
-        report = load_start(backbone, Path(section.start).expanduser())
-        say(f"backbone: start {section.start} fills {report.summary()}")
-    return backbone
-
-
-def _save(
-    backbone: Backbone, section: BackboneSection, directory: Storage, name: str, lineage: Mapping[str, str]
-) -> None:
-    metadata = {
-        "kind": "backbone",
-        "architecture": section.name,
-        "preprocessing": {
-            "size": section.image_size,
-            "resize": "square",
-            "mean": list(backbone.mean),
-            "std": list(backbone.std),
-        },
-        "lineage": dict(lineage),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / name
-        save_weights(local, backbone.library_state_dict(), metadata)
-        directory.put(local, name)
+    backbone.check_size(section.image_size)
+    if start is None:
+        return backbone, None
+    report = fill(backbone, start.state, start.source, whole=start.whole)
+    say(f"backbone: start {start.source} fills {report.summary()}")
+    return backbone, report_json(report)

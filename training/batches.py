@@ -1,5 +1,7 @@
 """Which images make up which batch of which worker."""
 
+import itertools
+
 import torch
 
 from cluster.errors import UserError
@@ -30,3 +32,10 @@ def epoch_batches(
     size = share * world
     starts = range(rank * share, images // size * size, size)
     return [order[start : start + share] for start in starts]
+
+
+def split(batch: list[int], parts: int) -> list[list[int]]:
+    """A batch in at most `parts` runs whose lengths differ by at most one; none is empty."""
+    parts = min(parts, len(batch))
+    ends = [len(batch) * part // parts for part in range(parts + 1)]
+    return [batch[start:end] for start, end in itertools.pairwise(ends)]

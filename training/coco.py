@@ -1,12 +1,14 @@
 """COCO average precision from plain arrays (faster-coco-eval does the sums)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
+
+Curve = npt.NDArray[np.float64]
 
 MAX_DETECTIONS = 100  # per image and class, as the COCO protocol has it
 
@@ -40,34 +42,53 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class ClassPrecision:
-    """AP of one class in [0, 1]; NaN where the truth has no box of it.
+class Scores:
+    """Average precision and recall in [0, 1]; NaN where the truth has no box to measure on.
+
+    Attributes:
+        map50, map75: AP at IoU 0.5 and 0.75.
+        map50_95: mean over IoU 0.50, 0.55 … 0.95.
+        small, medium, large: `map50_95` of true boxes below 32², between, and above 96² square pixels.
+        recall: largest recall within 100 detections an image, mean over IoU 0.50 … 0.95 (COCO's AR@100).
+    """
+
+    map50: float
+    map75: float
+    map50_95: float
+    small: float
+    medium: float
+    large: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class ClassPrecision(Scores):
+    """One class.
 
     Attributes:
         name: of the class.
         boxes: true boxes.
-        map50, map50_95: AP at IoU 0.5, and its mean over IoU 0.50, 0.55 … 0.95.
+        precision: (101,) at IoU 0.5 and recall 0, 0.01 … 1, never rising; NaN without a true box.
+        threshold: (101,) score from which on detections reach that recall; 0 where none do.
     """
 
     name: str
     boxes: int
-    map50: float
-    map50_95: float
+    precision: Curve
+    threshold: Curve
 
 
 @dataclass(frozen=True)
-class AveragePrecision:
-    """Means over the classes that the truth has, in [0, 1], and every class."""
+class AveragePrecision(Scores):
+    """Means over the classes that the truth has, and every class."""
 
-    map50: float
-    map50_95: float
     classes: tuple[ClassPrecision, ...]
 
 
 def average_precision(
     truths: Sequence[Truth], detections: Sequence[Detections], classes: Sequence[str]
 ) -> AveragePrecision:
-    """The COCO protocol (101 recall points, all areas, 100 detections) over images.
+    """The COCO protocol (101 recall points, 100 detections an image) over images.
 
     Args:
         truths: one per image.
@@ -88,19 +109,51 @@ def average_precision(
             found.append({**_entry(image, box, label), "score": float(score)})
     if not annotations:
         raise ValueError("there is no true box, so average precision is undefined")
-    table = np.zeros((2, len(classes)))
-    if found:
-        table = _per_class(len(truths), annotations, found, len(classes))
+    evaluated = _evaluated(len(truths), annotations, found, len(classes))
+    # Axes: IoU, recall, class, area range, detections; −1 marks a class without a true box in the range.
+    precision, recall, scores = (
+        np.where(np.asarray(evaluated[name]) < 0, np.nan, evaluated[name])[..., -1]
+        for name in ("precision", "recall", "scores")
+    )
     counts = np.bincount([entry["category_id"] - 1 for entry in annotations], minlength=len(classes))
-    table[:, counts == 0] = np.nan
+    per_class = [_scores(precision[:, :, number], recall[:, number]) for number in range(len(classes))]
     return AveragePrecision(
-        map50=float(np.nanmean(table[0])),
-        map50_95=float(np.nanmean(table[1])),
+        **{name: _mean(row[name] for row in per_class) for name in per_class[0]},
         classes=tuple(
-            ClassPrecision(name, int(count), float(ap50), float(ap))
-            for name, count, ap50, ap in zip(classes, counts, table[0], table[1], strict=True)
+            ClassPrecision(
+                **row,
+                name=name,
+                boxes=int(counts[number]),
+                precision=precision[0, :, number, 0],
+                threshold=scores[0, :, number, 0],
+            )
+            for number, (name, row) in enumerate(zip(classes, per_class, strict=True))
         ),
     )
+
+
+def _scores(precision: Curve, recall: Curve) -> dict[str, float]:
+    """One class' figures; all entries of an area range are numbers, or none is.
+
+    Args:
+        precision: (IoU, recall, area range).
+        recall: (IoU, area range).
+    """
+    every, small, medium, large = precision.mean(axis=(0, 1)).tolist()
+    return {
+        "map50": float(precision[0, :, 0].mean()),
+        "map75": float(precision[5, :, 0].mean()),
+        "map50_95": every,
+        "small": small,
+        "medium": medium,
+        "large": large,
+        "recall": float(recall[:, 0].mean()),
+    }
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _entry(image: int, box: npt.NDArray[np.float64], label: np.int64) -> dict[str, Any]:
@@ -108,10 +161,10 @@ def _entry(image: int, box: npt.NDArray[np.float64], label: np.int64) -> dict[st
     return {"image_id": image, "category_id": int(label) + 1, "bbox": [x0, y0, x1 - x0, y1 - y0]}
 
 
-def _per_class(
+def _evaluated(
     images: int, annotations: list[dict[str, Any]], found: list[dict[str, Any]], classes: int
-) -> npt.NDArray[np.float64]:
-    """(2, classes): AP at IoU 0.5 and at 0.50–0.95."""
+) -> Mapping[str, Any]:
+    """The library's arrays."""
     truth = COCO(
         {
             "images": [{"id": image, "width": 0, "height": 0} for image in range(1, images + 1)],
@@ -123,8 +176,8 @@ def _per_class(
     evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
     evaluation.evaluate()
     evaluation.accumulate()
-    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]  # IoU, recall, class; all areas
-    return np.stack([precision[0].mean(axis=0), precision.mean(axis=(0, 1))])
+    arrays: Mapping[str, Any] = evaluation.eval
+    return arrays
 
 
 def _quiet(*_: object) -> None:

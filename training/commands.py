@@ -23,11 +23,11 @@ def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -
     """The project that a command line describes.
 
     Args:
-        words: at most one config (a path or `recipe:NAME`) and `section.key=value` overrides.
+        words: configs (paths or `recipe:NAME`; a later one wins) and `section.key=value` overrides.
         base: values under everything else.
 
     Raises:
-        UserError: two configs, or a config that is at fault.
+        UserError: a config that is at fault.
     """
     from training.project import Project
 

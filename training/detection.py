@@ -13,7 +13,7 @@ from training.augmentation import AugmentSection
 from training.coco import Detections, Truth, average_precision
 from training.detection_data import DetectionDataset, Sample, collate
 from training.detector_file import load_detector
-from training.detectors import Detector
+from training.detectors import Detector, Freeze, Masks
 from training.task import Batch, Task
 
 EVAL_BATCH = 16
@@ -26,14 +26,16 @@ class DetectionPlan:
 
     Attributes:
         directory: holds `start.safetensors`, the detector before its first step.
-        freeze_backbone: keep the backbone as it starts.
+        freeze: the parts that stay as they start.
+        masks: what a mask head learns: `boxes`, the boxes filled out, or `none`.
         train, held_out: images learnt from, and images measured on (may be empty).
         augment: of the training images.
         epochs, seed: of the whole training.
     """
 
     directory: Storage
-    freeze_backbone: bool
+    freeze: Freeze
+    masks: Masks
     train: tuple[Sample, ...]
     held_out: tuple[Sample, ...]
     augment: AugmentSection
@@ -48,10 +50,17 @@ class DetectionTask(Task):
         model: the detector.
         dataset: training images.
         held_out: plain images for `evaluate`; no box among them means no metrics.
+        masks: see `DetectionPlan`.
     """
 
-    def __init__(self, model: Detector, dataset: DetectionDataset, held_out: Sequence[Sample]) -> None:
-        self.model, self.dataset = model, dataset
+    def __init__(
+        self,
+        model: Detector,
+        dataset: DetectionDataset,
+        held_out: Sequence[Sample],
+        masks: Masks = "none",
+    ) -> None:
+        self.model, self.dataset, self.masks = model, dataset, masks
         self.held_out = DetectionDataset(held_out, preprocessing=model.preprocessing)
 
     def collate(self, items: Sequence[Batch]) -> Batch:
@@ -60,8 +69,17 @@ class DetectionTask(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The detector's own loss, e.g. parts `box`, `cls`, `dfl`."""
-        targets = {name: batch[name] for name in ("image", "labels", "boxes")}
+        names = ("image", "labels", "boxes", "weights")
+        targets = {name: batch[name] for name in names if name in batch}
+        if self.masks == "boxes":
+            targets["masks"] = filled(targets["boxes"], batch["images"].shape[-2:])
         return cast(tuple[Tensor, dict[str, Tensor]], model(batch["images"].float() / 255, targets))
+
+    def train_mode(self, model: nn.Module) -> None:
+        """See `Task.train_mode`; the loss follows its schedule."""
+        epochs = cast(DetectionDataset, self.dataset).epochs
+        cast(Detector, self.model).set_epoch(self.dataset.epoch, epochs)
+        model.train()
 
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """`map50` and `map50_95` on the held-out images, COCO protocol."""
@@ -84,13 +102,22 @@ class DetectionTask(Task):
         return {"map50": result.map50, "map50_95": result.map50_95}
 
 
+def filled(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, H, W) uint8 masks of (N, 4) boxes: 1 in each pixel whose centre is inside."""
+    y = torch.arange(size[0], device=boxes.device)[None, :, None] + 0.5
+    x = torch.arange(size[1], device=boxes.device)[None, None, :] + 0.5
+    x0, y0, x1, y1 = (side[:, None, None] for side in boxes.unbind(1))
+    return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).to(torch.uint8)
+
+
 def build_detection_task(payload: dict[str, Any]) -> DetectionTask:
     """The task of `payload["plan"]`, a `DetectionPlan`; called in every worker."""
     plan: DetectionPlan = payload["plan"]
     with plan.directory.local_copy(START_FILE) as path:
         detector = load_detector(path)
-    if plan.freeze_backbone:
-        detector.freeze_backbone()
+    if plan.masks == "boxes":
+        detector.learn_masks()
+    detector.freeze(plan.freeze)
     dataset = DetectionDataset(
         plan.train,
         preprocessing=detector.preprocessing,
@@ -98,4 +125,4 @@ def build_detection_task(payload: dict[str, Any]) -> DetectionTask:
         epochs=plan.epochs,
         seed=plan.seed,
     )
-    return DetectionTask(detector, dataset, plan.held_out)
+    return DetectionTask(detector, dataset, plan.held_out, plan.masks)

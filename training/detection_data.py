@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from cluster.errors import UserError
@@ -25,6 +27,8 @@ class Sample:
         width, height: of the image, pixels.
         boxes: (N, 4) float64 x0 y0 x1 y1, pixels of the original; N = 0 is a background.
         labels: (N,) int64.
+        weights: (N,) float32, of each box in the loss; None where all count the same. All samples of a data
+            set have them, or none.
     """
 
     image_id: str
@@ -33,6 +37,7 @@ class Sample:
     height: int
     boxes: Boxes
     labels: Labels
+    weights: npt.NDArray[np.float32] | None = None
 
 
 class DetectionDataset(SeededDataset):
@@ -45,8 +50,9 @@ class DetectionDataset(SeededDataset):
         epochs: of the whole training (counted from 1), which tells the last ones.
         seed: of the whole training.
 
-    Items hold `image` (3, S, S) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64 and
-    `image_id`. An image that can't be read raises `UserError`.
+    Items hold `image` (3, S, S) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64,
+    `image_id` and, where samples have them, `weights` (N,) float32. An image that can't be read raises
+    `UserError`.
     """
 
     def __init__(
@@ -78,10 +84,11 @@ class DetectionDataset(SeededDataset):
                 item = mosaic([item, *(self._plain(int(other)) for other in others)], rng)
             image, boxes, labels = place(item, self.preprocessing.size, self.augment, rng)
             image = colour(image, self.augment, rng)
-        return {
+        weighted = {"weights": torch.from_numpy(labels[:, 1].astype(np.float32))} if labels.ndim == 2 else {}
+        return weighted | {
             "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             "boxes": torch.from_numpy(boxes.astype(np.float32)),
-            "labels": torch.from_numpy(labels),
+            "labels": torch.from_numpy((labels[:, 0] if weighted else labels).astype(np.int64)),
             "image_id": self.samples[index].image_id,
         }
 
@@ -99,13 +106,17 @@ class DetectionDataset(SeededDataset):
                 ) from None
             if self._cache is not None:
                 self._cache[index] = image
-        return image, *clip(placement.boxes(sample.boxes), sample.labels, placement.size)
+        labels: npt.NDArray[Any] = sample.labels
+        if sample.weights is not None:  # a second column, which goes with the label through all that follows
+            labels = np.stack([sample.labels, sample.weights], axis=1)
+        return image, *clip(placement.boxes(sample.boxes), labels, placement.size)
 
 
 def collate(items: Sequence[Batch]) -> Batch:
-    """Join items: `images` (B, 3, S, S) uint8; `image`, `labels`, `boxes` as `Detector.forward`'s targets."""
+    """Join items: `images` (B, 3, S, S) uint8, and the targets of `Detector.forward`."""
     counts = torch.tensor([len(item["labels"]) for item in items])
-    return {
+    weighted = {"weights": torch.cat([item["weights"] for item in items])} if "weights" in items[0] else {}
+    return weighted | {
         "images": torch.stack([item["image"] for item in items]),
         "image": torch.repeat_interleave(torch.arange(len(items)), counts),
         "labels": torch.cat([item["labels"] for item in items]),

@@ -50,7 +50,8 @@ def pretrain_detector(
     def body(bench: Workbench) -> Mapping[str, Any]:
         if review:
             bench.directory.write_json("review.json", review.document())
-        samples = pseudo_samples(review.kept(_rows(boxes)), held_out_ids(corpus))
+        rows = review.kept(_rows(boxes))
+        samples = pseudo_samples(rows, held_out_ids(corpus), weighted=section.confidence_weighted)
         if not any(len(sample.labels) for sample in samples):
             raise UserError(
                 "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
@@ -80,7 +81,8 @@ def pretrain_detector(
             held_out=held,
             augment=section.augment,
             loop=section.loop,
-            freeze_backbone=freeze,
+            freeze="backbone" if freeze else "none",
+            masks=section.masks,
             scaling=scaling,
             lineage=lineage,
             title="detector: learning pseudo-boxes",
@@ -92,6 +94,7 @@ def pretrain_detector(
             "held_out_images": len(held),
             "backbone_frozen": freeze,
             **({"rejected": {"images": len(review.images), "boxes": review.count}} if review else {}),
+            "masks": section.masks,
             **training_results(result),
             "transfer": report_json(report),
         }

@@ -7,7 +7,7 @@ from training.augmentation import AugmentSection
 from training.detection import START_FILE, DetectionPlan, build_detection_task
 from training.detection_data import Sample
 from training.detector_file import save_detector
-from training.detectors import Detector
+from training.detectors import Detector, Freeze, Masks
 from training.fit import FitResult, fit
 from training.loop import LoopSettings
 from training.scaling import ScalingSection
@@ -25,7 +25,8 @@ def train_detector(
     held_out: Sequence[Sample],
     augment: AugmentSection,
     loop: LoopSettings,
-    freeze_backbone: bool,
+    freeze: Freeze,
+    masks: Masks,
     scaling: ScalingSection,
     lineage: Mapping[str, str],
     title: str,
@@ -36,7 +37,7 @@ def train_detector(
         detector: before its first step; it is left with the trained weights.
         bench: of the stage; gets the weights in its tracking run too.
         train, held_out: images learnt from, and images measured on (may be empty).
-        augment, loop, freeze_backbone, scaling: how.
+        augment, loop, freeze, masks, scaling: how.
         lineage: fingerprints of what it came from, written into the weights' file.
         title: shown beside the progress bar.
 
@@ -46,7 +47,8 @@ def train_detector(
     save_detector(detector, bench.directory, START_FILE, lineage)
     plan = DetectionPlan(
         directory=bench.directory,
-        freeze_backbone=freeze_backbone,
+        freeze=freeze,
+        masks=masks,
         train=tuple(train),
         held_out=tuple(held_out),
         augment=augment,

@@ -32,7 +32,9 @@ class EMA:
         d = self.decay * (1 - math.exp(-self.updates / RAMP_UPDATES))
         own, new = self.model.state_dict(), model.state_dict()
         floating = [key for key, tensor in own.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([own[key] for key in floating], [new[key] for key in floating], 1 - d)
+        # Tied tensors stand under several keys and must move once.
+        once = list({own[key].data_ptr(): key for key in floating}.values())
+        torch._foreach_lerp_([own[key] for key in once], [new[key] for key in once], 1 - d)
         for key in own.keys() - set(floating):
             own[key].copy_(new[key])
 

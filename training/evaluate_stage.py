@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from cluster.config import Section
 from cluster.errors import UserError
@@ -15,29 +15,18 @@ from cluster.progress import progress
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
-from pipelines.tables import BOX, SIZE
-from training.coco import AveragePrecision, Detections, Truth, average_precision
-from training.detection_data import Sample
+from training.confusion import MIN_SCORE
+from training.detection_data import DetectionDataset, Sample
 from training.detector_file import load_detector
+from training.detector_metrics import PREDICTIONS, measure
 from training.detector_training import WEIGHTS_FILE
+from training.detectors import Detector
 from training.finetune import labelled_samples
 from training.finetune_stage import read_labels
+from training.model_cost import model_cost
 from training.predict import ImagePrediction, UnreadableImage, predict
 
-PREDICTIONS = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("uri", pa.string()),
-        *SIZE,
-        (
-            "boxes",
-            pa.list_(pa.struct([*BOX, pa.field("score", pa.float64()), pa.field("label", pa.string())])),
-        ),
-    ]
-)
-CLASS_AP = pa.schema(
-    [("name", pa.string()), ("boxes", pa.int64()), ("map50", pa.float64()), ("map50_95", pa.float64())]
-)
+COST_IMAGES = 16
 
 
 class EvaluateSection(Section):
@@ -45,9 +34,11 @@ class EvaluateSection(Section):
 
     Attributes:
         batch_size: images at once; decides memory and speed alone.
+        min_score: of a detection that counts in the confusion matrix; AP integrates over all scores.
     """
 
     batch_size: int = Field(default=16, ge=1, le=4096)
+    min_score: float = Field(default=MIN_SCORE, ge=0, lt=1)
 
 
 def evaluate_detector(
@@ -58,9 +49,10 @@ def evaluate_detector(
     corpus: Artifact,
     finetuned: Artifact,
 ) -> Artifact:
-    """Predict the labelled images of the test split and score them by the COCO protocol.
+    """Predict the labelled images of the test split, score them by the COCO protocol, measure the cost.
 
-    Writes `predictions.parquet` (every box above the protocol's floor, best first) and `classes.parquet`.
+    Writes `predictions.parquet` (every box above the protocol's floor, best first), `classes.parquet`,
+    `curves.parquet`, `confusion.parquet` and `metrics.json`.
 
     Raises:
         UserError: the test split has no box to measure on, or an image is gone.
@@ -74,8 +66,8 @@ def evaluate_detector(
         names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
         if not names:
             raise UserError(
-                "The corpus has no labelled box in its test split to evaluate on; raise corpus.test_share or "
-                "label more images."
+                "There is no labelled box in the test split to evaluate on; raise the test_share (corpus or "
+                "finetune.data), or label more images."
             )
         # A class that only the test split has can't be found; it counts as AP 0.
         classes = (*detector.classes, *sorted(names - set(detector.classes)))
@@ -93,51 +85,44 @@ def evaluate_detector(
                 found.append(result)
                 bar.advance()
         seconds = time.monotonic() - start
-        scores = score(samples, found, classes)
+        metrics = measure(samples, found, classes, min_score=section.min_score)
+        cost = model_cost(detector, _inputs(detector, samples[:COST_IMAGES]), device).figures()
         predicted = [result.row(detector.classes) for result in found]
         bench.directory.write_table(
             "predictions.parquet", pa.Table.from_pylist(predicted, schema=PREDICTIONS)
         )
-        per_class = [asdict(row) for row in scores.classes]
-        bench.directory.write_table("classes.parquet", pa.Table.from_pylist(per_class, schema=CLASS_AP))
-        bench.run.log_metrics({"map50": scores.map50, "map50_95": scores.map50_95})
+        for name, table in metrics.tables().items():
+            bench.directory.write_table(f"{name}.parquet", table)
+        figures, by_class = metrics.figures(), metrics.by_class()
+        summary = {"architecture": detector.architecture, **figures, "cost": cost, "classes": by_class}
+        bench.directory.write_json("metrics.json", summary)
+        bench.run.log_json(summary, "metrics.json")
+        numbers = figures | {name: value for name, value in cost.items() if name != "device"}
+        numbers |= {f"map50_95.{name}": row["map50_95"] for name, row in by_class.items() if row}
+        bench.run.log_metrics({name: value for name, value in numbers.items() if value is not None})
         return {
             "start": finetuned.results["start"],
             "images": len(samples),
             "backgrounds": sum(not len(sample.labels) for sample in samples),
             "boxes": sum(len(sample.labels) for sample in samples),
-            "map50": scores.map50,
-            "map50_95": scores.map50_95,
+            **figures,
+            **cost,
             "images_per_s": round(len(samples) / seconds, 3),
-            "parameters": sum(parameter.numel() for parameter in detector.parameters()),
-            # JSON has no NaN: a class without a box in the test split has no AP.
-            "classes": {row["name"]: row if row["boxes"] else None for row in per_class},
+            "classes": by_class,
         }
 
     return ensure(
         "evaluate",
         workspace=workspace,
         pipeline=pipeline,
-        config={},
+        config=section.model_dump(mode="json", exclude={"batch_size"}),
+        revision=2,  # size buckets, curves, confusion, cost
         inputs={"corpus": corpus, "finetuned": finetuned},
         body=body,
     )
 
 
-def score(
-    samples: Sequence[Sample], found: Sequence[ImagePrediction], classes: Sequence[str]
-) -> AveragePrecision:
-    """COCO AP of predictions against labelled images, in pixels of the originals.
-
-    Args:
-        samples: the truth; at least one box.
-        found: one per sample, in any order.
-        classes: names in label order.
-    """
-    by_id = {result.image_id: result for result in found}
-    ordered = [by_id[sample.image_id] for sample in samples]
-    return average_precision(
-        [Truth(sample.boxes, sample.labels) for sample in samples],
-        [Detections(result.boxes, result.scores, result.labels) for result in ordered],
-        classes,
-    )
+def _inputs(detector: Detector, samples: Sequence[Sample]) -> Tensor:
+    """Test images as the detector sees them, (N, 3, S, S) in [0, 1]."""
+    dataset = DetectionDataset(samples, preprocessing=detector.preprocessing)
+    return torch.stack([dataset[index]["image"] for index in range(len(samples))]).float() / 255

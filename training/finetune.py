@@ -11,13 +11,15 @@ from cluster.config import Section
 from cluster.errors import UserError
 from training.augmentation import AugmentSection
 from training.detection_data import Sample
-from training.detectors import check_detector_name
+from training.detectors import Freeze, Masks, check_detector_name, check_masks
+from training.labelled_data import LabelledDataSection
 from training.letterbox import Preprocessing, Resize
 from training.loop import LoopSettings
 from training.selection import few_shot, hold_out, with_backgrounds
 
 SCRATCH, AGBP, AGSSP = "scratch", "agbp", "agssp"
 OWN_STARTS = (SCRATCH, AGBP, AGSSP)
+PUBLISHED = ("imagenet", "coco")  # by the model's own library
 SIDES = ("x0", "y0", "x1", "y1")
 
 
@@ -45,14 +47,18 @@ class FinetuneSection(Section):
         name: of the detector.
         image_size: side of the input, pixels.
         resize: `letterbox` keeps the aspect, `square` stretches.
-        starts: compared starts: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector), names
-            of `weights`.
-        weights: further starts, name → local .safetensors file in the library's keys (e.g. `coco`).
+        starts: compared starts: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector),
+            `imagenet` and `coco` (published by the library), names of `weights`.
+        weights: further starts, name → file, stage directory or registered model, in the library's keys; see
+            `starts.resolve_start`.
+        data: labelled images to learn from and to be measured on; None takes the corpus' own labels.
         limit: number of training images with boxes, chosen by seed, classes in turn; None takes all.
         background_share: largest share of training images without boxes.
         validation_share: share of the *training* split by whose AP the best epoch is chosen; the test split
             is never looked at. 0 trains on all and keeps the last epoch.
-        freeze: `backbone` keeps it as it starts.
+        freeze: what stays as it starts, batch-norm statistics included: `none`, `backbone`, `backbone+neck`,
+            or a number: the backbone's first so many stages.
+        masks: what a mask-rcnn's mask head learns: `none`, nothing; `boxes`, the boxes filled out.
         augment: of training images.
         loop: of the training; `best_metric` is `map50`, `map50_95` or None.
     """
@@ -62,26 +68,28 @@ class FinetuneSection(Section):
     resize: Resize = "letterbox"
     starts: tuple[str, ...] = (SCRATCH, AGBP, AGSSP)
     weights: dict[str, str] = Field(default={})
+    data: LabelledDataSection | None = None
     limit: int | None = Field(default=None, ge=1)
     background_share: float = Field(default=0.2, ge=0, lt=1)
     validation_share: float = Field(default=0.15, ge=0, lt=1)
-    freeze: Literal["none", "backbone"] = "none"
+    freeze: Freeze = "none"
+    masks: Masks = "none"
     augment: AugmentSection = AugmentSection()
     loop: FinetuneLoop = FinetuneLoop()
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        check_detector_name(name)
-        return name
+        return check_detector_name(name)
 
     @model_validator(mode="after")
     def _starts_exist(self) -> "FinetuneSection":
+        check_masks(self.name, self.masks)
         if not self.starts or len(set(self.starts)) != len(self.starts):
             raise ValueError("starts must name one or more starts, all different")
         if own := sorted(set(self.weights) & set(OWN_STARTS)):
             raise ValueError(f'weights can\'t be named "{own[0]}", which is a start of its own')
-        valid = (*OWN_STARTS, *self.weights)
+        valid = (*OWN_STARTS, *PUBLISHED, *self.weights)
         if unknown := [start for start in self.starts if start not in valid]:
             raise ValueError(
                 f'there is no start "{unknown[0]}"; valid: {", ".join(valid)}, or a name of finetune.weights'
@@ -91,6 +99,12 @@ class FinetuneSection(Section):
                 "validation_share=0 leaves nothing to choose the best epoch by; set loop.best_metric=null"
             )
         return self
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The starts that are neither made here nor random, as words for `starts.resolve_start`."""
+        words = {start: start for start in self.starts if start in PUBLISHED}
+        return {start: word for start, word in {**words, **self.weights}.items() if start in self.starts}
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -175,7 +189,7 @@ def select(
     if not names:
         raise UserError(
             "The corpus has no labelled boxes in its train split to finetune on; give masks or boxes with "
-            "the images, or lower corpus.test_share."
+            "the images or in finetune.data, or lower the test_share."
         )
     classes = tuple(sorted(names))
     samples = labelled_samples(rows, labels, classes)

@@ -1,20 +1,20 @@
 """The finetune stage: one start, one training on the real labels of the training split."""
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cluster.errors import UserError, nearest
+from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from training.backbone_file import BACKBONE_FILE
 from training.detector_training import WEIGHTS_FILE, train_detector, training_results
 from training.detectors import Detector
 from training.finetune import AGBP, AGSSP, SCRATCH, FinetuneSection, select
 from training.scaling import ScalingSection
 from training.start import filled_detector, fresh_detector, report_json
-from training.weights import load_weights
+from training.starts import Start, resolve_start, start_of_artifact
 
 
 def finetune(
@@ -46,21 +46,23 @@ def finetune(
     """
     inputs = {"corpus": corpus}
     extra: dict[str, str] = {}
+    given = None
     if start == AGBP and backbone is not None:
         inputs["backbone"] = backbone
     elif start == AGSSP and detector is not None:
         inputs["detector"] = detector
-    elif start in section.weights:
-        extra["weights"] = file_digest(section.weights[start])
+    elif start in section.given:
+        given = resolve_start(section.given[start], section.name, lambda: pipeline.tracker)
+        extra["weights"] = given.digest
     elif start != SCRATCH:
-        valid = (SCRATCH, AGBP, AGSSP, *section.weights)
+        valid = (SCRATCH, AGBP, AGSSP, *section.given)
         raise UserError(f'Start "{start}" has nothing to start from; {nearest(start, valid)}')
     lineage = {name: artifact.fingerprint for name, artifact in inputs.items()} | extra
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         manifest = corpus.directory.read_table("manifest").to_pylist()
         selection = select(section, manifest, read_labels(corpus))
-        model, transferred = _started(section, start, selection.classes, inputs)
+        model, transferred = _started(section, start, selection.classes, inputs, given)
         result = train_detector(
             model,
             bench,
@@ -68,7 +70,8 @@ def finetune(
             held_out=selection.validation,
             augment=section.augment,
             loop=section.loop,
-            freeze_backbone=section.freeze == "backbone",
+            freeze=section.freeze,
+            masks=section.masks,
             scaling=scaling,
             lineage=lineage,
             title=f"finetune: from {start}",
@@ -85,7 +88,8 @@ def finetune(
         "finetune",
         workspace=workspace,
         pipeline=pipeline,
-        config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights"})},
+        config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights", "data"})},
+        revision=2,  # few shots by what images show
         inputs=inputs,
         extra=extra,
         body=body,
@@ -98,43 +102,29 @@ def read_labels(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
     return {row["image_id"]: row["boxes"] for row in table.to_pylist()}
 
 
-def file_digest(path: str) -> str:
-    """Sha256 (hex) of a local file.
-
-    Raises:
-        UserError: it can't be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(
-            f"Weights file {path} can't be read ({error.strerror}); correct finetune.weights."
-        ) from None
-
-
 def _started(
-    section: FinetuneSection, start: str, classes: tuple[str, ...], inputs: Mapping[str, Artifact]
+    section: FinetuneSection,
+    start: str,
+    classes: tuple[str, ...],
+    inputs: Mapping[str, Artifact],
+    given: Start | None,
 ) -> tuple[Detector, dict[str, Any] | None]:
     """The detector before its first step, and the record of what was filled (None from scratch)."""
     seed = section.loop.seed or 0
     if start == SCRATCH:
         return fresh_detector(section.name, classes, section.preprocessing, seed), None
-    if start in section.weights:
-        source = section.weights[start]
-        state, metadata = load_weights(Path(source))
-    else:
-        name, file = ("backbone", "backbone.safetensors") if start == AGBP else ("detector", WEIGHTS_FILE)
-        source = f"{inputs[name].directory.uri}/{file}"
-        with inputs[name].directory.local_copy(file) as path:
-            state, metadata = load_weights(path)
+    if given is None:
+        name, file = ("backbone", BACKBONE_FILE) if start == AGBP else ("detector", WEIGHTS_FILE)
+        given = start_of_artifact(inputs[name], file)
     model, report = filled_detector(
         section.name,
         classes,
         section.preprocessing,
         seed,
-        state=state,
-        metadata=metadata,
-        source=f"Start {source}",
+        state=given.state,
+        metadata=given.metadata,
+        source=f"Start {given.source}",
+        whole=given.whole,
     )
+    say(f"finetune: start {given.source} fills {report.summary()}")
     return model, report_json(report)

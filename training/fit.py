@@ -4,13 +4,12 @@ import logging
 import os
 import pickle
 import signal
-import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,20 +18,25 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+import torch.distributed as dist
+from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is, with its types
 
 from cluster.board import board
 from cluster.errors import UserError
+from cluster.progress import say
 from cluster.session import start_ray
 from cluster.storage import Storage
 from cluster.tracking import Run
-from training.loop import EpochReport, LoopSettings, NonFiniteLoss, Row, State, train, weights_of
+from training.checkpoints import Checkpoints
+from training.loop import EpochReport, LoopSettings, NonFiniteLoss, StepReport, train
 from training.scaling import ScalingSection, worker_resources
 from training.task import Task
+from training.training_state import Kept, Row, State, finished, kept_of, weights_of
 from training.weights import StateDict
 
-STATE_FILE = "state.pt"
+NONFINITE_FILE = "nonfinite-loss.json"
 # The controller hands reports on at this interval, and a worker waits for it: 2 s would outlast small epochs.
 QUICK = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
 # One process less to start; a machine of one's own isn't pre-empted.
@@ -49,12 +53,14 @@ class FitResult:
         state_dict, history: see `training.loop.Trained`.
         task_state: what `Task.state` gave at the end, e.g. λ.
         seconds: wall time, start of workers included.
+        kept: the `keep_best` best epochs, best first, and the last one.
     """
 
     state_dict: StateDict
     history: list[Row]
     task_state: dict[str, Any]
     seconds: float
+    kept: list[Kept]
 
     def table(self) -> pa.Table:
         """The history as columns; a value that an epoch has not is null."""
@@ -79,7 +85,7 @@ def fit(
         builder: an importable function that makes the task from `payload`, on each worker.
         payload: picklable; what the task reads it reads on the worker.
         settings: of the loop.
-        name: of this training; checkpoints lie in `directory`/`name`.
+        name: of this training; checkpoints lie in `directory`/`name`, and a finished one is only read.
         directory: storage that every worker reaches.
         scaling: how many workers, and with what.
         run: gets each epoch's row as metrics, with the epoch as the step.
@@ -87,49 +93,80 @@ def fit(
 
     Raises:
         UserError: raised by the task or the loop on a worker; or the cluster is too small.
-        NonFiniteLoss: see `training.loop.train`.
-        RuntimeError: workers failed more than `max_failures` times; the cause's message.
+        NonFiniteLoss: see `training.loop.train`; the images are also in `directory`/`nonfinite-loss.json`.
+        RuntimeError: more failures than `scaling` allows; the cause's message.
     """
-    start_ray()
     start = time.monotonic()
+    checkpoints = Checkpoints(directory.at(name))
+    latest = checkpoints.latest()
+    if latest is not None:
+        state = checkpoints.read(latest)
+        if finished(state, settings.epochs):
+            run.log_history(state["progress"]["history"])
+            return _result(state, start)
+    start_ray()
     known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in known if node["Alive"]]
     resources = worker_resources(scaling, nodes)
     environment = QUICK | (SINGLE_NODE if len(nodes) == 1 else {})
+    lost = 0
     with board(title, settings.epochs, lambda step, row: run.log_metrics(row, step=step)) as desk:
-        trainer = TorchTrainer(
-            _worker,
-            train_loop_config={
-                "builder": builder,
-                "payload": payload,
-                "settings": settings,
-                "board": desk,
-                "threads": max(1, int(resources["CPU"])),
-            },
-            scaling_config=ScalingConfig(
-                num_workers=scaling.workers, use_gpu="GPU" in resources, resources_per_worker=resources
-            ),
-            run_config=RunConfig(
-                name=name,
-                storage_path=directory.path,
-                storage_filesystem=directory.filesystem,
-                failure_config=FailureConfig(max_failures=scaling.max_failures),
-                checkpoint_config=CheckpointConfig(num_to_keep=2),
-            ),
-        )
-        try:
-            with _quiet(environment):
-                result = trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            _raise_failure(desk)
-            raise RuntimeError(f"{title}: {_cause(error)}") from error
-        _raise_failure(desk)
-    checkpoint = result.checkpoint
-    if checkpoint is None:
+        loop_config = {
+            "builder": builder,
+            "payload": payload,
+            "settings": settings,
+            "board": desk,
+            "checkpoints": checkpoints,
+            "threads": max(1, int(resources["CPU"])),
+        }
+        while True:
+            trainer = TorchTrainer(
+                _worker,
+                train_loop_config=loop_config,
+                scaling_config=ScalingConfig(
+                    num_workers=scaling.workers, use_gpu="GPU" in resources, resources_per_worker=resources
+                ),
+                run_config=RunConfig(
+                    name=f"ray-{uuid.uuid4().hex[:12]}",  # one that was used before would be resumed by Ray
+                    storage_path=checkpoints.directory.path,
+                    storage_filesystem=directory.filesystem,
+                    failure_config=FailureConfig(
+                        max_failures=scaling.max_failures,
+                        max_preemption_failures=scaling.max_preemptions,
+                        controller_failure_limit=scaling.max_controller_failures,
+                    ),
+                ),
+            )
+            try:
+                with _quiet(environment):
+                    trainer.fit()
+                break
+            except ray.exceptions.RayActorError as error:  # Ray restarts workers, not their controller
+                lost += 1
+                if 0 <= scaling.max_controller_failures < lost:
+                    raise RuntimeError(
+                        f"{title}: Ray Train's controller was lost {lost} times, more than "
+                        "scaling.max_controller_failures allows"
+                    ) from error
+                say(f"{title}: Ray Train's controller was lost; going on from the last checkpoint")
+            except ray.train.TrainingFailedError as error:
+                _raise_failure(desk, directory)
+                raise RuntimeError(f"{title}: {_cause(error)}") from error
+        _raise_failure(desk, directory)
+    latest = checkpoints.latest()
+    if latest is None:
         raise RuntimeError(f"{title}: the workers ended without a checkpoint")
-    state = _read(checkpoint)
-    history = state["progress"]["history"]
-    return FitResult(weights_of(state), history, state["task"], time.monotonic() - start)
+    return _result(checkpoints.read(latest), start)
+
+
+def _result(state: State, start: float) -> FitResult:
+    return FitResult(
+        state_dict=weights_of(state),
+        history=state["progress"]["history"],
+        task_state=state["task"],
+        seconds=time.monotonic() - start,
+        kept=kept_of(state),
+    )
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -149,22 +186,28 @@ def _train(config: dict[str, Any], rank: int, world: int) -> None:
     torch.set_num_threads(config["threads"])
     cv2.setNumThreads(config["threads"])
     desk, settings = config["board"], config["settings"]
-    last = ray.train.get_checkpoint()
-    resume = _read(last) if last is not None else None
+    checkpoints: Checkpoints = config["checkpoints"]
+    # Rank 0 decides, lest a lost worker's last write make the others go on from another epoch.
+    shared = [checkpoints.latest() if rank == 0 else None]
+    if world > 1:
+        dist.broadcast_object_list(shared, src=0, device=ray.train.torch.get_device())
+    resume = checkpoints.read(shared[0]) if shared[0] is not None else None
     task = config["builder"](config["payload"])
 
     def on_epoch(report: EpochReport) -> None:
+        if report.state is not None:  # rank 0
+            checkpoints.save(report.epoch, report.state)
         if rank == 0:
             ray.get(desk.post.remote(report.epoch, report.row, _note(report.row)))
-        if not report.due:
-            return
-        metrics = {"epoch": report.epoch}
-        if report.state is None:  # not rank 0
-            ray.train.report(metrics)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            torch.save(report.state, Path(folder) / STATE_FILE)
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+        if report.due:
+            ray.train.report(dict(report.row))  # for whoever listens, e.g. Ray Tune
+
+    def on_step(report: StepReport) -> None:
+        if rank == 0:
+            desk.tell.remote(
+                f"epoch {report.epoch}: {report.step}/{report.steps} steps, "
+                f"{report.images_per_s:.3g} images/s, loss {report.loss:.4f}"
+            )
 
     if resume is not None and rank == 0:
         for row in resume["progress"]["history"]:  # a new tracking run gets the whole curve
@@ -178,24 +221,24 @@ def _train(config: dict[str, Any], rank: int, world: int) -> None:
         world=world,
         wrap=lambda model: ray.train.torch.prepare_model(model, move_to_device=False),
         resume=resume,
+        on_step=on_step,
     )
-
-
-def _read(checkpoint: Checkpoint) -> State:
-    with checkpoint.as_directory() as folder:
-        state: State = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
-    return state
 
 
 def _note(row: Row) -> str:
     return f"loss {row['loss']:.4f}" if "loss" in row else ""
 
 
-def _raise_failure(desk: Any) -> None:
-    """Raise the exception that a worker left on the board."""
+def _raise_failure(desk: Any, directory: Storage) -> None:
+    """Raise the exception that a worker left on the board, its images saved beforehand."""
     pickled = ray.get(desk.failure.remote())
-    if pickled is not None:
-        raise pickle.loads(pickled)  # from our own worker
+    if pickled is None:
+        return
+    error = pickle.loads(pickled)  # from our own worker
+    if isinstance(error, NonFiniteLoss):
+        directory.write_json(NONFINITE_FILE, {"reason": error.args[0], "image_ids": error.image_ids})
+        raise NonFiniteLoss(f"{error.args[0]}, see {directory.uri}/{NONFINITE_FILE}", error.image_ids)
+    raise error
 
 
 def _cause(error: ray.train.TrainingFailedError) -> str:

@@ -1,87 +1,35 @@
 """The training loop in plain PyTorch: the same on one CPU, one GPU or as one of many workers."""
 
+import math
+import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from itertools import chain
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from cluster.errors import UserError
-from training.batches import epoch_batches
+from training.batches import epoch_batches, split
 from training.ema import EMA
+from training.loop_reports import EpochReport as EpochReport
+from training.loop_reports import NonFiniteLoss as NonFiniteLoss
+from training.loop_reports import StepReport as StepReport
+from training.loop_reports import Trained as Trained
 from training.optimiser import LoopSettings as LoopSettings
 from training.optimiser import learning_rate, optimizer
 from training.task import Batch, Task
-from training.weights import StateDict
+from training.training_state import Progress, copied, weights_of
+from training.training_state import Row as Row
+from training.training_state import State as State
 
-Row = dict[str, float]
-State = dict[str, Any]
-
-
-class NonFiniteLoss(RuntimeError):  # noqa: N818 (the field's name)
-    """The loss became NaN or infinite.
-
-    Attributes:
-        image_ids: of the batch that did it.
-    """
-
-    def __init__(self, message: str, image_ids: list[str]) -> None:
-        super().__init__(message, image_ids)
-        self.image_ids = image_ids
-
-    def __str__(self) -> str:
-        shown = ", ".join(self.image_ids[:8]) + (", …" if len(self.image_ids) > 8 else "")
-        return f"{self.args[0]} (images: {shown})"
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What is known after an epoch.
-
-    Attributes:
-        epoch: 0 for the evaluation before training, else counted from 1.
-        epochs: planned in all.
-        row: this epoch's line of the history.
-        due: whether a checkpoint is to be kept.
-        state: then, on rank 0, all that a resumed run needs: tensors, numbers and containers only.
-    """
-
-    epoch: int
-    epochs: int
-    row: Row
-    due: bool
-    state: State | None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training leaves.
-
-    Attributes:
-        weights: state dict of the best epoch by `best_metric`, or of the last; averaged if there is an EMA.
-        history: a row per epoch: `epoch`, `step`, `lr`, `loss` and `loss_<part>` (means over the epoch),
-            metrics where evaluated, `images_per_s` (all workers), `seconds`.
-    """
-
-    weights: StateDict
-    history: list[Row]
-
-
-@dataclass
-class _Progress:
-    """What grows while training goes on."""
-
-    epoch: int = 0
-    step: int = 0
-    stopped: bool = False
-    history: list[Row] = field(default_factory=list)
-    best: float | None = None
-    best_epoch: int = 0
-    best_weights: StateDict | None = None
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+STEP_SECONDS = 2.0  # between reports within an epoch: reading the loss makes an accelerator wait
 
 
 def train(
@@ -94,11 +42,16 @@ def train(
     world: int = 1,
     wrap: Callable[[nn.Module], nn.Module] = lambda model: model,
     resume: State | None = None,
+    on_step: Callable[[StepReport], None] = lambda report: None,
 ) -> Trained:
     """Train a task; a run resumed from any epoch's state ends as the unbroken one.
 
-    The global generator of torch is seeded anew each epoch from (seed, epoch, rank), so no generator's state
-    need be kept. Rank 0 alone evaluates; the others wait for its metrics.
+    The global generators are seeded anew each epoch from (seed, epoch, rank), so no generator's state need be
+    kept. Rank 0 alone evaluates; the others wait for its metrics.
+
+    A run may be resumed with another number of workers: the images of each batch, their augmentation and the
+    schedule stay the same. What a worker does by itself changes: dropout's noise, and batch norms'
+    statistics, which are those of each worker's share.
 
     Args:
         task: its model is moved to `device` and trained in place.
@@ -108,12 +61,14 @@ def train(
         rank, world: of this worker, when torch.distributed is initialised.
         wrap: puts the moved model into its DDP wrapper.
         resume: the state of an `EpochReport`.
+        on_step: called on every rank now and then within an epoch.
 
     Raises:
         UserError: see `epoch_batches`; `best_metric` names no metric of the task.
-        NonFiniteLoss: the loss is NaN or infinite.
+        NonFiniteLoss: the loss is NaN or infinite, or (unless the precision is `fp16`, whose scaler skips
+            such steps) the norm of the gradients that `clip_norm` looks at.
     """
-    loop = _Loop(task, settings, device, rank, world, wrap)
+    loop = _Loop(task, settings, device, rank, world, wrap, on_step)
     if resume is not None:
         loop.restore(resume)
     progress = loop.progress
@@ -139,12 +94,6 @@ def train(
     return Trained(weights_of(loop.state()), progress.history)
 
 
-def weights_of(state: State) -> StateDict:
-    """The weights a training is for: the best epoch's, else the averaged, else the plain last ones."""
-    weights: StateDict = state["progress"]["best_weights"] or (state["ema"] or state)["model"]
-    return weights
-
-
 class _Loop:
     """The parts of one training that move together."""
 
@@ -156,37 +105,50 @@ class _Loop:
         rank: int,
         world: int,
         wrap: Callable[[nn.Module], nn.Module],
+        on_step: Callable[[StepReport], None],
     ) -> None:
+        settings = settings.scaled(min(settings.batch_size, len(task.dataset)))
         self.task, self.settings, self.device = task, settings, device
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.on_step = rank, world, on_step
         self.model = task.model.to(device)
         self.ema = EMA(self.model, settings.ema_decay) if settings.ema_decay is not None else None
         self.kept = self.ema.model if self.ema else self.model
         self.optimizer = optimizer(self.model, settings)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self.wrapped = wrap(self.model)
         self.seed = settings.seed or 0
-        self.progress = _Progress()
+        self.progress = Progress()
 
     def run_epoch(self, epoch: int) -> Row:
         """Train through all batches of an epoch."""
-        start = time.monotonic()
+        start = shown = time.monotonic()
         settings, progress = self.settings, self.progress
-        torch.manual_seed((self.seed * 1_000_003 + epoch) * 4099 + self.rank)
+        seed_everything((self.seed * 1_000_003 + epoch) * 4099 + self.rank)
         self.task.dataset.set_epoch(epoch)
         images = len(self.task.dataset)
         indices = epoch_batches(images, settings.batch_size, self.seed, epoch, self.rank, self.world)
+        parts = [split(batch, settings.accumulate) for batch in indices]
         self.task.train_mode(self.wrapped)
         sums: dict[str, Tensor] = {}
-        rate = 0.0
-        for batch in self.batches(indices):
+        rate, seen = 0.0, 0
+        loaded = self.batches(list(chain.from_iterable(parts)))
+        for number, (batch, members) in enumerate(zip(indices, parts, strict=True), 1):
             rate = learning_rate(settings, progress.step, len(indices))
-            for name, value in self.step(batch, rate).items():
-                sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.detach().float()
+            shares = [len(part) / len(batch) for part in members]
+            values = self.step(zip(shares, loaded, strict=False), len(shares), rate)
+            self.task.stepped(progress.step, settings.epochs * len(indices))
+            for name, value in values.items():
+                sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value
+            seen += len(batch) * self.world
+            now = time.monotonic()
+            if now - shown >= STEP_SECONDS:
+                shown = now
+                loss = values["loss"].item()
+                self.on_step(StepReport(epoch, number, len(indices), loss, seen / (now - start)))
         totals = torch.stack(list(sums.values()))
         if self.world > 1:
             dist.all_reduce(totals)
         means = (totals / (len(indices) * self.world)).tolist()
-        seen = sum(len(batch) for batch in indices) * self.world
         return {
             "epoch": epoch,
             "step": progress.step,
@@ -196,7 +158,7 @@ class _Loop:
         }
 
     def batches(self, indices: list[list[int]]) -> Iterator[Batch]:
-        """The batches of an epoch, on the device."""
+        """The batches of these indices, on the device."""
         loader = DataLoader(
             self.task.dataset,
             batch_sampler=indices,
@@ -210,25 +172,55 @@ class _Loop:
                 for key, value in batch.items()
             }
 
-    def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
-        """One optimizer step; the loss and its parts as `loss_<part>`."""
+    def step(self, parts: Iterable[tuple[float, Batch]], count: int, rate: float) -> dict[str, Tensor]:
+        """One optimizer step; the detached loss and its parts as `loss_<part>`, means over the batch.
+
+        Args:
+            parts: each one's share of this worker's batch, and the part itself; the shares sum to 1.
+            count: of parts.
+            rate: of learning.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            loss, parts = self.task.loss(self.wrapped, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        if not torch.isfinite(loss):
-            ids = [str(name) for name in batch.get("image_ids", [])]
-            where = f"epoch {self.progress.epoch}, step {self.progress.step + 1}"
-            raise NonFiniteLoss(f"the loss became {loss.item()} in {where}", ids)
+        sums: dict[str, Tensor] = {}
+        batch: Batch = {}
+        for number, (share, batch) in enumerate(parts, 1):
+            alone = isinstance(self.wrapped, DistributedDataParallel) and number < count
+            # Workers exchange gradients once, with the last part.
+            with self.wrapped.no_sync() if alone else nullcontext():  # type: ignore[operator]
+                loss, values = self._backward(batch, share)
+            self._check(loss, "loss", batch)
+            for name, value in {
+                "loss": loss,
+                **{f"loss_{key}": value for key, value in values.items()},
+            }.items():
+                sums[name] = sums.get(name, 0.0) + share * value.detach().float()
+        self.scaler.unscale_(self.optimizer)
         if self.settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+            if not self.scaler.is_enabled():
+                self._check(norm, "norm of the gradients", batch)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         if self.ema is not None:
             self.ema.update(self.model)
         self.progress.step += 1
-        return {"loss": loss, **{f"loss_{name}": value for name, value in parts.items()}}
+        return sums
+
+    def _backward(self, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+        kind = AUTOCAST.get(self.settings.precision)
+        with torch.autocast(self.device.type, kind, enabled=kind is not None):
+            loss, values = self.task.loss(self.wrapped, batch)
+        torch.autograd.backward(self.scaler.scale(loss * share))
+        return loss, values
+
+    def _check(self, value: Tensor, what: str, batch: Batch) -> None:
+        """Stop, naming the batch's images, unless the value is finite."""
+        if not torch.isfinite(value):
+            ids = [str(name) for name in batch.get("image_ids", [])]
+            where = f"epoch {self.progress.epoch}, step {self.progress.step + 1}"
+            raise NonFiniteLoss(f"the {what} became {value.item()} in {where}", ids)
 
     def evaluate(self) -> Row:
         """The metrics of the kept weights, on every rank."""
@@ -244,11 +236,16 @@ class _Loop:
             return
         if name not in row:
             raise UserError(f"best_metric={name} is not among this task's values: {', '.join(row)}.")
-        if progress.best is None or row[name] > progress.best:
-            progress.best, progress.best_epoch = row[name], progress.epoch
-            progress.best_weights = _copied(dict(self.kept.state_dict()))
-        elif self.settings.patience is not None:
-            progress.stopped = progress.epoch - progress.best_epoch >= self.settings.patience
+        value = row[name]
+        if not math.isnan(value):
+            entry = {"epoch": progress.epoch, "value": value, "weights": {}}
+            ranked = sorted([*progress.best, entry], key=lambda kept: -kept["value"])  # ties: the earlier
+            progress.best = ranked[: self.settings.keep_best]
+            if any(kept is entry for kept in progress.best):
+                entry["weights"] = copied(dict(self.kept.state_dict()))
+        if self.settings.patience is not None:
+            best_epoch = progress.best[0]["epoch"] if progress.best else 0
+            progress.stopped = progress.epoch - best_epoch >= self.settings.patience
 
     def state(self) -> State:
         """All that `restore` needs, as copies on the CPU."""
@@ -257,27 +254,26 @@ class _Loop:
             "model": dict(self.model.state_dict()),
             "ema": self.ema.state() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "task": dict(self.task.state()),
         }
-        copied: State = _copied(state)
-        return copied
+        whole: State = copied(state)
+        return whole
 
     def restore(self, state: State) -> None:
         """Continue after the epoch whose state this is."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.load_state(state["ema"])
         self.task.load_state(state["task"])
-        self.progress = _Progress(**_copied(state["progress"]))
+        self.progress = Progress(**copied(state["progress"]))
 
 
-def _copied(content: Any) -> Any:
-    """The same nest of containers with every tensor copied to the CPU."""
-    if isinstance(content, Tensor):
-        return content.detach().to("cpu", copy=True)
-    if isinstance(content, dict):
-        return {key: _copied(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_copied(value) for value in content]
-    return content
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of torch (all devices), numpy and Python, which libraries draw from."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (the global one is meant)
+    random.seed(seed)

@@ -2,29 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 
-from cluster.session import ray_session
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Tracker
+from cluster.tracking import PipelineRun
 from pipelines.boxes_stage import derive_boxes
 from pipelines.corpus import CorpusSection
 from pipelines.corpus_stage import build_corpus
 from pipelines.map_evaluation_stage import evaluate_maps
 from pipelines.maps_stage import check_maps, make_maps
 from pipelines.surfaces_stage import generate_surfaces
-from training.backbone_stage import pretrain_backbone
-from training.backbones import SCRATCH, build, load_start
+from training.backbone_stage import pretrain_backbone, started
+from training.backbones import SCRATCH
 from training.detector_stage import pretrain_detector
 from training.evaluate_stage import evaluate_detector
+from training.finetune import AGBP, AGSSP
 from training.finetune_stage import finetune
-from training.project import Project, read_listing
+from training.labelled_data import build_labelled, check_unseen, list_labelled
+from training.project import Project, open_run, open_tracker, read_listing
 from training.registration_stage import register_detector
 from training.report_stage import write_report
 from training.start import filled_detector
-from training.weights import load_weights
+from training.starts import resolve_start
 
 # Where and how it runs: no part of what is reported, and it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
@@ -71,6 +71,7 @@ class Pipeline:
             setting=maps.shots_setting,
             workspace=self.workspace,
             pipeline=self.run,
+            images_from=self.surfaces,
         )
 
     @cached_property
@@ -121,6 +122,17 @@ class Pipeline:
             backbone=self.backbone,
         )
 
+    @cached_property
+    def labelled(self) -> Artifact:
+        """The images and labels of finetuning and evaluation: `finetune.data`, or the corpus itself."""
+        data = self.project.finetune.data
+        if data is None:
+            return self.corpus
+        made = build_labelled(data, workspace=self.workspace, pipeline=self.run)
+        if set(self.starts) & {AGBP, AGSSP}:
+            check_unseen(made, self.corpus)
+        return made
+
     def finetuned(self, start: str) -> Artifact:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
         if start in self._finetuned:
@@ -132,7 +144,7 @@ class Pipeline:
             scaling=self.project.scaling,
             workspace=self.workspace,
             pipeline=self.run,
-            corpus=self.corpus,
+            corpus=self.labelled,
             backbone=self.backbone if start == "agbp" else None,
             detector=self.detector if start == "agssp" else None,
         )
@@ -145,7 +157,7 @@ class Pipeline:
                 self.project.evaluate,
                 workspace=self.workspace,
                 pipeline=self.run,
-                corpus=self.corpus,
+                corpus=self.labelled,
                 finetuned=self.finetuned(start),
             )
         return self._evaluated[start]
@@ -171,7 +183,7 @@ class Pipeline:
     def pretraining(self) -> dict[str, Artifact]:
         """The stages up to the pretrained detector, in order."""
         made = {"surfaces": self.surfaces} if self.surfaces is not None else {}
-        return made | {
+        made |= {
             "corpus": self.corpus,
             "maps": self.maps,
             "evaluate_maps": self.map_quality,
@@ -179,6 +191,9 @@ class Pipeline:
             "backbone": self.backbone,
             "detector": self.detector,
         }
+        if self.labelled is not self.corpus:
+            made["labels"] = self.labelled
+        return made
 
     def artifacts(self) -> dict[str, Artifact]:
         """Every stage's artifact by name, in order; those of one start carry its name."""
@@ -200,6 +215,7 @@ class Pipeline:
             workspace=self.workspace,
             pipeline=self.run,
             pretraining=pretraining,
+            labelled=self.labelled,
             starts=starts,
             registered=self.registered,
         )
@@ -217,28 +233,36 @@ def check_project(project: Project) -> None:
         UserError: the first fault found.
     """
     categories: set[str] = set()
-    if project.generate is None:
+    data, starts = project.finetune.data, set(project.finetune.starts)
+    own = project.corpus.root or project.corpus.sources
+    if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
         listing = read_listing(project.corpus, project.maps)
         categories = {entry.category for entry in listing.entries}
     check_maps(project.maps, categories)
+    if data is not None:
+        list_labelled(data)
     _check_starts(project)
 
 
 def _check_starts(project: Project) -> None:
-    """Refuse weights files that are missing, damaged or of another architecture."""
+    """Refuse weights that are missing, damaged or of another architecture, and sizes that don't fit."""
     backbone, section = project.backbone, project.finetune
+    tracker = partial(open_tracker, project)
+    start = None
     if backbone.start != SCRATCH:
-        load_start(build(backbone.name), Path(backbone.start))
-    for start, file in section.weights.items():
-        state, metadata = load_weights(Path(file))
+        start = resolve_start(backbone.start, backbone.name, tracker)
+    started(backbone, start, project.seed)
+    for word in (section.weights | section.given).values():
+        given = resolve_start(word, section.name, tracker)
         filled_detector(
             section.name,
             ("anomaly",),
             section.preprocessing,
             project.seed,
-            state=state,
-            metadata=metadata,
-            source=f"finetune.weights.{start}={file}",
+            state=given.state,
+            metadata=given.metadata,
+            source=f"The start {given.source}",
+            whole=given.whole,
         )
 
 
@@ -254,9 +278,5 @@ def open_pipeline(project: Project, name: str) -> Iterator[Pipeline]:
         UserError: workspace, tracking server or input at fault.
     """
     check_project(project)
-    workspace = Storage.open(project.workspace)
-    workspace.create()
-    tracker = Tracker.open(project.tracking, workspace)
-    tags = {"agssp.project": project.name, "agssp.command": name}
-    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+    with open_run(project, name) as (workspace, run):
         yield Pipeline(project, workspace, run)

@@ -1,6 +1,6 @@
 """A trained detector on image files: boxes in the pixels of the original."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from pipelines.images import ImageError, read_image
+from training.coco import Detections
 from training.detectors import Detector
 from training.detectors.base import MIN_SCORE
-from training.letterbox import Placement
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,33 @@ class ImagePrediction:
         }
 
 
+def detect(
+    detector: Detector,
+    inputs: npt.NDArray[np.uint8],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    device: torch.device,
+    min_score: float = MIN_SCORE,
+) -> list[Detections]:
+    """Boxes of each image, best first, in pixels of the original and inside it.
+
+    Args:
+        detector: on `device`, in eval mode.
+        inputs: (N, S, S, 3) RGB, each laid out by the detector's preprocessing.
+        sizes: width and height of the originals.
+        device: to run on.
+        min_score: boxes below are dropped.
+    """
+    batch = torch.from_numpy(inputs).permute(0, 3, 1, 2).to(device).float() / 255
+    results: list[Detections] = []
+    for size, found in zip(sizes, detector.predict(batch, min_score=min_score), strict=True):
+        placement = detector.preprocessing.place(*size)
+        boxes = placement.original(found.boxes.double().cpu().numpy()).clip(0, [*size, *size])
+        scores = found.scores.double().cpu().numpy()
+        results.append(Detections(boxes, scores, found.labels.cpu().numpy()))
+    return results
+
+
 @dataclass(frozen=True)
 class UnreadableImage:
     """An image left out, and why."""
@@ -81,7 +108,7 @@ def predict(
     waiting = iter(images.items())
     while chunk := list(islice(waiting, batch_size)):
         inputs: list[npt.NDArray[np.uint8]] = []
-        read: list[tuple[str, str, tuple[int, int], Placement]] = []
+        read: list[tuple[str, str, tuple[int, int]]] = []
         for image_id, uri in chunk:
             try:
                 pixels = read_image(uri)
@@ -89,15 +116,12 @@ def predict(
                 yield UnreadableImage(image_id, uri, str(error))
                 continue
             height, width = pixels.shape[:2]
-            placement = detector.preprocessing.place(width, height)
-            inputs.append(placement.image(pixels))
-            read.append((image_id, uri, (width, height), placement))
+            inputs.append(detector.preprocessing.place(width, height).image(pixels))
+            read.append((image_id, uri, (width, height)))
         if not read:
             continue
-        batch = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2).to(device).float() / 255
-        for (image_id, uri, size, placement), found in zip(
-            read, detector.predict(batch, min_score=min_score), strict=True
-        ):
-            boxes = placement.original(found.boxes.double().cpu().numpy()).clip(0, [*size, *size])
-            scores, labels = found.scores.double().cpu().numpy(), found.labels.cpu().numpy()
-            yield ImagePrediction(image_id, uri, *size, boxes, scores, labels)
+        results = detect(
+            detector, np.stack(inputs), [size for *_, size in read], device=device, min_score=min_score
+        )
+        for (image_id, uri, size), found in zip(read, results, strict=True):
+            yield ImagePrediction(image_id, uri, *size, found.boxes, found.scores, found.labels)

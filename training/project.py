@@ -1,5 +1,7 @@
 """The whole project's config: one YAML file, one frozen model, checked before anything starts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import Field
@@ -7,8 +9,10 @@ from pydantic import Field
 from cluster.config import Section
 from cluster.errors import UserError
 from cluster.ground import DEFAULT_WORKSPACE
-from cluster.session import RaySection
-from cluster.tracking import TrackingSection
+from cluster.locations import check_uri
+from cluster.session import RaySection, ray_session
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Tracker, TrackingSection
 from pipelines.boxes_stage import BoxesSection
 from pipelines.corpus import CorpusSection
 from pipelines.listing import Listing
@@ -16,8 +20,10 @@ from pipelines.maps import MapsSection
 from pipelines.surfaces_stage import GenerateSection
 from training.agbp import BackboneSection
 from training.agdp import DetectorSection
+from training.detectors import backbone_of
 from training.evaluate_stage import EvaluateSection
-from training.finetune import FinetuneSection
+from training.finetune import AGBP, AGSSP, FinetuneSection
+from training.predict_rows import PredictSection
 from training.report_stage import ReportSection
 from training.scaling import ScalingSection
 
@@ -31,7 +37,7 @@ class Project(Section):
         seed: of every stage.
         generate: make a corpus of generated surfaces instead of reading `corpus.root` or `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
-        corpus, maps, boxes, backbone, detector, finetune, evaluate, report: the stages.
+        corpus, maps, boxes, backbone, detector, finetune, evaluate, predict, report: the stages.
     """
 
     name: str = Field(default="surfaces", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
@@ -48,22 +54,58 @@ class Project(Section):
     detector: DetectorSection = DetectorSection()
     finetune: FinetuneSection = FinetuneSection()
     evaluate: EvaluateSection = EvaluateSection()
+    predict: PredictSection = PredictSection()
     report: ReportSection = ReportSection()
 
     def model_post_init(self, context: Any, /) -> None:
         """Check what spans sections."""
         if self.generate is not None and (self.corpus.root or self.corpus.sources):
             raise ValueError("give either generate or corpus.root or corpus.sources, not both")
-        if self.detector.name != self.backbone.name:
+        if backbone_of(self.detector.name) != self.backbone.name:
             raise ValueError(
-                f"detector.name={self.detector.name} must be backbone.name={self.backbone.name}, "
+                f"detector.name={self.detector.name} must stand on backbone.name={self.backbone.name}, "
                 "whose weights it takes"
             )
-        if self.finetune.name != self.detector.name:
+        starts = self.finetune.starts
+        if AGSSP in starts and self.finetune.name != self.detector.name:
             raise ValueError(
                 f"finetune.name={self.finetune.name} must be detector.name={self.detector.name}, "
-                "whose weights it takes"
+                "whose weights the start agssp takes"
             )
+        if AGBP in starts and backbone_of(self.finetune.name) != self.backbone.name:
+            raise ValueError(
+                f"finetune.name={self.finetune.name} must stand on backbone.name={self.backbone.name}, "
+                "whose weights the start agbp takes"
+            )
+
+
+@contextmanager
+def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun]]:
+    """The workspace, and the tracking run of a command, with Ray for the stages that need it.
+
+    Args:
+        project: the config.
+        name: of the command, shown in tracking.
+
+    Raises:
+        UserError: workspace or tracking server at fault.
+    """
+    check_uri(project.workspace, "workspace")
+    workspace = Storage.open(project.workspace)
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    tags = {"agssp.project": project.name, "agssp.command": name}
+    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+        yield workspace, run
+
+
+def open_tracker(project: Project) -> Tracker:
+    """Where the project's runs and models are recorded, for asking only.
+
+    Raises:
+        UserError: see `Tracker.open`.
+    """
+    return Tracker.open(project.tracking, Storage.open(project.workspace))
 
 
 def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:

@@ -72,7 +72,7 @@ def register_detector(
                 number = _register(bench.run, parent, entry, ancestors, _nearest(parents), {})
                 parents[stage] = f"{parent}@{number}"
         what = f"{detector_name} finetuned from {start} for {project}"
-        evaluation = evaluation_of(project, ancestors["corpus"], evaluated)
+        evaluation = evaluation_of(project, ancestors.get("labels", ancestors["corpus"]), evaluated)
         more = {
             "start": start,
             "classes": ", ".join(finetuned.results["class_names"]),

@@ -11,7 +11,7 @@ import yaml
 from markupsafe import Markup
 
 from pipelines.html_page import page_environment
-from training import report_charts, report_pictures
+from training import report_charts, report_detectors, report_pictures
 from training.report_data import GalleryItem, ReportData, StartRow
 
 TEMPLATE = "report_template.html.j2"
@@ -20,6 +20,7 @@ TIE_POINTS = 1.0  # two trainings of the same start and other seeds easily diffe
 # JPEG bytes: of all pictures of a kind together, which keeps the file below 8 MB, and of one.
 GALLERY_BYTES, EXAMPLE_BYTES = 4_000_000, 1_500_000
 PANEL_BYTES, SHOT_BYTES = 24_000, 48_000
+ATTENTION_BYTES = 400_000
 EXAMPLE_SIDE = 560
 
 
@@ -60,7 +61,11 @@ def render(data: ReportData) -> str:
         starts=ranked(data.starts),
         class_names=sorted({name for start in data.starts for name in start.classes}),
         charts=report_charts,
+        detectors=report_detectors,
         gallery=gallery(data.gallery),
+        attention=(
+            None if data.attention is None else report_pictures.data_uri(data.attention, ATTENTION_BYTES)
+        ),
         examples=examples(data),
         colour_stops=report_pictures.colour_stops(),
         config=masked_yaml(data.config),

@@ -16,10 +16,11 @@ POSITION = {"epoch", "step", "lr", "images_per_s", "seconds"}  # columns of a hi
 
 @dataclass(frozen=True)
 class Series:
-    """A named line: points (x, y), at least one."""
+    """A named line: points (x, y), at least one; the legend tells `note`, or the last y."""
 
     name: str
     points: Sequence[tuple[float, float]]
+    note: str = ""
 
 
 def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
@@ -86,12 +87,12 @@ def starts_chart(starts: Sequence[StartRow]) -> Markup:
     return _figure(width, height, "mAP@0.5 and mAP@0.5:0.95 by start", told, body)
 
 
-def lines_chart(title: str, series: Sequence[Series]) -> Markup:
-    """Lines over epochs (at most `SERIES_STYLES`) from 0 upwards, with their last values in a legend."""
+def lines_chart(title: str, series: Sequence[Series], *, across: str = "epoch") -> Markup:
+    """Lines (at most `SERIES_STYLES`) from 0 upwards, over epochs (or what `across` names), and a legend."""
     width, left, right, top, plot = 440, 46, 14, 12, 190
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points]
-    x0, x1 = min(xs), max(max(xs), min(xs) + 1)
+    x0, x1 = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
     low = min(0.0, *ys)
     high = max(ys) + ((max(ys) - low) * 0.06 or 1e-3)
 
@@ -109,9 +110,9 @@ def lines_chart(title: str, series: Sequence[Series]) -> Markup:
             _text(left - 7, y + 4, tick_text(tick), "tick", "end"),
         ]
     for tick in nice_ticks(x0, x1, 6):
-        if tick == int(tick):
+        if across != "epoch" or tick == int(tick):
             body.append(_text(at(tick, low)[0], top + plot + 18, tick_text(tick), "tick", "middle"))
-    body.append(_text(width - right, top + plot + 34, "epoch", "tick", "end"))
+    body.append(_text(width - right, top + plot + 34, across, "tick", "end"))
     legend_x, legend_y = float(left), top + plot + 36
     for index, line in enumerate(series):
         points = [at(x, y) for x, y in line.points]
@@ -119,7 +120,7 @@ def lines_chart(title: str, series: Sequence[Series]) -> Markup:
         body.append(f'<polyline points="{path}" class="stroke stroke{index}"/>')
         x, y = points[-1]
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.4" class="fill{index}"/>')
-        label = f"{_clip(line.name, 24)} {line.points[-1][1]:.3g}"
+        label = f"{_clip(line.name, 24)} {line.note or format(line.points[-1][1], '.3g')}"
         length = 36 + 7 * len(label)
         if legend_x + length > width - right - 44 and legend_x > left:
             legend_x, legend_y = float(left), legend_y + 19

@@ -86,6 +86,27 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True)
+class DetectorFigures:
+    """What one evaluation measured besides the two APs.
+
+    Attributes:
+        buckets: AP@0.5:0.95 of small, medium and large boxes and the like, by name; None without such a box.
+        curves: precision at 101 recalls (IoU 0.5) by class.
+        map50: AP@0.5 by class.
+        names: of the confusion matrix, the background last.
+        confusion: (names, names) counts, row the true class, column the found one.
+        cost: of one image: `parameters`, `gflops`, `fps`, `peak_memory_mib`, `device`.
+    """
+
+    buckets: Mapping[str, float | None]
+    curves: Mapping[str, Sequence[float]]
+    map50: Mapping[str, float]
+    names: Sequence[str]
+    confusion: Sequence[Sequence[int]]
+    cost: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class StartRow:
     """A detector finetuned from one start, measured on held-out images.
 
@@ -95,6 +116,7 @@ class StartRow:
         classes: AP@0.5:0.95 by class; None for a class without a box in the test split.
         transferred: share of the detector's weights that the start filled, 0–1; None from scratch.
         seconds: of the finetuning.
+        figures: the rest of the evaluation; None leaves it out.
     """
 
     start: str
@@ -103,6 +125,7 @@ class StartRow:
     classes: Mapping[str, float | None]
     transferred: float | None
     seconds: float
+    figures: DetectorFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +167,7 @@ class ReportData:
         config: the project's config, JSON-able.
         held_out: labelled test images that the starts were measured on.
         gallery: shown in order, grouped by category.
+        attention: of the backbone before and after, see `attention_pictures`.
         quarantined: how many there are, as `quarantine` may be the first of many.
     """
 
@@ -164,3 +188,4 @@ class ReportData:
     quarantine: Sequence[QuarantineRow] = ()
     quarantined: int = 0
     model: RegisteredModel | None = None
+    attention: Picture | None = None

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,8 +71,13 @@ def map_range(items: Sequence[GalleryItem]) -> tuple[float, float]:
 def overlay(item: GalleryItem, low: float, high: float) -> Picture:
     """The anomaly map over the greyed image; the higher, the more opaque."""
     image, _ = fit(item.image)
+    return heat_over(image, item.anomaly_map, low, high)
+
+
+def heat_over(image: Picture, values: npt.NDArray[np.floating[Any]], low: float, high: float) -> Picture:
+    """Values at the image's size, or any other, over the greyed image; `high` is the most opaque."""
     height, width = image.shape[:2]
-    filled = np.nan_to_num(item.anomaly_map.astype(np.float32), nan=low, posinf=high, neginf=low)
+    filled = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
     heat = cv2.resize(filled, (width, height), interpolation=cv2.INTER_AREA)
     level = np.clip((heat - low) / (high - low), 0, 1)
     paint = colours()[np.round(level * 255).astype(np.uint8)]
@@ -85,8 +91,13 @@ def masked(item: GalleryItem) -> Picture | None:
     if item.mask is None:
         return None
     image, _ = fit(item.image)
+    return mask_over(image, item.mask)
+
+
+def mask_over(image: Picture, truth: npt.NDArray[np.bool_]) -> Picture:
+    """The mask, of any size, tinted and outlined on the dimmed image."""
     height, width = image.shape[:2]
-    mask = cv2.resize(item.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    mask = cv2.resize(truth.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     canvas = image.astype(np.float32) * 0.55
     inside = mask.astype(bool)
     canvas[inside] = image[inside] * 0.45 + np.array(MASK_COLOUR, np.float32) * 0.55

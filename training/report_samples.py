@@ -75,18 +75,18 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
 
 
 def examples(
-    corpus: Artifact, starts: Mapping[str, tuple[Artifact, Artifact]], limit: int, min_score: float
+    labelled: Artifact, starts: Mapping[str, tuple[Artifact, Artifact]], limit: int, min_score: float
 ) -> list[Example]:
     """The same test images with a defect, detections of every start drawn over the truth.
 
     Args:
-        corpus: with the labels.
+        labelled: with the labels.
         starts: (finetuned, evaluated) by start.
         limit: images; labels take turns.
         min_score: of a drawn detection.
     """
     labels = {
-        row["image_id"]: row["boxes"] for row in corpus.directory.read_table("labels.parquet").to_pylist()
+        row["image_id"]: row["boxes"] for row in labelled.directory.read_table("labels.parquet").to_pylist()
     }
     drawn = []
     for start, (_, evaluated) in starts.items():

@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import cv2
+import numpy as np
 from pydantic import Field
 
 from cluster.config import Section
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from training.backbone_stage import ATTENTION_FILE
 from training.report import render
 from training.report_data import (
     CategoryScores,
     MapQuality,
+    Picture,
     QuarantineRow,
     RegisteredModel,
     ReportData,
@@ -22,6 +26,7 @@ from training.report_data import (
     ThresholdRow,
     TrainingCurve,
 )
+from training.report_figures import detector_figures
 from training.report_samples import examples, gallery
 
 FILE = "report.html"
@@ -50,6 +55,7 @@ def write_report(
     workspace: Storage,
     pipeline: PipelineRun,
     pretraining: Mapping[str, Artifact],
+    labelled: Artifact,
     starts: Mapping[str, tuple[Artifact, Artifact]],
     registered: Artifact,
 ) -> Artifact:
@@ -60,6 +66,7 @@ def write_report(
         title: the project's name.
         config: the project's config as the report shows it.
         pretraining: the stages up to the pretrained detector, by name.
+        labelled: the images and labels of finetuning.
         starts: (finetuned, evaluated) by start.
         registered: the registration.
     """
@@ -71,10 +78,10 @@ def write_report(
     def body(bench: Workbench) -> Mapping[str, Any]:
         corpus, maps, boxes = pretraining["corpus"], pretraining["maps"], pretraining["boxes"]
         shown = gallery(corpus, maps, boxes, section.gallery)
-        drawn = examples(corpus, starts, section.examples, section.min_score)
+        drawn = examples(labelled, starts, section.examples, section.min_score)
         quarantine = [
             QuarantineRow(row["uri"], row["stage"], row["reason"])
-            for artifact in (corpus, maps)
+            for artifact in (corpus, maps, *([labelled] if labelled is not corpus else []))
             for row in artifact.directory.read_table("quarantine.parquet").to_pylist()
         ]
         data = ReportData(
@@ -91,6 +98,7 @@ def write_report(
             thresholds=_thresholds(boxes),
             scores=_scores(corpus, maps, boxes),
             map_quality=[_map_quality(pretraining["evaluate_maps"], maps)],
+            attention=_attention(pretraining["backbone"]),
             curves=_curves(pretraining, starts),
             starts=table,
             held_out=next(iter(starts.values()))[1].results["images"],
@@ -113,6 +121,7 @@ def write_report(
         workspace=workspace,
         pipeline=pipeline,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
+        revision=2,  # curves, confusion, cost
         inputs=everything,
         body=body,
     )
@@ -128,7 +137,8 @@ def _start_row(start: str, finetuned: Artifact, evaluated: Artifact) -> StartRow
         # Whatever was not asked for was not filled: the whole model is the measure.
         filled = sum(part["parameters"] for part in parts) / results["parameters"]
     seconds = float(finetuned.results["training_seconds"])
-    return StartRow(start, results["map50"], results["map50_95"], classes, filled, seconds)
+    figures = detector_figures(evaluated)
+    return StartRow(start, results["map50"], results["map50_95"], classes, filled, seconds, figures)
 
 
 def _row_json(row: StartRow) -> dict[str, Any]:
@@ -173,6 +183,15 @@ def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
     config = maps.record["config"]
     shots = int(config[config["method"]]["shots"])
     return MapQuality(shots, *(quality.results[name] for name in ("image_auroc", "pixel_auroc", "aupro")))
+
+
+def _attention(backbone: Artifact) -> Picture | None:
+    """The sheet that the backbone stage drew; None of one made before it drew any."""
+    if not backbone.directory.exists(ATTENTION_FILE):
+        return None
+    content = np.frombuffer(backbone.directory.read(ATTENTION_FILE), np.uint8)
+    sheet = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    return None if sheet is None else np.ascontiguousarray(sheet[..., ::-1], np.uint8)
 
 
 def _curves(

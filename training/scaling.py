@@ -14,14 +14,22 @@ class ScalingSection(Section):
     Attributes:
         workers: processes that share each batch.
         cpus_per_worker: None gives each the most that lets all fit on the cluster's nodes.
-        gpu: one GPU a worker; `auto` when the cluster has that many.
+        gpu: whether workers have GPUs; `auto` when the cluster has enough.
+        gpus_per_worker: a fraction shares a GPU among trials (`agssp tune`); several workers of one training
+            must not share one.
         max_failures: worker losses survived, each by resuming from the last checkpoint; −1 for any number.
+        max_preemptions: likewise, of workers on nodes that the cloud took back with notice.
+        max_controller_failures: likewise, of losses of Ray Train's controller and of waits in vain for the
+            workers' places.
     """
 
     workers: int = Field(default=1, ge=1, le=4096)
     cpus_per_worker: float | None = Field(default=None, gt=0, le=4096)
     gpu: Literal["auto"] | bool = "auto"
+    gpus_per_worker: float = Field(default=1.0, gt=0, le=1)
     max_failures: int = Field(default=3, ge=-1)
+    max_preemptions: int = Field(default=-1, ge=-1)
+    max_controller_failures: int = Field(default=3, ge=-1)
 
 
 def worker_resources(section: ScalingSection, nodes: list[dict[str, float]]) -> dict[str, float]:
@@ -37,12 +45,14 @@ def worker_resources(section: ScalingSection, nodes: list[dict[str, float]]) -> 
         UserError: the cluster is too small.
     """
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
-    if section.gpu is True and gpus < section.workers:
+    needed = section.workers * section.gpus_per_worker
+    if section.gpu is True and gpus < needed:
         raise UserError(
             f"scaling.workers={section.workers} with scaling.gpu=true needs as many GPUs, and the cluster "
             f"has {gpus}; use fewer workers or scaling.gpu=false."
         )
-    gpu = float(gpus >= section.workers) if section.gpu == "auto" else float(section.gpu)
+    wanted = gpus >= needed if section.gpu == "auto" else section.gpu
+    gpu = section.gpus_per_worker if wanted else 0.0
     largest = int(max((node.get("CPU", 0.0) for node in nodes), default=0.0))
     asked = section.cpus_per_worker
     for cpus in [asked] if asked is not None else [float(count) for count in range(largest, 0, -1)]:
@@ -59,4 +69,4 @@ def worker_resources(section: ScalingSection, nodes: list[dict[str, float]]) -> 
 def _fitting(node: dict[str, float], cpus: float, gpu: float) -> int:
     """How many such workers one node holds."""
     by_cpu = int(node.get("CPU", 0.0) / cpus + 1e-6)
-    return min(by_cpu, int(node.get("GPU", 0.0))) if gpu else by_cpu
+    return min(by_cpu, int(node.get("GPU", 0.0) / gpu + 1e-6)) if gpu else by_cpu

@@ -13,7 +13,7 @@ def shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
 
 
 def few_shot(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
-    """At most `limit` images with boxes, the classes in turn so that none is left out while it has any.
+    """At most `limit` images with boxes: always one more of the class that the fewest chosen images show.
 
     Args:
         samples: images with boxes.
@@ -23,15 +23,24 @@ def few_shot(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sa
     order = shuffled(samples, seed)
     if limit is None:
         return order
-    queues: dict[int, list[Sample]] = defaultdict(list)
+    showing: dict[int, list[Sample]] = defaultdict(list)  # by class, the first in order at the end
     for sample in reversed(order):
-        queues[int(sample.labels[0])].append(sample)
-    chosen: list[Sample] = []
-    while len(chosen) < min(limit, len(order)):
-        for label in sorted(queues):
-            if queues[label] and len(chosen) < limit:
-                chosen.append(queues[label].pop())
-    return chosen
+        for label in set(sample.labels.tolist()):
+            showing[label].append(sample)
+    counts = dict.fromkeys(sorted(showing), 0)
+    chosen: dict[str, Sample] = {}
+    while counts and len(chosen) < limit:
+        label = min(counts, key=lambda one: (counts[one], one))
+        while showing[label] and showing[label][-1].image_id in chosen:
+            showing[label].pop()
+        if not showing[label]:
+            del counts[label]
+            continue
+        sample = showing[label].pop()
+        chosen[sample.image_id] = sample
+        for shown in set(sample.labels.tolist()) & set(counts):
+            counts[shown] += 1
+    return list(chosen.values())
 
 
 def with_backgrounds(

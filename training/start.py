@@ -34,6 +34,7 @@ def filled_detector(
     state: StateDict,
     metadata: Mapping[str, Any],
     source: str,
+    whole: bool = True,
 ) -> tuple[Detector, TransferReport]:
     """A detector whose backbone, neck and head are taken from a state dict, as far as it has them.
 
@@ -42,19 +43,23 @@ def filled_detector(
 
     Args:
         name, classes, preprocessing, seed: see `fresh_detector`.
-        state: in the library's keys; of the backbone alone, or of a detector for any classes.
+        state: in the library's keys; of a detector for any classes, or of the backbone alone, then in the
+            keys of the backbone's library.
         metadata: of the weights file.
         source: how messages name it.
+        whole: whether the backbone must be filled wholly; published classifiers may lack its last layers.
 
     Raises:
-        UserError: the backbone is not filled wholly, so the weights are of another architecture.
+        UserError: it is not, or a part of it has another shape: the weights are of another architecture.
     """
     detector = fresh_detector(name, classes, preprocessing, seed, like=state)
+    state = dict(detector.own_keys(state))
     same = metadata.get("classes") == list(classes)
     kept = ("backbone", "neck", "head", "classes") if same else ("backbone", "neck", "head")
     report = transfer(detector, state, part_of=detector.part_of, only=kept)
     backbone = report.parts["backbone"]
-    if backbone.parameters < backbone.of_parameters:
+    wrong = any(detector.part_of(mismatch.key) == "backbone" for mismatch in report.mismatched)
+    if wrong or (whole and backbone.parameters < backbone.of_parameters):
         raise UserError(
             f"{source} fills only {backbone.parameters:,} of the {backbone.of_parameters:,} weights of "
             f"{name}'s backbone; give weights of {name}, or set name to their architecture."

@@ -67,6 +67,14 @@ class Task(ABC):
         """Put the model into training mode; overridden where frozen parts must stay in eval (batch norms)."""
         model.train()
 
+    def stepped(self, done: int, total: int) -> None:  # noqa: B027 (most tasks have nothing to do)
+        """Called on every worker after each optimizer step, e.g. to move a momentum encoder.
+
+        Args:
+            done: steps made so far, this one included.
+            total: steps of the whole training.
+        """
+
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Metrics of the (EMA) model on held-out data, by name; empty when the task has none."""
         return {}

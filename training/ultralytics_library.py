@@ -2,10 +2,28 @@
 
 from PIL import Image
 from ultralytics.cfg import get_cfg as get_cfg
+from ultralytics.nn import tasks
 from ultralytics.nn.tasks import DetectionModel as DetectionModel
+from ultralytics.nn.tasks import RTDETRDetectionModel as RTDETRDetectionModel
+from ultralytics.nn.tasks import yaml_model_load as yaml_model_load
 from ultralytics.utils import DEFAULT_CFG as DEFAULT_CFG
 from ultralytics.utils import patches
-from ultralytics.utils.nms import non_max_suppression as non_max_suppression
+from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES as GITHUB_ASSETS_NAMES
+from ultralytics.utils.downloads import GITHUB_ASSETS_REPO as GITHUB_ASSETS_REPO
+from ultralytics.utils.loss import E2ELoss as E2ELoss
+from ultralytics.utils.loss import v8DetectionLoss as v8DetectionLoss
+from ultralytics.utils.tal import make_anchors as make_anchors
 
 # Its import replaces PIL's `open` by one that installs a package on a damaged file.
 Image.open = patches._image_open
+
+
+def register_layer(layer: type) -> None:
+    """Let model YAMLs name a layer of ours, by its class name; the library looks names up in one module.
+
+    Raises:
+        ValueError: the library has a layer of that name.
+    """
+    if getattr(tasks, layer.__name__, layer) is not layer:
+        raise ValueError(f"ultralytics has a layer {layer.__name__} of its own")
+    setattr(tasks, layer.__name__, layer)

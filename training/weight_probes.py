@@ -1,17 +1,17 @@
 """What the doctor asks of a project's weights: are they there, do they load, do they fit?"""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from cluster.doctor import Probe
 from cluster.errors import UserError
 from pipelines.encoder import load_encoder, weights_digest
-from training.project import Project
-from training.weights import load_weights
+from training.backbones import SCRATCH
+from training.project import Project, open_tracker
+from training.starts import resolve_start
 
 
 def weight_probes(project: Project) -> Iterator[Probe]:
-    """One finding each for the encoder and for every weights file that the config names."""
+    """One finding each for the encoder and for every start that the config names."""
     encoder = project.maps.encoder
     name = encoder.model if encoder.weights is None else f"{encoder.model}/{encoder.weights}"
     what = f"encoder {name}"
@@ -24,13 +24,19 @@ def weight_probes(project: Project) -> Iterator[Probe]:
             yield what, True, f"loads; {loaded.image_size} px, {digest[:19]}"
     except UserError as error:
         yield what, False, str(error)
-    files = {f"finetune.weights.{start}": path for start, path in project.finetune.weights.items()}
-    if project.backbone.start != "scratch":
-        files["backbone.start"] = project.backbone.start
-    for key, path in files.items():
+    detector, backbone = project.finetune, project.backbone
+    words = {f"finetune.weights.{start}": (word, detector.name) for start, word in detector.weights.items()}
+    words |= {
+        f"finetune.starts {start}": (word, detector.name)
+        for start, word in detector.given.items()
+        if start not in detector.weights
+    }
+    if backbone.start != SCRATCH:
+        words["backbone.start"] = (backbone.start, backbone.name)
+    for key, (word, name) in words.items():
         try:
-            state, _ = load_weights(Path(path))
+            start = resolve_start(word, name, lambda: open_tracker(project))
         except UserError as error:
             yield key, False, str(error)
         else:
-            yield key, True, f"{path} holds {len(state)} tensors"
+            yield key, True, f"{start.source} holds {len(start.state)} tensors"

@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cluster.errors import UserError
+from training.pickled_weights import SUFFIXES as PICKLED
+from training.pickled_weights import read_pickled
 
 METADATA_KEY = "agssp"  # the one entry of the safetensors header that holds our JSON
 
@@ -34,19 +36,31 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping
 
 
 def load_weights(path: Path) -> tuple[StateDict, dict[str, Any]]:
-    """Read a safetensors file, ours or another tool's.
+    """Read a safetensors file, ours or another tool's, or a `.pt` or `.pth` file (see `read_pickled`).
 
     Returns:
         The tensors on the CPU in the dtypes of the file, and the metadata given to `save_weights` (for a file
-        of another tool: its header's own strings).
+        of another tool: its header's own strings; none in `.pt` and `.pth` files).
 
     Raises:
-        UserError: missing, not safetensors, truncated, a header that is absurd or not ours to read, a tensor
+        UserError: missing, not such a file, truncated, a header that is absurd or not ours to read, a tensor
             with NaN or infinite values, or no tensor at all.
     """
     if not path.is_file():
         state = "is not a file" if path.exists() else "does not exist"
         raise UserError(f"Weights file {path} {state}; give the path of a .safetensors file.")
+    pickled = path.suffix in PICKLED
+    tensors, metadata = (read_pickled(path), {}) if pickled else _read_safetensors(path)
+    for key, tensor in tensors.items():
+        # Through float32, as float8 types have no isfinite of their own.
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
+            raise UserError(
+                f'Weights file {path}: tensor "{key}" holds NaN or infinite values; train it again.'
+            )
+    return tensors, metadata
+
+
+def _read_safetensors(path: Path) -> tuple[StateDict, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header: dict[str, str] = file.metadata() or {}
@@ -58,12 +72,6 @@ def load_weights(path: Path) -> tuple[StateDict, dict[str, Any]]:
         ) from None
     if not tensors:
         raise UserError(f"Weights file {path} holds no tensors; export it again.")
-    for key, tensor in tensors.items():
-        # Through float32, as float8 types have no isfinite of their own.
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
-            raise UserError(
-                f'Weights file {path}: tensor "{key}" holds NaN or infinite values; train it again.'
-            )
     return tensors, _metadata(header, path)
 
 

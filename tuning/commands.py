@@ -1,4 +1,4 @@
-"""Commands of the studies: `agssp study table4`."""
+"""Commands of the studies: `agssp study table4`, and those that are declared."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ import typer
 
 from cluster.command import Json, Words, out, run_command
 from training.commands import artifact_json, project_of
+from tuning.study_commands import add_studies
 
 app = typer.Typer(help="Studies: the paper's tables on your own images.", no_args_is_help=True)
 
@@ -42,6 +43,9 @@ def table4(
         return artifact_json(run_table4(project, check_device(device)))
 
     run_command(body, json_mode=as_json, render=render)
+
+
+add_studies(app)
 
 
 def render(result: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What is known of one image: its boxes and its pixel mask, and where that is written."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +69,12 @@ class Truth:
         return not self.boxes and (self.mask is None or not self.mask.any())
 
 
-Reader = Callable[[Annotation, int, int], Truth]  # annotation, width, height of the image → Truth
-
-
 def checked_box(
-    corners: tuple[float, float, float, float], label: object, width: int, height: int
+    corners: tuple[float, float, float, float],
+    label: object,
+    width: int,
+    height: int,
+    mended: list[str] | None = None,
 ) -> LabelledBox:
     """A box that lies in the image and has an area; what sticks out by a pixel or less is cut off.
 
@@ -81,6 +82,7 @@ def checked_box(
         corners: x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
         label: defect class.
         width, height: of the image.
+        mended: if given, what sticks out further is cut off too, and told here.
 
     Raises:
         AnnotationError: not finite, empty, outside the image, or no usable label.
@@ -92,11 +94,15 @@ def checked_box(
     x0, y0, x1, y1 = corners
     if x1 <= x0 or y1 <= y0:
         raise AnnotationError(f"box {shown} is empty")
-    if min(x0, y0) < -OVERHANG or x1 > width + OVERHANG or y1 > height + OVERHANG:
-        raise AnnotationError(f"box {shown} lies outside the image of {width}×{height} pixels")
+    outside = f"box {shown} lies outside the image of {width}×{height} pixels"
+    sticks_out = min(x0, y0) < -OVERHANG or x1 > width + OVERHANG or y1 > height + OVERHANG
+    if sticks_out and mended is None:
+        raise AnnotationError(outside)
     x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
     if x1 <= x0 or y1 <= y0:
-        raise AnnotationError(f"box {shown} lies outside the image of {width}×{height} pixels")
+        raise AnnotationError(outside)
+    if sticks_out and mended is not None:
+        mended.append(f"box {shown} sticks out of the image of {width}×{height} pixels: cut to it")
     return LabelledBox(x0, y0, x1, y1, name)
 
 

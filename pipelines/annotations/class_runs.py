@@ -5,11 +5,12 @@ import json
 import numpy as np
 
 from pipelines.annotations.base import Annotation, LabelledBox, Mask, Truth
+from pipelines.annotations.faults import Faults
 from pipelines.annotations.mask_files import truth_of_mask
 from pipelines.annotations.rle import mask_of_runs
 
 
-def read_class_runs(annotation: Annotation, width: int, height: int) -> Truth:
+def read_class_runs(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """The union of all classes' masks, and a box around every region of every class.
 
     `annotation.content` is a JSON object: defect class → `start length …`, see `mask_of_runs`.

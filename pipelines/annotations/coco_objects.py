@@ -18,17 +18,19 @@ from pipelines.annotations.base import (
     finite,
     mapping,
 )
+from pipelines.annotations.faults import Faults
 from pipelines.annotations.polygons import Polygon, checked_polygon, mask_of_polygons
 from pipelines.annotations.rle import decode_mask, mask_of_counts
 
 MAX_MASK_PIXELS = 10**10  # run lengths of a few characters can ask for any number of whole-image masks
 
 
-def read_coco(annotation: Annotation, width: int, height: int) -> Truth:
+def read_coco(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """The objects of one image; crowds are in the mask but are no boxes, as in COCO's protocol.
 
     `annotation.content` is JSON: `size` (width, height, or null), `objects` (annotations of the COCO file,
-    each with its category's name as `label`). There is a mask where every object has one.
+    each with its category's name as `label`, null where the file has no such category). There is a mask where
+    every object has one.
 
     Raises:
         AnnotationError: another size, a box or mask that can't be used.
@@ -38,20 +40,22 @@ def read_coco(annotation: Annotation, width: int, height: int) -> Truth:
         checked_size((finite(content["size"][0]), finite(content["size"][1])), width, height)
     objects = content["objects"]
     checked_count(len(objects))
+    file = annotation.files[0] if annotation.files else ""
     boxes: list[LabelledBox] = []
     polygons: list[Polygon] = []
     counted: list[Mapping[str, Any]] = []
     for item in objects:
-        try:
+        with faults.at(file, place=f"annotation {str(item.get('id'))[:20]}") as spot:
+            mended = spot.mended if spot.clip else None
             segmentation = item.get("segmentation")
             if isinstance(segmentation, list):
-                polygons += _polygons(segmentation, width, height)
+                polygons += _polygons(segmentation, width, height, mended)
             elif segmentation:
                 counted.append(mapping(segmentation, "its segmentation"))
             if not item.get("iscrowd"):
-                boxes.append(checked_box(_corners(item), item["label"], width, height))
-        except AnnotationError as error:
-            raise AnnotationError(f"annotation {str(item.get('id'))[:20]}: {error}") from None
+                if item["label"] is None:
+                    raise AnnotationError(f"its category {str(item.get('category_id'))[:20]} is not listed")
+                boxes.append(checked_box(_corners(item), item["label"], width, height, mended))
     if not objects or not all(item.get("segmentation") for item in objects):
         return Truth(tuple(boxes))
     if len(counted) * width * height > MAX_MASK_PIXELS:
@@ -70,10 +74,10 @@ def _corners(item: Mapping[str, Any]) -> tuple[float, float, float, float]:
     return x, y, x + w, y + h
 
 
-def _polygons(segmentation: list[Any], width: int, height: int) -> list[Polygon]:
+def _polygons(segmentation: list[Any], width: int, height: int, mended: list[str] | None) -> list[Polygon]:
     if not all(isinstance(flat, list) for flat in segmentation):
         raise AnnotationError("its segmentation is no list of polygons")
-    return [checked_polygon(flat, width, height) for flat in segmentation]
+    return [checked_polygon(flat, width, height, mended) for flat in segmentation]
 
 
 def _counted(runs: Mapping[str, Any], width: int, height: int) -> Mask:

@@ -1,6 +1,7 @@
 """Masks as images of the same size as the photograph."""
 
 from pipelines.annotations.base import Annotation, AnnotationError, LabelledBox, Mask, Truth, checked_label
+from pipelines.annotations.faults import Faults
 from pipelines.images import ImageError, read_mask
 from pipelines.mask_boxes import boxes_of_mask
 
@@ -10,12 +11,12 @@ BRIGHT, INDEX = (
 )  # a pixel is defective above: hand-drawn masks blur their edges, index masks count defects
 
 
-def read_bright(annotation: Annotation, width: int, height: int) -> Truth:
+def read_bright(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """Defective where any of the mask files is brighter than 127; a box around every region."""
     return _read(annotation, width, height, BRIGHT)
 
 
-def read_index(annotation: Annotation, width: int, height: int) -> Truth:
+def read_index(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """Defective where any of the mask files is not 0; a box around every region."""
     return _read(annotation, width, height, INDEX)
 

@@ -13,8 +13,15 @@ MAX_OUTLINE = 2_000_000  # pixels along the edges of one image's polygons; bound
 Polygon = npt.NDArray[np.float64]  # (points, 2): x, y in pixels
 
 
-def checked_polygon(flat: Sequence[object], width: int, height: int) -> Polygon:
+def checked_polygon(
+    flat: Sequence[object], width: int, height: int, mended: list[str] | None = None
+) -> Polygon:
     """The points of `x0 y0 x1 y1 …`, cut to the image where they stick out by a pixel or less.
+
+    Args:
+        flat: the numbers.
+        width, height: of the image.
+        mended: if given, points further out are moved to its border too, and that is told here.
 
     Raises:
         AnnotationError: fewer than three points, a value that is no finite number, a point outside the image.
@@ -24,7 +31,9 @@ def checked_polygon(flat: Sequence[object], width: int, height: int) -> Polygon:
     points = np.array([finite(value) for value in flat]).reshape(-1, 2)
     size = np.array([width, height], dtype=np.float64)
     if (points < -OVERHANG).any() or (points > size + OVERHANG).any():
-        raise AnnotationError(f"a polygon lies outside the image of {width}×{height} pixels")
+        if mended is None or (points.max(axis=0) <= 0).any() or (points.min(axis=0) >= size).any():
+            raise AnnotationError(f"a polygon lies outside the image of {width}×{height} pixels")
+        mended.append(f"a polygon sticks out of the image of {width}×{height} pixels: cut to it")
     cut: Polygon = np.clip(points, 0.0, size)
     return cut
 

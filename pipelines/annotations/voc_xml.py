@@ -1,6 +1,7 @@
 """Pascal VOC: one XML file an image, boxes in whole pixels counted from 1, both ends included."""
 
 import json
+import re
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -15,10 +16,11 @@ from pipelines.annotations.base import (
     checked_size,
     finite,
 )
+from pipelines.annotations.faults import Faults
 from pipelines.annotations.text_files import read_annotation
 
 
-def read_voc(annotation: Annotation, width: int, height: int) -> Truth:
+def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """The boxes of `object/bndbox`; (xmin, ymin, xmax, ymax) becomes (xmin − 1, ymin − 1, xmax, ymax).
 
     `annotation.content` may be a JSON object: name in the file → class; other names are kept.
@@ -42,11 +44,22 @@ def read_voc(annotation: Annotation, width: int, height: int) -> Truth:
         objects = root.findall("object")
         checked_count(len(objects))
         classes = json.loads(annotation.content) if annotation.content else {}
+        lines = _object_lines(data, len(objects))
         boxes = []
-        for item in objects:
-            name = item.findtext("name")
-            boxes.append(checked_box(_corners(item), classes.get(name, name), width, height))
+        for item, line in zip(objects, lines, strict=True):
+            with faults.at(uri, line) as spot:
+                name = item.findtext("name")
+                mended = spot.mended if spot.clip else None
+                boxes.append(checked_box(_corners(item), classes.get(name, name), width, height, mended))
         return Truth(tuple(boxes))
+
+
+def _object_lines(data: bytes, count: int) -> list[int | None]:
+    """The lines where the objects begin; None for all where the bytes don't tell (UTF-16, comments)."""
+    starts = [match.start() for match in re.finditer(rb"<object[\s>]", data)]
+    if len(starts) != count:
+        return [None] * count
+    return [data.count(b"\n", 0, start) + 1 for start in starts]
 
 
 def _corners(item: Element) -> tuple[float, float, float, float]:

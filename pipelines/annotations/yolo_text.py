@@ -11,11 +11,12 @@ from pipelines.annotations.base import (
     checked_count,
     finite,
 )
+from pipelines.annotations.faults import Faults, LabelFault
 from pipelines.annotations.polygons import Polygon, checked_polygon, mask_of_polygons
 from pipelines.annotations.text_files import read_annotation
 
 
-def read_yolo(annotation: Annotation, width: int, height: int) -> Truth:
+def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """Boxes around centres, or polygons; a mask where every line is a polygon.
 
     `annotation.content` is a JSON list of class names, or empty, where a class is called by its number.
@@ -34,8 +35,11 @@ def read_yolo(annotation: Annotation, width: int, height: int) -> Truth:
             raise AnnotationError("it is no UTF-8 text") from None
         rows = [(number, words) for number, words in enumerate(lines, start=1) if words]
         checked_count(len(rows))
+        if not rows:
+            faults.found.append(LabelFault(uri, None, "the file is empty: taken as no defect", mended=True))
         for number, words in rows:
-            try:
+            with faults.at(uri, number) as spot:
+                mended = spot.mended if spot.clip else None
                 label = _name(words[0], names)
                 if len(words) == 5:
                     x, y, w, h = (finite(word) for word in words[1:])
@@ -48,13 +52,11 @@ def read_yolo(annotation: Annotation, width: int, height: int) -> Truth:
                 else:
                     shares = [finite(word) for word in words[1:]]
                     pixels = [share * (width, height)[place % 2] for place, share in enumerate(shares)]
-                    points = checked_polygon(pixels, width, height)
+                    points = checked_polygon(pixels, width, height, mended)
                     polygons.append(points)
                     (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
                     corners = x0, y0, x1, y1
-                boxes.append(checked_box(corners, label, width, height))
-            except AnnotationError as error:
-                raise AnnotationError(f"line {number}: {error}") from None
+                boxes.append(checked_box(corners, label, width, height, mended))
         whole = bool(polygons) and len(polygons) == len(boxes)
         return Truth(tuple(boxes), mask_of_polygons(polygons, width, height) if whole else None)
 

@@ -36,7 +36,8 @@ def coco(tree: Tree) -> Iterable[Entry]:
     """One category, `surface` unless the source names another; COCO's categories are the defect classes.
 
     An image that a file lists without annotation is normal; one that no file lists is unlabelled. A listed
-    image that is not below the root is a fault, wherever its name leads.
+    image that is not below the root is a fault, wherever its name leads; so are annotations of images that
+    are not listed.
 
     Raises:
         UserError: no JSON of this form, ids that are missing or used twice, an image listed twice.
@@ -92,17 +93,20 @@ def _entries(
         except AnnotationError as error:
             raise UserError(f"{where}: the category {number}: {error}; correct it.") from None
     objects: dict[object, list[dict[str, Any]]] = defaultdict(list)
+    homeless: list[str] = []
     for item in document["annotations"]:
         image, kind = _key(item.get("image_id")), _key(item.get("category_id"))
-        if image not in images or kind not in names:
-            raise UserError(
-                f"{where}: annotation {str(item.get('id'))[:20]} belongs to no image or no category; "
-                "correct it."
-            )
         kept = {name: item.get(name) for name in DEPTHS}
         if not all(_nests(kept[name], depth) for name, depth in DEPTHS.items()):
             raise UserError(f"{where}: annotation {str(item.get('id'))[:20]} nests too deeply; correct it.")
-        objects[image].append({**kept, "label": names[kind]})
+        if image in images:
+            number = {} if kind in names else {"category_id": item.get("category_id")}
+            objects[image].append({**kept, **number, "label": names.get(kind)})
+        else:
+            homeless.append(str(item.get("id"))[:20])
+    if homeless:
+        several = ", ".join(homeless[:3]) + (", …" if len(homeless) > 3 else "")
+        yield Entry(str(path), SURFACE, fault=f"annotations of images it does not list: {several}")
     for number, record in images.items():
         name = record.get("file_name")
         if not isinstance(name, str) or not name or len(name) > 1000 or not name.isprintable():
@@ -113,7 +117,9 @@ def _entries(
             continue
         size = [record["width"], record["height"]] if "width" in record and "height" in record else None
         content = json.dumps({"size": size, "objects": objects[number]})
-        yield annotated(file, SURFACE, Annotation("coco", content=content, empty_is_normal=True))
+        yield annotated(
+            file, SURFACE, Annotation("coco", (str(path),), content=content, empty_is_normal=True)
+        )
 
 
 def _by_id(document: Mapping[str, Any], part: str, where: str) -> dict[object, dict[str, Any]]:

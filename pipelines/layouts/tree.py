@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
+from cluster.locations import check_uri
 from cluster.storage import Storage
 from pipelines.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
 
@@ -38,11 +38,8 @@ class Tree:
         return [path for path in self.files if path.suffix.lower() in suffixes]
 
     def uri(self, path: PurePosixPath | str) -> str:
-        """Where a file is: a local path, or a URI that `pyarrow.fs.FileSystem.from_uri` takes."""
-        if self.root.is_local or self.root.uri.startswith("fsspec+"):
-            return f"{self.root.uri}/{path}"
-        scheme, _, home = self.root.uri.partition("://")
-        return f"{scheme}://{quote(f'{home}/{path}')}"
+        """Where a file is: a local path, or a URI that `cluster.locations.locate` takes."""
+        return self.root.uri_of(str(path))
 
     def read(self, path: PurePosixPath, limit: int = MAX_FILE_BYTES) -> bytes:
         """The bytes of a table that describes many images.
@@ -66,17 +63,8 @@ def list_tree(root: str, key: str) -> Tree:
     Raises:
         UserError: the folder is missing, unreadable or holds no image file.
     """
+    check_uri(root, key)
     storage = Storage.open(root)
-    if not storage.is_local and urlsplit(root).password is not None:
-        raise UserError(
-            f"{key}: a password in a URI would be written into tables and reports; give credentials by the "
-            "environment of every node instead (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."
-        )
-    if not storage.is_local and "?" in root:
-        raise UserError(
-            f"{key}: options after the ? of a URI don't reach the workers; give endpoint and region by the "
-            "environment of every node instead (AWS_ENDPOINT_URL, AWS_DEFAULT_REGION)."
-        )
     try:
         infos = storage.filesystem.get_file_info(pafs.FileSelector(storage.path, recursive=True))
     except (OSError, pa.ArrowException) as error:

@@ -173,16 +173,20 @@ def test_file_over_base_and_overrides_over_both(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("name: file\nmaps: {kead: {shots: 2}}")
     project = load(
-        Project, str(path), ["maps.kead.shots=1"], {"maps": {"kead": {"model": "huge"}}, "name": "base"}
+        Project, [str(path)], ["maps.kead.shots=1"], {"maps": {"kead": {"model": "huge"}}, "name": "base"}
     )
     assert project == Project(name="file", maps=Maps(kead=Kead(shots=1, model="huge")))
+    patch = tmp_path / "patch.yaml"
+    patch.write_text("maps: {kead: {shots: 3}}")
+    patched = load(Project, [str(path), str(patch)], [], {})
+    assert patched == Project(name="file", maps=Maps(kead=Kead(shots=3)))
 
 
 def test_recipes_are_named() -> None:
     shipped = recipes()
     assert shipped
     with pytest.raises(UserError, match=f'did you mean "{min(shipped)}"'):
-        load(Project, f"recipe:{min(shipped)[:-1]}", [], {})
+        load(Project, [f"recipe:{min(shipped)[:-1]}"], [], {})
 
 
 def test_nearest_says_what_was_meant() -> None:

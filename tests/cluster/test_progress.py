@@ -18,7 +18,7 @@ def test_a_log_gets_a_line_at_intervals(
     lines = captured.err.splitlines()
     assert captured.out == ""
     assert len(lines) == 10
-    assert lines[0] == "  maps: 100/1000 90 seen"
+    assert lines[0] == "  maps: 100/1000 (10.000/s, 0:01:30 left) 90 seen"
     assert bar.done == 1000
 
 

@@ -72,5 +72,5 @@ class Outer(Section):
 def test_every_text_of_a_config_is_looked_at() -> None:
     words = [f"inner.roots=[photos, s3://AKIA:{SECRET}@bucket/x]"]
     with pytest.raises(UserError, match=r"inner\.roots\.1=.*AWS_ACCESS_KEY_ID") as caught:
-        load(Outer, None, words, {})
+        load(Outer, [], words, {})
     assert SECRET not in str(caught.value)

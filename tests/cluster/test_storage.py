@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,12 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import UserError
+from cluster.locations import locate
 from cluster.storage import Storage
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", "remote", pytest.param("s3", marks=pytest.mark.slow)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A local directory, and one on a filesystem that isn't opened by path."""
+    """A local directory, one on a filesystem that isn't opened by path, and one in a real object store."""
+    if request.param == "s3":
+        request.getfixturevalue("in_swift")
+        return Storage.open(f"s3://plant/{tmp_path.name}/a%20name%20%231%20100%25")
     if request.param == "local":
         return Storage.open(str(tmp_path / "w"))
     return Storage(pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem()), "w")
@@ -52,6 +57,44 @@ def test_files_tables_and_folders(storage: Storage, tmp_path: Path) -> None:
         storage.delete(name)
     assert storage.children() == ["single.txt", "t.parquet"]
     assert storage.at("nowhere").children() == []
+
+
+def test_many_small_files(storage: Storage) -> None:
+    storage.write_many((f"{number % 3}/{number}.txt", str(number).encode) for number in range(40))
+    for folder in range(3):
+        names = storage.at(str(folder)).children()
+        assert names == sorted(f"{number}.txt" for number in range(40) if number % 3 == folder)
+        assert all(storage.at(str(folder)).read(name) == name.removesuffix(".txt").encode() for name in names)
+
+
+def test_a_fault_in_one_of_many_is_raised(storage: Storage) -> None:
+    def broken() -> bytes:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        storage.write_many([("a", bytes), ("b", broken)])
+
+
+def test_a_uri_leads_back(storage: Storage) -> None:
+    storage.write("some file#1.bin", b"x")
+    if not storage.uri.startswith("subtree"):  # no scheme of its own
+        assert Storage.open(storage.uri) == storage
+        filesystem, path = locate(storage.uri_of("some file#1.bin"))
+        assert filesystem.get_file_info(path).size == 1
+
+
+@pytest.mark.slow
+def test_a_bucket_has_one_client_until_its_environment_changes(
+    in_swift: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, path = locate("s3://plant/a%20b/c")
+    assert path == "plant/a b/c"
+    assert locate("s3://plant/other")[0] is first
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    other, path = locate("s3://plant/a%20b/c")
+    assert other is not first
+    with pytest.raises(OSError, match="AWS Error"):
+        other.get_file_info(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)

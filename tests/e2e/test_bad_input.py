@@ -115,8 +115,10 @@ def test_unreachable_tracking_server(photos: Path, tmp_path: Path) -> None:
     expect(result, "127.0.0.1:9")
 
 
-def test_two_configs() -> None:
-    expect(run("run", "a.yaml", "b.yaml"), '"a.yaml" or "b.yaml"')
+def test_the_faulty_one_of_two_configs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("seed: 1")
+    (tmp_path / "b.yaml").write_text("boxes: {d: 1}")
+    expect(run("run", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")), "b.yaml", '"boxes.d"')
 
 
 @pytest.mark.slow

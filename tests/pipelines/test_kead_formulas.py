@@ -225,3 +225,21 @@ def test_preprocess_squashes_with_antialiased_bicubic() -> None:
     stripes = np.zeros((96, 96, 3), np.uint8)
     stripes[:, ::2] = 255
     assert np.ptp(preprocess(stripes, 24)[:, :, 2:-2].astype(int)) < 12  # without antialiasing it would alias
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, 1.0])
+def test_fusion_weighs_the_two_parts_and_a_half_is_the_papers_sum(weight: float) -> None:
+    images = torch.rand(3, 3, IMAGE, IMAGE)
+    outputs = {}
+    for shots in (0, 2):
+        kead = KeAD(tiny_encoder(), KeadSettings(shots=shots, few_weight=weight))
+        state = kead.category_state(RAIL, images[:2] if shots else None)
+        outputs[shots] = kead(images, [state] * 3)
+    assert outputs[0].parts is None
+    parts = outputs[2].parts
+    assert parts is not None
+    assert torch.equal(parts[:, 0], outputs[0].maps)
+    expected = 2 * (1 - weight) * parts[:, 0].double() + 2 * weight * parts[:, 1].double()
+    torch.testing.assert_close(outputs[2].maps.double(), expected, rtol=0, atol=1e-6)
+    if weight == 0.5:
+        assert torch.equal(outputs[2].maps, parts.sum(1))

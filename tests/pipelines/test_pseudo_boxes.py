@@ -1,5 +1,6 @@
 """Pseudo-boxes against a plainly written float64 reference (METHOD.md, Pseudo-boxes; Eq. 9–11)."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from pipelines.pseudo_boxes import (
     category_threshold,
     otsu,
     pseudo_boxes,
+    regions,
     upsample,
 )
 
@@ -181,3 +183,27 @@ def test_otsu_maximises_the_between_class_variance(scores: list[float]) -> None:
         return len(low) * len(high) * (sum(low) / len(low) - sum(high) / len(high)) ** 2
 
     assert between(cut) == pytest.approx(max(between(s) for s in scores), rel=1e-6)
+
+
+@given(seed=st.integers(0, 2**31 - 1), quantile=st.floats(0.0, 1.0))
+@settings(max_examples=40, deadline=None)
+def test_regions_are_those_of_the_whole_image(seed: int, quantile: float) -> None:
+    rng = np.random.default_rng(seed)
+    full = upsample(rng.random((6, 6)).astype(np.float32), 37, 29)
+    threshold = float(np.quantile(full, quantile))
+    found = regions(full, threshold)
+    count, labels = cv2.connectedComponents((full >= np.float32(threshold)).astype(np.uint8))
+    assert len(found) == count - 1
+    covered = np.zeros(full.shape, np.int32)
+    for region in found:
+        inside = np.zeros(full.shape, np.bool_)
+        height, width = region.inside.shape
+        inside[region.y : region.y + height, region.x : region.x + width] = region.inside
+        covered += inside
+        y, x = np.nonzero(inside)
+        assert len(set(labels[y, x])) == 1
+        assert region.corners == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+        assert region.area == len(x)
+        assert region.peak == full[inside].max()
+    assert np.array_equal(covered, labels > 0)
+    assert [r.peak for r in found] == sorted((r.peak for r in found), reverse=True)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from cluster.errors import UserError
 from cluster.storage import Storage
+from pipelines.annotations.rle import encode_mask
 from training.agbp import (
     START_FILE,
     BackboneSection,
@@ -31,6 +32,7 @@ def write_corpus(folder: Path, images: int, categories: tuple[str, ...] = ("tile
     """Grey images with one dark spot each, maps that are high there; every fifth in the test split."""
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
+    labels: list[dict[str, Any]] = []
     maps = np.zeros((images, GRID, GRID), dtype=np.float16)
     (folder / "images").mkdir(parents=True)
     for index in range(images):
@@ -39,6 +41,9 @@ def write_corpus(folder: Path, images: int, categories: tuple[str, ...] = ("tile
         image[row * 10 : row * 10 + 20, column * 10 : column * 10 + 20] = 20
         maps[index] = 0.02
         maps[index, row : row + 2, column : column + 2] = 1.0
+        mask = np.zeros((70, 70), dtype=np.bool_)
+        mask[row * 10 : row * 10 + 20, column * 10 : column * 10 + 20] = True
+        labels.append({"image_id": f"id{index:03d}", "mask": encode_mask(mask)})
         uri = str(folder / "images" / f"{index}.png")
         cv2.imwrite(uri, image)
         rows.append(
@@ -47,11 +52,14 @@ def write_corpus(folder: Path, images: int, categories: tuple[str, ...] = ("tile
                 "uri": uri,
                 "category": categories[index % len(categories)],
                 "split": "test" if index % 5 == 0 else "train",
+                "width": 70,
+                "height": 70,
             }
         )
     storage = Storage.open(str(folder))
     table = pa.Table.from_pylist(rows)
     storage.write_table("manifest/part-0.parquet", table)
+    storage.write_table("labels.parquet", pa.Table.from_pylist(labels))
     tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(maps)
     storage.write_table("maps/part-0.parquet", table.drop_columns(["split"]).append_column("map", tensor))
     return storage
@@ -75,6 +83,8 @@ def test_attention_moves_onto_the_maps(tmp_path: Path) -> None:
     # Even attention has a correlation of 0: these images were never trained on, so it found their spots.
     assert after["similarity"] > before["similarity"] + 0.3
     assert after["correlation"] > 0.4
+    assert after["auroc"] > before["auroc"] + 0.2
+    assert after["auroc"] > 0.85
     assert after["loss_attention"] < trained.history[1]["loss_attention"]
     assert task.state()["lam"] > 0
     first = trained.history[1]
@@ -131,14 +141,14 @@ def test_items_depend_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
     one.set_epoch(3)
     two.set_epoch(3)
     _ = [one[index] for index in (5, 2, 0)]
-    assert torch.equal(one[4]["image"], two[4]["image"])
-    assert torch.equal(one[4]["map"], two[4]["map"])
+    assert torch.equal(one[4]["images"], two[4]["images"])
+    assert torch.equal(one[4]["maps"], two[4]["maps"])
     two.set_epoch(4)
-    assert not torch.equal(one[4]["image"], two[4]["image"])
+    assert not torch.equal(one[4]["images"], two[4]["images"])
 
 
 def test_faults_of_the_user_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match='there is no backbone "yolov9"; did you mean'):
+    with pytest.raises(ValidationError, match='There is no backbone "yolov9"; did you mean'):
         BackboneSection(name="yolov9")
     with pytest.raises(ValidationError, match="multiple of 32"):
         BackboneSection(image_size=100)
@@ -150,7 +160,7 @@ def test_faults_of_the_user_are_told(tmp_path: Path) -> None:
     Path(images.uris[3]).unlink()
     with pytest.raises(UserError, match=r"Image .*png can't be read any more \(file is missing\)"):
         PretrainDataset(images, range(9), 64, None, seed=0)[3]
-    with pytest.raises(UserError, match="yolov8n has 4 stages"):
+    with pytest.raises(UserError, match=r"distilled_stages=5 doesn't fit yolov8n, which has 4 stages"):
         build_pretrain_task({"plan": plan(write_corpus(tmp_path / "many", 12), distilled_stages=5)})
 
 

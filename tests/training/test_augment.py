@@ -3,8 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from training.augment import AugmentSection, Image, Map, geometric, lay_over, photometric, resize_square
+from training.pretrain_data import PretrainDataset, PretrainImages, collate
 
 SIZE = 96
 
@@ -77,3 +81,49 @@ def test_resize_is_uniform() -> None:
     assert np.array_equal(small, cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA))
     assert small[:, :15].max() == 0
     assert small[:, 17:].min() == 255
+
+
+@given(
+    image_seed=st.integers(0, 10_000),
+    seed=st.integers(0, 10_000),
+    epoch=st.integers(0, 1000),
+    grid=st.sampled_from([3, 7, 14]),
+    min_crop=st.floats(0.05, 1),
+    aspect=st.floats(1, 4),
+    flip=st.floats(0, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_view_has_its_map_over_its_pixels(
+    image_seed: int, seed: int, epoch: int, grid: int, min_crop: float, aspect: float, flip: float
+) -> None:
+    maps = np.random.default_rng(image_seed).random((2, grid, grid)).astype(np.float16)
+    images = PretrainImages(("a", "b"), ("a", "b"), np.zeros(2, np.int64), ("tile",), maps)
+    section = AugmentSection(min_crop=min_crop, aspect=aspect, flip=flip, brightness=0, contrast=0)
+    dataset = PretrainDataset(images, range(2), SIZE, section, seed, views=2)
+    # Each image is a picture of its own map, so that a view shows what its map should be.
+    pictures = [
+        (lay_over(grid_map.astype(np.float32), SIZE) * 255).round().astype(np.uint8) for grid_map in maps
+    ]
+    dataset._cache = {at: np.repeat(picture[..., None], 3, axis=2) for at, picture in enumerate(pictures)}
+    dataset.set_epoch(epoch)
+    item = dataset[1]
+    assert item["images"].shape == (2, 3, SIZE, SIZE)
+    assert item["maps"].shape == (2, SIZE, SIZE)
+    # They differ by rounding to uint8 twice (½ level each) and by OpenCV's 11-bit weights for uint8 (¼ of one
+    # in each direction) alone; a shift by one pixel would be 4 levels and more.
+    assert (item["images"][:, 0] / 255 - item["maps"]).abs().max().item() < 1.5 / 255
+    assert torch.equal(item["images"], dataset[1]["images"])
+
+
+def test_views_differ_and_the_first_is_that_of_one_view() -> None:
+    maps = np.random.default_rng(0).random((1, 7, 7)).astype(np.float16)
+    images = PretrainImages(("a",), ("a",), np.zeros(1, np.int64), ("tile",), maps)
+    one, two = (PretrainDataset(images, range(1), SIZE, AugmentSection(), 3, views=n) for n in (1, 2))
+    picture = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    one._cache, two._cache = {0: picture}, {0: picture}
+    assert torch.equal(one[0]["images"][0], two[0]["images"][0])
+    assert not torch.equal(two[0]["images"][0], two[0]["images"][1])
+    batch = collate([two[0], two[0], two[0]])
+    assert torch.equal(batch["images"][0], two[0]["images"][0])
+    assert torch.equal(batch["images"][3], two[0]["images"][1])
+    assert torch.equal(batch["maps"][5], two[0]["maps"][1])

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from ultralytics.nn.tasks import DetectionModel
 
@@ -14,6 +15,7 @@ from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Run, Tracker, TrackingSection
 from tests.training.test_agbp import write_corpus
 from training.agbp import BackboneSection
+from training.attention_pictures import GAP, HEADER, SIDE
 from training.backbone_stage import pretrain_backbone
 from training.scaling import ScalingSection
 from training.weights import load_weights
@@ -59,13 +61,14 @@ class Untracked(PipelineRun):
 def test_backbone_of_one_category(
     ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = make(tmp_path, ("tile",))
+    loop = {"epochs": 2, "batch_size": 8, "eval_every": 1, "best_metric": "correlation", "keep_best": 2}
+    made = make(tmp_path, ("tile",), loop=loop)
     assert "nothing to classify, so the anomaly maps alone teach; λ = 1" in capsys.readouterr().err
     results = made.results
     assert (results["images"], results["held_out_images"], results["categories"]) == (15, 1, 1)
     assert (results["epochs"], results["lam"], results["loss_task"]) == (2, 1.0, 0.0)
     assert results["attention_before"].keys() == results["attention_after"].keys()
-    assert "correlation_32" in results["attention_after"]
+    assert {"correlation_32", "auroc_32"} <= results["attention_after"].keys()
     with made.directory.local_copy("backbone.safetensors") as path:
         state, metadata = load_weights(path)
     assert metadata["architecture"] == "yolov8n"
@@ -73,11 +76,19 @@ def test_backbone_of_one_category(
     detector = DetectionModel("yolov8n.yaml", ch=3, nc=1, verbose=False)
     assert not detector.load_state_dict(state, strict=False).unexpected_keys
     assert made.directory.read_table("history.parquet").column("epoch").to_pylist() == [0, 1, 2]
-    assert make(tmp_path, ("tile",)).reused
+    with made.directory.local_copy("attention.png") as path:
+        sheet = cv2.imread(str(path))
+    # One held-out image: picture, defect, anomaly map, and two stages before and after.
+    assert sheet is not None
+    assert sheet.shape == (HEADER + SIDE + GAP, GAP + 7 * (SIDE + GAP), 3)
+    kept = made.directory.at("kept").children()
+    assert sorted(kept) == ["epoch-1.safetensors", "epoch-2.safetensors", "last.safetensors"]
+    assert not made.directory.exists("training")
+    assert make(tmp_path, ("tile",), loop=loop).reused
 
 
 def test_impossible_sections_are_refused_before_ray(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is nothing to learn: all images are of one category"):
         make(tmp_path, ("tile",), Untracked(), lam=0.0)
-    with pytest.raises(UserError, match=r"backbone\.start=lost\.safetensors is not a file"):
+    with pytest.raises(UserError, match=r"lost\.safetensors does not exist"):
         make(tmp_path, ("tile",), Untracked(), start="lost.safetensors")

@@ -1,10 +1,11 @@
 """Backbones of ultralytics: keys, features, starts, freezing."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from ultralytics.nn.tasks import DetectionModel
+from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 
 from cluster.errors import UserError
 from training.backbones import Backbone, Stage, build, load_start, names
@@ -90,6 +91,38 @@ def test_the_coco_start_fills_all(yolo: Backbone) -> None:
     report = load_start(yolo, COCO)
     assert report.parts["backbone"].parameters == 1_272_656
     assert next(yolo.parameters()).dtype == torch.float32
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["yolov8", "yolo11", "yolo12", "yolo26"])
+def test_every_size_builds(family: str) -> None:
+    """Wider or deeper from n to x, and each stage as wide as the library's own width rule makes it."""
+    counts = []
+    for size in "nsmlx":
+        backbone = build(family + size)
+        assert [stage.stride for stage in backbone.stages] == [4, 8, 16, 32]
+        config = yaml_model_load(f"{family}{size}.yaml")
+        _, width, most = config["scales"][size]
+        last = backbone.stages[-1].channels
+        assert last == math.ceil(min(1024, most) * width / 8) * 8
+        counts.append(sum(parameter.numel() for parameter in backbone.parameters()))
+    assert counts == sorted(set(counts))
+
+
+@pytest.mark.parametrize("name", ["yolo11n", "yolo12n", "yolo26n"])
+def test_frozen_stages_of_other_families_stay_bit_by_bit(name: str) -> None:
+    torch.manual_seed(0)
+    backbone = build(name)
+    assert backbone.family == "cnn"
+    backbone.freeze(2)
+    backbone.train()
+    before = {key: x.clone() for key, x in backbone.state_dict().items()}
+    loss = torch.stack([x.square().mean() for x in backbone(torch.rand(2, 3, 64, 64))]).sum()
+    torch.autograd.backward(loss)
+    torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1).step()
+    state = backbone.state_dict()
+    changed = {int(key.split(".")[1]) for key in state if not torch.equal(state[key], before[key])}
+    assert changed == set(range(5, len(backbone.stage_modules(4))))
 
 
 @pytest.mark.parametrize("stages", [0, 2, 4])

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -76,16 +78,27 @@ def reference(truths: list[Truth], found: list[Detections]) -> Any:
     return evaluation
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_equals_pycocotools(seed: int, capfd: pytest.CaptureFixture[str]) -> None:
-    truths, found = random_images(seed, 25)
+BUCKETS = ("map50_95", "map50", "map75", "small", "medium", "large")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1), images=st.integers(1, 30))
+def test_equals_pycocotools(capfd: pytest.CaptureFixture[str], seed: int, images: int) -> None:
+    truths, found = random_images(seed, images)
+    assume(any(len(truth.labels) for truth in truths) and any(len(one.labels) for one in found))
     ours = average_precision(truths, found, CLASSES)
     theirs = reference(truths, found)
-    assert ours.map50_95 == pytest.approx(theirs.stats[0], abs=1e-6)
-    assert ours.map50 == pytest.approx(theirs.stats[1], abs=1e-6)
-    per_class = theirs.eval["precision"][:, :, :, 0, -1].mean(axis=(0, 1))
-    for index, row in enumerate(ours.classes[:3]):
-        assert row.map50_95 == pytest.approx(per_class[index], abs=1e-6)
+    stats = np.where(theirs.stats < 0, np.nan, theirs.stats)
+    assert [getattr(ours, name) for name in BUCKETS] == pytest.approx(stats[:6], abs=1e-6, nan_ok=True)
+    assert ours.recall == pytest.approx(stats[8], abs=1e-6)
+    precision = np.where(theirs.eval["precision"] < 0, np.nan, theirs.eval["precision"])[..., -1]
+    thresholds = np.where(theirs.eval["scores"] < 0, np.nan, theirs.eval["scores"])[..., -1]
+    for index, row in enumerate(ours.classes):
+        per_class = precision[:, :, index].mean(axis=(0, 1))
+        own = [row.map50_95, row.small, row.medium, row.large]
+        assert own == pytest.approx(per_class, abs=1e-6, nan_ok=True)
+        assert row.precision == pytest.approx(precision[0, :, index, 0], abs=1e-6, nan_ok=True)
+        assert row.threshold == pytest.approx(thresholds[0, :, index, 0], abs=1e-6, nan_ok=True)
     assert capfd.readouterr().out == ""
 
 

@@ -1,6 +1,7 @@
 """Which images are learnt from, what a start fills, and that learning works."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from training.agdp import DetectorSection, pseudo_samples
 from training.augmentation import AugmentSection
-from training.detection import START_FILE, DetectionPlan, DetectionTask, build_detection_task
-from training.detection_data import Sample
+from training.detection import START_FILE, DetectionPlan, DetectionTask, build_detection_task, filled
+from training.detection_data import DetectionDataset, Sample, collate
 from training.detector_file import save_detector
 from training.finetune import FinetuneLoop, FinetuneSection, Selection, select
 from training.letterbox import Preprocessing
@@ -112,7 +113,7 @@ def test_one_image_cannot_be_split() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"starts": ("coco",)}, 'there is no start "coco"'),
+        ({"starts": ("cocoa",)}, 'there is no start "cocoa"'),
         ({"starts": ()}, "one or more starts"),
         ({"starts": ("agbp", "agbp")}, "all different"),
         ({"weights": {"agssp": "x.safetensors"}}, "a start of its own"),
@@ -135,6 +136,58 @@ def test_a_pseudo_box_is_an_anomaly_and_held_out_images_are_dropped() -> None:
     assert first.boxes.tolist() == [[1, 2, 3, 4]] * 2
     assert first.labels.tolist() == [0, 0]
     assert second.boxes.shape == (0, 4)
+
+
+def test_a_pseudo_boxs_weight_is_its_score_over_the_mean() -> None:
+    scored = [{"x0": 1.0, "y0": 2.0, "x1": 3.0, "y1": 4.0, "score": score} for score in (0.5, 1.0, 1.5, 9.0)]
+    rows = [
+        {"image_id": name, "uri": f"{name}.png", "width": 9, "height": 9, "boxes": boxes}
+        for name, boxes in (("a", scored[:2]), ("b", []), ("c", scored[2:3]), ("test", scored[3:]))
+    ]
+    samples = pseudo_samples(rows, frozenset({"test"}), weighted=True)
+    assert [[] if s.weights is None else s.weights.tolist() for s in samples] == [[0.5, 1.0], [], [1.5]]
+
+
+def test_weights_stay_with_their_boxes_through_augmentation(squares: list[Sample]) -> None:
+    weighted = [replace(s, weights=np.full(len(s.labels), 1 + i, np.float32)) for i, s in enumerate(squares)]
+    dataset = DetectionDataset(
+        weighted, preprocessing=SQUARE, augment=AugmentSection(mosaic=1, close_mosaic=0), epochs=9
+    )
+    for epoch in range(1, 4):
+        dataset.set_epoch(epoch)
+        batch = collate([dataset[index] for index in range(9)])
+        assert len(batch["weights"]) == len(batch["labels"]) == len(batch["boxes"])
+        assert set(batch["weights"].tolist()) <= set(range(1, 9))
+        assert batch["labels"].dtype == torch.int64
+    plain = DetectionDataset(weighted, preprocessing=SQUARE)
+    assert collate([plain[index] for index in range(9)])["weights"].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "d-fine-s+resnet18", "confidence_weighted": True}, "confidence_weighted"),
+        ({"name": "yolov8n", "masks": "boxes"}, "no masks to learn"),
+        ({"name": "faster-rcnn"}, "needs a backbone"),
+        ({"name": "yolov8n+resnet1"}, "no backbone"),
+    ],
+)
+def test_what_a_detector_cannot_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValidationError, UserError), match=message):
+        DetectorSection(**change)
+
+
+@pytest.mark.parametrize("regime", ["none", "backbone", "backbone+neck", 1, 4])
+def test_freeze_regimes_are_read(regime: str | int) -> None:
+    assert FinetuneSection.model_validate({"freeze": regime}).freeze == regime
+
+
+def test_a_filled_box_is_as_large_as_the_box() -> None:
+    boxes = torch.tensor([[2.0, 3.0, 10.0, 7.0], [0.0, 0.0, 16.0, 8.0]])
+    masks = filled(boxes, (8, 16))
+    assert masks.shape == (2, 8, 16)
+    assert masks.sum((1, 2)).tolist() == [32, 128]
+    assert masks[0, 3:7, 2:10].all()
 
 
 def test_part_of_a_section_given_keeps_its_other_defaults() -> None:
@@ -216,7 +269,8 @@ def task(squares: list[Sample], folder: Path, *, freeze: bool = False) -> Detect
     save_detector(fresh_detector("yolov8n", ("square",), SQUARE, seed=0), directory, START_FILE, {})
     plan = DetectionPlan(
         directory=directory,
-        freeze_backbone=freeze,
+        freeze="backbone" if freeze else "none",
+        masks="none",
         train=tuple(squares),
         held_out=tuple(squares[:2]),
         augment=AugmentSection(mosaic=0, scale=0, shift=0),
@@ -248,6 +302,6 @@ def test_a_few_steps_lower_the_loss(squares: list[Sample], tmp_path: Path) -> No
 def test_evaluation_gives_ap_of_the_held_out_images(squares: list[Sample], tmp_path: Path) -> None:
     learning = task(squares, tmp_path, freeze=True)
     assert set(learning.evaluate(learning.model, torch.device("cpu"))) == {"map50", "map50_95"}
-    assert all(not module.training for module in learning.model.backbone_modules())  # type: ignore[operator]
+    assert all(not module.training for module in learning.model.stages(4).modules)  # type: ignore[operator]
     none = DetectionTask(learning.model, learning.dataset, squares[8:])  # type: ignore[arg-type]
     assert none.evaluate(learning.model, torch.device("cpu")) == {}

@@ -79,6 +79,10 @@ class Rows:
         assert step not in self.rows
         self.rows[step] = dict(metrics)
 
+    def log_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        for row in rows:
+            self.log_metrics(row, int(row["epoch"]))
+
 
 def run_fit(
     folder: Path, payload: dict[str, Any], name: str, rows: Rows, workers: int = 1, max_failures: int = 3
@@ -111,9 +115,9 @@ def test_every_epoch_is_logged_and_a_finished_fit_is_read_back(whole: tuple[FitR
     result, rows, folder = whole
     assert [rows.rows[epoch] for epoch in range(1, EPOCHS + 1)] == result.history
     assert result.table().column_names[:2] == ["epoch", "step"]
-    # The same name again: nothing is trained (the loss would be NaN), and the new run gets the whole curve.
+    # The same name again: nothing is trained (it would be refused), and the new run gets the whole curve.
     relogged = Rows()
-    again = run_fit(folder, {"nan": True}, "whole", relogged)
+    again = run_fit(folder, {"refuse": True}, "whole", relogged)
     assert again.history == result.history
     assert sorted(relogged.rows) == list(range(1, EPOCHS + 1))
 
@@ -137,6 +141,10 @@ def test_errors_no_retry_can_mend_reach_the_command(ray_cluster: None, tmp_path:
     with pytest.raises(NonFiniteLoss, match="nan in epoch 2") as caught:
         run_fit(tmp_path, {"nan": True}, "nan", Rows())
     assert len(caught.value.image_ids) == 8
+    saved = Storage.open(str(tmp_path)).read_json("nonfinite-loss.json")
+    assert saved["image_ids"] == caught.value.image_ids
+    assert "nan in epoch 2, step 3" in saved["reason"]
+    assert "nonfinite-loss.json" in str(caught.value)
     with pytest.raises(UserError, match=r"The corpus is empty; add images\."):
         run_fit(tmp_path, {"refuse": True}, "refused", Rows(), workers=2)
 

@@ -14,11 +14,12 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from cluster.errors import UserError
-from training.batches import epoch_batches
+from training.batches import epoch_batches, split
 from training.ema import EMA
-from training.loop import EpochReport, LoopSettings, NonFiniteLoss, State, Trained, train
+from training.loop import EpochReport, LoopSettings, NonFiniteLoss, State, StepReport, Trained, train
 from training.optimiser import learning_rate, optimizer
 from training.task import Batch, SeededDataset, Task
+from training.training_state import kept_of
 
 CPU = torch.device("cpu")
 
@@ -100,7 +101,16 @@ def stored(state: State | None) -> State:
     return loaded
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "adamw"}, {"ema_decay": None, "best_metric": "score"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adamw"},
+        {"ema_decay": None, "best_metric": "score"},
+        {"precision": "fp16", "accumulate": 2},
+        {"schedule": "multistep", "milestones": (2, 4), "best_metric": "score", "keep_best": 3},
+    ],
+)
 def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any]) -> None:
     chosen = settings(**changes)
     whole, reports = run(Sum(), chosen)
@@ -167,6 +177,89 @@ def test_unknown_best_metric_and_lone_patience_are_told() -> None:
         settings(patience=3)
 
 
+def test_the_best_epochs_and_the_last_are_kept() -> None:
+    scores = [0.1, 0.5, float("nan"), 0.5, 0.2]
+    trained, reports = run(Sum(scores=scores), settings(best_metric="score", keep_best=3))
+    assert reports[-1].state is not None
+    kept = kept_of(stored(reports[-1].state))
+    assert [(entry.epoch, entry.value) for entry in kept] == [(2, 0.5), (4, 0.5), (5, 0.2), (5, None)]
+    assert all(torch.equal(kept[0].weights[key], trained.weights[key]) for key in trained.weights)
+    flat = {"schedule": "constant", "warmup_epochs": 0}
+    _, late = run(Sum(scores=scores), settings(**flat, best_metric="score", keep_best=3))
+    assert late[-1].state is not None
+    for epoch, _, weights in kept_of(late[-1].state)[:3]:
+        shorter, _ = run(Sum(), settings(**flat, epochs=epoch))
+        assert all(torch.equal(shorter.weights[key], weights[key]) for key in weights)
+    none, _ = run(Sum(scores=[float("nan")] * 2), settings(epochs=2, best_metric="score"))
+    plain, _ = run(Sum(), settings(epochs=2))
+    assert torch.equal(none.weights["0.weight"], plain.weights["0.weight"])
+    with pytest.raises(ValueError, match="keep_best needs best_metric"):
+        settings(keep_best=2)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5, 9])
+def test_accumulated_parts_make_the_same_steps(parts: int) -> None:
+    changes = {"ema_decay": None, "batch_size": 7, "clip_norm": 0.5}
+    whole, _ = run(Plain(), settings(**changes))
+    split_up, _ = run(Plain(), settings(**changes, accumulate=parts))
+    for one, other in zip(whole.history, split_up.history, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert other["step"] == one["step"]
+    torch.testing.assert_close(split_up.weights, whole.weights, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_split_evenly() -> None:
+    for length in range(1, 12):
+        for parts in range(1, 14):
+            runs = split(list(range(length)), parts)
+            assert [image for part in runs for image in part] == list(range(length))
+            assert len(runs) == min(parts, length)
+            assert max(map(len, runs)) - min(map(len, runs)) <= 1
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_spoils_the_weights() -> None:
+    class Steep(Plain):
+        """A finite loss whose gradient is infinite in epoch 2: √ at 0."""
+
+        def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, parts = super().loss(model, batch)
+            steep = (0 * model(batch["x"]).sum()).sqrt() if self.dataset.epoch == 2 else 0
+            return loss + steep, parts
+
+    task = Steep()
+    with pytest.raises(NonFiniteLoss, match="norm of the gradients became nan in epoch 2, step 5") as caught:
+        run(task, settings())
+    assert len(caught.value.image_ids) == 5
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in task.model.parameters())
+
+
+def test_the_rate_follows_the_total_batch_and_the_milestones() -> None:
+    chosen = settings(lr=0.4, lr_batch=8, batch_size=5, schedule="constant", warmup_epochs=0)
+    assert {row["lr"] for row in run(Plain(), chosen)[0].history} == {0.4 * 5 / 8}
+    chosen = chosen.model_copy(update={"batch_size": 100})  # all 22 images are one batch
+    assert {row["lr"] for row in run(Plain(), chosen)[0].history} == {0.4 * 22 / 8}
+    steps = settings(lr=1.0, schedule="multistep", milestones=(2, 4), gamma=0.5, warmup_epochs=0)
+    rates = [learning_rate(steps, step, 3) for step in range(15)]
+    assert rates == [1.0] * 6 + [0.5] * 6 + [0.25] * 3
+    for wrong in (
+        {"schedule": "multistep"},
+        {"milestones": (3,)},
+        {"schedule": "multistep", "milestones": (4, 2)},
+    ):
+        with pytest.raises(ValueError, match="milestones"):
+            settings(**wrong)
+
+
+def test_an_epoch_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.loop.STEP_SECONDS", 0.0)
+    told: list[StepReport] = []
+    trained = train(Sum(), settings(epochs=2), device=CPU, on_epoch=lambda report: None, on_step=told.append)
+    assert [(report.epoch, report.step, report.steps) for report in told] == [
+        (epoch, step, 4) for epoch in (1, 2) for step in (1, 2, 3, 4)
+    ]
+    assert sum(report.loss for report in told[:4]) / 4 == pytest.approx(trained.history[0]["loss"], rel=1e-5)
+
+
 def test_non_finite_loss_stops_with_the_images() -> None:
     with pytest.raises(NonFiniteLoss, match="nan in epoch 2, step 5") as caught:
         run(Sum(nan_epoch=2), settings())
@@ -174,8 +267,9 @@ def test_non_finite_loss_stops_with_the_images() -> None:
     assert all(name.startswith("image-") for name in caught.value.image_ids)
 
 
-def test_bf16_learns() -> None:
-    trained, _ = run(Sum(dropout=0), settings(precision="bf16", epochs=20, lr=0.05))
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns(precision: str) -> None:
+    trained, _ = run(Sum(dropout=0), settings(precision=precision, epochs=20, lr=0.05))
     assert trained.history[-1]["loss"] < trained.history[0]["loss"] / 2
     assert trained.weights["0.weight"].dtype == torch.float32
 
@@ -192,6 +286,19 @@ def test_ema_follows_with_a_ramp() -> None:
         expected = d * expected + (1 - d) * update
     torch.testing.assert_close(ema.model.state_dict()["weight"].double(), expected, rtol=1e-6, atol=0)
     assert not next(ema.model.parameters()).requires_grad
+
+
+def test_ema_moves_a_tied_tensor_once() -> None:
+    """As the heads of DETR's decoder layers are: one tensor under two keys."""
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second.weight = first.weight
+    model = nn.Sequential(first, second)
+    nn.init.zeros_(first.weight)
+    ema = EMA(model, decay=0.9)
+    nn.init.ones_(first.weight)
+    ema.update(model)
+    moved = 1 - 0.9 * (1 - math.exp(-1 / 2000))
+    torch.testing.assert_close(ema.model.state_dict()["1.weight"], torch.full((2, 2), moved))
 
 
 def test_learning_rate_rises_falls_and_ends() -> None:

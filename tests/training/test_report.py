@@ -121,6 +121,7 @@ def test_every_part_is_told(page: Page) -> None:
         "Mean of max M",
         "finetune from scratch: metrics",
         "reused",
+        "Backbone: attention before and after",
         "truncated file",
         "surfaces-detector-yolov8n",
         "code version",
@@ -209,7 +210,7 @@ def test_the_file_stays_small_whatever_the_pictures() -> None:
     )
     html = render(data)
     assert len(html.encode()) < 8_000_000
-    assert html.count("data:image/jpeg") == 42 * 4 + 30
+    assert html.count("data:image/jpeg") == 42 * 4 + 30 + 1  # and the attention sheet
 
 
 def test_panels_fit_any_shape_and_bad_floats() -> None:

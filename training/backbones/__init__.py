@@ -1,41 +1,68 @@
-"""Backbones by name, from scratch or from a weights file."""
+"""Backbones by name, random or filled; a new library is one adapter file that registers its names."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from cluster.errors import UserError
-from training.backbones import ultralytics as ultralytics  # registers its names
-from training.backbones.base import Backbone, Stage, build, names
+from training.backbones import timm as timm  # registers its names
+from training.backbones import ultralytics as ultralytics  # likewise
+from training.backbones.base import Backbone, Family, Stage, build, canonical, names, published
 from training.weights import TransferReport, load_weights, transfer
 
-__all__ = ["SCRATCH", "Backbone", "Stage", "build", "load_start", "names"]
+__all__ = [
+    "SCRATCH",
+    "Backbone",
+    "Family",
+    "Stage",
+    "build",
+    "canonical",
+    "fill",
+    "load_start",
+    "names",
+    "published",
+]
 
 SCRATCH = "scratch"
 
 
-def load_start(backbone: Backbone, path: Path) -> TransferReport:
-    """Fill a backbone from a safetensors file of the library's full model or of the backbone alone.
+def fill(
+    backbone: Backbone, state: Mapping[str, Tensor], source: str, *, whole: bool = True
+) -> TransferReport:
+    """Fill a backbone from a state dict of the library's full model or of the backbone alone.
 
     Args:
-        backbone: filled in place, whole.
-        path: local file, in the library's keys, any float dtype; what is not backbone in it is left out.
+        backbone: filled in place.
+        state: in the library's keys, any float dtype; what is not backbone in it is left out.
+        source: how messages name it.
+        whole: whether it must have every weight of the backbone; if not, of all shapes that it has.
 
     Raises:
-        UserError: see `load_weights`; or the file lacks a part of this backbone, or is of another size.
+        UserError: it fills nothing, lacks a part, or is of another size.
     """
-    state, _ = load_weights(path)
-    # The keys are the library's, which for every adapter are also its own state dict's.
     try:
-        report = transfer(backbone, state, part_of=lambda key: "backbone")
+        report = transfer(backbone.library, state, part_of=lambda key: "backbone")
     except UserError as error:
-        raise UserError(f"The start {path}: {error}") from None
+        raise UserError(f"The start {source}: {error}") from None
     missing = [key for key in report.missing if not key.endswith("num_batches_tracked")]
     if report.mismatched:
         first = report.mismatched[0]
         fault = f"{first.key} has shape {first.given}, not {first.wanted}"
-    elif missing:
+    elif missing and whole:
         fault = f"it lacks {missing[0]} and {len(missing) - 1} more"
     else:
         return report
     raise UserError(
-        f"The start {path} is not a {backbone.name} ({fault}); choose weights of that architecture."
+        f"The start {source} is not a {backbone.name} ({fault}); choose weights of that architecture."
     )
+
+
+def load_start(backbone: Backbone, path: Path) -> TransferReport:
+    """Fill a backbone, whole, from a weights file.
+
+    Raises:
+        UserError: see `load_weights` and `fill`.
+    """
+    state, _ = load_weights(path)
+    return fill(backbone, state, str(path))

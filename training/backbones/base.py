@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
 from cluster.errors import UserError, nearest
+
+Family = Literal["cnn", "vit"]
 
 
 class Stage(NamedTuple):
@@ -22,17 +24,27 @@ class Backbone(nn.Module, ABC):
     Attributes:
         name: as registered.
         stages: lowest (finest) first.
+        family: `vit` if its stages attend (ViT, Swin), else `cnn`; it decides how anomaly maps are distilled.
         mean, std: of the normalisation that follows scaling pixels to [0, 1], per RGB channel.
+        size_multiple: of which height and width of its input must be multiples, pixels.
+        fixed_size: the one side it takes, where it takes no other.
     """
 
     name: str
     stages: tuple[Stage, ...]
+    family: Family
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    size_multiple: int = 32
+    fixed_size: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self._frozen: tuple[nn.Module, ...] = ()
+
+    @abstractmethod
+    def loading(self, file: str) -> str:
+        """The line of Python that puts a file of `library_state_dict` into the library's own model."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -42,9 +54,29 @@ class Backbone(nn.Module, ABC):
     def stage_modules(self, stages: int) -> list[nn.Module]:
         """The modules that make up the lowest `stages` stages, stem included."""
 
+    @property
     @abstractmethod
+    def library(self) -> nn.Module:
+        """What starts are filled into: its state dict has the keys of the library's own full model."""
+
     def library_state_dict(self) -> dict[str, Tensor]:
         """The state dict in the keys of the library's own full model."""
+        return dict(self.library.state_dict())
+
+    def stage_parameters(self, stages: int) -> list[nn.Parameter]:
+        """The parameters of the lowest `stages` stages."""
+        return [parameter for module in self.stage_modules(stages) for parameter in module.parameters()]
+
+    def check_size(self, side: int) -> None:
+        """Prove that square images of this side, in pixels, can be put in.
+
+        Raises:
+            UserError: they can't; the message tells which can.
+        """
+        if self.fixed_size is not None and side != self.fixed_size:
+            raise UserError(f"{self.name} takes images of {self.fixed_size} px alone, not {side}.")
+        if side % self.size_multiple:
+            raise UserError(f"{self.name} takes images of multiples of {self.size_multiple} px, not {side}.")
 
     def freeze(self, stages: int) -> None:
         """Stop the lowest stages from learning; their batch norms keep their statistics, in train mode too.
@@ -55,8 +87,8 @@ class Backbone(nn.Module, ABC):
         if not 0 <= stages <= len(self.stages):
             raise UserError(f"{self.name} has {len(self.stages)} stages; freeze_stages can't be {stages}.")
         self._frozen = tuple(self.stage_modules(stages))
-        for module in self._frozen:
-            module.requires_grad_(False)
+        for parameter in self.stage_parameters(stages):
+            parameter.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Backbone":
@@ -69,33 +101,88 @@ class Backbone(nn.Module, ABC):
 
 Builder = Callable[[str], Backbone]
 BuilderT = TypeVar("BuilderT", bound=Builder)
-_BUILDERS: dict[str, Builder] = {}
+Published = Callable[[str, str], dict[str, Tensor]]
 
 
-def register(*names: str) -> Callable[[BuilderT], BuilderT]:
-    """Decorator: the function (or class) builds the backbones of these names, with random weights."""
+class _Library(NamedTuple):
+    """How the backbones of one library are made, and where its weights come from."""
+
+    builder: Builder
+    accepts: Callable[[str], bool]
+    published: Published
+
+
+_LISTED: dict[str, _Library] = {}
+_LIBRARIES: list[_Library] = []
+
+
+def register(
+    *names: str, published: Published, accepts: Callable[[str], bool] = lambda name: False
+) -> Callable[[BuilderT], BuilderT]:
+    """Decorator: the function (or class) builds the backbones of these names, with random weights.
+
+    Args:
+        names: those that are listed.
+        published: gives the weights that the library publishes; see the function of that name.
+        accepts: whether it builds a name that isn't listed, of a library of many models.
+    """
 
     def add(builder: BuilderT) -> BuilderT:
+        library = _Library(builder, accepts, published)
         for name in names:
-            if name in _BUILDERS:
+            if name in _LISTED:
                 raise ValueError(f"two backbones are named {name}")
-            _BUILDERS[name] = builder
+            _LISTED[name] = library
+        _LIBRARIES.append(library)
         return builder
 
     return add
 
 
 def names() -> list[str]:
-    """All registered names, sorted."""
-    return sorted(_BUILDERS)
+    """The listed names, sorted."""
+    return sorted(_LISTED)
+
+
+def canonical(name: str) -> str:
+    """The spelling of a backbone's name in configs and files: `timm/NAME`, as model hubs write it, is NAME.
+
+    Raises:
+        UserError: no backbone has that name; the message tells the nearest.
+    """
+    plain = name.removeprefix("timm/")
+    _library(plain)
+    return plain
 
 
 def build(name: str) -> Backbone:
     """A backbone with random weights.
 
     Raises:
-        UserError: no backbone has that name; the message tells the nearest.
+        UserError: see `canonical`.
     """
-    if name not in _BUILDERS:
-        raise UserError(f'There is no backbone "{name}"; {nearest(name, _BUILDERS)}')
-    return _BUILDERS[name](name)
+    plain = canonical(name)
+    return _library(plain).builder(plain)
+
+
+def published(name: str, start: str) -> dict[str, Tensor]:
+    """The weights that its library publishes, in the keys of its full model; downloaded on first use.
+
+    Args:
+        name: of the backbone.
+        start: `imagenet` or `coco`.
+
+    Raises:
+        UserError: see `canonical`; there are none, or they can't be downloaded.
+    """
+    plain = canonical(name)
+    return _library(plain).published(plain, start)
+
+
+def _library(name: str) -> _Library:
+    if name in _LISTED:
+        return _LISTED[name]
+    for library in _LIBRARIES:
+        if library.accepts(name):
+            return library
+    raise UserError(f'There is no backbone "{name}"; {nearest(name, _LISTED)}')

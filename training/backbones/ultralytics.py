@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from training.backbones.base import Backbone, Stage, register
 from training.ultralytics_library import DetectionModel
+from training.ultralytics_weights import ultralytics_weights
 
 STRIDES = (4, 8, 16, 32)  # P2 to P5
 PROBE = 64  # pixels: the smallest square that all of them halve five times
@@ -12,13 +13,15 @@ FAMILIES = ("yolov8", "yolo11", "yolo12", "yolo26")
 SIZES = "nsmlx"
 
 
-@register(*(family + size for family in FAMILIES for size in SIZES))
+@register(*(family + size for family in FAMILIES for size in SIZES), published=ultralytics_weights)
 class UltralyticsBackbone(Backbone):
     """Layers 0 to SPPF (or C2PSA) of an ultralytics detector; a stage ends with the last layer of its stride.
 
     Args:
         name: `yolov8n` … `yolo26x`.
     """
+
+    family = "cnn"
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -51,6 +54,12 @@ class UltralyticsBackbone(Backbone):
         """See `Backbone.stage_modules`."""
         return list(self.model[: self.ends[stages - 1] + 1]) if stages else []
 
-    def library_state_dict(self) -> dict[str, Tensor]:
-        """Keys `model.0.conv.weight` …, which `DetectionModel.load_state_dict(…, strict=False)` takes."""
-        return dict(self.state_dict())
+    @property
+    def library(self) -> nn.Module:
+        """Itself: `DetectionModel.load_state_dict(…, strict=False)` takes its keys `model.0.conv.weight` …"""
+        return self
+
+    def loading(self, file: str) -> str:
+        """The neck and the head stay as they are."""
+        weights = f'safetensors.torch.load_file("{file}")'
+        return f'ultralytics.YOLO("{self.name}.yaml").model.load_state_dict({weights}, strict=False)'

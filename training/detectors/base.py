@@ -1,35 +1,28 @@
 """What every detector offers, whatever library it comes from, and the registry of their names."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, Self, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
+import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from cluster.errors import UserError, nearest
+from training.backbones import canonical
+from training.detectors.suppression import Predictions as Predictions
+from training.detectors.suppression import suppress
+from training.detectors.trunk import Stages
 from training.letterbox import Preprocessing
 
 Part = Literal["backbone", "neck", "head", "classes"]
+Freeze = Literal["none", "backbone", "backbone+neck"] | Annotated[int, Field(ge=1, le=16)]
 Targets = dict[str, Tensor]
+
+Masks = Literal["none", "boxes"]
 
 MIN_SCORE = 0.001  # COCO AP integrates over all scores; this is the field's usual floor
 MAX_BOXES = 300
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The boxes found in one image, best first.
-
-    Attributes:
-        boxes: (N, 4) float32, x0 y0 x1 y1 in pixels of the network's input.
-        scores: (N,) float32 in [0, 1].
-        labels: (N,) int64, index into the detector's `classes`.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
 
 
 class Detector(nn.Module, ABC):
@@ -38,41 +31,53 @@ class Detector(nn.Module, ABC):
     Attributes:
         architecture: the name it is built by.
         classes: names in label order.
-        preprocessing: how images become its input.
-        backbone_frozen: see `freeze_backbone`.
+        preprocessing: how images become its input; normalising their colours is the adapter's own doing.
+        nms_iou: overlap above which `predict` suppresses the worse of two boxes of a class; None where the
+            detector learns to find each object once.
+        backbone_prefix: what its state dict puts before the keys of the backbone library.
+        ranks: whether `candidates` come in the order of a score, which rounding can change.
+        weighs_boxes: whether `forward` heeds the targets' `weights`.
+        has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
 
     architecture: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    nms_iou: float | None
+    backbone_prefix: str = ""
+    ranks: ClassVar[bool] = False
+    weighs_boxes: ClassVar[bool] = False
+    has_masks: bool = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone_frozen = False
+        self._frozen: tuple[nn.Module, ...] = ()
 
     @abstractmethod
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """The training loss; it is `forward` so that DDP synchronises its gradients.
 
         Args:
-            images: (B, 3, S, S) float RGB in [0, 1].
-            targets: of N boxes in all: `image` (N,) int64 index in the batch, `labels` (N,) int64, `boxes`
-                (N, 4) float32 x0 y0 x1 y1 in input pixels; N may be 0.
+            images: (B, 3, H, W) float RGB in [0, 1]; sides are multiples of 32.
+            targets: of N boxes in all: `image` (N,) int64 index in the batch, rising, `labels` (N,) int64,
+                `boxes` (N, 4) float32 x0 y0 x1 y1 in input pixels; N may be 0. Where `weighs_boxes`, also
+                `weights` (N,) float32 ≥ 0, factors of what each box adds to the loss. After `learn_masks`
+                also `masks` (N, H, W) uint8 in {0, 1}.
 
         Returns:
             The scalar loss (mean over the batch) and its detached parts by name.
         """
 
     @abstractmethod
-    def predict(
-        self, images: Tensor, *, min_score: float = MIN_SCORE, max_boxes: int = MAX_BOXES
-    ) -> list[Predictions]:
-        """Boxes of each image, after the library's own suppression; in eval mode, without gradients.
+    def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """All boxes that may be detections, before any is suppressed; called in eval mode, traceable.
 
         Args:
-            images: (B, 3, S, S) float RGB in [0, 1].
-            min_score: lower boxes are dropped.
-            max_boxes: kept per image.
+            images: (B, 3, H, W) float RGB in [0, 1].
+
+        Returns:
+            Boxes (B, N, 1, 4), or (B, N, C, 4) where each class has its own, x0 y0 x1 y1 in input pixels, and
+            scores (B, N, C) in [0, 1]; N is the same for all inputs of one size.
         """
 
     @abstractmethod
@@ -81,56 +86,206 @@ class Detector(nn.Module, ABC):
         alone depend on the classes."""
 
     @abstractmethod
-    def backbone_modules(self) -> list[nn.Module]:
-        """The modules of the backbone."""
+    def stages(self, count: int) -> Stages:
+        """The backbone's first `count` stages, stem included.
 
-    def freeze_backbone(self) -> None:
-        """Stop the backbone from changing: no gradients, and batch norms stay with their statistics."""
-        self.backbone_frozen = True
-        for module in self.backbone_modules():
+        Raises:
+            UserError: it has fewer.
+        """
+
+    def predict(
+        self, images: Tensor, *, min_score: float = MIN_SCORE, max_boxes: int = MAX_BOXES
+    ) -> list[Predictions]:
+        """Boxes of each image, suppressed as its library does it; in eval mode, without gradients.
+
+        Args:
+            images: (B, 3, H, W) float RGB in [0, 1].
+            min_score: only better boxes are kept.
+            max_boxes: kept per image.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                boxes, scores = self.candidates(images)
+        finally:
+            self.train(was_training)
+        height, width = images.shape[-2:]
+        return [
+            suppress(
+                boxes[index],
+                scores[index],
+                size=(height, width),
+                min_score=min_score,
+                nms_iou=self.nms_iou,
+                max_boxes=max_boxes,
+            )
+            for index in range(len(images))
+        ]
+
+    def export_module(self) -> nn.Module:
+        """A module for exporters whose `forward` is `candidates`, in eval mode, sharing the weights.
+
+        Its outputs go through `suppression.suppress` with `nms_iou`, image by image, to give what `predict`
+        gives.
+        """
+        return Candidates(self.eval())
+
+    def learn_masks(self) -> None:
+        """Say that targets will have masks; until then a mask head is no part of training.
+
+        Raises:
+            UserError: it has no mask head.
+        """
+        raise UserError(f"{self.architecture} has no masks to learn; set masks=none, or take a mask-rcnn.")
+
+    def own_keys(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A state dict of its backbone's library in its own keys; one of a whole detector stays as it is."""
+        moved = {f"{self.backbone_prefix}{key}": tensor for key, tensor in state.items()}
+        own = self.state_dict().keys()
+        # By count: a library may name layers of its own necks as it names those of its backbones.
+        return moved if len(own & moved.keys()) > len(own & state.keys()) else state
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Follow a schedule of the loss, where the library has one; called before each epoch, from 1."""
+
+    def freeze(self, regime: Freeze) -> None:
+        """Stop parts from changing: no gradients, batch norms keep their statistics, dropout is off.
+
+        Args:
+            regime: `none`, `backbone`, `backbone+neck`, or the first so many stages of the backbone. What an
+                earlier call has frozen stays so.
+
+        Raises:
+            UserError: more stages than the backbone has.
+        """
+        if isinstance(regime, int):
+            frozen, parameters = self.stages(regime)
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+        else:
+            frozen = self._modules_of(regime.split("+"))
+        for module in frozen:
             module.requires_grad_(False)
+        self._frozen += tuple(frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all that is not frozen."""
         super().train(mode)
-        if self.backbone_frozen:
-            for module in self.backbone_modules():
-                module.eval()
+        for module in self._frozen:
+            module.eval()
         return self
+
+    def _modules_of(self, parts: Collection[str]) -> list[nn.Module]:
+        """The largest modules all of whose entries belong to these parts."""
+        part = {key: self.part_of(key) for key in self.state_dict()}
+        found: list[nn.Module] = []
+
+        def visit(module: nn.Module, prefix: str) -> None:
+            own = {part[key] for key in part if key.startswith(prefix)}
+            if own and own <= set(parts):
+                found.append(module)
+            elif own & set(parts):
+                for name, child in module.named_children():
+                    visit(child, f"{prefix}{name}.")
+
+        visit(self, "")
+        return found
+
+
+class Candidates(nn.Module):
+    """See `Detector.export_module`."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Detector.candidates`."""
+        return self.detector.candidates(images)
 
 
 Builder = Callable[[str, tuple[str, ...], Preprocessing, Mapping[str, Tensor]], Detector]
 BuilderT = TypeVar("BuilderT", bound=Builder)
 _BUILDERS: dict[str, Builder] = {}
+_ON_BACKBONE: dict[str, Builder] = {}
 
 
 def register(*names: str) -> Callable[[BuilderT], BuilderT]:
     """Decorator: the function (or class), a `Builder`, builds the detectors of these names."""
+    return _adding(_BUILDERS, names)
 
+
+def register_on_backbone(*names: str) -> Callable[[BuilderT], BuilderT]:
+    """Decorator: the builder makes detectors called `NAME+BACKBONE` on any backbone."""
+    return _adding(_ON_BACKBONE, names)
+
+
+def _adding(table: dict[str, Builder], names: tuple[str, ...]) -> Callable[[BuilderT], BuilderT]:
     def add(builder: BuilderT) -> BuilderT:
         for name in names:
-            if name in _BUILDERS:
+            if name in table:
                 raise ValueError(f"two detectors are named {name}")
-            _BUILDERS[name] = builder
+            table[name] = builder
         return builder
 
     return add
 
 
 def detector_names() -> list[str]:
-    """All registered names, sorted."""
-    return sorted(_BUILDERS)
+    """All registered names, sorted; `NAME+BACKBONE` stands for one on any of `backbones.names()`."""
+    return sorted([*_BUILDERS, *(f"{name}+BACKBONE" for name in _ON_BACKBONE)])
 
 
-def check_detector_name(name: str) -> None:
-    """Prove that a detector of that name exists.
+def backbone_of(name: str) -> str:
+    """The backbone in a detector: what follows the `+` of its name; else that of its own name.
+
+    `yolov8n-rtdetr` stands on the backbone of `yolov8n`. For a detector with a backbone that is none of
+    `training.backbones`, as `rtdetr-l`, the result is no backbone's name.
+    """
+    return name.partition("+")[2] or name.removesuffix("-rtdetr")
+
+
+def weighs_boxes(name: str) -> bool:
+    """Whether the detector of that name can be trained with weighted boxes."""
+    return bool(getattr(_builder(name), "weighs_boxes", False))
+
+
+def check_masks(name: str, masks: Masks) -> None:
+    """Prove that a detector can learn such masks.
+
+    Raises:
+        ValueError: it has no mask head.
+    """
+    if masks != "none" and not name.startswith("mask-"):
+        raise ValueError(f"{name} has no masks to learn; set masks=none, or take a mask-rcnn")
+
+
+def check_detector_name(name: str) -> str:
+    """Prove that a detector of that name exists; its spelling in configs, as of `backbones.canonical`.
 
     Raises:
         UserError: it doesn't; the message tells the nearest.
     """
-    if name not in _BUILDERS:
-        raise UserError(f'There is no detector "{name}"; {nearest(name, _BUILDERS)}')
+    _builder(name)
+    family, plus, backbone = name.partition("+")
+    return f"{family}+{canonical(backbone)}" if plus else name
+
+
+def _builder(name: str) -> Builder:
+    family, plus, backbone = name.partition("+")
+    table = _ON_BACKBONE if plus else _BUILDERS
+    if family not in table:
+        if not plus and name in _ON_BACKBONE:
+            raise UserError(f'Detector "{name}" needs a backbone; name it too, e.g. {name}+resnet50.')
+        raise UserError(
+            f'There is no detector "{name}"; '
+            f"{nearest(name, [f'{key}+{backbone}' for key in table] if plus else table)}"
+        )
+    if plus:
+        canonical(backbone)
+    return table[family]
 
 
 def build_detector(
@@ -142,16 +297,16 @@ def build_detector(
     """A detector with random weights, drawn from torch's global state.
 
     Args:
-        name: one of `detector_names()`, e.g. `yolov8n`.
+        name: one of `detector_names()`, e.g. `yolov8n`, or `yolov8s+resnet50`.
         classes: names in label order, at least one, all different.
-        preprocessing: how images will become its input; the side is a multiple of 32.
+        preprocessing: how images will become its input; the sides are multiples of 32.
         like: a state dict of this architecture, for any classes. Widths of hidden layers that followed its
             number of classes are taken from it, so that all but the `classes` part can be filled from it.
 
     Raises:
         UserError: see `check_detector_name`; no class, or a class twice.
     """
-    check_detector_name(name)
+    builder, name = _builder(name), check_detector_name(name)
     if not classes or len(set(classes)) != len(classes):
         raise UserError(f"Detector {name} needs one or more classes, all different, not {list(classes)}.")
-    return _BUILDERS[name](name, classes, preprocessing, like or {})
+    return builder(name, classes, preprocessing, like or {})

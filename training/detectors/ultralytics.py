@@ -1,109 +1,94 @@
-"""YOLOv8, 11, 12 and 26 of ultralytics: its model, loss and suppression inside our own loop."""
+"""YOLOv8, 11, 12 and 26 of ultralytics, on their own backbones or others."""
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from training.detectors.base import MAX_BOXES, MIN_SCORE, Detector, Part, Predictions, Targets, register
+from training.detectors.base import Targets, register, register_on_backbone
+from training.detectors.ultralytics_network import UltralyticsNetwork, layers_of, library_batch
+from training.detectors.ultralytics_weighting import WeightedDetectionLoss
 from training.letterbox import Preprocessing
-from training.ultralytics_library import DEFAULT_CFG, DetectionModel, get_cfg, non_max_suppression
+from training.ultralytics_library import DetectionModel, E2ELoss, make_anchors
 
 FAMILIES = ("yolov8", "yolo11", "yolo12", "yolo26")
 NAMES = tuple(f"{family}{scale}" for family in FAMILIES for scale in "nsmlx")
 NMS_IOU = 0.7  # the library's validation default
-CLASS_BRANCHES = ("cv3", "one2one_cv3")  # one2one: the end-to-end head of YOLO26
+CLASS_BRANCHES = ("cv3", "one2one_cv3")  # one2one: the NMS-free head of YOLO26
 
 
 @register(*NAMES)
-class UltralyticsDetector(Detector):
-    """One `DetectionModel` behind our interface; keys are the library's (`model.0.conv.weight`, …).
+@register_on_backbone(*NAMES)
+class UltralyticsDetector(UltralyticsNetwork):
+    """One `DetectionModel`.
 
     Args:
-        name: e.g. `yolov8n`.
+        name: e.g. `yolov8n`, or `yolov8s+resnet50`: neck and head of the first on the second.
         classes: names in label order.
         preprocessing: of its input.
         like: state dict whose width of the head's class branch is taken.
     """
 
-    network: Any
+    weighs_boxes: ClassVar[bool] = True
+    nms_iou = NMS_IOU
+    class_layers = tuple(f"{branch}.{level}.2." for branch in CLASS_BRANCHES for level in range(3))
 
     def __init__(
         self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing, like: Mapping[str, Tensor]
     ) -> None:
-        super().__init__()
-        self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
         # The library sizes the branch max(first level's channels, min(classes, 100)): asked for as many
         # classes as a branch is wide, it makes it just so wide.
         ends = [w for key, w in like.items() if key.endswith(".cv3.0.2.weight") and w.ndim == 4]
         hidden = min(ends[0].shape[1], 100) if ends else None
-        network: Any = DetectionModel(f"{name}.yaml", ch=3, nc=hidden or len(classes), verbose=False)
-        network.args = get_cfg(DEFAULT_CFG)
-        self.model: nn.Sequential = network.model
-        # Past nn.Module's registry: its layers are registered above, under the library's own keys.
-        self.__dict__["network"] = network
-        self._criterion: tuple[torch.device, Any] | None = None
-        self._backbone_length = len(network.yaml["backbone"])
+        layers = layers_of(name, preprocessing)
+        network: Any = DetectionModel(layers, ch=3, nc=hidden or len(classes), verbose=False)
+        super().__init__(name, classes, preprocessing, network)
+        self._epoch = (1, network.args.epochs)
         if hidden:
             self._make_class_layers()
         if isinstance(self.head.dfl, nn.Module):
             self.head.dfl.requires_grad_(False)  # the fixed numbers 0..15 of an expectation, never trained
-
-    @property
-    def head(self) -> Any:
-        """The library's `Detect` module."""
-        return self.model[-1]
+        self.head.xyxy = True  # what `candidates` gives
 
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts `box`, `cls` and `dfl` (or `l1`), as the library weighs them."""
-        side = images.shape[-1]
-        boxes = targets["boxes"] / side
-        centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-        batch = {
-            "img": images,
-            "batch_idx": targets["image"].to(images.dtype),
-            "cls": targets["labels"].to(images.dtype)[:, None],
-            "bboxes": torch.cat([centres, sizes], dim=1),
-        }
-        loss, items = self._loss_on(images.device)(self.network.predict(images), batch)
+        criterion = self.criterion(images.device)
+        loss, items = criterion(self.head(self.features(images)), library_batch(images, targets))
         parts = {name.removesuffix("_loss"): value.detach() for name, value in items.items()}
         return loss.sum() / len(images), parts  # the library multiplies by the batch size
 
-    def predict(
-        self, images: Tensor, *, min_score: float = MIN_SCORE, max_boxes: int = MAX_BOXES
-    ) -> list[Predictions]:
-        """See `Detector.predict`: NMS by class at IoU 0.7, boxes with several labels; none if end-to-end."""
-        was_training = self.training
-        self.eval()
-        with torch.no_grad():
-            output = self.network.predict(images)
-            found = non_max_suppression(
-                output[0],
-                min_score,
-                NMS_IOU,
-                multi_label=True,
-                max_det=max_boxes,
-                nc=len(self.classes),
-                end2end=self.network.end2end,
-                max_time_img=math.inf,  # its default gives up after a while, so results would depend on speed
-            )
-        self.train(was_training)
-        return [Predictions(rows[:, :4], rows[:, 4], rows[:, 5].long()) for rows in found]
+    def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Detector.candidates`: every anchor point of the three levels.
 
-    def part_of(self, key: str) -> Part:
-        """By the layer's index in the library's YAML; `classes` are the class branches' last convolutions."""
-        _, index, *rest = key.split(".")
-        if int(index) < self._backbone_length:
-            return "backbone"
-        if int(index) < len(self.model) - 1:
-            return "neck"
-        return "classes" if rest[0] in CLASS_BRANCHES and rest[2] == "2" else "head"
+        YOLO26 too answers by its one-to-many head and NMS, which is the library's default; its NMS-free head
+        is trained along.
+        """
+        head = self.head
+        found = head.forward_head(self.features(images), **head.one2many)
+        points, steps = make_anchors(found["feats"], head.stride, 0.5)
+        boxes = head.decode_bboxes(head.dfl(found["boxes"]), points.T[None]) * steps.T
+        return boxes.transpose(1, 2)[:, :, None], found["scores"].sigmoid().transpose(1, 2)
 
-    def backbone_modules(self) -> list[nn.Module]:
-        """The layers of the YAML file's `backbone` list."""
-        return list(self.model[: self._backbone_length])
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """YOLO26 moves the weight of its loss from the one-to-many to the one-to-one head, epoch by epoch."""
+        self._epoch = (epoch, epochs)
+        if self._criterion is not None:
+            self._schedule(self._criterion[1])
+
+    def new_criterion(self) -> Any:
+        """The library's loss, or its pair of them where there is a one-to-one head (YOLO26)."""
+        if not hasattr(self.head, "one2one_cv2"):
+            return WeightedDetectionLoss(self.network)
+        criterion = E2ELoss(self.network, WeightedDetectionLoss)
+        self._schedule(criterion)
+        return criterion
+
+    def _schedule(self, criterion: Any) -> None:
+        if isinstance(criterion, E2ELoss):
+            epoch, self.network.args.epochs = self._epoch
+            criterion.updates = epoch - 2  # as the library's trainer does when it resumes
+            criterion.update()
 
     def _make_class_layers(self) -> None:
         head, count = self.head, len(self.classes)
@@ -113,13 +98,3 @@ class UltralyticsDetector(Detector):
                 branch[-1] = nn.Conv2d(branch[-1].in_channels, count, 1)
                 # The library's prior: some 5 objects, spread over the classes, in a 640 px image.
                 nn.init.constant_(branch[-1].bias, math.log(5 / count / (640 / stride) ** 2))
-
-    def _loss_on(self, device: torch.device) -> Any:
-        # The library's criterion copies the device when built; the model may have moved since.
-        if self._criterion is None or self._criterion[0] != device:
-            self._criterion = (device, self.network.init_criterion())
-        return self._criterion[1]
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        self.network._apply(fn)  # moves the head's strides and anchors too, which are plain attributes
-        return self

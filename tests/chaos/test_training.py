@@ -1,0 +1,60 @@
+"""kill -9 of each process of a training: it goes on from the last checkpoint, as if nothing had been."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.chaos.line import EPOCHS, FATAL_EPOCH, epochs_begun, fit_line
+from training.fit import FitResult
+
+pytestmark = pytest.mark.chaos
+
+ALL = list(range(1, EPOCHS + 1))
+RESUMED = [*range(1, FATAL_EPOCH + 1), *range(FATAL_EPOCH, EPOCHS + 1)]
+
+
+def assert_equal(broken: FitResult, whole: FitResult, tolerance: float = 1e-6) -> None:
+    losses = [[row["loss"] for row in result.history] for result in (broken, whole)]
+    assert losses[0] == pytest.approx(losses[1], abs=tolerance)
+    for key, weights in whole.state_dict.items():
+        torch.testing.assert_close(broken.state_dict[key], weights, rtol=0, atol=10 * tolerance)
+
+
+@pytest.fixture(scope="module")
+def whole(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    """An unbroken fit with two workers."""
+    folder = tmp_path_factory.mktemp("whole")
+    result = fit_line(folder, None, workers=2)
+    assert epochs_begun(folder) == ALL
+    return result
+
+
+@pytest.mark.parametrize("victim", ["worker", "controller"])
+def test_a_killed_process_costs_an_epoch(whole: FitResult, tmp_path: Path, victim: str) -> None:
+    broken = fit_line(tmp_path, victim, workers=2)
+    # The old workers are gone too: a lost controller's ones don't train on beside the new.
+    assert not Path("/proc", (tmp_path / "killed").read_text()).exists()
+    assert epochs_begun(tmp_path) == RESUMED
+    assert_equal(broken, whole)
+
+
+def test_a_killed_driver_is_gone_on_with_by_another_number_of_workers(
+    whole: FitResult, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.chaos.line", str(tmp_path)]
+    driver = subprocess.run(command, cwd=Path(__file__).parents[2], timeout=300, check=False)
+    assert driver.returncode == -signal.SIGKILL
+    assert epochs_begun(tmp_path) == list(range(1, FATAL_EPOCH + 1))
+    broken = fit_line(tmp_path, None, workers=1)
+    assert epochs_begun(tmp_path) == RESUMED
+    assert_equal(broken, whole, 1e-5)  # another split of the batch adds in another order
+
+
+def test_beyond_the_budget_the_cause_is_told(ray_cluster: None, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"fit a line: .*controller was lost 1 times, more than"):
+        fit_line(tmp_path, "controller", budget=0)
+    assert epochs_begun(tmp_path) == list(range(1, FATAL_EPOCH + 1))

@@ -1,0 +1,91 @@
+"""Figures of a finished pipeline by name, `STAGE.FIGURE`, for studies and searches."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.errors import UserError, nearest
+from cluster.stages import Artifact
+
+if TYPE_CHECKING:  # the commands' help needs the names alone, in no time
+    from training.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One figure.
+
+    Attributes:
+        title: of its column.
+        percent: whether it is shown as percent, as the papers do.
+        digits: shown after the point.
+        higher: whether more is better; None for what is only reported.
+        chooses: whether a search may choose by it: it doesn't look at the test split.
+    """
+
+    title: str
+    percent: bool = False
+    digits: int = 1
+    higher: bool | None = None
+    chooses: bool = False
+
+
+OUTCOMES: Mapping[str, Outcome] = {
+    "evaluate.map50": Outcome("mAP@.5", percent=True, higher=True),
+    "evaluate.map50_95": Outcome("mAP@.5:.95", percent=True, higher=True),
+    "evaluate.parameters": Outcome("parameters", digits=0),
+    "evaluate.images_per_s": Outcome("images/s"),
+    "finetune.map50": Outcome("mAP@.5 (validation)", percent=True, higher=True, chooses=True),
+    "finetune.map50_95": Outcome("mAP@.5:.95 (validation)", percent=True, higher=True, chooses=True),
+    "finetune.training_seconds": Outcome("finetuning s", digits=0),
+    "detector.map50": Outcome("mAP@.5 (pseudo-boxes)", percent=True, higher=True, chooses=True),
+    "detector.map50_95": Outcome("mAP@.5:.95 (pseudo-boxes)", percent=True, higher=True, chooses=True),
+    "detector.training_seconds": Outcome("detector s", digits=0),
+    "backbone.similarity": Outcome("attention similarity", digits=3, higher=True, chooses=True),
+    "backbone.correlation": Outcome("attention correlation", digits=3, higher=True, chooses=True),
+    "backbone.training_seconds": Outcome("backbone s", digits=0),
+}
+
+
+def check_outcome(name: str, stages: tuple[str, ...] | None = None) -> Outcome:
+    """The figure of a name; with `stages`, one that a search over them may choose by.
+
+    Raises:
+        UserError: no stage produces it, or it can't be chosen by.
+    """
+    valid = [key for key, row in OUTCOMES.items() if stages is None or (row.chooses and _of(key) in stages)]
+    if name in valid:
+        return OUTCOMES[name]
+    if name in OUTCOMES and _of(name) == "evaluate":
+        raise UserError(
+            f"{name} is measured on the test split, which no search may choose by; valid: {', '.join(valid)}."
+        )
+    raise UserError(f'No stage here produces a metric "{name}"; {nearest(name, valid)}')
+
+
+def _of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def artifact_of(name: str, pipeline: "Pipeline", start: str) -> Artifact:
+    """The stage's artifact that an outcome is read from; made where it is absent."""
+    stage = _of(name)
+    if stage == "evaluate":
+        return pipeline.evaluated(start)
+    if stage == "finetune":
+        return pipeline.finetuned(start)
+    return pipeline.detector if stage == "detector" else pipeline.backbone
+
+
+def measured(name: str, pipeline: "Pipeline", start: str) -> float | None:
+    """A figure; None where its stage doesn't give it (no held-out image with a box, say).
+
+    Metrics of the finetuning's validation are those of its best epoch, whose weights it keeps.
+    """
+    artifact, key = artifact_of(name, pipeline, start), name.partition(".")[2]
+    if _of(name) == "finetune" and OUTCOMES[name].higher:
+        table = artifact.directory.read_table("history.parquet")
+        column = table.column(key).to_pylist() if key in table.column_names else []
+        return max((float(value) for value in column if value is not None), default=None)
+    value = artifact.results.get(key)
+    return None if value is None else float(value)

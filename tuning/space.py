@@ -1,0 +1,230 @@
+"""Search spaces: `KEY=[a, b]`, `KEY=LOW..HIGH`, `LOW..HIGH:STEP` or `LOW..HIGH:log` over config keys."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+import yaml
+
+from cluster.config import Model, merge, validate
+from cluster.errors import UserError
+
+NO_RESULT = ("workspace", "name", "ray", "tracking", "scaling", "report")  # sections that decide no result
+MAX_GRID = 1_000_000
+STEPS = 1e-9  # of rounding when a range's steps are counted
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One searched config key.
+
+    Attributes:
+        key: dotted.
+        values: those tried, in order; None for a range.
+        low, high: of a range, both included; whole numbers when both and the step are.
+        step: between values; None is any value between (or any whole one).
+        log: even in the logarithm.
+    """
+
+    key: str
+    values: tuple[Any, ...] | None = None
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether a range has whole numbers only."""
+        return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
+
+    def document(self) -> dict[str, Any]:
+        """JSON-able, for comparison with what a study began with."""
+        if self.values is not None:
+            return {"values": list(self.values)}
+        return {"low": self.low, "high": self.high, "step": self.step, "log": self.log}
+
+    def text(self) -> str:
+        """As a user writes it."""
+        if self.values is not None:
+            return f"{self.key}={json.dumps(list(self.values))}"
+        suffix = ":log" if self.log else f":{self.step:g}" if self.step is not None else ""
+        return f"{self.key}={self.low:g}..{self.high:g}{suffix}"
+
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """Optuna's; of listed values their index, ordered where they are rising numbers."""
+        if self.values is not None:
+            last = len(self.values) - 1
+            if last and _rising(self.values):
+                return optuna.distributions.IntDistribution(0, last)
+            return optuna.distributions.CategoricalDistribution(tuple(range(last + 1)))
+        if self.whole:
+            return optuna.distributions.IntDistribution(
+                int(self.low), int(self.high), log=self.log, step=int(self.step or 1)
+            )
+        return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def value(self, parameter: Any) -> Any:
+        """The config's value of an Optuna parameter."""
+        if self.values is not None:
+            return self.values[parameter]
+        return round(parameter, 10) if isinstance(parameter, float) else parameter
+
+    def parameter(self, value: Any) -> Any:
+        """Inverse of `value`.
+
+        Raises:
+            ValueError: the value is not in the space.
+        """
+        if self.values is not None:
+            return self.values.index(value)
+        if not (isinstance(value, int | float) and self.low <= value <= self.high):
+            raise ValueError(f"{value} is not within {self.text()}")
+        return value
+
+    def points(self) -> tuple[Any, ...]:
+        """All values of a grid over this dimension.
+
+        Raises:
+            UserError: a range without steps has no such list.
+        """
+        if self.values is not None:
+            return self.values
+        if (self.step is None and not self.whole) or self.log:
+            raise UserError(
+                f"A grid needs values or a step for {self.key}; write {self.key}=[…] or "
+                f"{self.key}={self.low:g}..{self.high:g}:STEP."
+            )
+        step = self.step or 1
+        count = math.floor((self.high - self.low) / step + STEPS) + 1
+        return tuple(self.value(self.low + n * step) for n in range(count))
+
+
+def _rising(values: Sequence[Any]) -> bool:
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return numbers and all(a < b for a, b in itertools.pairwise(values))
+
+
+def parse_dimension(word: str) -> Dimension:
+    """One search word.
+
+    Raises:
+        UserError: not of the form, an empty list, an empty range.
+    """
+    key, equals, raw = word.partition("=")
+    if not equals or not all(key.split(".")):
+        raise UserError(f'Search "{word}" must read KEY=[a, b, …] or KEY=LOW..HIGH (with :STEP or :log).')
+    if ".." in raw:
+        return _range(key, raw, word)
+    try:
+        values = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        values = None
+    if not isinstance(values, list):
+        raise UserError(f'Search "{word}" must list values, {key}=[a, b, …], or give a range, LOW..HIGH.')
+    if not values:
+        raise UserError(f"The search space of {key} is empty; give at least one value, {key}=[a, b, …].")
+    if len({json.dumps(value, sort_keys=True, default=str) for value in values}) < len(values):
+        raise UserError(f"The search space of {key} lists a value twice; give each once.")
+    return Dimension(key, tuple(values))
+
+
+def _range(key: str, raw: str, word: str) -> Dimension:
+    ends, _, suffix = raw.partition(":")
+    low, high = (_number(text) for text in ends.split("..", 1))
+    step = None if suffix in ("", "log") else _number(suffix)
+    if low is None or high is None or (suffix not in ("", "log") and step is None):
+        raise UserError(f'Search "{word}" must give numbers, {key}=LOW..HIGH, perhaps with :STEP or :log.')
+    if low > high or (step is not None and step <= 0):
+        raise UserError(f"The search space of {key} is empty: {raw}; give LOW ≤ HIGH and a step above 0.")
+    if suffix == "log" and low <= 0:
+        raise UserError(f"The search space of {key} can't be logarithmic from {low:g}; start above 0.")
+    if step is not None and step > high - low > 0:
+        raise UserError(f"The step of {key}, {step:g}, is larger than its range {low:g}..{high:g}; lower it.")
+    return Dimension(key, None, low, high, step, log=suffix == "log")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+
+def parse_space(words: Iterable[str]) -> tuple[Dimension, ...]:
+    """The dimensions of search words, each key once.
+
+    Raises:
+        UserError: see `parse_dimension`; a key twice.
+    """
+    space = tuple(parse_dimension(word) for word in words)
+    keys = [dimension.key for dimension in space]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise UserError(f"The search space names {twice[0]} twice; give each key once.")
+    return space
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    document: dict[str, Any] = {}
+    for key, value in values.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        document = merge(document, value)
+    return document
+
+
+def check_space(
+    space: Sequence[Dimension], model: type[Model], document: Mapping[str, Any]
+) -> tuple[Dimension, ...]:
+    """Prove, key by key, that the config takes every value (of a range both ends).
+
+    Returns:
+        The space; a range written `0..1` of a key that takes fractions is one of fractions.
+
+    Raises:
+        UserError: no key, an unknown key, one that decides no result, a value out of range.
+    """
+    if not space:
+        raise UserError("The search space is empty; give at least one --search KEY=[a, b, …].")
+    for dimension in space:
+        if dimension.key.split(".")[0] in NO_RESULT:
+            raise UserError(
+                f"{dimension.key} decides no result, so there is nothing to search; leave it out."
+            )
+        ends = dimension.values if dimension.values is not None else (dimension.low, dimension.high)
+        for value in ends:
+            validate(model, merge(document, nested({dimension.key: value})), "Search space")
+    return tuple(_fractional(dimension, model, document) for dimension in space)
+
+
+def _fractional(dimension: Dimension, model: type[Model], document: Mapping[str, Any]) -> Dimension:
+    if dimension.values is not None or not dimension.whole or dimension.step is not None:
+        return dimension
+    between = min(dimension.low + 0.5, dimension.high - 1e-6)
+    try:
+        validate(model, merge(document, nested({dimension.key: between})), "Search space")
+    except UserError:
+        return dimension
+    return replace(dimension, low=float(dimension.low), high=float(dimension.high))
+
+
+def grid(space: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
+    """Every combination, the last key fastest.
+
+    Raises:
+        UserError: a range without a step, or more than a million combinations.
+    """
+    points = [dimension.points() for dimension in space]
+    if math.prod(len(each) for each in points) > MAX_GRID:
+        raise UserError(f"The grid has more than {MAX_GRID:,} combinations; give fewer values.")
+    keys = [dimension.key for dimension in space]
+    return (dict(zip(keys, values, strict=True)) for values in itertools.product(*points))
