@@ -78,6 +78,7 @@ class ReviewServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((HOST, port))
+            self._socket.listen(128)  # who comes before `serve` waits
         except OSError as error:
             self._socket.close()
             raise UserError(f"Port {port} can't be used ({error.strerror}); choose another --port.") from None
