@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.boxes import SIDE, write_maps
-from benchmarks.chromium import Tab, chromium_program, chromium_tab
+from benchmarks.chromium import chromium_program, chromium_tab
 from benchmarks.registry import Row, at_most
 from cluster.stages import RECORD
 from cluster.storage import Storage
@@ -107,10 +107,10 @@ def open_gallery(storage: Storage, settings: PseudoBoxSettings | None = None) ->
 
 
 @contextmanager
-def serving(gallery: Gallery, storage: Storage) -> Iterator[ReviewServer]:
+def serving(gallery: Gallery, storage: Storage, **about: str) -> Iterator[ReviewServer]:
     """The server answering in a thread of its own, until the block ends."""
-    about = {"project": "line", "workspace": storage.uri, "maps": MAPS[:16]}
-    server = ReviewServer(gallery, storage, about, lambda chosen: repr(dict(chosen)))
+    head = {"project": "line", "workspace": storage.uri, "maps": MAPS[:16]} | about
+    server = ReviewServer(gallery, storage, head, lambda chosen: repr(dict(chosen)))
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
@@ -118,9 +118,3 @@ def serving(gallery: Gallery, storage: Storage) -> Iterator[ReviewServer]:
     finally:
         server.stop()
         thread.join(30)
-
-
-def page_shown(tab: Tab, url: str) -> None:
-    """Open the page and wait for all its tiles."""
-    tab.open(url)
-    tab.wait_for(SHOWN)
