@@ -6,7 +6,8 @@ from typing import Annotated, Protocol
 
 import typer
 
-from cluster.command import Words, guard, out
+from cluster import json_text
+from cluster.command import Json, Words, guard
 from cluster.progress import say
 from cluster.storage import Storage
 from pipelines.corpus import CorpusSection
@@ -61,11 +62,12 @@ def view_commands(resolve: Callable[[list[str] | None], Reviewed]) -> typer.Type
             ),
         ] = None,
         port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+        as_json: Json = False,
     ) -> None:
         """Browse maps, try thresholds, accept or reject images, boxes and references on a local page."""
-        with guard(json_mode=False):
+        with guard(as_json):
             server = review_server(resolve(words), maps, port)
-            out.print(server.url, markup=False, soft_wrap=True)
+            typer.echo(json_text.dumps({"url": server.url}) if as_json else server.url)
             with suppress(KeyboardInterrupt):  # the way to end it
                 server.serve()
             say("view: ended; what was decided is kept.")

@@ -11,6 +11,7 @@ import training.detector_stage
 from cluster.errors import UserError
 from cluster.stages import Artifact
 from cluster.storage import Storage
+from cluster.tracking import Tracker, TrackingSection
 from pipelines.review.decisions import Change, save_changes
 from pipelines.tables import BOXES, MANIFEST
 from tests.silent_tracking import SilentPipeline
@@ -85,7 +86,7 @@ class Stage:
                 DetectorSection(name="yolov8n", image_size=64),
                 scaling=ScalingSection(),
                 workspace=self.workspace,
-                pipeline=SilentPipeline("nowhere", "id", {}),
+                pipeline=SilentPipeline(Tracker.open(TrackingSection(), self.workspace), "test", {}),
                 **self.inputs,
             )
         new = set(folder.children()) - before
