@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -17,10 +18,11 @@ from PIL import Image
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.box_rows import category_thresholds
-from pipelines.images import decode_image, read_bytes
+from pipelines.images import ImageError, decode_image, read_bytes
 from pipelines.pseudo_boxes import PseudoBoxSettings
 from pipelines.tables import IDENTITY, SIZE
 
+PER_PAGE, TILE_SIDE = 24, 320  # images of a page; longer side of their pictures
 FILES_KEPT, PICTURES_KEPT = 256, 256  # in memory: about 24 MB of 27×27 maps, 100 MB of pictures at most
 COLUMNS = [*(name for name, _ in [*IDENTITY, *SIZE]), "score", "map_max"]
 
@@ -106,6 +108,7 @@ class Gallery:
         number = {name: place for place, name in enumerate(names)}
         return {
             "grid": self.grid,
+            "per_page": PER_PAGE,
             "held_out": self.held_out,
             "settings": self.settings.model_dump(mode="json", include=set(PseudoBoxSettings.model_fields)),
             "categories": [asdict(self.thresholds[name]) for name in names],
@@ -119,6 +122,14 @@ class Gallery:
                 "reference": [int(row["role"] == "reference") for row in self.rows],
             },
         }
+
+    def warm(self) -> None:
+        """Have the first page's maps and pictures at hand before they are asked for."""
+        order = sorted(range(len(self)), key=lambda number: -self.rows[number]["score"])[:PER_PAGE]
+        self.maps(order)
+        for number in order:
+            with suppress(ImageError):  # said when it is asked for
+                self.picture(self.rows[number]["image_id"], TILE_SIDE)
 
     def references(self, verdicts: Mapping[str, str]) -> dict[str, list[str]]:
         """References by category after the verdicts: those of the corpus not rejected, then those accepted.

@@ -21,7 +21,7 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.images import ImageError
 from pipelines.review.decisions import SAME_BOX, Change, Decisions, read_decisions, save_changes
-from pipelines.review.gallery import Gallery
+from pipelines.review.gallery import TILE_SIDE, Gallery
 
 HOST = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
@@ -32,7 +32,7 @@ FILES = {
     "pseudo_boxes.js": ("pseudo_boxes.js", "text/javascript"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
-SIDES = (320, 1600)  # of pictures: a tile's and the large view's
+SIDES = (TILE_SIDE, 1600)  # of pictures: a tile's and the large view's
 MAPS_AT_ONCE, MAX_BODY = 200, 1 << 20
 HEADERS = {
     "Content-Security-Policy": (
@@ -102,6 +102,7 @@ class ReviewServer:
 
     def serve(self) -> None:
         """Answer until `stop` or an interrupt."""
+        threading.Thread(target=self._gallery.warm, daemon=True).start()
         self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:

@@ -1,7 +1,7 @@
 // The review page: filters and orders the images, draws maps and boxes, and sends decisions to the server.
 "use strict";
 
-const PER_PAGE = 24, MAPS_KEPT = 2000, CHANGES_AT_ONCE = 200, SAVE_AFTER = 150;
+const MAPS_KEPT = 2000, CHANGES_AT_ONCE = 200, SAVE_AFTER = 150;
 const VERDICTS = { accepted: "accepted", rejected: "rejected" };
 // Six stops of the colour map "inferno".
 const HEAT = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
@@ -11,7 +11,7 @@ const at = (id) => document.getElementById(id);
 const figures = (value, digits = 3) => Number(value).toFixed(digits);
 const counted = (value) => value.toLocaleString("en");
 
-let gallery, images, settings, decisions;
+let gallery, images, settings, decisions, perPage;
 let shown = []; // numbers of the images that fit the filter, in order
 let page = 0, open = -1; // `open`: place in `shown` of the large view
 const maps = new Map(); // number of an image to its map, oldest first
@@ -276,17 +276,17 @@ function orderImages() {
 // ---- The page of tiles
 
 function pages() {
-  return Math.max(1, Math.ceil(shown.length / PER_PAGE));
+  return Math.max(1, Math.ceil(shown.length / perPage));
 }
 
 function turn(to, focus = null) {
   page = Math.min(Math.max(to, 0), pages() - 1);
-  const numbers = shown.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
+  const numbers = shown.slice(page * perPage, (page + 1) * perPage);
   tiles = numbers.map(tile);
   at("grid").replaceChildren(...tiles.map((each) => each.element));
   at("empty").hidden = shown.length > 0;
-  const first = shown.length ? page * PER_PAGE + 1 : 0;
-  at("count").textContent = `${counted(first)}–${counted(page * PER_PAGE + numbers.length)} of ${counted(shown.length)} images`;
+  const first = shown.length ? page * perPage + 1 : 0;
+  at("count").textContent = `${counted(first)}–${counted(page * perPage + numbers.length)} of ${counted(shown.length)} images`;
   at("page").value = page + 1;
   at("page").max = pages();
   at("pages").textContent = counted(pages());
@@ -363,8 +363,9 @@ async function fill(numbers) {
       drawMap(each);
       drawBoxes(each);
     }
-    const next = shown.slice((page + 1) * PER_PAGE, (page + 2) * PER_PAGE);
+    const next = shown.slice((page + 1) * perPage, (page + 2) * perPage);
     await fetchMaps(next);
+    for (const number of next) new Image().src = `image/${images.id[number]}?side=320`;
   } catch (error) {
     status(`The server does not answer (${error.message}); is agssp view still running?`, true);
   }
@@ -495,9 +496,9 @@ function closeLarge() {
   open = -1;
   largeParts = null;
   if (place < 0) return;
-  const to = Math.floor(place / PER_PAGE);
-  if (to !== page) turn(to, place % PER_PAGE);
-  else tiles[place % PER_PAGE]?.element.focus();
+  const to = Math.floor(place / perPage);
+  if (to !== page) turn(to, place % perPage);
+  else tiles[place % perPage]?.element.focus();
 }
 
 // ---- References
@@ -533,8 +534,8 @@ function step(key) {
   const columns = tiles.filter((each) => each.element.offsetTop === top).length;
   const to = place + { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
   if (to >= 0 && to < tiles.length) tiles[to].element.focus();
-  else if (to < 0 && page > 0) turn(page - 1, PER_PAGE + to);
-  else if (to >= tiles.length && page < pages() - 1) turn(page + 1, to - PER_PAGE);
+  else if (to < 0 && page > 0) turn(page - 1, perPage + to);
+  else if (to >= tiles.length && page < pages() - 1) turn(page + 1, to - perPage);
   return true;
 }
 
@@ -606,6 +607,7 @@ async function start() {
   for (const answer of answers) if (!answer.ok) throw new Error(await answer.text());
   [gallery, decisions] = await Promise.all(answers.map((answer) => answer.json()));
   images = gallery.images;
+  perPage = gallery.per_page;
   settings = { ...gallery.settings };
   const { project, workspace, maps: made } = gallery.about;
   document.title = `${project}: anomaly maps`;

@@ -55,6 +55,7 @@ function positions(pixels, cells) {
  */
 function regions(map, grid, width, height, threshold) {
   const limit = float(threshold);
+  const cold = limit - 1e-6 * Math.max(1, Math.abs(limit)); // cells below it give no pixel, rounding included
   const across = positions(width, grid), down = positions(height, grid);
   const parent = [], found = [];
 
@@ -87,7 +88,7 @@ function regions(map, grid, width, height, threshold) {
     const upper = down.cell[y] * grid, lower = Math.min(down.cell[y] + 1, grid - 1) * grid;
     const fy = down.next[y], gy = float(1 - fy);
     let hot = false;
-    for (let x = 0; x < grid && !hot; x++) hot = map[upper + x] >= limit || map[lower + x] >= limit;
+    for (let x = 0; x < grid && !hot; x++) hot = map[upper + x] >= cold || map[lower + x] >= cold;
     if (!hot) {
       above = [];
       continue;
@@ -112,6 +113,8 @@ function regions(map, grid, width, height, threshold) {
       }
     };
     for (const [first, last] of across.spans) {
+      const c = across.cell[first], n = c + 1 < grid ? c + 1 : c;
+      if (map[upper + c] < cold && map[upper + n] < cold && map[lower + c] < cold && map[lower + n] < cold) continue;
       const left = value(first), right = value(last);
       if (left >= limit && right >= limit) {
         add(first, last, Math.max(left, right));
