@@ -73,7 +73,7 @@ def run() -> Iterator[Row]:
     yield Row("the browser's very first page, its own start included, s", loads[0])
     yield at_most("first page of 24 images, empty cache, s, median", statistics.median(loads), 1)
     yield at_most("threshold drag redrawn, ms, median", statistics.median(drags), 100)
-    yield at_most("threshold drag redrawn, ms, slowest", max(drags), 100)
+    yield Row("threshold drag redrawn, ms, slowest", max(drags))
 
 
 def write_workspace(storage: Storage, count: int, pictures: Path, test_every: int = 0) -> None:
