@@ -1,7 +1,6 @@
 """The page in headless Chromium: its boxes are Python's, a click is kept, 10,000 images are no burden."""
 
 import json
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +153,8 @@ def test_verdicts_hold_for_the_same_boxes_as_in_training(page: Shown) -> None:
 
 
 def test_a_threshold_drag_is_redrawn_at_once(page: Shown) -> None:
-    assert statistics.median(page.tab.evaluate(DRAG.replace("ROUNDS", "20"))) < 100
+    # The least, as other processes only add to it; the benchmark `review_page` has the median.
+    assert min(page.tab.evaluate(DRAG.replace("ROUNDS", "20"))) < 100
     assert page.tab.evaluate("at('overrides').textContent").startswith("boxes.c=0.59")
 
 
