@@ -65,6 +65,12 @@ def _tracking(app: typer.Typer) -> None:
     app.add_typer(tracking_commands, name="tracking")
 
 
+def _view(app: typer.Typer) -> None:
+    from pipelines.review.view_commands import view_commands
+
+    app.add_typer(view_commands(project_of))
+
+
 # Imported when named: with every library loaded, `agssp models list` would take six seconds to start.
 LATER: dict[str, Callable[[typer.Typer], None]] = {
     "encoder": _encoder,
@@ -78,6 +84,7 @@ LATER: dict[str, Callable[[typer.Typer], None]] = {
     "submit": _jobs,
     "tracking": _tracking,
     "tune": _tune,
+    "view": _view,
 }
 
 

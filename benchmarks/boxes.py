@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -37,8 +37,14 @@ def run() -> Iterator[Row]:
     yield at_least(f"maps/s, {GRID}×{GRID} maps of {SIDE}×{SIDE} images, 2 CPUs", IMAGES / seconds, 1_000)
 
 
-def write_maps(target: Storage, count: int) -> None:
-    """A maps table of smooth random maps, half of them with a blob."""
+def write_maps(target: Storage, count: int, pictures: Sequence[str] = ()) -> None:
+    """A maps table of smooth random maps, half of them with a blob.
+
+    Args:
+        target: directory of its files.
+        count: of images.
+        pictures: files that the rows name in turn; without any, files that there are not.
+    """
     rng = np.random.default_rng(count)
     schema = map_schema(GRID)
     for start in range(0, count, ROWS_PER_FILE):
@@ -46,7 +52,10 @@ def write_maps(target: Storage, count: int) -> None:
         maps = np.stack([_map(rng, (start + n) % 2 == 0) for n in range(size)])
         columns = {
             "image_id": [f"{start + n:032x}" for n in range(size)],
-            "uri": [f"/nowhere/{start + n}.png" for n in range(size)],
+            "uri": [
+                pictures[(start + n) % len(pictures)] if pictures else f"/nowhere/{start + n}.png"
+                for n in range(size)
+            ],
             "category": [f"category_{(start + n) % 5}" for n in range(size)],
             "width": [SIDE] * size,
             "height": [SIDE] * size,

@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, str] = {
     "fewshot_gain": "benchmarks.fewshot_gain",
     "threshold_trials": "benchmarks.threshold_trials",
     "registry_lookup": "benchmarks.registry_lookup",
+    "review_page": "benchmarks.review_page",
 }
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

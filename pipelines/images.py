@@ -64,7 +64,7 @@ def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = Fa
     return data
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, least_side: int | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF is not the user's concern
@@ -76,6 +76,8 @@ def _open(data: bytes) -> Image.Image:
                 )
             if min(width, height) < MIN_SIDE:
                 raise ImageError(f"{width}×{height} pixels are smaller than {MIN_SIDE} on a side")
+            if least_side is not None:
+                image.draft(None, (least_side, least_side))  # JPEG alone can; others are read as they are
             image.load()
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
@@ -90,7 +92,9 @@ def content_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def decode_image(data: bytes, levels: Levels | None = None) -> npt.NDArray[np.uint8]:
+def decode_image(
+    data: bytes, levels: Levels | None = None, *, least_side: int | None = None
+) -> npt.NDArray[np.uint8]:
     """Decode an encoded image to RGB, uint8, (H, W, 3).
 
     Grey images are repeated over three channels; transparency is laid over black.
@@ -100,11 +104,13 @@ def decode_image(data: bytes, levels: Levels | None = None) -> npt.NDArray[np.ui
         levels: grey values that become 0 and 255 where the image has more than 8 bits (16-bit, float), see
             `pipelines/levels.py`; without them each such image's own minimum and maximum. Images of 8 bits
             stay as they are.
+        least_side: a JPEG may be decoded at a half, quarter or eighth of its size, which is faster, as long
+            as no side gets shorter than this; None keeps its size.
 
     Raises:
         ImageError: not an image, damaged, too large or too small.
     """
-    image = _open(data)
+    image = _open(data, least_side)
     deep = _deep(image)
     if deep is not None:
         black, white = levels if levels is not None else (float(deep.min()), float(deep.max()))

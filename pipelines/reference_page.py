@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
+from cluster.storage import Storage
 from pipelines.corpus import CorpusSection
 from pipelines.html_page import page_environment
 from pipelines.reference_proposal import SIDE, CategoryProposal
@@ -30,10 +31,35 @@ def config_patch(proposals: Sequence[CategoryProposal], section: CorpusSection) 
     for found in proposals:
         for pick in found.proposals:
             chosen[pick.source].setdefault(found.category, []).append(pick.path)
+    return _patch(chosen, {found.category for found in proposals}, section)
+
+
+def references_patch(uris: Mapping[str, Sequence[str]], section: CorpusSection) -> str:
+    """The YAML that names just these images as references of their categories; see `config_patch`.
+
+    Args:
+        uris: of images of the corpus, by category.
+        section: the corpus' config.
+    """
+    sources = [source for _, source in section.keyed_sources()]
+    roots = [f"{Storage.open(source.root).uri}/" if source.root else "" for source in sources]
+    chosen: list[dict[str, list[str]]] = [{} for _ in sources]
+    for category, images in uris.items():
+        for uri in images:
+            owner = next((n for n, root in enumerate(roots) if root and uri.startswith(root)), None)
+            inside = owner is not None and "://" not in uri
+            path = uri.removeprefix(roots[owner or 0]) if inside else uri
+            chosen[owner or 0].setdefault(category, []).append(path)
+        if not images:
+            chosen[0][category] = []
+    return _patch(chosen, set(uris), section)
+
+
+def _patch(chosen: Sequence[dict[str, list[str]]], names: set[str], section: CorpusSection) -> str:
+    """The YAML of references by source; of `names` nothing else is kept."""
     corpus: dict[str, Any] = {"references": chosen[0]}
     if section.sources:
         sources = [source.model_dump(mode="json", exclude_defaults=True) for source in section.sources]
-        names = {found.category for found in proposals}
         for source, new in zip(sources, chosen, strict=True):
             old = {name: items for name, items in source.get("references", {}).items() if name not in names}
             if old | new:

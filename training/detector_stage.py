@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.errors import UserError
+from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.boxes_stage import held_out_ids
+from pipelines.review.decisions import LeftOut, left_out, read_decisions
 from training.agdp import CLASSES, DetectorSection, pseudo_samples
 from training.detector_training import train_detector, training_results
 from training.letterbox import Preprocessing
@@ -29,7 +31,8 @@ def pretrain_detector(
 ) -> Artifact:
     """Train backbone, neck and head to find the pseudo-boxes, one class `anomaly`.
 
-    The test split is never read. Writes `detector.safetensors` and `history.parquet`.
+    The test split is never read. Images and boxes that the workspace's review rejects are left out, and are
+    part of the fingerprint. Writes `detector.safetensors`, `history.parquet`; with a review `review.json`.
 
     Args:
         section: the config.
@@ -37,17 +40,25 @@ def pretrain_detector(
         corpus, boxes, backbone: the stages' artifacts.
 
     Raises:
-        UserError: no pseudo-box, or the backbone is not that of `section.name`.
+        UserError: no pseudo-box, a damaged review, or the backbone is not that of `section.name`.
     """
+    review = _review(workspace, boxes)
+    if review:
+        say(f"detector: the review leaves out {len(review.images)} images and {review.count} boxes of others")
     lineage = {"corpus": corpus.fingerprint, "boxes": boxes.fingerprint, "backbone": backbone.fingerprint}
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        rows = boxes.directory.read_table("boxes.parquet").to_pylist()
+        if review:
+            bench.directory.write_json("review.json", review.document())
+        rows = review.kept(_rows(boxes))
         samples = pseudo_samples(rows, held_out_ids(corpus), weighted=section.confidence_weighted)
         if not any(len(sample.labels) for sample in samples):
             raise UserError(
                 "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
                 "detector on; raise boxes.c or lower boxes.delta."
+                if not review
+                else "The review leaves no pseudo-box in any image, so there is nothing to pretrain a "
+                "detector on; take some rejections back with agssp view."
             )
         seed = section.loop.seed or 0
         train, held = hold_out(samples, section.holdout, seed)
@@ -82,6 +93,7 @@ def pretrain_detector(
             "boxes": sum(len(sample.labels) for sample in train),
             "held_out_images": len(held),
             "backbone_frozen": freeze,
+            **({"rejected": {"images": len(review.images), "boxes": review.count}} if review else {}),
             "masks": section.masks,
             **training_results(result),
             "transfer": report_json(report),
@@ -93,5 +105,17 @@ def pretrain_detector(
         pipeline=pipeline,
         config=section.model_dump(mode="json"),
         inputs={"corpus": corpus, "boxes": boxes, "backbone": backbone},
+        extra={"review": review.digest} if review else {},
         body=body,
     )
+
+
+def _review(workspace: Storage, boxes: Artifact) -> LeftOut:
+    """What the workspace's review leaves out of the boxes; nothing where there is no review."""
+    decisions = read_decisions(workspace)
+    return left_out(decisions, _rows(boxes)) if decisions else LeftOut(frozenset(), {})
+
+
+def _rows(boxes: Artifact) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = boxes.directory.read_table("boxes.parquet").to_pylist()
+    return rows

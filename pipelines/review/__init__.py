@@ -1,0 +1,1 @@
+"""`agssp view`: stored maps browsed, thresholds tried, images, boxes and references accepted or rejected."""

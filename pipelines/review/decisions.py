@@ -1,0 +1,208 @@
+"""The review: a person's decisions on images, pseudo-boxes and references, and what they leave out."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from cluster.config import Section
+from cluster.errors import UserError
+from cluster.storage import Storage
+
+FOLDER, FILE = "review", "decisions.json"
+MAX_BYTES = 256 << 20
+SAME_BOX = 0.8  # IoU; the default of boxes.nms_iou, above which no two boxes of an image exist
+
+Verdict = Literal["accepted", "rejected"]
+ImageId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Side = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Corners = tuple[Side, Side, Side, Side]
+
+
+class BoxDecision(Section):
+    """A verdict on one pseudo-box.
+
+    Attributes:
+        box: x0 y0 x1 y1, pixels of the original image.
+        verdict: of the person.
+    """
+
+    box: Corners
+    verdict: Verdict
+
+
+class Decisions(Section):
+    """Everything decided in a workspace, by image id: a content hash, so that it outlives new maps.
+
+    Attributes:
+        version: of this format.
+        images: verdicts on whole images.
+        references: verdicts on images as normal references.
+        boxes: verdicts on pseudo-boxes.
+    """
+
+    version: Literal[1] = 1
+    images: dict[ImageId, Verdict] = Field(default={})
+    references: dict[ImageId, Verdict] = Field(default={})
+    boxes: dict[ImageId, Annotated[tuple[BoxDecision, ...], Field(max_length=1000)]] = Field(default={})
+
+
+class Change(Section):
+    """One decision as the page sends it.
+
+    Attributes:
+        image_id: of the image.
+        kind: what is decided on.
+        box: of a box, its corners.
+        verdict: None takes a former verdict back.
+    """
+
+    image_id: ImageId
+    kind: Literal["image", "reference", "box"]
+    box: Corners | None = None
+    verdict: Verdict | None = None
+
+    def model_post_init(self, context: Any, /) -> None:
+        """A box is given where, and only where, one is decided on."""
+        if (self.box is not None) != (self.kind == "box"):
+            raise ValueError("corners belong to a decision on a box, and to no other")
+
+
+def read_decisions(workspace: Storage) -> Decisions | None:
+    """The review of a workspace; None where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    folder = workspace.at(FOLDER)
+    if not folder.exists(FILE):
+        return None
+    data = folder.read(FILE)
+    try:
+        if len(data) > MAX_BYTES:
+            raise ValueError("it is too large")
+        return Decisions.model_validate_json(data)
+    except (ValidationError, ValueError) as error:
+        faults = error.errors() if isinstance(error, ValidationError) else []
+        reason = faults[0]["msg"] if faults else str(error)
+        raise UserError(
+            f"The review {folder.uri}/{FILE} is damaged ({reason}); restore it from a copy, or move it away "
+            "to go on without."
+        ) from None
+
+
+def save_changes(workspace: Storage, changes: Sequence[Change]) -> Decisions:
+    """Add changes to the stored review and write it whole.
+
+    Raises:
+        UserError: see `read_decisions`.
+    """
+    decisions = apply(read_decisions(workspace) or Decisions(), changes)
+    text = json.dumps(decisions.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    workspace.at(FOLDER).write(FILE, f"{text}\n".encode())
+    return decisions
+
+
+def apply(decisions: Decisions, changes: Iterable[Change]) -> Decisions:
+    """The decisions after the changes, in their order."""
+    images, references, boxes = dict(decisions.images), dict(decisions.references), dict(decisions.boxes)
+    for change in changes:
+        key = change.image_id
+        if change.box is not None:
+            kept = [each for each in boxes.pop(key, ()) if each.box != change.box]
+            if change.verdict is not None:
+                kept.append(BoxDecision(box=change.box, verdict=change.verdict))
+            if kept:
+                boxes[key] = tuple(kept)
+            continue
+        verdicts = images if change.kind == "image" else references
+        if change.verdict is None:
+            verdicts.pop(key, None)
+        else:
+            verdicts[key] = change.verdict
+    return Decisions(images=images, references=references, boxes=boxes)
+
+
+def overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes x0 y0 x1 y1; 0 where either is empty."""
+    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def verdict_on(box: Sequence[float], decided: Sequence[BoxDecision]) -> Verdict | None:
+    """The verdict on a pseudo-box: that of the decided box it overlaps most, by `SAME_BOX` at least.
+
+    So it holds when another threshold moves the box's edges a little. Of equal overlaps the later counts.
+    """
+    best, found = SAME_BOX, None
+    for each in decided:
+        iou = overlap(box, each.box)
+        if iou >= best:
+            best, found = iou, each.verdict
+    return found
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a review takes out of a boxes table.
+
+    Attributes:
+        images: ids of rejected images.
+        boxes: corners of rejected boxes, by id of the image that is kept without them.
+    """
+
+    images: frozenset[str]
+    boxes: Mapping[str, tuple[Corners, ...]]
+
+    @property
+    def count(self) -> int:
+        """How many boxes there are, those of rejected images not counted."""
+        return sum(len(boxes) for boxes in self.boxes.values())
+
+    def document(self) -> dict[str, Any]:
+        """JSON-able, in an order of its own."""
+        boxes = {key: sorted(map(list, boxes)) for key, boxes in sorted(self.boxes.items())}
+        return {"images": sorted(self.images), "boxes": boxes}
+
+    def __bool__(self) -> bool:
+        return bool(self.images or self.boxes)
+
+    @property
+    def digest(self) -> str:
+        """Sha256 (hex) of what is left out; acceptances have no part in it."""
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
+
+    def kept(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of the boxes table without rejected images and boxes."""
+        found = []
+        for row in rows:
+            if row["image_id"] in self.images:
+                continue
+            gone = set(self.boxes.get(row["image_id"], ()))
+            found.append({**row, "boxes": [box for box in row["boxes"] if corners(box) not in gone]})
+        return found
+
+
+def corners(box: Mapping[str, Any]) -> Corners:
+    """x0 y0 x1 y1 of a box of the boxes table."""
+    return box["x0"], box["y0"], box["x1"], box["y1"]
+
+
+def left_out(decisions: Decisions, rows: Iterable[Mapping[str, Any]]) -> LeftOut:
+    """What the decisions take out of these rows of the boxes table; decisions on others don't matter."""
+    images: set[str] = set()
+    boxes: dict[str, tuple[Corners, ...]] = {}
+    for row in rows:
+        key = row["image_id"]
+        if decisions.images.get(key) == "rejected":
+            images.add(key)
+            continue
+        decided = decisions.boxes.get(key, ())
+        gone = tuple(each for box in row["boxes"] if verdict_on(each := corners(box), decided) == "rejected")
+        if gone:
+            boxes[key] = gone
+    return LeftOut(frozenset(images), boxes)

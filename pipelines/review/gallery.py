@@ -1,0 +1,174 @@
+"""What the review page shows: the stored maps of one workspace, read by plain pyarrow, and their images."""
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from cluster.errors import UserError
+from cluster.storage import Storage
+from pipelines.box_rows import category_thresholds
+from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.pseudo_boxes import PseudoBoxSettings
+from pipelines.tables import IDENTITY, SIZE
+
+PER_PAGE, TILE_SIDE = 24, 320  # images of a page; longer side of their pictures
+FILES_KEPT, PICTURES_KEPT = 256, 256  # in memory: about 24 MB of 27×27 maps, 100 MB of pictures at most
+COLUMNS = [*(name for name, _ in [*IDENTITY, *SIZE]), "score", "map_max"]
+
+
+class Gallery:
+    """The maps of the images that take part in pretraining, with what is known of each image.
+
+    Args:
+        maps: directory of a maps stage's artifact.
+        corpus: directory of the corpus artifact that it was made of.
+        settings: of the pseudo-boxes; the page starts with them.
+
+    Attributes:
+        rows: one by image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`.
+        thresholds: by category, with δ by Otsu whatever the settings say, for the page to switch to.
+        held_out: images of the test split, which are not shown.
+        grid: cells of a map's side.
+
+    Raises:
+        UserError: there is no map, or the tables can't be read.
+    """
+
+    def __init__(self, maps: Storage, corpus: Storage, settings: PseudoBoxSettings) -> None:
+        self.settings = settings
+        self._folder = maps.at("maps")
+        try:
+            manifest = corpus.read_table("manifest", columns=["image_id", "split", "role"]).to_pylist()
+            self._files = [name for name in self._folder.children() if name.endswith(".parquet")]
+            tables = [self._read(name, COLUMNS) for name in self._files]
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"The maps in {maps.uri} can't be read ({reason}); make them anew.") from None
+        known = {row["image_id"]: row for row in manifest}
+        self.rows: list[dict[str, Any]] = []
+        self._places: list[tuple[int, int]] = []  # file and row of each map
+        self.held_out = 0
+        for number, table in enumerate(tables):
+            for place, row in enumerate(table.to_pylist()):
+                about = known.get(row["image_id"])
+                if about is None or about["split"] == "test":
+                    self.held_out += about is not None
+                    continue
+                self.rows.append({**row, "role": about["role"]})
+                self._places.append((number, place))
+        if not self.rows:
+            raise UserError(f"{maps.uri} holds no map of a pretraining image; is the corpus empty?")
+        self._by_id = {row["image_id"]: number for number, row in enumerate(self.rows)}
+        self.thresholds = category_thresholds(
+            pa.Table.from_pylist(self.rows), settings.model_copy(update={"delta": "auto"})
+        )
+        self._stack = lru_cache(FILES_KEPT)(self._load)
+        self.picture = lru_cache(PICTURES_KEPT)(self._picture)
+        self.grid = self._stack(self._places[0][0]).shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, image_id: str) -> bool:
+        return image_id in self._by_id
+
+    def row(self, image_id: str) -> dict[str, Any]:
+        """What is known of an image.
+
+        Raises:
+            KeyError: it is none of these.
+        """
+        return self.rows[self._by_id[image_id]]
+
+    def maps(self, numbers: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Maps of some rows, (N, g, g) float32.
+
+        Raises:
+            IndexError: a number without a row.
+        """
+        if any(not 0 <= number < len(self.rows) for number in numbers):
+            raise IndexError("no such row")
+        places = [self._places[number] for number in numbers]
+        return np.stack([self._stack(file)[place] for file, place in places]).astype(np.float32)
+
+    def document(self) -> dict[str, Any]:
+        """Everything but the maps and pictures, by columns; JSON-able."""
+        names = sorted(self.thresholds)
+        number = {name: place for place, name in enumerate(names)}
+        return {
+            "grid": self.grid,
+            "per_page": PER_PAGE,
+            "held_out": self.held_out,
+            "settings": self.settings.model_dump(mode="json", include=set(PseudoBoxSettings.model_fields)),
+            "categories": [asdict(self.thresholds[name]) for name in names],
+            "images": {
+                "id": [row["image_id"] for row in self.rows],
+                "name": [shown_name(row["uri"]) for row in self.rows],
+                "category": [number[row["category"]] for row in self.rows],
+                "width": [row["width"] for row in self.rows],
+                "height": [row["height"] for row in self.rows],
+                "score": [row["score"] for row in self.rows],
+                "reference": [int(row["role"] == "reference") for row in self.rows],
+            },
+        }
+
+    def warm(self) -> None:
+        """Have the first page's maps and pictures at hand before they are asked for."""
+        order = sorted(range(len(self)), key=lambda number: -self.rows[number]["score"])[:PER_PAGE]
+        self.maps(order)
+        for number in order:
+            with suppress(ImageError):  # said when it is asked for
+                self.picture(self.rows[number]["image_id"], TILE_SIDE)
+
+    def references(self, verdicts: Mapping[str, str]) -> dict[str, list[str]]:
+        """References by category after the verdicts: those of the corpus not rejected, then those accepted.
+
+        Only categories in which a verdict changes something.
+        """
+        found: dict[str, list[str]] = {}
+        changed = set()
+        for row in self.rows:
+            now, verdict = row["role"] == "reference", verdicts.get(row["image_id"])
+            after = verdict == "accepted" or (now and verdict != "rejected")
+            if after != now:
+                changed.add(row["category"])
+            if after:
+                found.setdefault(row["category"], []).append(row["uri"])
+        return {name: found.get(name, []) for name in sorted(changed)}
+
+    def _picture(self, image_id: str, side: int) -> bytes:
+        """An image as JPEG, its longer side at most `side` pixels.
+
+        Raises:
+            KeyError: no such image.
+            ImageError: its file can't be read any more.
+        """
+        image = Image.fromarray(decode_image(read_bytes(self.row(image_id)["uri"]), least_side=side))
+        image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=85)
+        return stream.getvalue()
+
+    def _read(self, name: str, columns: list[str]) -> pa.Table:
+        with self._folder.filesystem.open_input_file(f"{self._folder.path}/{name}") as file:
+            return pq.read_table(file, columns=columns)
+
+    def _load(self, number: int) -> npt.NDArray[np.float16]:
+        column = self._read(self._files[number], ["map"]).column("map").combine_chunks()
+        return np.asarray(column.to_numpy_ndarray(), np.float16)
+
+
+def shown_name(uri: str) -> str:
+    """The last two parts of an image's path, as a person knows it."""
+    return "/".join(PurePosixPath(unquote(uri) if "://" in uri else uri).parts[-2:])

@@ -1,0 +1,84 @@
+"""Finding the maps of a project in its workspace, without making any and without Ray."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.errors import UserError
+from cluster.progress import say
+from cluster.stages import RECORD
+from cluster.storage import Storage
+from pipelines.corpus import CorpusSection
+from pipelines.maps import MapsSection
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """A complete maps artifact and the corpus it was made of."""
+
+    maps: Storage
+    corpus: Storage
+    record: dict[str, Any]
+
+
+def find_maps(
+    workspace: Storage, maps: MapsSection, corpus: CorpusSection, asked: str | None = None
+) -> StoredMaps:
+    """The newest complete maps made with this config; where there are none, the newest of all, saying so.
+
+    Args:
+        workspace: of the project.
+        maps, corpus: the project's sections.
+        asked: beginning of a fingerprint, to choose another artifact.
+
+    Raises:
+        UserError: the workspace has none, or none of that fingerprint.
+    """
+    found = []
+    folder = workspace.at("maps")
+    for name in folder.children():
+        directory = folder.at(name)
+        if not directory.exists(RECORD):
+            continue  # not complete
+        record = _record(directory)
+        source = workspace.at("corpus", str(record["inputs"]["corpus"])[:16])
+        if source.exists(RECORD):
+            found.append(StoredMaps(directory, source, record))
+    if not found:
+        raise UserError(
+            f"The workspace {workspace.uri} has no finished anomaly maps; run agssp maps CONFIG first."
+        )
+    found.sort(key=lambda each: str(each.record["started"]), reverse=True)
+    if asked is not None:
+        named = [each for each in found if str(each.record["fingerprint"]).startswith(asked)]
+        if len(named) != 1:
+            known = ", ".join(str(each.record["fingerprint"])[:16] for each in found)
+            raise UserError(
+                f'--maps "{asked}" names {len(named)} of the maps in {workspace.uri}; valid: {known}'
+            )
+        return named[0]
+    own = [each for each in found if each.record["config"] == maps.deciding]
+    exact = [each for each in own if _same_corpus(_record(each.corpus)["config"], corpus)]
+    if not exact:
+        say(f"view: no maps of exactly this config; showing the newest, {(own or found)[0].maps.uri}")
+    return (exact or own or found)[0]
+
+
+def _same_corpus(config: dict[str, Any], corpus: CorpusSection) -> bool:
+    if corpus.root or corpus.sources:
+        return config == corpus.model_dump(mode="json")
+    # Generated surfaces: the pipeline sets their folder and layout.
+    given = {"root": config["root"], "layout": config["layout"]}
+    return config == corpus.model_copy(update=given).model_dump(mode="json")
+
+
+def _record(directory: Storage) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = directory.read_json(RECORD)
+        for key in ("fingerprint", "config", "inputs", "started"):
+            record[key]
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError):
+        raise UserError(
+            f"{directory.uri}/{RECORD} is damaged; delete {directory.uri} and make it anew."
+        ) from None
+    return record
