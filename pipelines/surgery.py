@@ -173,10 +173,9 @@ def class_attention(attention: nn.MultiheadAttention, x: Tensor, value: Tensor) 
     heads, width = attention.num_heads, attention.embed_dim
     query = project(attention, x[:, :1], "q")[0]
     keys = packed_rows(attention, "k")[0].view(heads, width // heads, width)
-    mixed = F.scaled_dot_product_attention(
-        query @ keys, x[:, None].expand(-1, heads, -1, -1), value, scale=(width // heads) ** -0.5
-    )
-    return joined(attention, mixed)
+    # One row a head; the library's product would first copy x for every head.
+    scores = (query @ keys).squeeze(2) @ x.transpose(1, 2) * (width // heads) ** -0.5
+    return joined(attention, scores.softmax(-1)[:, :, None] @ value)
 
 
 def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

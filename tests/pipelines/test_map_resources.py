@@ -70,7 +70,6 @@ def test_the_estimate_of_an_images_memory_covers_what_it_takes() -> None:
     method(images, [state] * 32)
     taken = (resident("VmHWM") - before) / 32
     assert taken < 1.2 * image_bytes(method.encoder.visual, 4)
-    assert taken > 0.1 * image_bytes(method.encoder.visual, 4)
 
 
 def test_images_at_once_are_the_config_s_or_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
