@@ -4,14 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-LIMIT = 300  # seconds that a CPU preset may take
 
 
 def agssp(*words: str) -> dict[str, Any]:
@@ -34,9 +31,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_fig7_then_thresholds_and_their_patch(workspace: Path) -> None:
-    began = time.monotonic()
     study = agssp("study", "fig7-threshold", f"workspace={workspace}")
-    assert time.monotonic() - began < LIMIT
     table = study["results"]
     assert [line[0].split(",")[0] for line in table["lines"]] == ["adaptive", "adaptive", "fixed", "fixed"]
     assert all(0 <= float(line[2]) <= 100 and 0 <= float(line[3]) <= 100 for line in table["lines"])
@@ -62,9 +57,7 @@ def test_fig7_then_thresholds_and_their_patch(workspace: Path) -> None:
 
 @pytest.mark.slow
 def test_table_5_in_its_cpu_preset_and_again(workspace: Path) -> None:
-    began = time.monotonic()
     first = agssp("study", "table5", f"workspace={workspace}")
-    assert time.monotonic() - began < LIMIT
     assert len(first["cells"]) == 4
     for cell in first["cells"]:
         assert cell["not_run"] is None
