@@ -12,6 +12,7 @@ from training.backbones import canonical
 from training.detectors.suppression import Predictions as Predictions
 from training.detectors.suppression import suppress
 from training.letterbox import Preprocessing
+from training.named_builders import adding
 from training.parted import Freeze as Freeze
 from training.parted import Part as Part
 from training.parted import PartedModel
@@ -147,23 +148,12 @@ _ON_BACKBONE: dict[str, Builder] = {}
 
 def register(*names: str) -> Callable[[BuilderT], BuilderT]:
     """Decorator: the function (or class), a `Builder`, builds the detectors of these names."""
-    return _adding(_BUILDERS, names)
+    return adding(_BUILDERS, names, "detectors")
 
 
 def register_on_backbone(*names: str) -> Callable[[BuilderT], BuilderT]:
     """Decorator: the builder makes detectors called `NAME+BACKBONE` on any backbone."""
-    return _adding(_ON_BACKBONE, names)
-
-
-def _adding(table: dict[str, Builder], names: tuple[str, ...]) -> Callable[[BuilderT], BuilderT]:
-    def add(builder: BuilderT) -> BuilderT:
-        for name in names:
-            if name in table:
-                raise ValueError(f"two detectors are named {name}")
-            table[name] = builder
-        return builder
-
-    return add
+    return adding(_ON_BACKBONE, names, "detectors")
 
 
 def detector_names() -> list[str]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cluster.errors import UserError, nearest
 from training.backbones import canonical
 from training.detectors.trunk import Trunk
+from training.named_builders import adding
 from training.parted import PartedModel
 
 IGNORED = 255  # of a semantic target: a pixel that no loss and no metric counts
@@ -62,15 +63,7 @@ _ON_BACKBONE: dict[str, Builder] = {}
 
 def register_on_backbone(*names: str) -> Callable[[BuilderT], BuilderT]:
     """Decorator: the builder makes segmenters called `NAME+BACKBONE` on any backbone."""
-
-    def add(builder: BuilderT) -> BuilderT:
-        for name in names:
-            if name in _ON_BACKBONE:
-                raise ValueError(f"two segmenters are named {name}")
-            _ON_BACKBONE[name] = builder
-        return builder
-
-    return add
+    return adding(_ON_BACKBONE, names, "segmenters")
 
 
 def segmenter_names() -> list[str]:
