@@ -117,7 +117,7 @@ class DenseEncoder(nn.Module):
             before = x if layer == self.first_surgery else y
             y = before + attended if self.residual else attended
         x = block_input + block.ls_1(mixed)
-        return x + block.ls_2(block.mlp(block.ln_2(x))), y
+        return x + block.ls_2(feed_forward(block.mlp, block.ln_2(x))), y
 
     def _operated(self, layer: int) -> bool:
         """Whether a block has V-V attention beside its own."""
@@ -189,6 +189,21 @@ def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: 
         (B, L of the query, width).
     """
     return joined(attention, F.scaled_dot_product_attention(query, key, value))
+
+
+def feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
+    """`mlp(x)`; without gradients its GELU overwrites the block's widest tensor.
+
+    The pages of a new one cost as much as the activation itself: 2 % of KeAD's time on a CPU.
+    """
+    widen, activation, narrow = mlp
+    hidden: Tensor = widen(x)
+    if torch.is_grad_enabled() or not isinstance(activation, nn.GELU):
+        hidden = activation(hidden)
+    else:
+        torch.ops.aten.gelu_(hidden, approximate=activation.approximate)
+    result: Tensor = narrow(hidden)
+    return result
 
 
 def joined(attention: nn.MultiheadAttention, mixed: Tensor) -> Tensor:

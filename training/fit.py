@@ -142,6 +142,7 @@ def fit(
                     trainer.fit()
                 break
             except ray.exceptions.RayActorError as error:  # Ray restarts workers, not their controller
+                ray.get(desk.free.remote())
                 lost += 1
                 if 0 <= scaling.max_controller_failures < lost:
                     raise RuntimeError(
@@ -185,6 +186,9 @@ def _worker(config: dict[str, Any]) -> None:
 def _train(config: dict[str, Any], rank: int, world: int) -> None:
     torch.set_num_threads(config["threads"])
     cv2.setNumThreads(config["threads"])
+    group = ray.util.get_current_placement_group()
+    if rank == 0 and group is not None:
+        ray.get(config["board"].hold.remote(group))
     desk, settings = config["board"], config["settings"]
     checkpoints: Checkpoints = config["checkpoints"]
     # Rank 0 decides, lest a lost worker's last write make the others go on from another epoch.

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 
 from tests.chaos.line import EPOCHS, FATAL_EPOCH, epochs_begun, fit_line
@@ -24,6 +25,12 @@ def assert_equal(broken: FitResult, whole: FitResult, tolerance: float = 1e-6) -
         torch.testing.assert_close(broken.state_dict[key], weights, rtol=0, atol=10 * tolerance)
 
 
+def assert_nothing_held() -> None:
+    """No training's CPUs are left reserved: the next one on this cluster would wait for them for ever."""
+    groups = ray.util.placement_group_table()
+    assert {group["state"] for group in groups.values()} <= {"REMOVED"}
+
+
 @pytest.fixture(scope="module")
 def whole(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
     """An unbroken fit with two workers."""
@@ -40,6 +47,7 @@ def test_a_killed_process_costs_an_epoch(whole: FitResult, tmp_path: Path, victi
     assert not Path("/proc", (tmp_path / "killed").read_text()).exists()
     assert epochs_begun(tmp_path) == RESUMED
     assert_equal(broken, whole)
+    assert_nothing_held()
 
 
 def test_a_killed_driver_is_gone_on_with_by_another_number_of_workers(
@@ -57,4 +65,5 @@ def test_a_killed_driver_is_gone_on_with_by_another_number_of_workers(
 def test_beyond_the_budget_the_cause_is_told(ray_cluster: None, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"fit a line: .*controller was lost 1 times, more than"):
         fit_line(tmp_path, "controller", budget=0)
+    assert_nothing_held()
     assert epochs_begun(tmp_path) == list(range(1, FATAL_EPOCH + 1))
