@@ -1,6 +1,5 @@
 """Time of backbone pretraining's steps side by side: YOLOv8n at 224 px, scratch, on the CPU."""
 
-import copy
 import statistics
 import tempfile
 import time
@@ -129,14 +128,15 @@ class ReadyTask(Task):
 
     Args:
         task: whose model and loss are trained.
+        bare: another of the same first weights, for the bare steps.
         steps: an epoch.
     """
 
-    def __init__(self, task: AgbpTask, steps: int) -> None:
+    def __init__(self, task: AgbpTask, bare: AgbpTask, steps: int) -> None:
         self.task, self.steps = task, steps
         self.batch = task.collate([task.dataset[index] for index in range(BATCH)])
         self.model, self.dataset = task.model, Ready(steps * BATCH)
-        self.bare = copy.deepcopy(task)
+        self.bare = bare
         self.bare_optimizer = optimizer(self.bare.model, settings())
         self.began = 0.0
 
@@ -165,7 +165,8 @@ class ReadyTask(Task):
 
 def build_ready(payload: dict[str, Any]) -> Task:
     """What the Ray Train worker trains."""
-    return ReadyTask(task_of(payload["images"]), payload["steps"])
+    images = payload["images"]
+    return ReadyTask(task_of(images), task_of(images), payload["steps"])
 
 
 def loop_and_data(images: PretrainImages, folder: str) -> Iterator[Row]:

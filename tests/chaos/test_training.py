@@ -1,5 +1,6 @@
 """kill -9 of each process of a training: it goes on from the last checkpoint, as if nothing had been."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,16 +51,26 @@ def test_a_killed_process_costs_an_epoch(whole: FitResult, tmp_path: Path, victi
     assert_nothing_held()
 
 
-def test_a_killed_driver_is_gone_on_with_by_another_number_of_workers(
-    whole: FitResult, tmp_path: Path
-) -> None:
-    command = [sys.executable, "-m", "tests.chaos.line", str(tmp_path)]
+@pytest.fixture(scope="module")
+def killed_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a command that was killed in its training with two workers leaves."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-m", "tests.chaos.line", str(folder)]
     driver = subprocess.run(command, cwd=Path(__file__).parents[2], timeout=300, check=False)
     assert driver.returncode == -signal.SIGKILL
-    assert epochs_begun(tmp_path) == list(range(1, FATAL_EPOCH + 1))
-    broken = fit_line(tmp_path, None, workers=1)
-    assert epochs_begun(tmp_path) == RESUMED
-    assert_equal(broken, whole, 1e-5)  # another split of the batch adds in another order
+    assert epochs_begun(folder) == list(range(1, FATAL_EPOCH + 1))
+    return folder
+
+
+# Another split of the batch adds in another order.
+@pytest.mark.parametrize(("workers", "tolerance"), [(2, 1e-6), (1, 1e-5)])
+def test_a_killed_driver_is_gone_on_with_by_any_number_of_workers(
+    whole: FitResult, killed_driver: Path, tmp_path: Path, workers: int, tolerance: float
+) -> None:
+    left = Path(shutil.copytree(killed_driver, tmp_path / "left"))
+    broken = fit_line(left, None, workers=workers)
+    assert epochs_begun(left) == RESUMED
+    assert_equal(broken, whole, tolerance)
 
 
 def test_beyond_the_budget_the_cause_is_told(ray_cluster: None, tmp_path: Path) -> None:
