@@ -13,6 +13,8 @@ from cluster.secret_uris import has_secret
 
 # Object stores whose path is the bucket and the quoted rest of the URI.
 BUCKETS = frozenset({"s3", "gs", "gcs"})
+# Of a busy store; pyarrow's are 1 s and 3 s, within which a laden one may not answer.
+CONNECT_SECONDS, SILENT_SECONDS = 20.0, 60.0
 
 
 def locate(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -37,9 +39,16 @@ def locate(uri: str) -> tuple[pafs.FileSystem, str]:
 @lru_cache(maxsize=32)
 def _bucket(root: str, environment: str) -> pafs.FileSystem:
     """A bucket's client; `environment` is part of the key, as endpoint and credentials come from there."""
-    # Delayed: a small file is one request instead of a multipart upload's three.
-    options = "?allow_delayed_open=true" if root.startswith("s3://") else ""
-    return pafs.FileSystem.from_uri(root + options)[0]
+    found, _ = pafs.FileSystem.from_uri(root)
+    if not isinstance(found, pafs.S3FileSystem):
+        return found
+    return pafs.S3FileSystem(
+        region=found.region,  # written out: who unpickles it need not find it again
+        endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=SILENT_SECONDS,
+        allow_delayed_open=True,  # a small file is one request instead of a multipart upload's three
+    )
 
 
 def _cloud_environment() -> str:

@@ -47,7 +47,7 @@ use = egg:swift#s3api
 location = us-east-1
 [filter:tempauth]
 use = egg:swift#tempauth
-user_test_tester = testing .admin
+user_test_tester = hush-of-the-tester .admin
 [filter:bulk]
 use = egg:swift#bulk
 [filter:slo]
@@ -72,7 +72,7 @@ def object_store() -> Iterator[Mapping[str, str]]:
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "test:tester",
-        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SECRET_ACCESS_KEY": "hush-of-the-tester",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }

@@ -179,8 +179,9 @@ def test_models_commands_work_with_a_server(team: TeamServer, tracker: Tracker, 
     assert weights.read_bytes() == (tmp_path / "weights/detector.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("seconds", [0, 60])
 def test_an_outage_in_mid_run_loses_nothing(
-    team: TeamServer, tracker: Tracker, workspace: Storage, tmp_path: Path
+    team: TeamServer, tracker: Tracker, workspace: Storage, tmp_path: Path, seconds: int
 ) -> None:
     take_losses()
     logged = 0
@@ -204,18 +205,21 @@ def test_an_outage_in_mid_run_loses_nothing(
         bench.run.log_file(file, "late")
         file.unlink()
         bench.run.set_tags({"late": "yes"})
+        while time.monotonic() - began < seconds:
+            time.sleep(1)
+            log(1)
         team.start()
         log(5)
         return {"steps": logged}
 
     with tracker.pipeline("outage", {}) as pipeline:
         artifact = ensure(
-            "outage", workspace=workspace, pipeline=pipeline, config={"a": 1}, inputs={}, body=body
+            "outage", workspace=workspace, pipeline=pipeline, config={"s": seconds}, inputs={}, body=body
         )
     assert take_losses() == []
     client, run = client_of(team.uri), artifact.record["mlflow_run_id"]
     history = client.get_metric_history(run, "loss")
-    assert sorted(metric.step for metric in history) == list(range(310))
+    assert sorted(metric.step for metric in history) == list(range(logged))
     stored = client.get_run(run)
     assert stored.info.status == "FINISHED"
     assert stored.data.tags["late"] == "yes"

@@ -3,7 +3,12 @@
 import io
 import os
 import struct
+import subprocess
+import sys
+import textwrap
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +26,35 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def bomb() -> bytes:
-    """A valid PNG header of 60,000 × 60,000 pixels over a few bytes of data."""
+def chunk(kind: bytes, data: bytes) -> bytes:
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+def png(width: int, height: int, pixels: bytes, *more: bytes) -> bytes:
+    """A PNG of RGB pixels, however many of them there are; `more` chunks stand before them."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + b"".join(more)
+        + chunk(b"IDAT", pixels)
         + chunk(b"IEND", b"")
     )
 
 
+def bomb() -> bytes:
+    """A valid PNG header of 60,000 × 60,000 pixels over a few bytes of data."""
+    return png(60_000, 60_000, zlib.compress(b"\0" * 100))
+
+
+def whole_bomb(width: int, height: int) -> bytes:
+    """A PNG all of whose pixels are there, in a thousandth of their bytes."""
+    packer, row = zlib.compressobj(9), b"\0" * (1 + 3 * width)
+    return png(width, height, b"".join(packer.compress(row) for _ in range(height)) + packer.flush())
+
+
+ROOT = Path(__file__).parents[2]
 GOOD = encoded(Image.fromarray(np.arange(32 * 40 * 3, dtype=np.uint32).astype(np.uint8).reshape(32, 40, 3)))
 
 
@@ -56,6 +74,51 @@ def test_bad_files_have_a_reason(tmp_path: Path, data: bytes, reason: str) -> No
     path.write_bytes(data)
     with pytest.raises(ImageError, match=reason):
         read_image(str(path))
+
+
+READ = textwrap.dedent(
+    """
+    import resource, sys
+    from pipelines.images import ImageError, read_image
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        told = str(read_image(sys.argv[1]).shape)
+    except ImageError as error:
+        told = str(error)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, told)
+    """
+)
+
+
+def laden(kind: bytes) -> bytes:
+    """A small PNG with 200 MiB of text or colour profile in it."""
+    return png(32, 32, zlib.compress(b""), chunk(kind, b"a\0\0" + zlib.compress(b"a" * (200 << 20))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "mebibytes", "told"),
+    [
+        (partial(whole_bomb, 10_000, 10_001), 20, "exceed the limit"),
+        (partial(whole_bomb, 10_000, 10_000), 1200, "(10000, 10000, 3)"),  # the largest: 286 MiB a copy
+        (partial(laden, b"zTXt"), 80, ""),
+        (partial(laden, b"iCCP"), 80, ""),
+    ],
+    ids=["pixels", "most pixels", "text", "profile"],
+)
+def test_a_bomb_never_fills_the_memory(
+    tmp_path: Path, make: Callable[[], bytes], mebibytes: int, told: str
+) -> None:
+    """Read by a process of its own, whose peak tells what was unpacked."""
+    path = tmp_path / "bomb.png"
+    path.write_bytes(make())
+    assert path.stat().st_size < 1 << 20
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    more, _, reason = done.stdout.partition(" ")
+    assert told in reason
+    assert int(more) < mebibytes
 
 
 def test_missing_file_and_pipe(tmp_path: Path) -> None:
