@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Cleaner(PlacementGroupCleaner):
     """Ray's actor that outlives a controller and frees its placement group.
 
-    Ray's own asks the dashboard whether the controller lives. Without a dashboard it asks for ever: it stays,
-    the placement group too, and later trainings wait for its CPUs in vain.
+    A group lives as long as the job, not the controller (ray-project/ray#54305): one that Ray Tune stopped
+    would keep its CPUs from all later trials. Ray's own cleaner asks the dashboard whether the controller
+    lives, and where there is none, for ever.
     """
 
     def __init__(self, **settings: Any) -> None:
