@@ -26,6 +26,7 @@ from cluster.progress import say
 from cluster.session import start_ray
 from cluster.storage import Storage
 from cluster.tracking import Run
+from cluster.trainer import Trainer
 from training.checkpoints import Checkpoints
 from training.fit_here import fit_here
 from training.fit_result import FitResult as FitResult
@@ -33,7 +34,6 @@ from training.fit_result import note, told
 from training.loop import EpochReport, LoopSettings, NonFiniteLoss, StepReport, train
 from training.scaling import ScalingSection, worker_resources
 from training.task import Task
-from training.trainer import Trainer
 from training.training_state import finished
 
 # How often the controller asks the workers whether they live, and how late it sees that they are done.

@@ -6,7 +6,7 @@ from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
-from training.controller_cleaner import CleanerCallback
+from cluster.controller_cleaner import CleanerCallback
 
 
 class Trainer(TorchTrainer):
