@@ -122,7 +122,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             raise UserError(f'Override "{word}" must read section.key=value.')
         try:
             value = yaml.load(raw, Loader=_UniqueKeyLoader)
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, RecursionError):
             value = raw
         leaf: dict[str, Any] = {}
         cursor = leaf

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import psutil
 from pydantic import Field
 
 from cluster.config import Section
@@ -15,6 +16,7 @@ from cluster.privacy import QUIET_ENVIRONMENT
 from cluster.progress import say
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's name; set in the process of a submitted job
+GCS_OPTION = "--gcs-address="  # of a raylet, whose child's child a job is
 
 
 class RaySection(Section):
@@ -91,7 +93,7 @@ def start_ray(*, dashboard: bool = False) -> str | None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
         quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}
-    address = section.address or os.environ.get("RAY_ADDRESS")
+    address = section.address or job_cluster() or os.environ.get("RAY_ADDRESS")
     if address:
         try:
             ray.init(address=address, **quiet)
@@ -111,6 +113,25 @@ def start_ray(*, dashboard: bool = False) -> str | None:
         )
     url = context.dashboard_url if dashboard else None
     return str(url) if url else None
+
+
+def job_cluster() -> str | None:
+    """`host:port` of the cluster that runs this process as a submitted job, by its raylet's command line.
+
+    `RAY_ADDRESS` is a guess of Ray's: where several clusters run on a machine it names any one of them, and
+    the job's work would be done there, without the environment and code that came with the job.
+    """
+    if JOB_CONFIG not in os.environ:
+        return None
+    for process in psutil.Process().parents():
+        try:
+            words: list[str] = process.cmdline()
+        except psutil.Error:  # ended, or another user's
+            continue
+        for word in words:
+            if word.startswith(GCS_OPTION):
+                return word.removeprefix(GCS_OPTION)
+    return None
 
 
 @contextmanager

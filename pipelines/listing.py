@@ -34,7 +34,7 @@ class SourceListing:
 
     def __init__(self, source: Source, key: str) -> None:
         self.source, self.key = source, key
-        self.tree = list_tree(source.root, f"{key}.root")
+        self.tree = list_tree(source.root, f"{key}.root", follow_links=source.follow_links)
         layout = find_layout(source.layout, self.tree)
         self.layout = layout.name
         entries = list(layout.read(self.tree))

@@ -21,6 +21,7 @@ class Source(Section):
             folder or glob there, or the full path or URI of a folder elsewhere (see `references.look_up`). A
             category that no source names takes `reference_count` of the images its layout marks as normal, by
             hash; `agssp references` proposes some where there are none.
+        follow_links: whether links below a local root may lead out of it, as those of a link farm do.
     """
 
     root: str = ""
@@ -28,6 +29,7 @@ class Source(Section):
     category: str = Field(default="", max_length=100)
     categories: dict[str, str] = Field(default={})
     references: dict[str, tuple[str, ...]] = Field(default={})
+    follow_links: bool = False
 
     @field_validator("layout")
     @classmethod

@@ -1,9 +1,9 @@
 """The files below a source's root: images, and what may be annotations of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -12,6 +12,7 @@ from cluster.errors import UserError
 from cluster.locations import check_uri
 from cluster.storage import Storage
 from pipelines.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
+from pipelines.layouts.local_files import local_files
 
 ANNOTATION_SUFFIXES = frozenset({".xml", ".txt", ".json", ".csv", ".yaml", ".yml"})
 
@@ -53,20 +54,28 @@ class Tree:
             raise UserError(f"{self.uri(path)} can't be used: {error}; correct or remove it.") from None
 
 
-def list_tree(root: str, key: str) -> Tree:
+def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
     """The files below a folder, hidden ones left out.
 
     Args:
         root: local path or URI.
         key: of the config, for the message.
+        follow_links: whether links in a local folder may lead out of it.
 
     Raises:
-        UserError: the folder is missing, unreadable or holds no image file.
+        UserError: the folder is missing, unreadable or holds no image file; a link leads out of it and must
+            not.
     """
     check_uri(root, key)
     storage = Storage.open(root)
+    links = f"{key.rpartition('.')[0]}.follow_links"
     try:
-        infos = storage.filesystem.get_file_info(pafs.FileSelector(storage.path, recursive=True))
+        listed: Iterable[tuple[PurePosixPath, int, int]] = (
+            local_files(Path(storage.path), _wanted, links, follow_links=follow_links)
+            if storage.is_local
+            else _remote_files(storage)
+        )
+        found = {path: (size, modified) for path, size, modified in listed}
     except (OSError, pa.ArrowException) as error:
         missing = isinstance(error, FileNotFoundError)
         reason = (
@@ -75,13 +84,6 @@ def list_tree(root: str, key: str) -> Tree:
         raise UserError(
             f"The image folder {storage.uri} {reason}; set {key} to a folder of images."
         ) from None
-    found = {}
-    for info in infos:
-        path = PurePosixPath(info.path).relative_to(storage.path)
-        hidden = any(part.startswith(".") for part in path.parts)
-        wanted = path.suffix.lower() in IMAGE_SUFFIXES | ANNOTATION_SUFFIXES
-        if info.type == pafs.FileType.File and wanted and not hidden:
-            found[path] = (int(info.size), int(info.mtime_ns or 0))
     tree = Tree(storage, {path: found[path] for path in sorted(found, key=str)})
     if not tree.images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -89,3 +91,16 @@ def list_tree(root: str, key: str) -> Tree:
             f"The image folder {storage.uri} holds no image ({kinds}); set {key} to one that does."
         )
     return tree
+
+
+def _wanted(path: PurePosixPath) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES | ANNOTATION_SUFFIXES
+
+
+def _remote_files(storage: Storage) -> Iterable[tuple[PurePosixPath, int, int]]:
+    """As `local_files`, of an object store, which has no links."""
+    for info in storage.filesystem.get_file_info(pafs.FileSelector(storage.path, recursive=True)):
+        path = PurePosixPath(info.path).relative_to(storage.path)
+        hidden = any(part.startswith(".") for part in path.parts)
+        if info.type == pafs.FileType.File and _wanted(path) and not hidden:
+            yield path, int(info.size), int(info.mtime_ns or 0)

@@ -90,6 +90,21 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
         parse_yaml("\n".join(lines), "bomb")
 
 
+def test_a_million_aliases_are_refused_unread(tmp_path: Path) -> None:
+    text = "a: &a [x, x]\nb: [" + "*a, " * 10**6 + "]"
+    with pytest.raises(UserError, match="aliases"):
+        parse_yaml(text, "bomb")
+    (tmp_path / "bomb.yaml").write_text(text)
+    with pytest.raises(UserError, match="larger than 1 MiB"):
+        read_config_file(tmp_path / "bomb.yaml")
+    assert parse_overrides(["k=[&a x, *a]"]) == {"k": "[&a x, *a]"}  # no YAML of ours: plain text
+
+
+def test_deep_nesting_in_an_override_is_plain_text() -> None:
+    deep = "[" * 5000 + "]" * 5000
+    assert parse_overrides([f"k={deep}"]) == {"k": deep}
+
+
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(UserError, match="not valid YAML"):
         parse_yaml("a: " + "[" * 5000 + "]" * 5000, "deep")
