@@ -5,7 +5,7 @@ UV := .bootstrap/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 SLOW := slow and not ray and not chaos and not gpu and not network
 
-.PHONY: install demo test unit lint format bench lock clean
+.PHONY: install demo test unit lint format bench docs lock clean
 
 install: .venv/installed
 
@@ -43,9 +43,18 @@ format: install
 bench: install
 	$(BIN)/python -m benchmarks all
 
+# The reference anew from the code, then all pages as HTML, by a generator in an environment of its own.
+docs: install
+	$(BIN)/python -m docs.generator
+	test -x .venv-docs/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-docs
+	$(UV) pip install --quiet --python .venv-docs/bin/python \
+		$$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])")
+	.venv-docs/bin/python -m sphinx -q -E -W --keep-going -b html docs docs/_build
+	@echo "Open docs/_build/index.html"
+
 lock: | $(UV)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .bootstrap
+	rm -rf .venv .venv-docs .bootstrap docs/_build

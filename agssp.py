@@ -1,7 +1,8 @@
-"""The roof: one command-line application that joins the packages' commands."""
+"""The roof: one command-line application that joins the packages' commands, and the Python API's names."""
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
@@ -9,6 +10,39 @@ from typer.core import TyperGroup
 from cluster.commands import ground_commands
 from training.commands import app as training_commands
 from training.commands import project_of, project_weights
+
+if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for others
+    from cluster.errors import UserError as UserError
+    from cluster.registry import ModelVersion as ModelVersion
+    from cluster.registry import Registry as Registry
+    from cluster.stages import Artifact as Artifact
+    from pipelines.image_maps import AnomalyMap as AnomalyMap
+    from pipelines.image_maps import Mapper as Mapper
+    from pipelines.image_maps import anomaly_maps as anomaly_maps
+    from pipelines.image_maps import boxes_of as boxes_of
+    from pipelines.images import ImageError as ImageError
+    from pipelines.pseudo_boxes import PseudoBox as PseudoBox
+    from training.detectors import Detector as Detector
+    from training.pipeline import Pipeline as Pipeline
+    from training.predict import ImagePrediction as ImagePrediction
+    from training.predict import UnreadableImage as UnreadableImage
+    from training.project import Project as Project
+    from training.steps import build_corpus as build_corpus
+    from training.steps import derive_boxes as derive_boxes
+    from training.steps import detect as detect
+    from training.steps import evaluate as evaluate
+    from training.steps import export as export
+    from training.steps import finetune as finetune
+    from training.steps import load_detector as load_detector
+    from training.steps import load_project as load_project
+    from training.steps import make_maps as make_maps
+    from training.steps import open_project as open_project
+    from training.steps import open_registry as open_registry
+    from training.steps import predict_folder as predict_folder
+    from training.steps import pretrain_backbone as pretrain_backbone
+    from training.steps import pretrain_detector as pretrain_detector
+    from training.steps import pull_model as pull_model
+    from training.steps import run as run
 
 
 def _detector(app: typer.Typer) -> None:
@@ -69,6 +103,36 @@ def _view(app: typer.Typer) -> None:
     from pipelines.review.view_commands import view_commands
 
     app.add_typer(view_commands(project_of))
+
+
+# The Python API by module, in the order of its reference; imported when named, as the commands are.
+API = {
+    "pipelines.image_maps": ("anomaly_maps", "Mapper", "AnomalyMap", "boxes_of"),
+    "pipelines.pseudo_boxes": ("PseudoBox",),
+    "training.steps": (
+        *("load_project", "open_project", "build_corpus", "make_maps", "derive_boxes", "pretrain_backbone"),
+        *("pretrain_detector", "finetune", "evaluate", "run", "load_detector", "detect", "predict_folder"),
+        *("export", "open_registry", "pull_model"),
+    ),
+    "training.project": ("Project",),
+    "training.pipeline": ("Pipeline",),
+    "cluster.stages": ("Artifact",),
+    "training.detectors": ("Detector",),
+    "training.predict": ("ImagePrediction", "UnreadableImage"),
+    "cluster.registry": ("Registry", "ModelVersion"),
+    "cluster.errors": ("UserError",),
+    "pipelines.images": ("ImageError",),
+}
+if not TYPE_CHECKING:  # to a type checker this would make every misspelt name an Any
+
+    def __getattr__(name: str) -> Any:
+        for module, names in API.items():
+            if name in names:
+                return getattr(import_module(module), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return [*globals(), *(name for names in API.values() for name in names)]
 
 
 # Imported when named: with every library loaded, `agssp models list` would take six seconds to start.

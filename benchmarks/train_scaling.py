@@ -19,7 +19,7 @@ from training.loop import LoopSettings
 from training.scaling import ScalingSection
 from training.task import Task
 
-MODEL, IMAGES, BATCH, EPOCHS = "convnext_atto", 72, 16, 4
+MODEL, IMAGES, BATCH, EPOCHS = "convnext_atto", 160, 32, 4
 IDLE = 0.3  # load average below which the cores count as free
 
 

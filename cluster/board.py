@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from cluster.attempt import on_this_node
 from cluster.metrics import record, record_standing
@@ -24,7 +23,6 @@ class Board:
         self._rows: list[tuple[int, Row, str]] = []
         self._note = ""
         self._failure: bytes | None = None
-        self._groups: list[PlacementGroup] = []
 
     def post(self, step: int, row: Row, note: str) -> None:
         """A worker finished `step`; `note` is shown beside the bar."""
@@ -46,19 +44,6 @@ class Board:
     def failure(self) -> bytes | None:
         """The recorded exception."""
         return self._failure
-
-    def hold(self, group: PlacementGroup) -> None:
-        """Record the resources that the workers hold together."""
-        self._groups.append(group)
-
-    def free(self) -> None:
-        """Give back what recorded groups still hold; the workers that hold it end.
-
-        Ray Train frees the group of a lost controller itself only where the cluster has a dashboard; without
-        one its cleaner asks the missing state API for ever, and the next workers wait for the CPUs in vain.
-        """
-        while self._groups:
-            remove_placement_group(self._groups.pop())
 
 
 @contextmanager

@@ -50,14 +50,24 @@ ANOMALOUS_STATES: tuple[str, ...] = ("damaged {}", "{} with flaw", "{} with defe
 
 
 class DefectPrompt(Section):
-    """One defect type and how it looks, e.g. `crack`, `a thin dark jagged line`."""
+    """One defect type and how it looks.
+
+    Attributes:
+        type: its name, e.g. `crack`.
+        features: what one sees, e.g. `a thin dark jagged line`.
+    """
 
     type: str = Field(min_length=1)
     features: str = Field(min_length=1)
 
 
 class CategoryPrompts(Section):
-    """One category: the object's name in words, and its known defects."""
+    """One category: the object's name in words, and its known defects.
+
+    Attributes:
+        object: as a person would call it, e.g. `steel sheet`.
+        defects: its known types; others are found by the generic sentences.
+    """
 
     object: str = Field(min_length=1)
     defects: tuple[DefectPrompt, ...] = ()

@@ -202,7 +202,7 @@ def _write_rows(
             source.path,
             filesystem=source.filesystem,
             override_num_blocks=blocks,
-            ray_remote_args={"num_cpus": LISTING_CPUS},
+            num_cpus=LISTING_CPUS,
         )
         for step in steps:
             data = _mapped(data, step, counter)

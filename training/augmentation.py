@@ -1,4 +1,4 @@
-"""Augmentation of square images with boxes: mosaic, scale, shift, flips, colour; all from one generator.
+"""Augmentation of images of one size with boxes: mosaic, scale, shift, flips, colour; all from one generator.
 
 Not the libraries': theirs draw from global random states, and every resumed or distributed epoch must repeat.
 """
@@ -50,40 +50,49 @@ class AugmentSection(ColourSection):
 
 
 def mosaic(parts: list[Labelled], rng: np.random.Generator) -> Labelled:
-    """Four (S, S, 3) images around a random centre, as one (2S, 2S, 3) image; parts beyond it are cut off."""
-    side = parts[0][0].shape[0]
-    canvas = np.full((2 * side, 2 * side, 3), FILL, dtype=np.uint8)
-    x, y = (int(v) for v in rng.integers(side // 2, side + side // 2 + 1, size=2))
+    """Four (H, W, 3) images around a random centre, as one (2H, 2W, 3) image; parts beyond it are cut off."""
+    high, wide = parts[0][0].shape[:2]
+    canvas = np.full((2 * high, 2 * wide, 3), FILL, dtype=np.uint8)
+    x, y = (int(rng.integers(side // 2, side + side // 2 + 1)) for side in (wide, high))
     boxes, labels = [], []
     for (image, its_boxes, its_labels), left, top in zip(
-        parts, (x - side, x, x - side, x), (y - side, y - side, y, y), strict=True
+        parts, (x - wide, x, x - wide, x), (y - high, y - high, y, y), strict=True
     ):
-        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, 2 * side), min(top + side, 2 * side)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + wide, 2 * wide), min(top + high, 2 * high)
         canvas[y0:y1, x0:x1] = image[y0 - top : y1 - top, x0 - left : x1 - left]
         boxes.append(its_boxes + np.array([left, top, left, top]))
         labels.append(its_labels)
-    joined = clip(np.concatenate(boxes), np.concatenate(labels), 2 * side)
+    joined = clip(np.concatenate(boxes), np.concatenate(labels), (2 * high, 2 * wide))
     return canvas, *joined
 
 
-def place(item: Labelled, size: int, section: AugmentSection, rng: np.random.Generator) -> Labelled:
-    """Scale, shift and flip an image around its centre into a (size, size, 3) one, the same for its boxes."""
+def place(
+    item: Labelled, shape: tuple[int, int], section: AugmentSection, rng: np.random.Generator
+) -> Labelled:
+    """Scale, shift and flip an image around its centre into a (H, W, 3) one, the same for its boxes.
+
+    Args:
+        item: an image of any size, with boxes and labels.
+        shape: H and W.
+        section: by how much.
+        rng: decides.
+    """
     image, boxes, labels = item
-    side = image.shape[0]
+    size, sides = np.array(shape[::-1]), np.array(image.shape[1::-1])
     scale = float(rng.uniform(1 - section.scale, 1 + section.scale))
     shift = rng.uniform(-section.shift, section.shift, size=2) * size
     signs = np.where(rng.random(2) < (section.flip_lr, section.flip_ud), -1.0, 1.0)
     factors = scale * signs
-    offsets = size / 2 + shift - factors * side / 2
+    offsets = size / 2 + shift - factors * sides / 2
     # OpenCV counts from pixel centres, boxes from pixel edges: half a pixel apart on both sides.
     centres = offsets + factors / 2 - 0.5
     matrix = np.array([[factors[0], 0, centres[0]], [0, factors[1], centres[1]]])
     placed: Image = cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3
+        image, matrix, shape[::-1], flags=cv2.INTER_LINEAR, borderValue=(FILL,) * 3
     )
     corners = boxes.reshape(-1, 2, 2) * factors + offsets
     moved = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    return placed, *clip(moved, labels, size)
+    return placed, *clip(moved, labels, shape)
 
 
 def colour(image: Image, section: ColourSection, rng: np.random.Generator) -> Image:
@@ -102,9 +111,9 @@ def colour(image: Image, section: ColourSection, rng: np.random.Generator) -> Im
     return jittered
 
 
-def clip(boxes: Boxes, labels: Labels, size: int) -> tuple[Boxes, Labels]:
-    """Cut boxes at the border of a square; what is too small or too little of itself is dropped."""
-    inside = boxes.clip(0, size)
+def clip(boxes: Boxes, labels: Labels, shape: tuple[int, int]) -> tuple[Boxes, Labels]:
+    """Cut boxes at the border of an image of this height and width; too small a rest is dropped."""
+    inside = boxes.clip(0, shape[::-1] * 2)
     sides, whole = inside[:, 2:] - inside[:, :2], boxes[:, 2:] - boxes[:, :2]
     large = sides.min(axis=1, initial=np.inf) >= MIN_SIDE
     visible = sides.prod(axis=1) >= MIN_VISIBLE * whole.prod(axis=1)

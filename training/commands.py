@@ -9,6 +9,7 @@ from cluster.command import Json, Words, out, run_command
 from cluster.config import load_words, recipe_notes, recipes
 from cluster.default_command import DefaultCommand
 from cluster.stages import Artifact
+from training.start_tables import render_evaluated, render_finetuned
 
 app = typer.Typer()
 corpora = typer.Typer(cls=DefaultCommand, help="List, check and split the images (build), or check them.")
@@ -137,7 +138,7 @@ def finetune(words: Words = None, as_json: Json = False) -> None:
         with open_pipeline(project_of(words), "finetune") as pipeline:
             return {"starts": {start: artifact_json(pipeline.finetuned(start)) for start in pipeline.starts}}
 
-    run_command(body, json_mode=as_json)
+    run_command(body, json_mode=as_json, render=render_finetuned)
 
 
 @evaluate.command("maps")
@@ -156,7 +157,7 @@ def evaluate_detectors(words: Words = None, as_json: Json = False) -> None:
         with open_pipeline(project_of(words), "evaluate detectors") as pipeline:
             return {"starts": {start: artifact_json(pipeline.evaluated(start)) for start in pipeline.starts}}
 
-    run_command(body, json_mode=as_json)
+    run_command(body, json_mode=as_json, render=render_evaluated)
 
 
 @app.command()

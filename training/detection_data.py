@@ -1,5 +1,6 @@
-"""Images with boxes as network inputs: read, laid into a square, augmented by (seed, epoch, index) alone."""
+"""Images with boxes as network inputs: read, laid into one size, augmented by (seed, epoch, index) alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class DetectionDataset(SeededDataset):
         epochs: of the whole training (counted from 1), which tells the last ones.
         seed: of the whole training.
 
-    Items hold `image` (3, S, S) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64,
+    Items hold `image` (3, H, W) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64,
     `image_id` and, where samples have them, `weights` (N,) float32. An image that can't be read raises
     `UserError`.
     """
@@ -67,7 +68,7 @@ class DetectionDataset(SeededDataset):
         super().__init__(seed)
         self.samples = list(samples)
         self.preprocessing, self.augment, self.epochs = preprocessing, augment, epochs
-        small = len(self.samples) * 3 * preprocessing.size**2 <= CACHE_BYTES
+        small = len(self.samples) * 3 * math.prod(preprocessing.shape) <= CACHE_BYTES
         self._cache: dict[int, Image] | None = {} if small else None
 
     def __len__(self) -> int:
@@ -82,7 +83,7 @@ class DetectionDataset(SeededDataset):
             if rng.random() < self.augment.mosaic and mosaics:
                 others = rng.integers(len(self), size=3)
                 item = mosaic([item, *(self._plain(int(other)) for other in others)], rng)
-            image, boxes, labels = place(item, self.preprocessing.size, self.augment, rng)
+            image, boxes, labels = place(item, self.preprocessing.shape, self.augment, rng)
             image = colour(image, self.augment, rng)
         weighted = {"weights": torch.from_numpy(labels[:, 1].astype(np.float32))} if labels.ndim == 2 else {}
         return weighted | {
@@ -109,11 +110,11 @@ class DetectionDataset(SeededDataset):
         labels: npt.NDArray[Any] = sample.labels
         if sample.weights is not None:  # a second column, which goes with the label through all that follows
             labels = np.stack([sample.labels, sample.weights], axis=1)
-        return image, *clip(placement.boxes(sample.boxes), labels, placement.size)
+        return image, *clip(placement.boxes(sample.boxes), labels, placement.shape)
 
 
 def collate(items: Sequence[Batch]) -> Batch:
-    """Join items: `images` (B, 3, S, S) uint8, and the targets of `Detector.forward`."""
+    """Join items: `images` (B, 3, H, W) uint8, and the targets of `Detector.forward`."""
     counts = torch.tensor([len(item["labels"]) for item in items])
     weighted = {"weights": torch.cat([item["weights"] for item in items])} if "weights" in items[0] else {}
     return weighted | {

@@ -9,7 +9,7 @@ import typer
 from cluster.command import Json, Words, out, run_command
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from training.commands import artifact_json, project_of
+from training.commands import artifact_json
 
 app = typer.Typer()
 
@@ -34,19 +34,9 @@ def predict(
     """Find boxes in images: Parquet, COCO JSON and drawn pictures; a killed run goes on where it was."""
 
     def body() -> Mapping[str, Any]:
-        from pipelines.image_paths import find_images
-        from training.model_source import open_model
-        from training.predict_stage import predict_images
-        from training.project import open_run, open_tracker
+        from training.steps import predict_folder
 
-        project = project_of(words)
-        files = find_images(images)
-        with open_model(model, lambda: open_tracker(project)) as source, open_run(project, "predict") as run:
-            workspace, pipeline = run
-            made = predict_images(
-                project.predict, files=files, model=source, workspace=workspace, pipeline=pipeline
-            )
-            return artifact_json(made)
+        return artifact_json(predict_folder(images, model, *(words or ())))
 
     run_command(body, json_mode=as_json, render=render_predictions)
 
@@ -66,20 +56,9 @@ def export(
     """
 
     def body() -> Mapping[str, Any]:
-        from training.backbone_file import BACKBONE_FILE
-        from training.detector_training import WEIGHTS_FILE
-        from training.export_stage import export_model
-        from training.model_source import open_model
-        from training.project import open_run, open_tracker
+        from training.steps import export as export_weights
 
-        project = project_of(words)
-        files = (WEIGHTS_FILE, BACKBONE_FILE)
-        with (
-            open_model(model, lambda: open_tracker(project), files=files) as source,
-            open_run(project, "export") as run,
-        ):
-            workspace, pipeline = run
-            made = export_model(model=source, workspace=workspace, pipeline=pipeline)
+        made = export_weights(model, *(words or ()))
         if out_folder is not None:
             _copy(made, out_folder)
         return {**artifact_json(made), "copied_to": str(out_folder) if out_folder else None}

@@ -66,16 +66,15 @@ def load_detector(path: Path) -> Detector:
 
 def _build(path: Path, metadata: Mapping[str, Any], state: StateDict) -> Detector:
     name, classes, shape = (metadata.get(key) for key in ("architecture", "classes", "preprocessing"))
-    size, resize = (shape.get("size"), shape.get("resize")) if isinstance(shape, dict) else (None, None)
+    written, resize = (shape.get("size"), shape.get("resize")) if isinstance(shape, dict) else (None, None)
+    size = _size(written)
     if (
         metadata.get("kind") == "detector"
         and isinstance(name, str)
         and isinstance(classes, list)
         and 0 < len(classes) <= MAX_CLASSES
         and all(isinstance(label, str) for label in classes)
-        and isinstance(size, int)
-        and 32 <= size <= MAX_SIDE
-        and size % 32 == 0
+        and size is not None
         and (resize == "letterbox" or resize == "square")
     ):
         return build_detector(name, tuple(classes), Preprocessing(size, resize), like=state)
@@ -83,3 +82,11 @@ def _build(path: Path, metadata: Mapping[str, Any], state: StateDict) -> Detecto
         f"Weights file {path} is not a detector made here (its metadata does not name architecture, classes "
         "and preprocessing); use the detector.safetensors of a finetune stage, or finetune from it."
     )
+
+
+def _size(written: Any) -> int | tuple[int, int] | None:
+    """A side, or height and width, of an input that detectors take; None is anything else."""
+    sides = written if isinstance(written, list) and len(written) == 2 else [written]
+    if not all(isinstance(side, int) and 32 <= side <= MAX_SIDE and side % 32 == 0 for side in sides):
+        return None
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +21,8 @@ SCRATCH, AGBP, AGSSP = "scratch", "agbp", "agssp"
 OWN_STARTS = (SCRATCH, AGBP, AGSSP)
 PUBLISHED = ("imagenet", "coco")  # by the model's own library
 SIDES = ("x0", "y0", "x1", "y1")
+
+Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
 
 
 class FinetuneLoop(LoopSettings):
@@ -45,7 +47,7 @@ class FinetuneSection(Section):
 
     Attributes:
         name: of the detector.
-        image_size: side of the input, pixels.
+        image_size: side of the square input, or its height and width (`[256, 1600]` for strips), pixels.
         resize: `letterbox` keeps the aspect, `square` stretches.
         starts: compared starts: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector),
             `imagenet` and `coco` (published by the library), names of `weights`.
@@ -64,7 +66,7 @@ class FinetuneSection(Section):
     """
 
     name: str = "yolov8n"
-    image_size: int = Field(default=640, ge=32, le=4096, multiple_of=32)
+    image_size: Side | tuple[Side, Side] = 640
     resize: Resize = "letterbox"
     starts: tuple[str, ...] = (SCRATCH, AGBP, AGSSP)
     weights: dict[str, str] = Field(default={})

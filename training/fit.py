@@ -9,18 +9,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import pyarrow as pa
 import ray
 import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
 from ray.train import RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is, with its types
 
 from cluster.board import board
@@ -29,43 +26,22 @@ from cluster.progress import say
 from cluster.session import start_ray
 from cluster.storage import Storage
 from cluster.tracking import Run
+from cluster.trainer import Trainer
 from training.checkpoints import Checkpoints
+from training.fit_here import fit_here
+from training.fit_result import FitResult as FitResult
+from training.fit_result import note, told
 from training.loop import EpochReport, LoopSettings, NonFiniteLoss, StepReport, train
 from training.scaling import ScalingSection, worker_resources
 from training.task import Task
-from training.training_state import Kept, Row, State, finished, kept_of, weights_of
-from training.weights import StateDict
+from training.training_state import finished
 
-NONFINITE_FILE = "nonfinite-loss.json"
-# The controller hands reports on at this interval, and a worker waits for it: 2 s would outlast small epochs.
-QUICK = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
+# How often the controller asks the workers whether they live, and how late it sees that they are done.
+QUICK = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1"}
 # One process less to start; a machine of one's own isn't pre-empted.
 SINGLE_NODE = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 Builder = Callable[[dict[str, Any]], Task]
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a training on Ray leaves.
-
-    Attributes:
-        state_dict, history: see `training.loop.Trained`.
-        task_state: what `Task.state` gave at the end, e.g. λ.
-        seconds: wall time, start of workers included.
-        kept: the `keep_best` best epochs, best first, and the last one.
-    """
-
-    state_dict: StateDict
-    history: list[Row]
-    task_state: dict[str, Any]
-    seconds: float
-    kept: list[Kept]
-
-    def table(self) -> pa.Table:
-        """The history as columns; a value that an epoch has not is null."""
-        names = list(dict.fromkeys(name for row in self.history for name in row))
-        return pa.table({name: [row.get(name) for row in self.history] for name in names})
 
 
 def fit(
@@ -80,6 +56,8 @@ def fit(
     title: str,
 ) -> FitResult:
     """Train on Ray Train workers; what a killed call left half-done under the same name is resumed.
+
+    Without workers (`scaling.workers=0`) this process trains.
 
     Args:
         builder: an importable function that makes the task from `payload`, on each worker.
@@ -103,7 +81,18 @@ def fit(
         state = checkpoints.read(latest)
         if finished(state, settings.epochs):
             run.log_history(state["progress"]["history"])
-            return _result(state, start)
+            return FitResult.of(state, start)
+    if scaling.workers == 0:
+        return fit_here(
+            builder,
+            payload,
+            settings,
+            checkpoints=checkpoints,
+            directory=directory,
+            gpu=scaling.gpu,
+            run=run,
+            title=title,
+        )
     start_ray()
     known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in known if node["Alive"]]
@@ -120,7 +109,7 @@ def fit(
             "threads": max(1, int(resources["CPU"])),
         }
         while True:
-            trainer = TorchTrainer(
+            trainer = Trainer(
                 _worker,
                 train_loop_config=loop_config,
                 scaling_config=ScalingConfig(
@@ -142,7 +131,6 @@ def fit(
                     trainer.fit()
                 break
             except ray.exceptions.RayActorError as error:  # Ray restarts workers, not their controller
-                ray.get(desk.free.remote())
                 lost += 1
                 if 0 <= scaling.max_controller_failures < lost:
                     raise RuntimeError(
@@ -157,17 +145,7 @@ def fit(
     latest = checkpoints.latest()
     if latest is None:
         raise RuntimeError(f"{title}: the workers ended without a checkpoint")
-    return _result(checkpoints.read(latest), start)
-
-
-def _result(state: State, start: float) -> FitResult:
-    return FitResult(
-        state_dict=weights_of(state),
-        history=state["progress"]["history"],
-        task_state=state["task"],
-        seconds=time.monotonic() - start,
-        kept=kept_of(state),
-    )
+    return FitResult.of(checkpoints.read(latest), start)
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -186,9 +164,6 @@ def _worker(config: dict[str, Any]) -> None:
 def _train(config: dict[str, Any], rank: int, world: int) -> None:
     torch.set_num_threads(config["threads"])
     cv2.setNumThreads(config["threads"])
-    group = ray.util.get_current_placement_group()
-    if rank == 0 and group is not None:
-        ray.get(config["board"].hold.remote(group))
     desk, settings = config["board"], config["settings"]
     checkpoints: Checkpoints = config["checkpoints"]
     # Rank 0 decides, lest a lost worker's last write make the others go on from another epoch.
@@ -202,20 +177,15 @@ def _train(config: dict[str, Any], rank: int, world: int) -> None:
         if report.state is not None:  # rank 0
             checkpoints.save(report.epoch, report.state)
         if rank == 0:
-            ray.get(desk.post.remote(report.epoch, report.row, _note(report.row)))
-        if report.due:
-            ray.train.report(dict(report.row))  # for whoever listens, e.g. Ray Tune
+            ray.get(desk.post.remote(report.epoch, report.row, note(report.row)))
 
     def on_step(report: StepReport) -> None:
         if rank == 0:
-            desk.tell.remote(
-                f"epoch {report.epoch}: {report.step}/{report.steps} steps, "
-                f"{report.images_per_s:.3g} images/s, loss {report.loss:.4f}"
-            )
+            desk.tell.remote(report.text())
 
     if resume is not None and rank == 0:
         for row in resume["progress"]["history"]:  # a new tracking run gets the whole curve
-            ray.get(desk.post.remote(int(row["epoch"]), row, _note(row)))
+            ray.get(desk.post.remote(int(row["epoch"]), row, note(row)))
     train(
         task,
         settings,
@@ -229,10 +199,6 @@ def _train(config: dict[str, Any], rank: int, world: int) -> None:
     )
 
 
-def _note(row: Row) -> str:
-    return f"loss {row['loss']:.4f}" if "loss" in row else ""
-
-
 def _raise_failure(desk: Any, directory: Storage) -> None:
     """Raise the exception that a worker left on the board, its images saved beforehand."""
     pickled = ray.get(desk.failure.remote())
@@ -240,8 +206,7 @@ def _raise_failure(desk: Any, directory: Storage) -> None:
         return
     error = pickle.loads(pickled)  # from our own worker
     if isinstance(error, NonFiniteLoss):
-        directory.write_json(NONFINITE_FILE, {"reason": error.args[0], "image_ids": error.image_ids})
-        raise NonFiniteLoss(f"{error.args[0]}, see {directory.uri}/{NONFINITE_FILE}", error.image_ids)
+        raise told(error, directory)
     raise error
 
 

@@ -32,6 +32,13 @@ class StepReport(NamedTuple):
     loss: float
     images_per_s: float
 
+    def text(self) -> str:
+        """What is shown beside the progress bar."""
+        return (
+            f"epoch {self.epoch}: {self.step}/{self.steps} steps, {self.images_per_s:.3g} images/s, "
+            f"loss {self.loss:.4f}"
+        )
+
 
 @dataclass(frozen=True)
 class EpochReport:

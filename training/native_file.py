@@ -32,7 +32,7 @@ def write_native(detector: Detector, folder: Path, stem: str) -> NativeFile:
     if _is_library_only(network):
         path = folder / f"{stem}.pt"
         torch.save({"model": _library_model(detector, network), "train_args": {"task": "detect"}}, path)
-        size = detector.preprocessing.place(64, 64).size
+        size = detector.preprocessing.size
         note = "" if detector.preprocessing.resize == "letterbox" else "; it was trained on stretched images"
         return NativeFile(path, f'ultralytics.YOLO("{path.name}").predict(…, imgsz={size}){note}')
     path = folder / f"{stem}.safetensors"

@@ -12,7 +12,8 @@ class ScalingSection(Section):
     """Workers of every training.
 
     Attributes:
-        workers: processes that share each batch.
+        workers: processes that share each batch; 0 trains in the command's own process, without Ray, which
+            saves small trainings the start of workers (and has no use for what follows but `gpu`).
         cpus_per_worker: None gives each the most that lets all fit on the cluster's nodes.
         gpu: whether workers have GPUs; `auto` when the cluster has enough.
         gpus_per_worker: a fraction shares a GPU among trials (`agssp tune`); several workers of one training
@@ -23,7 +24,7 @@ class ScalingSection(Section):
             workers' places.
     """
 
-    workers: int = Field(default=1, ge=1, le=4096)
+    workers: int = Field(default=1, ge=0, le=4096)
     cpus_per_worker: float | None = Field(default=None, gt=0, le=4096)
     gpu: Literal["auto"] | bool = "auto"
     gpus_per_worker: float = Field(default=1.0, gt=0, le=1)

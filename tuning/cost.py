@@ -57,8 +57,9 @@ def step_seconds(project: Project, stage: str) -> float:
     """Seconds an image of one training step costs on this machine's device, of the stage's model."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     section = getattr(project, stage)
-    side = section.image_size
-    images = torch.rand(PROBE_IMAGES, 3, side, side, device=device)
+    size = section.image_size
+    height, width = size if isinstance(size, tuple) else (size, size)
+    images = torch.rand(PROBE_IMAGES, 3, height, width, device=device)
     if stage == "backbone":
         backbone = build(section.name).to(device).train()
 
@@ -68,7 +69,7 @@ def step_seconds(project: Project, stage: str) -> float:
     else:
         preprocessing = project.finetune.preprocessing
         detector = fresh_detector(section.name, ("anomaly",), preprocessing, 0).to(device).train()
-        box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=device)
+        box = torch.tensor([[width / 4, height / 4, width / 2, height / 2]], device=device)
         targets = {
             "image": torch.zeros(1, dtype=torch.int64, device=device),
             "labels": torch.zeros(1, dtype=torch.int64, device=device),
@@ -113,5 +114,5 @@ def estimate(
             epochs = sum(values) / len(values)
     # Trials at a time share the machine, unless each has GPUs of its own.
     share = 1 if gpus else concurrent
-    seconds = step_seconds(project, stage) * images * epochs * share / project.scaling.workers
+    seconds = step_seconds(project, stage) * images * epochs * share / max(1, project.scaling.workers)
     return Cost(trials, seconds + START_SECONDS, concurrent, gpus)

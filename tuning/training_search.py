@@ -120,7 +120,7 @@ def _shared_stages(request: Request, pipeline: Pipeline) -> int:
     """Make what every trial reads, so that none waits for another's; images that an epoch learns from."""
     first = min(place_of(dimension.key) for dimension in request.space)
     start = request.project.finetune.starts[0]
-    needed = {"backbone": ("corpus", "maps"), "finetune": ("corpus",)}[request.stage]
+    needed: tuple[str, ...] = {"backbone": ("corpus", "maps"), "finetune": ()}[request.stage]
     if request.stage == "finetune" and start in (AGBP, AGSSP):
         needed = ("corpus", "maps", "backbone")
         if start == AGSSP:
@@ -130,11 +130,12 @@ def _shared_stages(request: Request, pipeline: Pipeline) -> int:
     for name in needed:
         if ORDER.index(name) < first:
             getattr(pipeline, name)
-    rows = pipeline.corpus.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
+    learnt = pipeline.corpus if request.stage == "backbone" else pipeline.labelled
+    rows = learnt.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
     train = [row["image_id"] for row in rows if row["split"] != "test"]
     if request.stage == "backbone":
         return len(train) - held_out_count(len(train))
-    labels = read_labels(pipeline.corpus)
+    labels = read_labels(learnt)
     labelled = sum(bool(labels.get(image)) for image in train)
     section = request.project.finetune
     chosen = min(labelled, section.limit or labelled)
@@ -227,9 +228,11 @@ def _registered(
     pipeline = Pipeline(project, workspace, under)
     start = project.finetune.starts[0]
     if plan.metric.startswith("finetune"):
-        ancestors = {"corpus": pipeline.corpus}
+        ancestors = {"corpus": pipeline.labelled}
         if start in (AGBP, AGSSP):
-            ancestors |= {"maps": pipeline.maps, "backbone": pipeline.backbone}
+            ancestors = {"corpus": pipeline.corpus, "maps": pipeline.maps, "backbone": pipeline.backbone}
+            if pipeline.labelled is not pipeline.corpus:
+                ancestors["labels"] = pipeline.labelled
         if start == AGSSP:
             ancestors |= {"boxes": pipeline.boxes, "detector": pipeline.detector}
         artifact = register_detector(

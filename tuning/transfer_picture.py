@@ -17,6 +17,7 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
     """PNG: a panel for each data set and task, a line for each start and regime, a band of its seeds."""
     from matplotlib.figure import Figure
 
+    groups = [group for group in groups if group.last]  # a task that has not been run gets no panel
     panels = list(dict.fromkeys((group.data, group.task) for group in groups))
     starts = list(dict.fromkeys(group.start for group in groups))
     columns = min(2, len(panels)) or 1
@@ -25,7 +26,7 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
     for place, (data, task) in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, place)
         for group in groups:
-            if (group.data, group.task) != (data, task) or not group.last:
+            if (group.data, group.task) != (data, task):
                 continue
             colour = COLOURS[starts.index(group.start) % len(COLOURS)]
             steps = sorted({step for curve in group.curves.values() for step, _ in curve})

@@ -204,6 +204,11 @@ def _search(
         from tuning.training_search import run_search
         from tuning.trial_ledger import Budget
 
+        if scheduler == "pbt":
+            raise UserError(
+                "--scheduler pbt is not offered: it changes a trial's settings in mid-training, and here a "
+                "trial's weights are stored, resumed and made again by one config; use asha or none."
+            )
         if scheduler not in ("asha", "none"):
             raise UserError(f'There is no scheduler "{scheduler}"; {nearest(scheduler, ("asha", "none"))}')
         document, source = merged(*split_words(words), {})

@@ -40,6 +40,13 @@ class Share:
     scaling: ScalingSection
     gpus: float
 
+    @property
+    def process(self) -> dict[str, float]:
+        """What a trial's own process takes: next to nothing beside its workers, all where it has none."""
+        if self.scaling.workers or self.scaling.cpus_per_worker is None:
+            return {"cpu": TRIAL_CPU}
+        return {"cpu": self.scaling.cpus_per_worker, "gpu": self.gpus}
+
 
 def share_of(scaling: ScalingSection, cpus: float, gpus: float, *, asked: int | None, trials: int) -> Share:
     """Split a cluster among concurrent trials.
@@ -56,7 +63,7 @@ def share_of(scaling: ScalingSection, cpus: float, gpus: float, *, asked: int | 
     Raises:
         UserError: not even one trial fits, or not as many as asked.
     """
-    workers = scaling.workers
+    workers = max(1, scaling.workers)  # without any, the trial's own process trains
     use_gpu = bool(gpus) if scaling.gpu == "auto" else scaling.gpu
     each_gpu = workers * scaling.gpus_per_worker if use_gpu else 0.0
     least = workers * (scaling.cpus_per_worker or 1.0)
@@ -237,7 +244,7 @@ def run_trials(
             on_over(record)
 
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(trainable, plan=plan), {"cpu": TRIAL_CPU}),
+            tune.with_resources(tune.with_parameters(trainable, plan=plan), share.process),
             tune_config=TuneConfig(
                 metric=OBJECTIVE,
                 mode="max",

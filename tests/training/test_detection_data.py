@@ -42,50 +42,57 @@ def scenes(draw: st.DrawFn) -> tuple[int, int, tuple[int, int, int, int]]:
     return width, height, (x0, y0, draw(st.integers(x0 + 12, width)), draw(st.integers(y0 + 12, height)))
 
 
-@given(scenes(), st.sampled_from(["letterbox", "square"]))
+SHAPES = st.sampled_from([(96, 96), (64, 160), (128, 64)])
+
+
+@given(scenes(), SHAPES, st.sampled_from(["letterbox", "square"]))
 @settings(max_examples=60, deadline=None)
 def test_resizing_keeps_boxes_over_their_pixels(
-    scene: tuple[int, int, tuple[int, int, int, int]], resize: Resize
+    scene: tuple[int, int, tuple[int, int, int, int]], shape: tuple[int, int], resize: Resize
 ) -> None:
     width, height, box = scene
-    placement = Placement.of(width, height, 96, resize)
+    placement = Placement.of(width, height, shape, resize)
     boxes = np.array([box], dtype=np.float64)
     placed = placement.boxes(boxes)
     assert np.abs(red_bounds(placement.image(marked(width, height, box))) - placed[0]).max() <= 1.5
     np.testing.assert_allclose(placement.original(placed), boxes)
+    assert placement.image(marked(width, height, box)).shape == (*shape, 3)
+    if resize == "letterbox":
+        assert abs(placement.scale[0] / placement.scale[1] - 1) < 1 / min(placement.width, placement.height)
 
 
-@given(scenes(), st.integers(0, 10_000))
+@given(scenes(), SHAPES, st.integers(0, 10_000))
 @settings(max_examples=100, deadline=None)
 def test_flips_scale_and_shift_keep_boxes_over_their_pixels(
-    scene: tuple[int, int, tuple[int, int, int, int]], seed: int
+    scene: tuple[int, int, tuple[int, int, int, int]], shape: tuple[int, int], seed: int
 ) -> None:
     width, height, box = scene
-    placement = Placement.of(width, height, 96, "square")
+    placement = Placement.of(width, height, shape, "square")
     boxes = placement.boxes(np.array([box], dtype=np.float64))
     item = placement.image(marked(width, height, box)), boxes, np.zeros(1, dtype=np.int64)
-    image, boxes, labels = place(item, 96, GEOMETRY_ONLY, np.random.default_rng(seed))
-    assert image.shape == (96, 96, 3)
+    image, boxes, labels = place(item, shape, GEOMETRY_ONLY, np.random.default_rng(seed))
+    assert image.shape == (*shape, 3)
     assert len(boxes) == len(labels)
     if len(boxes):
         assert np.abs(red_bounds(image) - boxes[0]).max() <= 1.5
 
 
-@given(st.integers(0, 10_000))
+@given(SHAPES, st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
-def test_mosaic_keeps_every_box_over_its_pixels(seed: int) -> None:
+def test_mosaic_keeps_every_box_over_its_pixels(shape: tuple[int, int], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    box = (20, 30, 60, 70)
-    item = (marked(96, 96, box), np.array([box], dtype=np.float64), np.array([seed % 3]))
+    height, width = shape
+    box = (20, 24, 60, 60)
+    item = (marked(width, height, box), np.array([box], dtype=np.float64), np.array([seed % 3]))
     joined = mosaic([item] * 4, rng)
-    assert joined[0].shape == (192, 192, 3)
-    image, boxes, labels = place(joined, 96, GEOMETRY_ONLY, rng)
+    assert joined[0].shape == (2 * height, 2 * width, 3)
+    image, boxes, labels = place(joined, shape, GEOMETRY_ONLY, rng)
     assert set(labels.tolist()) <= {seed % 3}
     for x0, y0, x1, y1 in boxes.round().astype(int):
         inside = image[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1].reshape(-1, 3).astype(int)
         assert (inside[:, 0] - inside[:, 2] > 100).all()
-        assert 0 <= x0 < x1 <= 96
-        assert 0 <= y0 < y1 <= 96
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
 
 
 def test_colour_keeps_grey_grey_and_no_change_is_none() -> None:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from cluster.errors import UserError
+from cluster.storage import Storage
 from tests.training.test_finetune_parts import squares as squares
 from training.detection import DetectionTask
 from training.detection_data import DetectionDataset
+from training.detector_file import load_detector, save_detector
 from training.detectors import (
     Detector,
     Targets,
@@ -131,6 +133,29 @@ def test_predictions_lie_in_the_image_best_first(name: str) -> None:
     assert detector.training
 
 
+STRIP = Preprocessing((64, 160), "letterbox")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_strip_is_learnt_searched_to_its_far_end_and_kept(name: str, tmp_path: Path) -> None:
+    detector = fresh_detector(name, CLASSES, STRIP, seed=3).train()
+    targets = {
+        "image": torch.tensor([0, 1]),
+        "labels": torch.tensor([0, 2]),
+        "boxes": torch.tensor([[100.0, 6, 156, 40], [20, 20, 60, 50]]),
+    }
+    images = torch.rand(2, 3, *STRIP.shape, generator=torch.Generator().manual_seed(1))
+    loss, _ = detector(images, targets)
+    assert loss.isfinite()
+    torch.autograd.backward(loss)
+    boxes = torch.cat([found.boxes for found in detector.predict(images, min_score=0, max_boxes=100)])
+    assert bool((boxes >= 0).all())
+    assert bool((boxes <= boxes.new_tensor([160, 64, 160, 64])).all())
+    assert boxes[:, 2].max() > 96  # beyond a square of the strip's height
+    save_detector(detector, Storage.open(str(tmp_path)), "detector.safetensors", {})
+    assert load_detector(tmp_path / "detector.safetensors").preprocessing == STRIP
+
+
 @pytest.mark.parametrize("name", [*EVERY, "yolov8n+yolo11n"])
 def test_a_backbone_alone_fills_the_backbone_from_its_librarys_keys(name: str) -> None:
     target = fresh_detector(name, CLASSES, SQUARE, seed=3)
@@ -226,9 +251,15 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolov8n+resnet18", *HEAVY, "rt-detr-v2-s+resnet18"])
-def test_export_gives_what_pytorch_gives(name: str, tmp_path: Path) -> None:
-    detector = fresh_detector(name, CLASSES, SQUARE, seed=3).eval()
+@pytest.mark.parametrize(
+    ("name", "preprocessing"),
+    [
+        *((name, SQUARE) for name in ("yolov8n+resnet18", *HEAVY, "rt-detr-v2-s+resnet18")),
+        ("yolov8n-rtdetr", STRIP),
+    ],
+)
+def test_export_gives_what_pytorch_gives(name: str, preprocessing: Preprocessing, tmp_path: Path) -> None:
+    detector = fresh_detector(name, CLASSES, preprocessing, seed=3).eval()
     check = export_onnx(detector, tmp_path / "detector.onnx", {})
     assert check.boxes < 0.1
     assert check.scores < 1e-3

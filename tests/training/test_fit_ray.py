@@ -85,7 +85,13 @@ class Rows:
 
 
 def run_fit(
-    folder: Path, payload: dict[str, Any], name: str, rows: Rows, workers: int = 1, max_failures: int = 3
+    folder: Path,
+    payload: dict[str, Any],
+    name: str,
+    rows: Rows,
+    workers: int = 1,
+    max_failures: int = 3,
+    gpu: bool = False,
 ) -> FitResult:
     """A fit of the line."""
     return fit(
@@ -94,7 +100,7 @@ def run_fit(
         LoopSettings(epochs=EPOCHS, batch_size=8, lr=0.05, ema_decay=0.9, seed=0),
         name=name,
         directory=Storage.open(str(folder)),
-        scaling=ScalingSection(workers=workers, cpus_per_worker=1, gpu=False, max_failures=max_failures),
+        scaling=ScalingSection(workers=workers, cpus_per_worker=1, gpu=gpu, max_failures=max_failures),
         run=rows,  # type: ignore[arg-type]
         title="fit a line",
     )
@@ -130,6 +136,13 @@ def test_a_failed_worker_resumes_with_equal_losses(
     assert marker.exists()
     assert losses(broken) == pytest.approx(losses(whole[0]), abs=1e-6)
     assert torch.equal(broken.state_dict["weight"], whole[0].state_dict["weight"])
+
+
+def test_the_calling_process_trains_as_a_worker_does(
+    whole: tuple[FitResult, Rows, Path], tmp_path: Path
+) -> None:
+    here = run_fit(tmp_path, {}, "here", Rows(), workers=0)
+    assert losses(here) == pytest.approx(losses(whole[0]), abs=1e-6)
 
 
 def test_two_workers_train_as_one(whole: tuple[FitResult, Rows, Path], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 
 def agssp(*words: str) -> dict[str, Any]:
@@ -68,3 +69,19 @@ def test_table_5_in_its_cpu_preset_and_again(workspace: Path) -> None:
     assert len(list(workspace.glob("finetune/*/stage.json"))) == 4
     text = (Path(first["directory"]) / "table.md").read_text()
     assert "79.8 / 44.3" in text  # the paper's own last row beside ours
+    check_tracking(workspace, first)
+
+
+def check_tracking(workspace: Path, table: dict[str, Any]) -> None:
+    """Of the two runs of the study the first has a child for each cell with its figures, the second none."""
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'agssp'")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    studies = {run.info.run_id for run in runs if run.data.tags.get("agssp.command") == "study table5"}
+    cells = [run for run in runs if run.data.tags.get("agssp.stage") == "cell"]
+    assert len(studies) == 2
+    (parent,) = {run.data.tags["mlflow.parentRunId"] for run in cells}
+    assert parent in studies
+    columns = ("lower stages frozen", "stages distilled")
+    tracked = {tuple(run.data.params[name] for name in columns): run.data.metrics for run in cells}
+    assert tracked == {tuple(cell["row"][name] for name in columns): cell["mean"] for cell in table["cells"]}

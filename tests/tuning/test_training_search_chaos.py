@@ -1,8 +1,7 @@
-"""A search of trainings as a user runs it: two trials at a time on two CPUs, its driver killed at half."""
+"""A search of trainings as a user runs it, two trials at a time on two CPUs, its driver killed at half."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ WORDS = [
     "tune",
     "finetune",
     "ray.cpus=2",
+    "scaling.workers=0",  # trials on Ray Train's workers: test_asha_ray.py
     "generate={seed: 7, images_per_category: 16, size: 64, defect_share: 0.7, categories: [rail]}",
     "finetune.image_size=64",
     "finetune.resize=square",
@@ -51,14 +51,14 @@ def records(workspace: Path) -> dict[int, dict[str, Any]]:
 def test_a_search_killed_at_half_runs_every_trial_exactly_once(tmp_path: Path) -> None:
     workspace = tmp_path / "w"
     log = (tmp_path / "log").open("w")
-    killed = subprocess.Popen(command(workspace), env=environment(), stdout=log, stderr=log)
-    deadline = time.monotonic() + 400
-    while sum(record["status"] == "finished" for record in records(workspace).values()) < TRIALS // 2:
-        assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-2000:]
-        assert killed.poll() is None, (tmp_path / "log").read_text()[-2000:]
-        time.sleep(0.1)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    search = subprocess.Popen(command(workspace), env=environment(), stdout=log, stderr=log)
+    try:
+        while sum(record["status"] == "finished" for record in records(workspace).values()) < TRIALS // 2:
+            assert search.poll() is None, (tmp_path / "log").read_text()[-2000:]
+            time.sleep(0.1)
+    finally:
+        search.kill()
+        search.wait()
     time.sleep(3)  # Ray's processes notice and end
     before = {n: record for n, record in records(workspace).items() if record["status"] == "finished"}
     assert 0 < len(before) < TRIALS
@@ -69,7 +69,6 @@ def test_a_search_killed_at_half_runs_every_trial_exactly_once(tmp_path: Path) -
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -84,7 +83,7 @@ def test_a_search_killed_at_half_runs_every_trial_exactly_once(tmp_path: Path) -
     assert len(list(workspace.glob("finetune/*/stage.json"))) == TRIALS
     check_tracking(workspace, result)
     another = [*command(workspace), "--search=finetune.limit=[2, 4]"]
-    refused = subprocess.run(another, env=environment(), capture_output=True, text=True, timeout=200)
+    refused = subprocess.run(another, env=environment(), capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "begun with another search space" in json.loads(refused.stdout.strip().splitlines()[-1])["error"]
 

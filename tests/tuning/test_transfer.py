@@ -196,5 +196,5 @@ def test_a_study_is_run_registered_and_found_again(ray_cluster: None, tmp_path: 
     again = runner.invoke(app, ["study", "transfer", *words, "--json"])
     assert json.loads(again.stdout.splitlines()[-1])["lines"] == result["lines"]
     assert again.stderr.count("complete already") >= 3
-    shown = runner.invoke(app, ["models", f"workspace={tmp_path / 'workspace'}", "--json"])
+    shown = runner.invoke(app, ["models", "list", f"workspace={tmp_path / 'workspace'}", "--json"])
     assert "surfaces-transfer-semantic-mask2former-s" in shown.stdout

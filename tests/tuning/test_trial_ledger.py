@@ -163,6 +163,9 @@ def test_two_trials_share_two_cpus_and_a_fraction_of_a_gpu() -> None:
     half = share_of(ScalingSection(gpus_per_worker=0.5), 8, 1, asked=4, trials=9)
     assert (half.concurrent, half.gpus) == (2, 0.5)
     assert worker_resources(half.scaling, [{"CPU": 8.0, "GPU": 1.0}])["GPU"] == 0.5
+    assert share.process == half.process == {"cpu": TRIAL_CPU}
+    alone = share_of(ScalingSection(workers=0), 2, 0, asked=None, trials=9)
+    assert (alone.concurrent, alone.process) == (2, {"cpu": 0.9, "gpu": 0.0})
     with pytest.raises(UserError, match="don't fit on 1 CPUs"):
         share_of(ScalingSection(workers=16), 1, 0, asked=None, trials=2)
 

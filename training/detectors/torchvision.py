@@ -38,13 +38,13 @@ class Pyramid(Trunk):
 
     Args:
         backbone: see `Trunk`.
-        side: of the input, pixels.
+        shape: height and width of the input, pixels.
     """
 
     out_channels = PYRAMID_CHANNELS
 
-    def __init__(self, name: str, side: int) -> None:
-        super().__init__(build(name), STRIDES, side)
+    def __init__(self, name: str, shape: tuple[int, int]) -> None:
+        super().__init__(build(name), STRIDES, shape)
         self.fpn = FeaturePyramidNetwork(self.channels, PYRAMID_CHANNELS, LastLevelMaxPool())
 
     def maps(self, images: Tensor) -> "OrderedDict[str, Tensor]":
@@ -80,7 +80,7 @@ class TorchvisionDetector(Detector):
     ) -> None:
         super().__init__()
         self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
-        self.backbone = Pyramid(backbone_of(name), preprocessing.size)
+        self.backbone = Pyramid(backbone_of(name), preprocessing.shape)
         masks = name.startswith("mask")
         network: Any = (MaskRCNN if masks else FasterRCNN)(self.backbone, len(classes) + 1)
         self.rpn: Any = network.rpn

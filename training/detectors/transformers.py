@@ -82,10 +82,11 @@ class TransformersDetector(Detector):
         super().__init__()
         self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
         config_class, network_class, settings = FAMILIES[name.partition("+")[0]]
-        trunk = Trunk(build(backbone_of(name)), STRIDES, preprocessing.size)
+        trunk = Trunk(build(backbone_of(name)), STRIDES, preprocessing.shape)
+        height, width = preprocessing.shape
         config = config_class(
             num_labels=len(classes),
-            num_queries=min(QUERIES, sum((preprocessing.size // stride) ** 2 for stride in STRIDES)),
+            num_queries=min(QUERIES, sum((height // stride) * (width // stride) for stride in STRIDES)),
             backbone_config=_placeholder(),
             initializer_bias_prior_prob=PRIOR,
             **settings,

@@ -17,7 +17,7 @@ class Trunk(nn.Module):
     Args:
         backbone: becomes part of it.
         strides: input pixels per cell of the maps, finest first.
-        side: of the detector's input, pixels.
+        shape: height and width of the detector's input, pixels.
 
     Attributes:
         backbone: the adapter that knows its stages; outside of the tree of modules, where its library is.
@@ -29,9 +29,10 @@ class Trunk(nn.Module):
 
     backbone: Backbone
 
-    def __init__(self, backbone: Backbone, strides: Sequence[int], side: int) -> None:
+    def __init__(self, backbone: Backbone, strides: Sequence[int], shape: tuple[int, int]) -> None:
         super().__init__()
-        backbone.check_size(side)
+        for side in shape:
+            backbone.check_size(side)
         own = [stage.stride for stage in backbone.stages]
         if missing := [stride for stride in strides if stride not in own]:
             raise UserError(

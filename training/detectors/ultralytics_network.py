@@ -115,7 +115,7 @@ def layers_of(name: str, preprocessing: Preprocessing) -> str | dict[str, Any]:
     family, plus, backbone = name.partition("+")
     if not plus:
         return f"{family}.yaml"
-    return grafted(family, Trunk(build(backbone), LEVELS, preprocessing.size))
+    return grafted(family, Trunk(build(backbone), LEVELS, preprocessing.shape))
 
 
 def library_batch(images: Tensor, targets: Targets) -> dict[str, Tensor]:

@@ -74,9 +74,8 @@ class UltralyticsRTDETR(UltralyticsNetwork):
         """See `Detector.export_module`."""
         module = super().export_module()
         # The decoder keeps its anchors as plain attributes, which no tracer lets be made on the way.
-        side = self.preprocessing.size
         with torch.no_grad():
-            module(next(self.parameters()).new_zeros(1, 3, side, side))
+            module(next(self.parameters()).new_zeros(1, 3, *self.preprocessing.shape))
         return module
 
     def new_criterion(self) -> Any:

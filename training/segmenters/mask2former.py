@@ -69,7 +69,7 @@ class Mask2Former(Segmenter):
     def __init__(self, name: str, classes: tuple[str, ...], side: int) -> None:
         super().__init__()
         self.architecture, self.classes, self.side = name, classes, side
-        trunk = Trunk(build(backbone_of(name)), STRIDES, side)
+        trunk = Trunk(build(backbone_of(name)), STRIDES, (side, side))
         config = Mask2FormerConfig(
             backbone_config=_placeholder(),
             num_labels=len(classes) + 1,

@@ -1,0 +1,1 @@
+"""The guide: Markdown pages, and the generator of its reference."""

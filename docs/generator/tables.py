@@ -1,0 +1,149 @@
+"""The reference of the Parquet tables, from their schemas."""
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from docs.generator.cli import cell
+from pipelines.corpus_statistics import STATISTICS
+from pipelines.maps import PARTS, map_schema
+from pipelines.tables import (
+    BAD_LABELS,
+    BOXES,
+    DUPLICATES,
+    HASHES,
+    LABELS,
+    MANIFEST,
+    NEAR_DUPLICATES,
+    QUARANTINE,
+    THRESHOLDS,
+)
+from training.detector_metrics import CLASS_AP, CONFUSION, CURVES, PREDICTIONS
+from tuning.transfer_objects import OBJECTS
+
+INTRO = """# Tables
+
+Made from the schemas by `python -m docs.generator`. Every table is Parquet and read with plain pyarrow or
+pandas, without Ray. A stage's files are in `WORKSPACE/STAGE/` and the first 16 digits of its fingerprint.
+"""
+
+
+class Table(NamedTuple):
+    """One table: its file, the stages that write it, its schema, and what a row is."""
+
+    file: str
+    stages: str
+    schema: pa.Schema
+    row: str
+
+
+TABLES = (
+    Table("manifest/", "corpus, labels", MANIFEST, "an image that is used"),
+    Table("labels.parquet", "corpus, labels", LABELS, "an image whose truth is known"),
+    Table("quarantine.parquet", "corpus, labels, maps, predict", QUARANTINE, "an image that can't be used"),
+    Table("bad_labels.parquet", "corpus, labels", BAD_LABELS, "a fault in a label"),
+    Table("duplicates.parquet", "corpus, labels", DUPLICATES, "a file of the same bytes as another"),
+    Table("near_duplicates.parquet", "corpus, labels", NEAR_DUPLICATES, "a pair that holds a group together"),
+    Table("hashes.parquet", "corpus, labels", HASHES, "an image"),
+    Table("statistics.parquet", "corpus, labels", STATISTICS, "a category"),
+    Table(
+        "maps/", "maps", map_schema(15, parts=True), "an image; `map_zero`, `map_few` with `maps.store_parts`"
+    ),
+    Table("thresholds.parquet", "boxes", THRESHOLDS, "a category"),
+    Table("boxes.parquet", "boxes", BOXES, "a pretraining image"),
+    Table("predictions.parquet", "predict, evaluate", PREDICTIONS, "an image"),
+    Table("classes.parquet", "evaluate", CLASS_AP, "a class, or all of them"),
+    Table("curves.parquet", "evaluate", CURVES, "a point of a class's precision over recall"),
+    Table("confusion.parquet", "evaluate", CONFUSION, "a pair of classes"),
+    Table("objects.parquet", "transfer objects", OBJECTS, "a labelled image of a transfer study"),
+)
+AP = "average precision of the COCO protocol"
+MEANINGS = {
+    "image_id": "first 32 hex digits of the SHA-256 of the file",
+    "uri": "path or URI of the image",
+    "category": "what kind of object the image shows",
+    "split": "`train`, `test` (held out) or `unlabelled`",
+    "role": "`reference` (a normal image that maps compare with) or `train`",
+    "width": "of the original image, pixels",
+    "height": "of the original image, pixels",
+    "boxes": "pixels of the original image, `x1` and `y1` exclusive; in `classes.parquet` a count",
+    "mask": "run-length text as COCO writes it, at the image's size; null where no pixel truth is known",
+    "stage": "that met it",
+    "reason": "one sentence",
+    "file": "of the label",
+    "line": "in that file; null where files have no lines",
+    "action": "`used` (the label was mended) or `image left out`",
+    "first": "the file that is kept",
+    "group": "of near-duplicates",
+    "image_id_a": "one of the pair",
+    "image_id_b": "the other",
+    "uri_a": "one of the pair",
+    "uri_b": "the other",
+    "distance": "bits of 256 in which the hashes differ",
+    "phash": "perceptual hash, 256 bits as hex digits",
+    "images": "how many there are",
+    "train": "images to learn from",
+    "test": "images held out",
+    "unlabelled": "images without a label",
+    "references": "normal references",
+    "labelled": "images with a label",
+    "quarantined": "images that can't be used",
+    "width_min": "pixels",
+    "width_median": "pixels",
+    "width_max": "pixels",
+    "height_min": "pixels",
+    "height_median": "pixels",
+    "height_max": "pixels",
+    "grey_mean": "mean of the images' mean luma, 0–255",
+    "grey_deviation": "mean of the images' standard deviation of luma",
+    "labelled_share": "0–1",
+    "score": "image score A; in `curves.parquet` that of the detection at this point",
+    "map_max": "max M",
+    "map": "M on the patch grid, here of 15 × 15 patches; upsample when reading",
+    "map_zero": "M_zero (eq. 3–4)",
+    "map_few": "M_few (eq. 5)",
+    "mean_max": "mean over images of max M (eq. 10)",
+    "threshold": "T_c = mean_max − C (eq. 9)",
+    "delta": "δ: an image with a lower score is normal",
+    "name": "of the class",
+    "map50": f"{AP} at IoU 0.5",
+    "map75": f"{AP} at IoU 0.75",
+    "map50_95": f"{AP}, mean over IoU 0.5 to 0.95",
+    "small": f"{AP} of objects below 32² pixels",
+    "medium": f"{AP} of objects of 32² to 96² pixels",
+    "large": f"{AP} of larger objects",
+    "recall": "in `classes.parquet` COCO's average recall; in `curves.parquet` at this point",
+    "precision": "at this recall",
+    "truth": "class of the labelled box; `background` where there is none",
+    "found": "class of the detection; `background` where there is none",
+    "count": "how often",
+    "objects": "labelled objects: box, class, and the mask's place, size and run-length text",
+}
+
+
+def tables_page() -> str:
+    """The page, Markdown."""
+    return "\n".join([INTRO, *map(_section, TABLES)])
+
+
+def _section(table: Table) -> str:
+    rows = [
+        f"| `{field.name}` | {cell(_type(field.type))} | {cell(MEANINGS[field.name])} |"
+        for field in table.schema
+    ]
+    head = [f"## `{table.file}`", "", f"Of {table.stages}. A row is {table.row}.", ""]
+    return "\n".join([*head, "| column | type | meaning |", "|---|---|---|", *rows, ""])
+
+
+def _type(kind: pa.DataType) -> str:
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return f"{kind.value_type} {' × '.join(map(str, kind.shape))}"
+    if pa.types.is_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    if pa.types.is_struct(kind):
+        return ", ".join(f"`{part.name}` {part.type}" for part in kind)
+    return str(kind)
+
+
+assert set(MEANINGS) >= {field.name for table in TABLES for field in table.schema}
+assert {"map_zero", "map_few"} == set(PARTS)

@@ -1,0 +1,194 @@
+"""Anomaly maps of a few images in this process: no Ray, no workspace. What a notebook asks for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from cluster.config import validate
+from cluster.errors import UserError, nearest
+from pipelines.images import read_image
+from pipelines.kead import KeadSettings
+from pipelines.map_resources import images_at_once
+from pipelines.maps import MapsSection, category_states, map_batch
+from pipelines.pseudo_boxes import (
+    Floats,
+    PseudoBox,
+    PseudoBoxSettings,
+    category_threshold,
+    pseudo_boxes,
+    upsample,
+)
+
+MOST_REFERENCES = KeadSettings().shots  # the method uses 1 to 4
+
+Image = str | Path | npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class AnomalyMap:
+    """The anomaly map of one image.
+
+    Attributes:
+        uri: of the image; `image 0`, `image 1`, … of one given as pixels.
+        category: what it shows.
+        width, height: of the original, pixels.
+        score: image score A, 0…3 for KeAD; higher is more anomalous.
+        map: M on the patch grid, (g, g) float32, 0…2 for KeAD.
+    """
+
+    uri: str
+    category: str
+    width: int
+    height: int
+    score: float
+    map: Floats
+
+    def upsampled(self) -> Floats:
+        """M at the image's own size, (height, width) float32: bilinear, as the boxes stage reads it."""
+        return upsample(self.map, self.width, self.height)
+
+
+class Mapper:
+    """Holds the encoder and what it knows of each category, for any number of images.
+
+    Args:
+        references: normal images by category, paths or URIs; every category that is asked for has a key. The
+            first `shots` of each are used.
+        maps: as in a project's config, `MapsSection` or its keys as a mapping.
+        device: torch's; None takes a GPU where there is one.
+
+    Raises:
+        UserError: unknown encoder, missing weights, a category without prompts or with fewer references than
+            `shots`.
+    """
+
+    def __init__(
+        self,
+        references: Mapping[str, Sequence[str | Path]],
+        maps: MapsSection | Mapping[str, Any] | None = None,
+        *,
+        device: str | None = None,
+    ) -> None:
+        self.section = maps if isinstance(maps, MapsSection) else validate(MapsSection, maps or {}, "maps")
+        library = self.section.library()
+        for category in references:
+            library.category(category)  # refused before the encoder is loaded
+        self.method = self.section.build(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        uris = {name: [str(item) for item in items] for name, items in references.items()}
+        self.states = category_states(self.method, self.section, uris)
+
+    def __call__(self, images: Sequence[Image], category: str) -> list[AnomalyMap]:
+        """Maps of images of one category, in their order; the numbers are the maps stage's own.
+
+        Args:
+            images: paths, URIs, or (H, W, 3) uint8 RGB pixels.
+            category: one of the references' keys.
+
+        Raises:
+            UserError: no such category.
+            ImageError: an image that can't be read.
+            ValueError: pixels of another shape or type.
+        """
+        if category not in self.states:
+            raise UserError(f'There are no references for "{category}"; {nearest(category, self.states)}')
+        at_once = images_at_once(self.section, self.method)
+        found: list[AnomalyMap] = []
+        for start in range(0, len(images), at_once):
+            chunk = range(start, min(start + at_once, len(images)))
+            rows = self._rows([_named(images[place], place) for place in chunk], category)
+            done = map_batch(self.method, self.states, rows)
+            stack = done.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
+            found += [
+                AnomalyMap(row["uri"], category, row["width"], row["height"], row["score"], anomaly_map)
+                for row, anomaly_map in zip(done.drop_columns(["map"]).to_pylist(), stack, strict=True)
+            ]
+        return found
+
+    def _rows(self, images: list[tuple[str, npt.NDArray[np.uint8]]], category: str) -> pa.Table:
+        """Images as the maps stage has them once they are decoded."""
+        stack = np.stack([self.method.preprocess(pixels) for _, pixels in images])
+        return pa.table(
+            {
+                "image_id": [uri for uri, _ in images],
+                "uri": [uri for uri, _ in images],
+                "category": [category] * len(images),
+                "width": pa.array([pixels.shape[1] for _, pixels in images], pa.int32()),
+                "height": pa.array([pixels.shape[0] for _, pixels in images], pa.int32()),
+                "pixels": pa.FixedShapeTensorArray.from_numpy_ndarray(stack),
+            }
+        )
+
+
+def _named(image: Image, place: int) -> tuple[str, npt.NDArray[np.uint8]]:
+    if isinstance(image, str | Path):
+        return str(image), read_image(str(image))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image {place} is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB pixels")
+    return f"image {place}", image
+
+
+def anomaly_maps(
+    images: Sequence[Image],
+    category: str,
+    *,
+    references: Sequence[str | Path] = (),
+    maps: MapsSection | Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> list[AnomalyMap]:
+    """Anomaly maps of images of one category, in their order; for many calls keep a `Mapper`.
+
+    Args:
+        images: paths, URIs, or (H, W, 3) uint8 RGB pixels.
+        category: of the prompt library, or of `maps["categories"]`.
+        references: normal images, paths or URIs.
+        maps: as in a project's config, `MapsSection` or its keys as a mapping. Without it, KeAD with all
+            `references` (four at most), zero-shot where there is none.
+        device: torch's; None takes a GPU where there is one.
+
+    Raises:
+        UserError: see `Mapper`.
+        ImageError: an image that can't be read.
+        ValueError: pixels of another shape or type.
+    """
+    if maps is None:
+        maps = {"kead": {"shots": min(len(references), MOST_REFERENCES)}}
+    return Mapper({category: references}, maps, device=device)(images, category)
+
+
+def boxes_of(
+    maps: Sequence[AnomalyMap], boxes: PseudoBoxSettings | Mapping[str, Any] | None = None
+) -> list[list[PseudoBox]]:
+    """Pseudo-boxes of maps, each in pixels of its image, best first; none of an image that looks normal.
+
+    Threshold and δ of a category are statistics of all its maps: of three images they say little, of all
+    images of a line what the boxes stage says.
+
+    Args:
+        maps: of any categories.
+        boxes: as in a project's config, `PseudoBoxSettings` or its keys as a mapping.
+    """
+    settings = (
+        boxes if isinstance(boxes, PseudoBoxSettings) else validate(PseudoBoxSettings, boxes or {}, "boxes")
+    )
+    thresholds = {}
+    for category in {one.category for one in maps}:
+        own = [one for one in maps if one.category == category]
+        maxima = [float(one.map.max()) for one in own]
+        thresholds[category] = category_threshold(category, maxima, [one.score for one in own], settings)
+    return [
+        pseudo_boxes(
+            one.map,
+            one.score,
+            width=one.width,
+            height=one.height,
+            threshold=thresholds[one.category],
+            settings=settings,
+        )
+        for one in maps
+    ]

@@ -1,0 +1,297 @@
+"""The commands as Python functions: each makes its artifact, and all it needs, or finds it complete."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cluster.config import merge, merged, validate
+from cluster.model_pull import pull, weights_file
+from cluster.registry import Registry
+from cluster.stages import Artifact
+from pipelines.image_paths import find_images
+from training.backbone_file import BACKBONE_FILE
+from training.commands import whole_run
+from training.detector_file import load_detector as read_detector
+from training.detector_training import WEIGHTS_FILE
+from training.detectors import Detector
+from training.export_stage import export_model
+from training.model_source import open_model
+from training.pipeline import Pipeline, open_pipeline
+from training.predict import ImagePrediction, UnreadableImage, predict
+from training.predict_rows import PredictSection
+from training.predict_stage import predict_images
+from training.project import Project, open_run, open_tracker
+
+Config = str | Path | Mapping[str, Any] | Project
+
+
+def load_project(*config: Config) -> Project:
+    """The project that these words describe, as on a command line.
+
+    Args:
+        config: YAML files (paths), `recipe:NAME`, nested mappings and whole projects, a later one over an
+            earlier; then, wherever they stand, `section.key=value` strings.
+
+    Raises:
+        UserError: a config that is at fault.
+    """
+    document: dict[str, Any] = {}
+    source, overrides = "Config", []
+    for word in config:
+        if isinstance(word, Project):
+            document = merge(document, word.model_dump(exclude_unset=True))
+        elif isinstance(word, Mapping):
+            document = merge(document, word)
+        elif isinstance(word, str) and "=" in word:
+            overrides.append(word)
+        else:
+            document, source = merged([str(word)], [], document)
+    document, _ = merged([], overrides, document)
+    return validate(Project, document, source)
+
+
+@contextmanager
+def open_project(*config: Config) -> Iterator[Pipeline]:
+    """The stages of a project, each made when it is asked for: `corpus`, `maps`, `boxes`, `backbone`, …
+
+    Ray is started by the first stage that needs it and ends with the block.
+
+    Args:
+        config: see `load_project`.
+
+    Raises:
+        UserError: config, workspace, tracking server or input at fault.
+    """
+    with open_pipeline(load_project(*config), "python") as pipeline:
+        yield pipeline
+
+
+def _made(config: tuple[Config, ...], make: Callable[[Pipeline], Artifact]) -> Artifact:
+    with open_project(*config) as pipeline:
+        return make(pipeline)
+
+
+def build_corpus(*config: Config) -> Artifact:
+    """List, check and split the images: `agssp corpus`.
+
+    Args:
+        config: see `load_project`.
+
+    Returns:
+        The artifact; `directory.read_table("manifest")` has the images, `results` the counts.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return _made(config, lambda pipeline: pipeline.corpus)
+
+
+def make_maps(*config: Config) -> Artifact:
+    """Anomaly maps of every image of the corpus, on Ray: `agssp maps`.
+
+    For a few images without Ray see `anomaly_maps`.
+
+    Args:
+        config: see `load_project`.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return _made(config, lambda pipeline: pipeline.maps)
+
+
+def derive_boxes(*config: Config) -> Artifact:
+    """Thresholds by category and pseudo-boxes: `agssp boxes`.
+
+    Args:
+        config: see `load_project`.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return _made(config, lambda pipeline: pipeline.boxes)
+
+
+def pretrain_backbone(*config: Config) -> Artifact:
+    """Distil the maps into a backbone (AGBP): `agssp pretrain backbone`.
+
+    Args:
+        config: see `load_project`.
+
+    Returns:
+        The artifact, with `backbone.safetensors` in its `directory`.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return _made(config, lambda pipeline: pipeline.backbone)
+
+
+def pretrain_detector(*config: Config) -> Artifact:
+    """Train the whole detector on the pseudo-boxes (AGDP): `agssp pretrain detector`.
+
+    Args:
+        config: see `load_project`.
+
+    Returns:
+        The artifact, with `detector.safetensors` in its `directory`.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return _made(config, lambda pipeline: pipeline.detector)
+
+
+def finetune(*config: Config, start: str | None = None) -> Artifact:
+    """The detector finetuned on the labels: `agssp finetune`.
+
+    Args:
+        config: see `load_project`.
+        start: one of `finetune.starts`; None takes the one whose detector `agssp run` registers.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return _made(config, lambda pipeline: pipeline.finetuned(start or pipeline.product))
+
+
+def evaluate(*config: Config, start: str | None = None) -> Artifact:
+    """COCO AP of the finetuned detector on the held-out images: `agssp evaluate detectors`.
+
+    Args:
+        config: see `load_project`.
+        start: as for `finetune`.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return _made(config, lambda pipeline: pipeline.evaluated(start or pipeline.product))
+
+
+def run(*config: Config) -> Mapping[str, Any]:
+    """All stages in order, to a report and a registered detector: `agssp run`.
+
+    Args:
+        config: see `load_project`.
+
+    Returns:
+        What `agssp run --json` prints: counts, seconds, the table of starts, the report's path, the model.
+
+    Raises:
+        UserError: see `open_project`.
+    """
+    return whole_run(load_project(*config), "run")
+
+
+def predict_folder(images: str | Path, model: str | Path, *config: Config) -> Artifact:
+    """Boxes of any number of images, on Ray: `agssp predict`. For a few without Ray see `detect`.
+
+    Args:
+        images: a folder, an image or a glob, local or by URI.
+        model: as for `load_detector`.
+        config: see `load_project`.
+
+    Returns:
+        The artifact, with `predictions.parquet` and `coco.json` in its `directory`.
+
+    Raises:
+        UserError: no image there, no such model, or see `open_project`.
+    """
+    project = load_project(*config)
+    files = find_images(str(images))
+    with (
+        open_model(str(model), lambda: open_tracker(project)) as source,
+        open_run(project, "predict") as (workspace, pipeline),
+    ):
+        return predict_images(
+            project.predict, files=files, model=source, workspace=workspace, pipeline=pipeline
+        )
+
+
+def export(model: str | Path, *config: Config) -> Artifact:
+    """A detector as ONNX and its library's own file, a backbone as the latter: `agssp export`.
+
+    Args:
+        model: as for `load_detector`; the directory of a backbone stage too.
+        config: see `load_project`.
+
+    Raises:
+        UserError: no such model, or see `open_project`.
+    """
+    project = load_project(*config)
+    files = (WEIGHTS_FILE, BACKBONE_FILE)
+    with (
+        open_model(str(model), lambda: open_tracker(project), files=files) as source,
+        open_run(project, "export") as (workspace, pipeline),
+    ):
+        return export_model(model=source, workspace=workspace, pipeline=pipeline)
+
+
+def load_detector(model: str | Path, *config: Config) -> Detector:
+    """A trained detector on the CPU, in evaluation mode.
+
+    Args:
+        model: a .safetensors file, the directory of a finetune stage, or a registered `NAME`,
+            `NAME@VERSION` or `NAME@ALIAS`.
+        config: see `load_project`; of it workspace and tracking are used, for registered names.
+
+    Raises:
+        UserError: no such model, or a file that is no detector.
+    """
+    with open_model(str(model), lambda: open_tracker(load_project(*config))) as source:
+        return read_detector(source.path)
+
+
+def detect(
+    detector: Detector,
+    images: Sequence[str | Path],
+    *,
+    min_score: float | None = None,
+    device: str | None = None,
+) -> list[ImagePrediction | UnreadableImage]:
+    """Boxes of a few images in this process, without Ray or a workspace, in the images' order.
+
+    Args:
+        detector: from `load_detector`; `detector.classes` names the labels.
+        images: paths or URIs.
+        min_score: boxes below are dropped; None takes the default of `predict.min_score`.
+        device: torch's; None takes a GPU where there is one.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    least = PredictSection().min_score if min_score is None else min_score
+    named = {str(number): str(image) for number, image in enumerate(images)}
+    found = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
+    return [found[image_id] for image_id in named]
+
+
+def open_registry(*config: Config) -> Registry:
+    """The model registry as it is now: `models`, `version("NAME@ALIAS")`, `versions("NAME-*")`.
+
+    Args:
+        config: see `load_project`; of it workspace and tracking are used.
+
+    Raises:
+        UserError: the registry can't be reached or read.
+    """
+    return Registry.open(open_tracker(load_project(*config)))
+
+
+def pull_model(model: str, out: str | Path, *config: Config) -> Path:
+    """A registered model's files in a folder `OUT/NAME-vVERSION`, digests verified: `agssp models pull`.
+
+    Args:
+        model: `NAME` (the newest), `NAME@VERSION` or `NAME@ALIAS`.
+        out: local folder, made if absent.
+        config: see `load_project`; of it workspace and tracking are used.
+
+    Returns:
+        The weights' file in that folder.
+
+    Raises:
+        UserError: no such model, or files that can't be fetched or differ from their digests.
+    """
+    tracker = open_tracker(load_project(*config))
+    return weights_file(pull(tracker, Registry.open(tracker).version(model), Path(out)))
