@@ -1,11 +1,13 @@
 """Ray nodes with addresses of their own on one machine: network namespaces joined by a bridge."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,10 +149,9 @@ def network_cluster(cpus: list[int], environment: dict[str, str]) -> Iterator[tu
                 reason = (getattr(error, "stderr", None) or str(error)).strip()
                 pytest.skip(f"network namespaces can't be made here: {reason}")
             address = f"http://{PREFIX}.1:{DASHBOARD}"
-            nodes[0].start()
-            _wait_for(address, nodes[0])
-            for node in nodes[1:]:
+            for node in nodes:  # one by one: Ray gives a node half a minute to join
                 node.start()
+                _wait_for(address, nodes, node.number + 1)
             yield address, nodes
         finally:
             for node in nodes:
@@ -159,17 +160,20 @@ def network_cluster(cpus: list[int], environment: dict[str, str]) -> Iterator[tu
             subprocess.run(["ip", "link", "del", bridge], check=False, capture_output=True)
 
 
-def _wait_for(address: str, head: Node) -> None:
-    import urllib.request
-
+def _wait_for(address: str, nodes: list[Node], count: int) -> None:
+    """Until so many nodes have joined."""
     deadline = time.monotonic() + SECONDS
     while True:
         try:
-            with urllib.request.urlopen(f"{address}/api/version", timeout=2):
+            with urllib.request.urlopen(f"{address}/nodes?view=summary", timeout=5) as answer:
+                known = json.load(answer)["data"]["summary"]
+            if sum(node["raylet"].get("state") == "ALIVE" for node in known) >= count:
                 return
         except OSError:
-            assert head.process is not None
-            log = (head.folder / "node-0.log").read_text()[-2000:]
-            assert head.process.poll() is None, log
+            pass  # the head's server isn't up yet
+        for node in nodes[:count]:
+            log = (node.folder / f"node-{node.number}.log").read_text()[-2000:]
+            assert node.process is not None
+            assert node.process.poll() is None, log
             assert time.monotonic() < deadline, log
-            time.sleep(0.5)
+        time.sleep(0.5)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ generate: {{seed: 1, images_per_category: 160, size: 96, categories: [rail, cast
 workspace: {workspace}
 maps: {{actors: 4, batch_size: 4, kead: {{shots: 2}}}}
 backbone: {{image_size: 64, loop: {{epochs: {epochs}, batch_size: 16, seed: 0}}}}
-scaling: {{workers: 2, cpus_per_worker: 1, gpu: false}}
+scaling: {{workers: 2, cpus_per_worker: 2, gpu: false}}
 """
 # Where Ray would wait a minute for a node to come back, a test does not.
 ENVIRONMENT = {
@@ -41,27 +42,37 @@ pytestmark = [
 ]
 
 
-def submit(address: str, folder: Path, workspace: Path) -> "subprocess.Popen[str]":
-    config = folder / f"{workspace.name}.yaml"
-    config.write_text(PROJECT.format(workspace=workspace, epochs=EPOCHS))
-    return subprocess.Popen(
-        [*AGSSP, "submit", "--json", "--address", address, "pretrain", "backbone", str(config)],
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Job:
+    """`agssp submit pretrain backbone` in a process of its own; its log and result are files."""
 
+    def __init__(self, address: str, folder: Path, workspace: Path) -> None:
+        config = folder / f"{workspace.name}.yaml"
+        config.write_text(PROJECT.format(workspace=workspace, epochs=EPOCHS))
+        self.log, self.told = folder / f"{workspace.name}.log", folder / f"{workspace.name}.json"
+        with self.log.open("wb") as log, self.told.open("wb") as told:
+            self.process = subprocess.Popen(
+                [*AGSSP, "submit", "--json", "--address", address, "pretrain", "backbone", str(config)],
+                env={**os.environ, **ENVIRONMENT},
+                stdout=told,
+                stderr=log,
+            )
 
-def read_until(job: "subprocess.Popen[str]", told: str) -> str:
-    """The job's log up to a line that holds `told`."""
-    log = ""
-    assert job.stderr is not None
-    for line in job.stderr:
-        log += line
-        if told in line:
-            return log
-    raise AssertionError(f'the job ended before "{told}": {log[-4000:]}')
+    def wait_for(self, happened: Callable[[], bool], seconds: float = 300) -> None:
+        """Until it has happened, while the job runs."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert self.process.poll() is None, self.text()
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.2)
+
+    def text(self) -> str:
+        """The end of its log, and its result."""
+        return self.log.read_text()[-5000:] + self.told.read_text()[-1000:]
+
+    def succeed(self) -> None:
+        """Wait for its end."""
+        assert self.process.wait(600) == 0, self.text()
+        assert json.loads(self.told.read_text().strip().splitlines()[-1])["status"] == "SUCCEEDED"
 
 
 def losses(workspace: Path) -> list[float]:
@@ -88,31 +99,17 @@ def lose(node: Node, how: str) -> None:
 def test_a_node_is_lost_in_maps_and_another_in_training(
     in_maps: str, in_training: str, tmp_path: Path
 ) -> None:
-    with network_cluster([1, 1, 1, 1], {**os.environ, **ENVIRONMENT}) as (address, nodes):
-        job = submit(address, tmp_path, tmp_path / "lost")
-        log = read_until(job, "maps: started")
-        out = tmp_path / "lost" / "maps"
-        deadline = time.monotonic() + 200
-        while not any(out.glob("*/maps/*.parquet")):
-            assert time.monotonic() < deadline
-            assert job.poll() is None
-            time.sleep(0.2)
+    with network_cluster([2, 2, 2, 2], {**os.environ, **ENVIRONMENT}) as (address, nodes):
+        lost = tmp_path / "lost"
+        job = Job(address, tmp_path, lost)
+        job.wait_for(lambda: any((lost / "maps").glob("*/maps/*.parquet")))
         lose(nodes[3], in_maps)
-        log += read_until(job, "backbone: started")
-        check_maps(tmp_path / "lost")
-        training = tmp_path / "lost" / "backbone"
-        deadline = time.monotonic() + 200
-        while not any(training.glob("*/training/state-*.pt")):
-            assert time.monotonic() < deadline
-            assert job.poll() is None
-            time.sleep(0.2)
+        job.wait_for(lambda: any((lost / "backbone").glob("*/training/state-*.pt")), 600)
+        check_maps(lost)
         training_nodes = [node for node in nodes[1:3] if node.runs("RayTrainWorker")]
         assert training_nodes, "no worker of the training is beside the head"
         lose(training_nodes[0], in_training)
-        told, rest = job.communicate(timeout=600)
-        assert job.returncode == 0, (log + rest)[-6000:]
-        assert json.loads(told.strip().splitlines()[-1])["status"] == "SUCCEEDED"
-        unbroken = submit(address, tmp_path, tmp_path / "unbroken")
-        told, rest = unbroken.communicate(timeout=600)
-        assert unbroken.returncode == 0, rest[-4000:]
+        job.succeed()
+        unbroken = Job(address, tmp_path, tmp_path / "unbroken")
+        unbroken.succeed()
     assert losses(tmp_path / "lost") == pytest.approx(losses(tmp_path / "unbroken"), abs=1e-4)
