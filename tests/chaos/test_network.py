@@ -102,7 +102,7 @@ def test_a_node_is_lost_in_maps_and_another_in_training(
         check_maps(tmp_path / "lost")
         training = tmp_path / "lost" / "backbone"
         deadline = time.monotonic() + 200
-        while not any(training.glob("*/training/*checkpoint*")):
+        while not any(training.glob("*/training/state-*.pt")):
             assert time.monotonic() < deadline
             assert job.poll() is None
             time.sleep(0.2)
