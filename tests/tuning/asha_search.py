@@ -22,7 +22,6 @@ DOCUMENT = {
     },
     "backbone": {"name": "yolov8n", "image_size": 64, "loop": {"epochs": 60, "batch_size": 8}},
 }
-# The first learns, the others hardly: they lag behind.
 SEARCHED = ["backbone.loop.lr=[0.003, 1e-7, 2e-7, 3e-7]"]
 
 

@@ -20,5 +20,4 @@ def test_stopped_trials_leave_their_cpus_to_later_ones(tmp_path: Path) -> None:
     stopped = [trial for trial in trials if trial["status"] == "stopped"]
     assert {trial["status"] for trial in trials} == {"finished", "stopped"}
     assert all(0 < trial["epochs"] < 60 for trial in stopped)
-    assert result["best"]["epochs"] == 60
     assert result["groups"] == ["REMOVED"]
