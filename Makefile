@@ -5,7 +5,7 @@ UV := .bootstrap/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 SLOW := slow and not ray and not chaos and not gpu and not network
 
-.PHONY: install demo test unit lint format bench docs lock clean
+.PHONY: install demo test unit lint format bench docs rivals proof lock clean
 
 install: .venv/installed
 
@@ -52,9 +52,23 @@ docs: install
 	.venv-docs/bin/python -m sphinx -q -E -W --keep-going -b html docs docs/_build
 	@echo "Open docs/_build/index.html"
 
+# What the benchmarks compare with, each in an environment of its own, as their needs contradict ours.
+rivals: .rivals/lightly/installed .rivals/anomalib/installed
+
+.rivals/lightly/installed: RIVAL := lightly-train[ultralytics]==0.18.0
+.rivals/anomalib/installed: RIVAL := anomalib[clip]==2.7.0
+.rivals/%/installed: | $(UV)
+	$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" .rivals/$*
+	$(UV) pip install --quiet --python .rivals/$*/bin/python "$(RIVAL)"
+	touch $@
+
+# Hours; interrupted it goes on with the next call.
+proof: install .rivals/lightly/installed
+	AGSSP_BENCH_LIGHTLY=$(CURDIR)/.rivals/lightly/bin/python $(BIN)/python -m benchmarks real_surfaces
+
 lock: | $(UV)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-docs .bootstrap docs/_build
+	rm -rf .venv .venv-docs .bootstrap .rivals docs/_build

@@ -7,7 +7,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 
-from benchmarks.registry import BENCHMARKS, Row, find
+from benchmarks.registry import ALONE, BENCHMARKS, Row, find
 from cluster.errors import UserError
 
 
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("name", help=f"all, or one of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", action="store_true", help="end with one JSON line per benchmark")
     options = parser.parse_args(arguments)
-    names = list(BENCHMARKS) if options.name == "all" else [options.name]
+    names = [n for n in BENCHMARKS if n not in ALONE] if options.name == "all" else [options.name]
     try:
         runs = {name: find(name) for name in names}
     except UserError as error:

@@ -22,7 +22,11 @@ BENCHMARKS: dict[str, str] = {
     "threshold_trials": "benchmarks.threshold_trials",
     "registry_lookup": "benchmarks.registry_lookup",
     "review_page": "benchmarks.review_page",
+    "rivals": "benchmarks.rivals",
+    "real_surfaces": "benchmarks.real_surfaces.proof",
 }
+# Not among `all`: it takes hours.
+ALONE = frozenset({"real_surfaces"})
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -19,7 +19,7 @@ SMALL: dict[str, Any] = {
     "backbone": {"image_size": 64, "loop": {"epochs": 1}},
     "detector": {"image_size": 64, "loop": {"epochs": 1}},
     "finetune": {"image_size": 64, "starts": ["agssp"], "loop": {"epochs": 1, "eval_every": 1}},
-    "scaling": {"cpus_per_worker": 1, "gpu": False},
+    "scaling": {"workers": 0, "gpu": False},
     "report": {"gallery": 2, "examples": 1},
 }
 

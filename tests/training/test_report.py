@@ -146,6 +146,15 @@ def test_absent_parts_say_so() -> None:
     assert page.open == []
 
 
+def test_starts_without_scratch_have_nothing_to_be_compared_with(html: str) -> None:
+    demo = demo_report()
+    others = [start for start in demo.starts if start.start != "scratch"]
+    alone = render(dataclasses.replace(demo, starts=others))
+    assert "vs scratch" in html
+    assert "vs scratch" not in alone
+    assert all(start.start in Page(alone).text for start in others)
+
+
 def test_hostile_names_stay_text() -> None:
     plain = demo_report()
     data = dataclasses.replace(

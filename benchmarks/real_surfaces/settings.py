@@ -1,0 +1,167 @@
+"""What the proof compares: data sets, label counts, seeds, and the stages' config in between."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from benchmarks.registry import SHARED_DATA
+from cluster.config import Section, merge, read_config_file, validate
+from pipelines.surfaces_stage import GenerateSection
+from training.project import Project
+
+OWN = Path(__file__).with_name("settings.yaml")
+SETTINGS, WORKSPACE, LIGHTLY = "AGSSP_BENCH_SETTINGS", "AGSSP_BENCH_WORKSPACE", "AGSSP_BENCH_LIGHTLY"
+SHARED_COCO = SHARED_DATA.parent / "weights" / "yolov8n_coco_int8.safetensors"
+DETECTOR = "yolov8n"
+
+
+class Labels(Section):
+    """One column of the table.
+
+    Attributes:
+        limit: labelled images with boxes; None takes all of the training half.
+        epochs: of finetuning.
+    """
+
+    limit: int | None = Field(ge=1)
+    epochs: int = Field(ge=1)
+
+    @property
+    def name(self) -> str:
+        """As the table heads it."""
+        return "all" if self.limit is None else str(self.limit)
+
+
+class DataSection(Section):
+    """One data set.
+
+    Attributes:
+        root: its folder; empty is that of its name in the shared data.
+        layout: how it is published.
+        runs: with how many labels.
+    """
+
+    root: str = ""
+    layout: str
+    runs: tuple[Labels, ...] = Field(min_length=1)
+
+
+class LightlySection(Section):
+    """The rival's settings that are not its own defaults.
+
+    Attributes:
+        method: of lightly-train. Its default, distillation, downloads a teacher; of the two that need none
+            its documentation says that DINO works out of the box.
+        image_size: of global views, pixels.
+        batch_size: images a step.
+        precision: PyTorch Lightning's word.
+    """
+
+    method: Literal["dino", "simclr"] = "dino"
+    image_size: int = Field(default=224, ge=32)
+    batch_size: int = Field(default=64, ge=2)
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+
+
+class Settings(Section):
+    """The whole proof.
+
+    Attributes:
+        seeds: of the finetunings: few-shot choice, order, augmentation, new layers; the first is also that
+            of every pretraining.
+        test_share: of each data set, held out by content, near-duplicates on one side.
+        data: by name.
+        coco: weights of a YOLOv8n trained on COCO, .safetensors or .pt; empty is those of the shared data.
+        generated: surfaces that join the corpus; their masks do not.
+        project: sections of a project, as far as they differ from its defaults.
+        lightly: the rival.
+    """
+
+    seeds: tuple[int, ...] = Field(default=(1, 2, 3), min_length=1)
+    test_share: float = Field(default=0.5, gt=0, lt=1)
+    data: dict[str, DataSection] = Field(min_length=1)
+    coco: str = ""
+    generated: GenerateSection
+    project: dict[str, Any] = Field(default={})
+    lightly: LightlySection = LightlySection()
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("seeds must all be different")
+        return seeds
+
+    def root(self, name: str) -> Path:
+        """The folder of a data set."""
+        return Path(self.data[name].root or SHARED_DATA / name)
+
+    @property
+    def coco_file(self) -> Path:
+        """Weights trained on COCO; they may be absent."""
+        return Path(self.coco or SHARED_COCO)
+
+    def present(self) -> dict[str, DataSection]:
+        """The data sets whose folders are there."""
+        return {name: section for name, section in self.data.items() if self.root(name).is_dir()}
+
+
+def read_settings() -> Settings:
+    """The shipped settings, or those of the file that `$AGSSP_BENCH_SETTINGS` names.
+
+    Raises:
+        UserError: it can't be read, or holds an unknown key or a wrong value.
+    """
+    path = Path(os.environ.get(SETTINGS) or OWN)
+    return validate(Settings, read_config_file(path), str(path))
+
+
+def workspace() -> Path:
+    """Where everything is kept: `$AGSSP_BENCH_WORKSPACE`, or a folder of the working directory."""
+    return Path(os.environ.get(WORKSPACE) or "workspace/real_surfaces").resolve()
+
+
+def project(
+    settings: Settings,
+    *,
+    folder: Path,
+    corpus: Path,
+    halves: Path,
+    layout: str,
+    labels: Labels,
+    seed: int,
+    changes: dict[str, Any],
+) -> Project:
+    """The project of one cell of the table.
+
+    Args:
+        settings: of the proof.
+        folder: the workspace.
+        corpus: images that pretraining sees, by category.
+        halves: the data set's `train` and `test`.
+        layout: of both.
+        labels: how many.
+        seed: of the finetuning.
+        changes: of a row: backbone and starts.
+    """
+    fixed = {"loop": {"seed": settings.seeds[0]}}
+    rows = {"train": {"root": str(halves / "train"), "layout": layout}}
+    rows["test"] = {"root": str(halves / "test"), "layout": layout}
+    document: dict[str, Any] = {
+        "name": "real-surfaces",
+        "workspace": str(folder),
+        "seed": seed,
+        "scaling": {"workers": 0},
+        "corpus": {"root": str(corpus), "layout": "folder", "test_share": 0},
+        "backbone": {"name": DETECTOR, **fixed},
+        "detector": {"name": DETECTOR, **fixed},
+        "finetune": {
+            "name": DETECTOR,
+            "data": rows,
+            "limit": labels.limit,
+            "loop": {"epochs": labels.epochs},
+        },
+    }
+    return validate(Project, merge(merge(settings.project, document), changes), "The proof's settings")
