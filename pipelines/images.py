@@ -79,7 +79,8 @@ def _open(data: bytes, least_side: int | None = None) -> Image.Image:
             if least_side is not None:
                 image.draft(None, (least_side, least_side))  # JPEG alone can; others are read as they are
             image.load()
-            return ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)  # else it copies the many that lie right already
+            return image
     except UnidentifiedImageError:
         raise ImageError("not an image in a supported format") from None
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, MemoryError) as error:
@@ -121,7 +122,7 @@ def decode_image(
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
         image = Image.alpha_composite(ground, layer)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # convert always copies
 
 
 def _deep(image: Image.Image) -> npt.NDArray[np.float64] | None:
