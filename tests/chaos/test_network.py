@@ -18,7 +18,7 @@ AGSSP = [sys.executable, "-m", "agssp"]
 EPOCHS = 6
 PROJECT = """
 name: chaos
-generate: {{seed: 1, images_per_category: 160, size: 96, categories: [rail, casting]}}
+generate: {{seed: 1, images_per_category: 80, size: 96, categories: [rail, casting]}}
 workspace: {workspace}
 maps: {{actors: 4, batch_size: 4, kead: {{shots: 2}}}}
 backbone: {{image_size: 64, loop: {{epochs: {epochs}, batch_size: 16, seed: 0}}}}
@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
     "RAY_AUTH_MODE": "disabled",
+    # This machine's name is 127.0.0.1 in every namespace; a real node's is its address.
+    "GLOO_SOCKET_IFNAME": "eth0",
 }
 
 pytestmark = [
