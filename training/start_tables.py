@@ -13,7 +13,12 @@ Figure = tuple[str, Callable[[Results], Any]]
 
 
 def _percent(name: str) -> Callable[[Results], str]:
-    return lambda results: "–" if results.get(name) is None else f"{100 * results[name]:.1f}"
+    def shown(results: Results) -> str:
+        from training.report import percent  # with the libraries of the report: not at every command's start
+
+        return percent(results.get(name))
+
+    return shown
 
 
 EVALUATED: Sequence[Figure] = (
@@ -40,9 +45,11 @@ FINETUNED: Sequence[Figure] = (
 
 def render_finetuned(result: Mapping[str, Any]) -> None:
     """What each start's training came to, and where its weights lie."""
+    from training.detector_training import WEIGHTS_FILE
+
     out.print(_table(result, FINETUNED))
     for start, made in result["starts"].items():
-        out.print(f"{start}: {made['directory']}/detector.safetensors", markup=False, soft_wrap=True)
+        out.print(f"{start}: {made['directory']}/{WEIGHTS_FILE}", markup=False, soft_wrap=True)
 
 
 def render_evaluated(result: Mapping[str, Any]) -> None:

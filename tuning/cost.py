@@ -57,8 +57,8 @@ def step_seconds(project: Project, stage: str) -> float:
     """Seconds an image of one training step costs on this machine's device, of the stage's model."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     section = getattr(project, stage)
-    size = section.image_size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    preprocessing = project.finetune.preprocessing
+    height, width = (section.image_size,) * 2 if stage == "backbone" else preprocessing.shape
     images = torch.rand(PROBE_IMAGES, 3, height, width, device=device)
     if stage == "backbone":
         backbone = build(section.name).to(device).train()
@@ -67,7 +67,6 @@ def step_seconds(project: Project, stage: str) -> float:
             torch.autograd.backward(sum(layer.square().mean() for layer in backbone(images)))
 
     else:
-        preprocessing = project.finetune.preprocessing
         detector = fresh_detector(section.name, ("anomaly",), preprocessing, 0).to(device).train()
         box = torch.tensor([[width / 4, height / 4, width / 2, height / 2]], device=device)
         targets = {
