@@ -7,14 +7,21 @@ from pathlib import Path
 from cluster.errors import UserError
 from cluster.storage import Storage
 from training.backbones import Backbone, build, canonical
-from training.weights import load_weights, save_weights, transfer
+from training.weights import StateDict, load_weights, save_weights, transfer
 
 BACKBONE_FILE = "backbone.safetensors"
 KIND = "backbone"
+BEYOND = "tensors_beyond_the_backbone"
 
 
 def save_backbone(
-    backbone: Backbone, directory: Storage, name: str, *, image_size: int, lineage: Mapping[str, str]
+    backbone: Backbone,
+    directory: Storage,
+    name: str,
+    *,
+    image_size: int,
+    lineage: Mapping[str, str],
+    beyond: StateDict | None = None,
 ) -> None:
     """Write the backbone's weights, in its library's keys, with metadata.
 
@@ -24,9 +31,12 @@ def save_backbone(
         name: of the file.
         image_size: pixels of the square it was trained on.
         lineage: fingerprints of what it was made from, by name.
+        beyond: neck and head of the detector it was taken from; they go into the same file.
     """
+    beyond = beyond or {}
     metadata = {
         "kind": KIND,
+        BEYOND: len(beyond),
         "architecture": backbone.name,
         "preprocessing": {
             "size": image_size,
@@ -38,12 +48,12 @@ def save_backbone(
     }
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / BACKBONE_FILE  # `name` may hold folders
-        save_weights(local, backbone.library_state_dict(), metadata)
+        save_weights(local, {**beyond, **backbone.library_state_dict()}, metadata)
         directory.put(local, name)
 
 
 def load_backbone(path: Path) -> Backbone:
-    """Rebuild a backbone from a file of `save_backbone`, on the CPU, in eval mode.
+    """Rebuild a backbone from a file of `save_backbone`, without neck and head, on the CPU, in eval mode.
 
     Raises:
         UserError: no such file, not safetensors, not a backbone of ours, or weights that don't fit what the
@@ -58,6 +68,9 @@ def load_backbone(path: Path) -> Backbone:
         )
     backbone = build(canonical(name))
     own = backbone.library_state_dict()
+    beyond = state.keys() - own.keys()
+    if len(beyond) == metadata.get(BEYOND):
+        state = {key: tensor for key, tensor in state.items() if key in own}
     odd = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
     if odd:
         raise UserError(

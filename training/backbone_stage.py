@@ -52,8 +52,9 @@ def pretrain_backbone(
 ) -> Artifact:
     """Pretrain a backbone on every image outside the test split, drawn to its anomaly maps.
 
-    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage),
-    `history.parquet`, `attention.png` (see `attention_sheet`) and, with `keep_best` above 1,
+    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage; from
+    the weights of a whole detector of ultralytics its neck and head too, untouched, for the stages that
+    follow), `history.parquet`, `attention.png` (see `attention_sheet`) and, with `keep_best` above 1,
     `kept/epoch-N.safetensors` and `kept/last.safetensors`.
 
     Args:
@@ -76,7 +77,12 @@ def pretrain_backbone(
         _check_task(section, images)
         backbone, filled = started(section, start, seed)
         lineage = {"corpus": corpus.fingerprint, "maps": maps.fingerprint, "start": digest_of_start}
-        keep = partial(save_backbone, image_size=section.image_size, lineage=lineage)
+        keep = partial(
+            save_backbone,
+            image_size=section.image_size,
+            lineage=lineage,
+            beyond=backbone.beyond(start.state) if start else {},
+        )
         keep(backbone, bench.directory, START_FILE)
         result = fit(
             build_pretrain_task,
@@ -115,6 +121,7 @@ def pretrain_backbone(
         workspace=workspace,
         pipeline=pipeline,
         config=section.model_dump(mode="json", exclude={"start"}),  # its content decides, not its path
+        revision=2,  # neck and head of the start are kept
         inputs={"corpus": corpus, "maps": maps},
         extra={"start": digest_of_start},
         body=body,

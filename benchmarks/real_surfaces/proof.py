@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.real_surfaces.halves import CORPUS, COUNTS, write_halves
 from benchmarks.real_surfaces.lightly import FILE, MISSING, lightly_python, pretrain_lightly
-from benchmarks.real_surfaces.rows import KINDS, Start, WholeStart, seconds_spent
+from benchmarks.real_surfaces.rows import KINDS, Start, seconds_spent
 from benchmarks.real_surfaces.settings import Labels, Settings, project, read_settings, workspace
 from benchmarks.real_surfaces.table import Cell, document, gain, markdown
 from benchmarks.registry import Row, at_least
@@ -129,8 +129,7 @@ class Proof:
 
     def pipeline(self, start: Start, name: str, labels: Labels, seed: int) -> Pipeline:
         """The stages of one cell; those of pretraining are the same for all cells of a row."""
-        kind = WholeStart if start.coco else Pipeline
-        return kind(self.project(start, name, labels, seed), self._workspace, self._run)
+        return Pipeline(self.project(start, name, labels, seed), self._workspace, self._run)
 
     def project(self, start: Start, name: str, labels: Labels, seed: int) -> Project:
         """The config of one cell."""

@@ -1,18 +1,13 @@
 """The table's rows: what each finetuning starts from, and what that start cost."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.stages import Artifact, Workbench, ensure
-from training.backbone_file import BACKBONE_FILE
+from cluster.stages import Artifact
 from training.backbone_stage import HISTORY_FILE
 from training.finetune import AGBP, AGSSP, SCRATCH
 from training.pipeline import Pipeline
-from training.starts import resolve_start
-from training.weights import load_weights, save_weights
 
 Kind = Literal["none", "pretext", "agbp", "agssp", "lightly"]
 WEIGHTS = "weights"  # the name of a start that is a file
@@ -62,39 +57,6 @@ class Start:
 
 
 KINDS: tuple[Kind, ...] = ("none", "pretext", "agbp", "agssp", "lightly")
-
-
-class WholeStart(Pipeline):
-    """A pipeline whose backbone starts from a whole detector, and keeps that detector's neck and head.
-
-    The backbone stage leaves the backbone alone; beside weights that fill neck and head too, rows that begin
-    with a fresh neck would show what that costs, and nothing of the pretraining.
-    """
-
-    @cached_property
-    def backbone(self) -> Artifact:
-        """The pretrained backbone within the detector it was taken from."""
-        made: Artifact = super().backbone
-        section = self.project.backbone
-        start = resolve_start(section.start, section.name, lambda: self.run.tracker)
-
-        def body(bench: Workbench) -> Mapping[str, Any]:
-            with made.directory.local_copy(BACKBONE_FILE) as path:
-                state, metadata = load_weights(path)
-            rest = {key: value for key, value in start.state.items() if key not in state}
-            save_weights(Path(bench.directory.path) / BACKBONE_FILE, state | rest, metadata)
-            bench.directory.write_table(HISTORY_FILE, made.directory.read_table(HISTORY_FILE))
-            return {"start": made.results["start"], "backbone": len(state), "rest": len(rest)}
-
-        return ensure(
-            "whole_backbone",
-            workspace=self.workspace,
-            pipeline=self.run,
-            config={},
-            inputs={"backbone": made},
-            extra={"start": start.digest},
-            body=body,
-        )
 
 
 def seconds_spent(pipeline: Pipeline, kind: Kind) -> float:

@@ -1,7 +1,7 @@
 """What every backbone offers, whatever library it comes from, and the registry of their names."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, TypeVar
 
 from torch import Tensor, nn
@@ -62,6 +62,10 @@ class Backbone(nn.Module, ABC):
     def library_state_dict(self) -> dict[str, Tensor]:
         """The state dict in the keys of the library's own full model."""
         return dict(self.library.state_dict())
+
+    def beyond(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Neck and head of a detector around this backbone, of a start's state dict; here none."""
+        return {}
 
     def stage_parameters(self, stages: int) -> list[nn.Parameter]:
         """The parameters of the lowest `stages` stages."""

@@ -1,5 +1,8 @@
 """CSP backbones of ultralytics: the backbone part of its `DetectionModel`, in that model's own keys."""
 
+import re
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -59,7 +62,13 @@ class UltralyticsBackbone(Backbone):
         """Itself: `DetectionModel.load_state_dict(…, strict=False)` takes its keys `model.0.conv.weight` …"""
         return self
 
+    def beyond(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The layers of the library's detector that follow the trunk's."""
+        later = re.compile(r"model\.(\d+)\.")
+        found = {key: later.match(key) for key in state}
+        return {key: state[key] for key, match in found.items() if match and int(match[1]) >= len(self.model)}
+
     def loading(self, file: str) -> str:
-        """The neck and the head stay as they are."""
+        """Neck and head, where the file has none, stay as they are."""
         weights = f'safetensors.torch.load_file("{file}")'
         return f'ultralytics.YOLO("{self.name}.yaml").model.load_state_dict({weights}, strict=False)'
