@@ -12,7 +12,7 @@ from cluster.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
-    """Run; 0 when every goal is met, 1 when one is missed, 2 for an unknown name."""
+    """Run; 0 when every goal is met, 1 when one is missed, 2 for an unknown name or a user's fault."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measurements side by side.")
     parser.add_argument("name", help=f"all, or one of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", action="store_true", help="end with one JSON line per benchmark")
@@ -28,9 +28,13 @@ def main(arguments: list[str]) -> int:
     for name, run in runs.items():
         print(f"{name} on {machine()}", flush=True)
         rows = []
-        for row in run():
-            print(line(row), flush=True)
-            rows.append(row)
+        try:
+            for row in run():
+                print(line(row), flush=True)
+                rows.append(row)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 2
         missed |= any(row.ok is False for row in rows)
         documents.append(
             {

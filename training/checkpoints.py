@@ -31,7 +31,7 @@ class Checkpoints:
         """Write a state atomically, then drop all but the newest ones.
 
         Args:
-            epoch: after which it was taken.
+            epoch: after which, or amid which, it was taken.
             state: tensors, numbers and containers only.
         """
         buffer = io.BytesIO()

@@ -31,7 +31,7 @@ from training.checkpoints import Checkpoints
 from training.fit_here import fit_here
 from training.fit_result import FitResult as FitResult
 from training.fit_result import note, told
-from training.loop import EpochReport, LoopSettings, NonFiniteLoss, StepReport, train
+from training.loop import EpochReport, LoopSettings, NonFiniteLoss, Notice, StepReport, train
 from training.scaling import ScalingSection, worker_resources
 from training.task import Task
 from training.training_state import finished
@@ -107,6 +107,7 @@ def fit(
             "board": desk,
             "checkpoints": checkpoints,
             "threads": max(1, int(resources["CPU"])),
+            "watched": len(nodes) > 1,
         }
         while True:
             trainer = Trainer(
@@ -196,6 +197,9 @@ def _train(config: dict[str, Any], rank: int, world: int) -> None:
         wrap=lambda model: ray.train.torch.prepare_model(model, move_to_device=False),
         resume=resume,
         on_step=on_step,
+        notice=Notice(lambda: ray.train.get_preemption_info() is not None, checkpoints.save)
+        if config["watched"]
+        else None,
     )
 
 

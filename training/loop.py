@@ -19,6 +19,7 @@ from training.batches import epoch_batches, split
 from training.ema import EMA
 from training.loop_reports import EpochReport as EpochReport
 from training.loop_reports import NonFiniteLoss as NonFiniteLoss
+from training.loop_reports import Notice as Notice
 from training.loop_reports import StepReport as StepReport
 from training.loop_reports import Trained as Trained
 from training.optimiser import LoopSettings as LoopSettings
@@ -30,6 +31,7 @@ from training.training_state import State as State
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 STEP_SECONDS = 2.0  # between reports within an epoch: reading the loss makes an accelerator wait
+NOTICE_STEPS = 10  # between questions for a notice, for which the workers wait for one another
 
 
 def train(
@@ -43,10 +45,11 @@ def train(
     wrap: Callable[[nn.Module], nn.Module] = lambda model: model,
     resume: State | None = None,
     on_step: Callable[[StepReport], None] = lambda report: None,
+    notice: Notice | None = None,
 ) -> Trained:
-    """Train a task; a run resumed from any epoch's state ends as the unbroken one.
+    """Train a task; a run resumed from any state ends as the unbroken one.
 
-    The global generators are seeded anew each epoch from (seed, epoch, rank), so no generator's state need be
+    The global generators are seeded anew each step from (seed, step, rank), so no generator's state need be
     kept. Rank 0 alone evaluates; the others wait for its metrics.
 
     A run may be resumed with another number of workers: the images of each batch, their augmentation and the
@@ -60,15 +63,16 @@ def train(
         on_epoch: called on every rank after each epoch.
         rank, world: of this worker, when torch.distributed is initialised.
         wrap: puts the moved model into its DDP wrapper.
-        resume: the state of an `EpochReport`.
+        resume: the state of an `EpochReport` or a `Notice`.
         on_step: called on every rank now and then within an epoch.
+        notice: leads to a state amid an epoch, once.
 
     Raises:
         UserError: see `epoch_batches`; `best_metric` names no metric of the task.
         NonFiniteLoss: the loss is NaN or infinite, or (unless the precision is `fp16`, whose scaler skips
             such steps) the norm of the gradients that `clip_norm` looks at.
     """
-    loop = _Loop(task, settings, device, rank, world, wrap, on_step)
+    loop = _Loop(task, settings, device, rank, world, wrap, on_step, notice)
     if resume is not None:
         loop.restore(resume)
     progress = loop.progress
@@ -78,9 +82,10 @@ def train(
         progress.history.append(row)
         on_epoch(EpochReport(0, settings.epochs, row, due=False, state=None))
 
-    while progress.epoch < settings.epochs and not progress.stopped:
-        start = time.monotonic()
-        progress.epoch += 1
+    while (progress.epoch < settings.epochs or progress.part) and not progress.stopped:
+        start = time.monotonic() - progress.part.get("seconds", 0.0)
+        if not progress.part:
+            progress.epoch += 1
         row = loop.run_epoch(progress.epoch)
         if progress.epoch % settings.eval_every == 0 or progress.epoch == settings.epochs:
             row |= loop.evaluate()
@@ -106,10 +111,11 @@ class _Loop:
         world: int,
         wrap: Callable[[nn.Module], nn.Module],
         on_step: Callable[[StepReport], None],
+        notice: Notice | None,
     ) -> None:
         settings = settings.scaled(min(settings.batch_size, len(task.dataset)))
         self.task, self.settings, self.device = task, settings, device
-        self.rank, self.world, self.on_step = rank, world, on_step
+        self.rank, self.world, self.on_step, self.notice = rank, world, on_step, notice
         self.model = task.model.to(device)
         self.ema = EMA(self.model, settings.ema_decay) if settings.ema_decay is not None else None
         self.kept = self.ema.model if self.ema else self.model
@@ -120,19 +126,25 @@ class _Loop:
         self.progress = Progress()
 
     def run_epoch(self, epoch: int) -> Row:
-        """Train through all batches of an epoch."""
+        """Train through all batches of an epoch, or those that a state taken amid it left."""
         start = shown = time.monotonic()
         settings, progress = self.settings, self.progress
-        seed_everything((self.seed * 1_000_003 + epoch) * 4099 + self.rank)
+        part, progress.part = progress.part, {}
         self.task.dataset.set_epoch(epoch)
         images = len(self.task.dataset)
         indices = epoch_batches(images, settings.batch_size, self.seed, epoch, self.rank, self.world)
-        parts = [split(batch, settings.accumulate) for batch in indices]
+        done: int = part.get("steps", 0)
+        parts = [split(batch, settings.accumulate) for batch in indices[done:]]
         self.task.train_mode(self.wrapped)
-        sums: dict[str, Tensor] = {}
+        # What all workers had summed up is rank 0's.
+        sums = {
+            name: torch.tensor(value if self.rank == 0 else 0.0, device=self.device)
+            for name, value in part.get("sums", {}).items()
+        }
         rate, seen = 0.0, 0
         loaded = self.batches(list(chain.from_iterable(parts)))
-        for number, (batch, members) in enumerate(zip(indices, parts, strict=True), 1):
+        for number, (batch, members) in enumerate(zip(indices[done:], parts, strict=True), done + 1):
+            seed_everything((self.seed * 1_000_003 + progress.step) * 4099 + self.rank)
             rate = learning_rate(settings, progress.step, len(indices))
             shares = [len(part) / len(batch) for part in members]
             values = self.step(zip(shares, loaded, strict=False), len(shares), rate)
@@ -145,17 +157,27 @@ class _Loop:
                 shown = now
                 loss = values["loss"].item()
                 self.on_step(StepReport(epoch, number, len(indices), loss, seen / (now - start)))
-        totals = torch.stack(list(sums.values()))
-        if self.world > 1:
-            dist.all_reduce(totals)
-        means = (totals / (len(indices) * self.world)).tolist()
+            asked = number % NOTICE_STEPS == 0 and number < len(indices)
+            if self.notice is not None and asked and self.notice.given():
+                seconds = part.get("seconds", 0.0) + time.monotonic() - start
+                progress.part = {"steps": number, "sums": self.totals(sums), "seconds": seconds}
+                if self.rank == 0:
+                    self.notice.save(epoch, self.state())
+                progress.part, self.notice = {}, None
         return {
             "epoch": epoch,
             "step": progress.step,
             "lr": rate,
-            **dict(zip(sums, means, strict=True)),
+            **{name: total / (len(indices) * self.world) for name, total in self.totals(sums).items()},
             "images_per_s": seen / (time.monotonic() - start),
         }
+
+    def totals(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """The sums of all workers together."""
+        stacked = torch.stack(list(sums.values()))
+        if self.world > 1:
+            dist.all_reduce(stacked)
+        return dict(zip(sums, stacked.tolist(), strict=True))
 
     def batches(self, indices: list[list[int]]) -> Iterator[Batch]:
         """The batches of these indices, on the device."""
@@ -165,6 +187,7 @@ class _Loop:
             collate_fn=self.task.collate,
             num_workers=self.settings.loaders,
             pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # its own: an iterator begun amid an epoch draws from no step's
         )
         for batch in loader:
             yield {
@@ -261,7 +284,7 @@ class _Loop:
         return whole
 
     def restore(self, state: State) -> None:
-        """Continue after the epoch whose state this is."""
+        """Continue where this state was taken."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler.is_enabled():

@@ -1,5 +1,6 @@
 """What the training loop tells while it runs and when it ends."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +39,19 @@ class StepReport(NamedTuple):
             f"epoch {self.epoch}: {self.step}/{self.steps} steps, {self.images_per_s:.3g} images/s, "
             f"loss {self.loss:.4f}"
         )
+
+
+@dataclass(frozen=True)
+class Notice:
+    """How a training learns that a machine will soon be taken away, and what it then does.
+
+    Attributes:
+        given: asked after the same steps on every rank; the same answer on all.
+        save: called on rank 0, with the epoch and a state taken amid it.
+    """
+
+    given: Callable[[], bool]
+    save: Callable[[int, State], None]
 
 
 @dataclass(frozen=True)

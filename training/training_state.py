@@ -21,13 +21,24 @@ class Kept(NamedTuple):
 
 @dataclass
 class Progress:
-    """What grows while training goes on."""
+    """What grows while training goes on.
+
+    Attributes:
+        epoch: the last one that ended; of a state with `part`, the one that part is of.
+        step: of the optimizer, counted from the first epoch on.
+        stopped: whether patience ran out.
+        history: a row per epoch that ended.
+        best: fields of `Kept`, the best first.
+        part: of an epoch that a state was taken amid: `steps` done, `sums` of the loss and its parts over
+            them and all workers, `seconds` spent; else empty.
+    """
 
     epoch: int = 0
     step: int = 0
     stopped: bool = False
     history: list[Row] = field(default_factory=list)
-    best: list[dict[str, Any]] = field(default_factory=list)  # fields of `Kept`, the best first
+    best: list[dict[str, Any]] = field(default_factory=list)
+    part: dict[str, Any] = field(default_factory=dict)
 
 
 def weights_of(state: State) -> StateDict:
@@ -52,7 +63,8 @@ def kept_of(state: State) -> list[Kept]:
 
 def finished(state: State, epochs: int) -> bool:
     """Whether a run of so many epochs has nothing left to do after this state."""
-    return bool(state["progress"]["stopped"] or state["progress"]["epoch"] >= epochs)
+    progress = Progress(**state["progress"])
+    return progress.stopped or (progress.epoch >= epochs and not progress.part)
 
 
 def copied(content: Any) -> Any:

@@ -16,10 +16,10 @@ from torch.nn.parallel import DistributedDataParallel
 from cluster.errors import UserError
 from training.batches import epoch_batches, split
 from training.ema import EMA
-from training.loop import EpochReport, LoopSettings, NonFiniteLoss, State, StepReport, Trained, train
+from training.loop import EpochReport, LoopSettings, NonFiniteLoss, Notice, State, StepReport, Trained, train
 from training.optimiser import learning_rate, optimizer
 from training.task import Batch, SeededDataset, Task
-from training.training_state import kept_of
+from training.training_state import finished, kept_of
 
 CPU = torch.device("cpu")
 
@@ -123,6 +123,32 @@ def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any]) -> None:
             assert after["score"] == pytest.approx(before["score"], abs=1e-6)
             assert after["lr"] == before["lr"]
         assert all(torch.equal(whole.weights[key], again.weights[key]) for key in whole.weights)
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9, "accumulate": 2}])
+def test_a_notice_amid_an_epoch_costs_no_step(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.loop.NOTICE_STEPS", 2)
+    chosen = settings(epochs=3, batch_size=4, checkpoint_every=3, **changes)
+    whole, _ = run(Sum(), chosen)
+    taken: list[tuple[int, State]] = []
+    answers = iter([False, False, True])  # after steps 2 and 4 of the first epoch, 2 of the second
+    notice = Notice(lambda: next(answers), lambda epoch, state: taken.append((epoch, stored(state))))
+    warned = train(Sum(), chosen, device=CPU, on_epoch=lambda report: None, notice=notice)
+    assert taken[0][0] == 2
+    assert taken[0][1]["progress"]["step"] == 5 + 2
+    assert not finished(taken[0][1], 2)  # the second epoch isn't over
+    other = Sum(seed=9)
+    resumed, reports = run(other, chosen, taken[0][1])
+    assert [report.epoch for report in reports] == [2, 3]
+    for trained in (warned, resumed):
+        assert trained.weights.keys() == whole.weights.keys()
+        for name, tensor in trained.weights.items():
+            assert torch.equal(tensor, whole.weights[name]), name
+        for row, expected in zip(trained.history, whole.history, strict=True):
+            for name in ("epoch", "step", "lr", "loss", "loss_square"):
+                assert row[name] == pytest.approx(expected[name], rel=1e-6), name
 
 
 def test_a_finished_run_resumes_to_nothing() -> None:
