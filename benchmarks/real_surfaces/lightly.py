@@ -67,7 +67,7 @@ def ask_child(python: str, request: Mapping[str, Any], folder: Path) -> dict[str
     path.write_text(json.dumps({**request, "folder": str(folder)}))
     with (folder / "log").open("w") as log:
         code = subprocess.run(
-            [python, str(CHILD), str(path)],
+            [python, "-P", str(CHILD), str(path)],  # -P: lest this folder's lightly.py be taken for theirs
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,15 @@ SMALL = [
 ]
 
 
-def agssp(*words: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str], float]:
-    """Run the installed command; its JSON, the process, the seconds."""
+def agssp(*words: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+    """Run the installed command; its JSON and the process."""
     # Ray's workers are polite (nice 15); a test waits for them.
     environment = {**os.environ, "RAY_worker_niceness": "0"}
-    began = time.monotonic()
     done = subprocess.run(
         [AGSSP, *words, "--json"], capture_output=True, text=True, timeout=580, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.strip().splitlines()[-1]), done, time.monotonic() - began
+    return json.loads(done.stdout.strip().splitlines()[-1]), done
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(workspace: Path) -> dict[str, Any]:
-    result, done, _ = agssp("demo", f"workspace={workspace}", *SMALL)
+    result, done = agssp("demo", f"workspace={workspace}", *SMALL)
     assert len(done.stdout.strip().splitlines()) == 1
     return result
 
@@ -90,23 +88,22 @@ def test_tables_are_plain_parquet_and_pretraining_never_saw_the_test_split(
 
 @pytest.mark.slow
 def test_a_second_run_skips_every_stage(first: dict[str, Any], workspace: Path) -> None:
-    again, _, seconds = agssp("demo", f"workspace={workspace}", *SMALL)
+    again, _ = agssp("demo", f"workspace={workspace}", *SMALL)
     assert set(again["reused"]) == set(again["counts"])
     assert again["table"] == first["table"]
     assert again["model"] == first["model"]
-    assert seconds < 30
 
 
 @pytest.mark.slow
 def test_the_registered_model_can_be_looked_up(first: dict[str, Any], workspace: Path) -> None:
     place, name = f"workspace={workspace}", "demo-finetune-yolov8n"
-    models, _, _ = agssp("models", "list", place)
+    models, _ = agssp("models", "list", place)
     assert [row["name"] for row in models["models"]] == [
         "demo-backbone-yolov8n",
         "demo-detector-yolov8n",
         name,
     ]
-    shown, _, _ = agssp("models", "show", f"{name}@candidate", place)
+    shown, _ = agssp("models", "show", f"{name}@candidate", place)
     assert shown["version"] == 1
     for stage in ("corpus", "maps", "boxes", "backbone", "detector"):
         assert len(shown["lineage"][stage]) == 64
@@ -119,7 +116,7 @@ def test_the_registered_model_can_be_looked_up(first: dict[str, Any], workspace:
     assert made["code_version"].startswith("0.1.0+")
     (evaluation,) = shown["evaluations"].values()
     assert evaluation["metrics"]["map50"] == first["table"][-1]["map50"]
-    above, _, _ = agssp("models", "lineage", name, place)
+    above, _ = agssp("models", "lineage", name, place)
     assert above["parents"][0]["parents"][0]["reference"] == "demo-backbone-yolov8n@1"
 
 
@@ -130,22 +127,22 @@ def test_the_registered_model_is_pulled_and_promoted(
     from safetensors.torch import load_file
 
     place, name = f"workspace={workspace}", "demo-finetune-yolov8n"
-    pulled, _, _ = agssp("models", "pull", name, place, "--out", str(tmp_path))
+    pulled, _ = agssp("models", "pull", name, place, "--out", str(tmp_path))
     (own,) = (
         path
         for path in workspace.glob("finetune/*/detector.safetensors")
         if path.read_bytes() == Path(pulled["weights"]).read_bytes()
     )
     assert load_file(pulled["weights"]).keys() == load_file(own).keys()
-    promoted, _, _ = agssp("models", "promote", name, place, "--dataset", "demo")
+    promoted, _ = agssp("models", "promote", name, place, "--dataset", "demo")
     assert (promoted["alias"], promoted["forced"]) == ("champion", False)
-    best, _, _ = agssp("models", "show", "demo-*", place, "--best", "mAP50", "--dataset", "demo")
+    best, _ = agssp("models", "show", "demo-*", place, "--best", "mAP50", "--dataset", "demo")
     assert best["aliases"] == ["candidate", "champion"]
 
 
 @pytest.mark.slow
 def test_the_doctor_finds_the_workspace_well(first: dict[str, Any], workspace: Path) -> None:
-    findings, _, _ = agssp("doctor", f"workspace={workspace}")
+    findings, _ = agssp("doctor", f"workspace={workspace}")
     assert findings["ok"], findings
     assert any("surface-clip" in row["what"] for row in findings["rows"])
 

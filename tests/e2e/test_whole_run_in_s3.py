@@ -17,8 +17,8 @@ def test_the_demo_runs_with_its_workspace_in_an_object_store(
     tmp_path: Path, in_swift: dict[str, str]
 ) -> None:
     home = f"s3://plant/{tmp_path.name}/demo%201"
-    words = [f"workspace={home}", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", *SMALL]
-    result, done, _ = agssp("demo", *words, "generate.categories=[rail]")
+    words = [f"workspace={home}", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", *SMALL, "scaling.workers=0"]
+    result, done = agssp("demo", *words, "generate.categories=[rail]")
     assert [row["start"] for row in result["table"]] == ["scratch", "agbp", "agssp"]
     assert result["model"]["alias"] == "candidate"
     assert result["reused"] == []
@@ -30,6 +30,6 @@ def test_the_demo_runs_with_its_workspace_in_an_object_store(
             assert in_swift["AWS_SECRET_ACCESS_KEY"] not in record
     folder, _, report = result["report"].rpartition("/")
     assert Storage.open(folder).read(report).lstrip().lower().startswith(b"<!doctype html>")
-    again, _, _ = agssp("demo", *words, "generate.categories=[rail]")
+    again, _ = agssp("demo", *words, "generate.categories=[rail]")
     assert set(again["reused"]) == set(again["counts"])
     assert again["table"] == result["table"]
