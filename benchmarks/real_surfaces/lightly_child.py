@@ -49,7 +49,7 @@ def pretrain(request: dict[str, Any], out: Path, steps: int) -> float:
         seed=request["seed"],
         accelerator="cpu",
         transform_args={"image_size": (request["image_size"], request["image_size"])},
-        trainer_args={"max_steps": steps, "enable_progress_bar": False},
+        trainer_args={"max_steps": steps},
     )
     return time.monotonic() - began
 
