@@ -163,10 +163,11 @@ def propose(
         embeddings.append(torch.cat(halves, dim=-1).double().cpu().numpy())
         advance(len(batch))
     if len(images) < count:
+        remedy = "lower --count" if images else "do without references (maps.kead.shots=0)"
         raise UserError(
             f'Category "{category}" has {len(images)} different images that may be proposed as references '
             f"(unlabelled or normal, readable, outside the held-out test split), fewer than {count}; add "
-            "images or lower --count."
+            f"images or {remedy}."
         )
     all_scores = np.concatenate(scores)
     proposals = []

@@ -113,7 +113,17 @@ def test_nothing_labelled_defective_and_nothing_held_out_is_proposed(tmp_path: P
     more = references(*words, "--count", str(len(allowed) + 1))
     assert more["exit"] == 2
     assert f"has {len(allowed)} different images that may be proposed" in more["error"]
+    assert "lower --count" in more["error"]
     assert references(*words, "--count", "14", "corpus.test_share=0")["exit"] == 0
+
+
+def test_where_every_image_has_a_defect_to_go_without_is_said(tmp_path: Path) -> None:
+    for number in range(6):
+        paint(tmp_path / "rail" / "crack" / f"{number}.png", number)
+        paint_mask(tmp_path / "rail" / "crack" / f"{number}_mask.png", (2, 2, 6, 6))
+    found = references(f"corpus.root={tmp_path}", "corpus.layout=masks", "--out", str(tmp_path / "s"))
+    assert found["exit"] == 2
+    assert "do without references (maps.kead.shots=0)" in found["error"]
 
 
 def test_an_empty_mask_that_means_normal_is_read_first(tmp_path: Path) -> None:
