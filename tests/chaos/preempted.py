@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._raylet import GcsClient
-from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
 from cluster.storage import Storage
