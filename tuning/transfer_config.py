@@ -55,8 +55,8 @@ class TransferSection(Section):
         regimes: `frozen`, the backbone stays; `full`, all learns; `layerwise`, all learns, slower toward the
             image.
         seeds: of heads, order of images and crops: one training each.
-        models: of each task, put onto each start's backbone: `mask2former`, `mask-rcnn`, `faster-rcnn`, …;
-            a name with a backbone of its own (`yolov8n`) is for starts of that backbone.
+        models: of each task, put onto each start's backbone: `mask2former`, `semantic-fpn`, `mask-rcnn`,
+            `faster-rcnn`, …; a name with a backbone of its own (`yolov8n`) is for starts of that backbone.
         layer_decay: of `layerwise`.
         reach: share of the best start's last score whose first iteration is told for every start.
         crop, augment, levels: see there.
