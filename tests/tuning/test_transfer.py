@@ -174,6 +174,7 @@ def test_a_study_is_run_registered_and_found_again(ray_cluster: None, tmp_path: 
         f"workspace={tmp_path / 'workspace'}",
         f"transfer.starts={json.dumps(starts)}",
         "transfer.tasks=[semantic]",
+        "transfer.models.semantic=mask2former-s",
         "transfer.regimes=[full]",
         "transfer.seeds=[0]",
         "transfer.crop.side=64",
