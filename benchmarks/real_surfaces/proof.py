@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.real_surfaces.box_quality import BoxQuality, half_quality
 from benchmarks.real_surfaces.halves import CORPUS, COUNTS, write_halves
 from benchmarks.real_surfaces.lightly import FILE, MISSING, lightly_python, pretrain_lightly
 from benchmarks.real_surfaces.rows import KINDS, Start, seconds_spent
@@ -24,6 +25,7 @@ GOALS = (
     ("COCO + AGSSP", "COCO + lightly-train"),
 )
 NAME = "real_surfaces"
+IOU = 0.5  # as in mAP@0.5
 
 
 def run() -> Iterator[Row]:
@@ -48,6 +50,11 @@ def run() -> Iterator[Row]:
         for start in proof.starts:
             if start.kind != "none":
                 yield Row(f"{start.name}: minutes of pretraining", proof.pretrained(start) / 60)
+        for name in names:
+            quality = proof.pseudo_boxes(name)
+            what = f"IoU ≥ {IOU:g} with a defect"
+            yield Row(f"{name}: of {quality.boxes} pseudo-boxes, percent {what}", quality.precision * 100)
+            yield Row(f"{name}: of {quality.defects} defects, percent so met", quality.recall * 100)
         for seed in settings.seeds:
             for name, section in names.items():
                 for labels in section.runs:
@@ -117,6 +124,11 @@ class Proof:
             seconds = seconds_spent(pipeline, start.kind)
         self.minutes[start.name] = seconds / 60
         return seconds
+
+    def pseudo_boxes(self, name: str) -> BoxQuality:
+        """What AGDP learnt from, of one data set's training half, against its labels."""
+        boxes = self.pipeline(Start("agssp", coco=False), *self._first()).boxes
+        return half_quality(boxes, self.data / name / "train", self.settings.data[name].layout, IOU)
 
     def finetuned(self, start: Start, name: str, labels: Labels, seed: int) -> Cell:
         """Finetune and evaluate, or find it done; the table is written anew."""

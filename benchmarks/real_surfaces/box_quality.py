@@ -1,0 +1,67 @@
+"""How many pseudo-boxes meet a labelled defect, and how many defects are met: why AGDP helps, or doesn't."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.ops import box_iou
+
+from cluster.stages import Artifact
+from pipelines.corpus import Corpus, CorpusSection, inspect
+from pipelines.listing import Listing
+
+Box = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BoxQuality:
+    """Pseudo-boxes against labelled ones.
+
+    Attributes:
+        boxes, defects: how many there are.
+        precision: share of the boxes that meet a defect; NaN without a box.
+        recall: share of the defects that are met; NaN without a defect.
+    """
+
+    boxes: int
+    defects: int
+    precision: float
+    recall: float
+
+
+def box_quality(
+    found: Mapping[str, Sequence[Box]], truth: Mapping[str, Sequence[Box]], iou: float
+) -> BoxQuality:
+    """Of the images in `truth`; a box meets a defect that it overlaps by `iou` or more, be it met already.
+
+    Args:
+        found, truth: boxes (`x0`, `y0`, `x1`, `y1`) by image; an image without is empty or absent.
+        iou: 0–1.
+    """
+    boxes = defects = good = met = 0
+    for image, labelled in truth.items():
+        drawn = found.get(image, ())
+        boxes, defects = boxes + len(drawn), defects + len(labelled)
+        if drawn and labelled:
+            meets = box_iou(_corners(drawn), _corners(labelled)) >= iou
+            good, met = good + int(meets.any(1).sum()), met + int(meets.any(0).sum())
+    nan = float("nan")
+    return BoxQuality(boxes, defects, good / boxes if boxes else nan, met / defects if defects else nan)
+
+
+def half_quality(boxes: Artifact, half: Path, layout: str, iou: float) -> BoxQuality:
+    """Of the images of a training half, which the corpus knows by content."""
+    section = CorpusSection(root=str(half), layout=layout, reference_count=0, test_share=0)
+    corpus = Corpus(inspect(Listing(section).table()), section, {})
+    rows = boxes.directory.read_table("boxes.parquet", columns=["image_id", "boxes"]).to_pylist()
+    return box_quality(
+        {row["image_id"]: row["boxes"] for row in rows},
+        {row["image_id"]: row["boxes"] or [] for row in corpus.manifest},
+        iou,
+    )
+
+
+def _corners(boxes: Sequence[Box]) -> torch.Tensor:
+    return torch.tensor([[float(box[side]) for side in ("x0", "y0", "x1", "y1")] for box in boxes])
