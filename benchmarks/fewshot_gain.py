@@ -17,8 +17,8 @@ POINTS = 10
 # More than the demo's: twice the unlabelled images, as they cost nobody's time, and finetunings long enough
 # (50 images are seven steps an epoch) for scratch to find something.
 IMAGES_PER_CATEGORY = 200
-EPOCHS = {"backbone": 40, "detector": 30, "finetune": 100}
-FINETUNE_BATCH = 8
+PRETRAINING_EPOCHS = {"backbone": 40, "detector": 30}
+FINETUNE = {"epochs": 100, "eval_every": 25, "batch_size": 8}
 
 
 def run() -> Iterator[Row]:
@@ -41,15 +41,11 @@ def one_seed(seed: int) -> dict[str, float]:
     changes = {
         "seed": seed,
         "generate": {"seed": seed, "images_per_category": IMAGES_PER_CATEGORY},
-        **{name: {"loop": {"epochs": epochs, "eval_every": epochs}} for name, epochs in EPOCHS.items()},
+        **{stage: {"loop": {"epochs": n, "eval_every": n}} for stage, n in PRETRAINING_EPOCHS.items()},
+        "finetune": {"starts": list(STARTS), "limit": LABELLED, "loop": FINETUNE},
         "scaling": {"workers": 0},  # the same trainings without the start of Ray Train's workers
     }
-    finetune = {
-        "starts": list(STARTS),
-        "limit": LABELLED,
-        "loop": {"epochs": EPOCHS["finetune"], "eval_every": 25, "batch_size": FINETUNE_BATCH},
-    }
-    document = merge(merge(recipes()["demo"], changes), {"finetune": finetune})
+    document = merge(recipes()["demo"], changes)
     with tempfile.TemporaryDirectory() as workspace:
         project = validate(Project, {**document, "workspace": workspace}, "Recipe demo")
         with open_pipeline(project, "fewshot_gain") as pipeline:

@@ -71,14 +71,10 @@ def plan_of(task: DenseTask, folder: Path, regime: str) -> DensePlan:
     )
 
 
-@pytest.mark.parametrize(("model", "regime", "start"), list(product(EVERY, REGIMES, STARTS)))
+@pytest.mark.parametrize(
+    ("task", "name", "regime", "start"), [(*model, *rest) for model, *rest in product(EVERY, REGIMES, STARTS)]
+)
 def test_every_combination_takes_a_step(
-    model: tuple[DenseTask, str], regime: str, start: str, folder: Path, starts: dict[str, Start | None]
-) -> None:
-    _takes_a_step(*model, regime, start, folder, starts)
-
-
-def _takes_a_step(
     task: DenseTask, name: str, regime: str, start: str, folder: Path, starts: dict[str, Start | None]
 ) -> None:
     model, report = started(task, name, CLASSES, SIDE, COLOURS, 0, starts[start])
