@@ -117,6 +117,8 @@ class _Loop:
         self.task, self.settings, self.device = task, settings, device
         self.rank, self.world, self.on_step, self.notice = rank, world, on_step, notice
         self.model = task.model.to(device)
+        if device.type == "cpu":  # convolutions take a fifth less time so; on GPUs it was not measured
+            self.model.to(memory_format=torch.channels_last)
         self.ema = EMA(self.model, settings.ema_decay) if settings.ema_decay is not None else None
         self.kept = self.ema.model if self.ema else self.model
         self.optimizer = optimizer(self.model, settings)

@@ -1,21 +1,25 @@
-"""The benchmark `real_surfaces`: every start on every data set, one resumable run."""
+"""The benchmark `real_surfaces`: every start on every data set, as tasks of Ray, one resumable run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.real_surfaces.box_quality import BoxQuality, half_quality
-from benchmarks.real_surfaces.halves import CORPUS, COUNTS, write_halves
-from benchmarks.real_surfaces.lightly import FILE, MISSING, lightly_python, pretrain_lightly
-from benchmarks.real_surfaces.rows import KINDS, Start, seconds_spent
-from benchmarks.real_surfaces.settings import Labels, Settings, project, read_settings, workspace
+from benchmarks.real_surfaces.box_quality import half_quality
+from benchmarks.real_surfaces.cells import Column, Pretrained, Proof, evaluate_start, pretrain_start
+from benchmarks.real_surfaces.halves import COUNTS, write_halves
+from benchmarks.real_surfaces.lightly import MISSING, lightly_python
+from benchmarks.real_surfaces.rows import KINDS, Start
+from benchmarks.real_surfaces.settings import Settings, read_settings, workspace
 from benchmarks.real_surfaces.table import Cell, document, gain, markdown
 from benchmarks.registry import Row, at_least
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
-from training.pipeline import Pipeline, check_project
-from training.project import Project, open_run
+from cluster.progress import Bar, progress
+from cluster.session import start_ray
+from training.pipeline import check_project
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
 GOALS = (
     ("scratch + AGSSP", "scratch"),
@@ -45,130 +49,103 @@ def run() -> Iterator[Row]:
     python = lightly_python()
     if python is None:
         yield Row("lightly-train: mAP@0.5", None, MISSING)
-    proof = Proof(settings, folder, python)
-    with proof.opened():
-        for start in proof.starts:
-            if start.kind != "none":
-                yield Row(f"{start.name}: minutes of pretraining", proof.pretrained(start) / 60)
+    proof = Proof(settings, folder, write_halves(settings, folder), python)
+    starts = compared(settings, rival=python is not None)
+    check_project(proof.project(starts[0], proof.first))
+    with proof.opened(NAME) as stages:
+        pipeline = stages(Start("agssp", coco=False), proof.first)
         for name in names:
-            quality = proof.pseudo_boxes(name)
+            half = proof.data / name / "train"
+            quality = half_quality(pipeline.boxes, half, settings.data[name].layout, IOU)
             what = f"IoU ≥ {IOU:g} with a defect"
             yield Row(f"{name}: of {quality.boxes} pseudo-boxes, percent {what}", quality.precision * 100)
             yield Row(f"{name}: of {quality.defects} defects, percent so met", quality.recall * 100)
-        for seed in settings.seeds:
-            for name, section in names.items():
-                for labels in section.runs:
-                    for start in proof.starts:
-                        cell = proof.finetuned(start, name, labels, seed)
-                        what = f"{name}, {labels.name} labels, seed {seed}, {start.name}"
-                        yield Row(f"{what}: mAP@0.5, percent", cell.map50 * 100)
+        cells: list[Cell] = []
+        minutes: dict[str, float] = {}
+        with tasks_of(proof, starts) as tasks:
+            for made in tasks:
+                if isinstance(made, Cell):
+                    cells.append(made)
+                    what = f"{made.data}, {made.labels} labels, seed {made.seed}, {made.row}"
+                    yield Row(f"{what}: mAP@0.5, percent", made.map50 * 100)
+                else:
+                    start, pretrained = made
+                    minutes[start.name] = pretrained.seconds / 60
+                    yield Row(f"{start.name}: minutes of pretraining", minutes[start.name])
+                write(proof, starts, cells, minutes)
     for row, over in GOALS:
-        found = gain(proof.cells, row, over)
+        found = gain(cells, row, over)
         if found is not None:
             yield at_least(f"{row} less {over}, points of mAP@0.5", found.mean * 100, 0)
             if found.deviation is not None:
                 yield Row("deviation of that difference over the seeds", found.deviation * 100)
 
 
-class Proof:
-    """The table in the making.
+def compared(settings: Settings, *, rival: bool) -> list[Start]:
+    """The table's rows, as far as weights and rival are there."""
+    firsts = (False, True) if settings.coco_file.is_file() else (False,)
+    kinds = [kind for kind in KINDS if kind != "lightly" or rival]
+    return [Start(kind, coco) for coco in firsts for kind in kinds]
 
-    Args:
-        settings: of the proof.
-        folder: the workspace.
-        python: that has lightly-train; None leaves the rival out.
+
+@contextmanager
+def tasks_of(proof: Proof, starts: Sequence[Start]) -> Iterator[Iterator[Cell | tuple[Start, Pretrained]]]:
+    """Everything that follows maps and boxes, a task of Ray each, one CPU (and a GPU, if there are any) each.
+
+    Yields:
+        Results as they come, finetunings as cells, pretrainings with their start. Finetunings wait
+        for their pretraining alone; earlier seeds come first. What runs when the block is left is cancelled.
     """
+    import ray
 
-    def __init__(self, settings: Settings, folder: Path, python: str | None) -> None:
-        self.settings, self.folder, self.python = settings, folder, python
-        self.data = write_halves(settings, folder)
-        firsts = (False, True) if settings.coco_file.is_file() else (False,)
-        kinds = [kind for kind in KINDS if kind != "lightly" or python is not None]
-        self.starts = [Start(kind, coco) for coco in firsts for kind in kinds]
-        self.cells: list[Cell] = []
-        self.minutes: dict[str, float] = {}
-        self._rival: dict[bool, Path] = {}
-        self._workspace: Storage
-        self._run: PipelineRun
+    start_ray()
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    place = {"num_cpus": 1, "num_gpus": min(1, int(resources.get("GPU", 0)))}
+    pretrain = ray.remote(pretrain_start).options(**place, max_retries=0)
+    evaluate = ray.remote(evaluate_start).options(**place, max_retries=0)
+    pretrained: dict[Start, ObjectRef[Any]] = {}
+    refs: list[ObjectRef[Any]] = []
+    for start in starts:
+        # AGSSP stands on AGBP, and the rival has the time that AGSSP took: each waits for the one before.
+        before = {"agssp": "agbp", "lightly": "agssp"}.get(start.kind)
+        earlier = next((one for one in pretrained if one.kind == before and one.coco == start.coco), None)
+        if start.kind != "none":
+            pretrained[start] = pretrain.remote(proof, start, pretrained.get(earlier) if earlier else None)
+            refs.append(pretrained[start])
+    for seed, (name, section) in product(proof.settings.seeds, proof.settings.present().items()):
+        for labels, start in product(section.runs, starts):
+            refs.append(evaluate.remote(proof, start, Column(name, labels, seed), pretrained.get(start)))
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Check the config, then hold workspace, tracking and Ray for the block.
+    def results(bar: Bar) -> Iterator[Cell | tuple[Start, Pretrained]]:
+        waiting, known = list(refs), {ref: start for start, ref in pretrained.items()}
+        while waiting:
+            ready, waiting = ray.wait(waiting)
+            for ref in ready:
+                made = ray.get(ref)
+                bar.to(len(refs) - len(waiting), "")
+                yield made if isinstance(made, Cell) else (known[ref], made)
 
-        Raises:
-            UserError: a fault in settings or data.
-        """
-        first = self.project(self.starts[0], *self._first())
-        check_project(first)
-        with open_run(first, NAME) as (self._workspace, self._run):
-            yield
+    try:
+        with progress(NAME, len(refs)) as bar:
+            yield results(bar)
+    finally:
+        for ref in refs:
+            ray.cancel(ref, force=True)
 
-    def pretrained(self, start: Start) -> float:
-        """Pretrain, or find it done; seconds spent. The rival has as long as AGSSP from the same weights."""
-        pipeline = self.pipeline(start, *self._first())
-        if start.kind == "lightly":
-            made = pretrain_lightly(
-                self.settings.lightly,
-                python=str(self.python),
-                images=self.data / CORPUS,
-                start=self.settings.coco_file if start.coco else None,
-                seconds=self.minutes[Start("agssp", start.coco).name] * 60,
-                seed=self.settings.seeds[0],
-                workspace=self._workspace,
-                run=self._run,
-                corpus=pipeline.corpus,
-            )
-            self._rival[start.coco] = Path(made.directory.path) / FILE
-            seconds = float(made.results["seconds"])
-        else:
-            seconds = seconds_spent(pipeline, start.kind)
-        self.minutes[start.name] = seconds / 60
-        return seconds
 
-    def pseudo_boxes(self, name: str) -> BoxQuality:
-        """What AGDP learnt from, of one data set's training half, against its labels."""
-        boxes = self.pipeline(Start("agssp", coco=False), *self._first()).boxes
-        return half_quality(boxes, self.data / name / "train", self.settings.data[name].layout, IOU)
-
-    def finetuned(self, start: Start, name: str, labels: Labels, seed: int) -> Cell:
-        """Finetune and evaluate, or find it done; the table is written anew."""
-        pipeline = self.pipeline(start, name, labels, seed)
-        results = pipeline.evaluated(start.finetuned_from).results
-        cell = Cell(start.name, name, labels.name, seed, float(results["map50"]), float(results["map50_95"]))
-        self.cells.append(cell)
-        self._write()
-        return cell
-
-    def pipeline(self, start: Start, name: str, labels: Labels, seed: int) -> Pipeline:
-        """The stages of one cell; those of pretraining are the same for all cells of a row."""
-        return Pipeline(self.project(start, name, labels, seed), self._workspace, self._run)
-
-    def project(self, start: Start, name: str, labels: Labels, seed: int) -> Project:
-        """The config of one cell."""
-        return project(
-            self.settings,
-            folder=self.folder,
-            corpus=self.data / CORPUS,
-            halves=self.data / name,
-            layout=self.settings.data[name].layout,
-            labels=labels,
-            seed=seed,
-            changes=start.changes(
-                self.settings.coco_file, self._rival.get(start.coco) if start.kind == "lightly" else None
-            ),
-        )
-
-    def _first(self) -> tuple[str, Labels, int]:
-        """Any data set, labels and seed, for what all share."""
-        name, section = next(iter(self.settings.present().items()))
-        return name, section.runs[0], self.settings.seeds[0]
-
-    def _write(self) -> None:
-        counts = json.loads((self.data / COUNTS).read_text())
-        whole = {**document(self.cells, self.minutes), "images": counts}
-        (self.folder / f"{NAME}.json").write_text(json.dumps(whole, indent=1))
-        tables = [
-            f"{title}, percent, on the held-out half\n\n{markdown(self.cells, self.minutes, metric)}"
-            for title, metric in (("mAP@0.5", "map50"), ("mAP@0.5:0.95", "map50_95"))
-        ]
-        (self.folder / f"{NAME}.md").write_text("\n".join(tables))
+def write(proof: Proof, starts: Sequence[Start], cells: Sequence[Cell], minutes: Mapping[str, float]) -> None:
+    """The tables as they stand, in the order of the rows and columns."""
+    rows = [start.name for start in starts]
+    columns = [(name, one.name) for name, data in proof.settings.present().items() for one in data.runs]
+    ordered = sorted(
+        cells, key=lambda cell: (rows.index(cell.row), columns.index((cell.data, cell.labels)), cell.seed)
+    )
+    counts = json.loads((proof.data / COUNTS).read_text())
+    settings = proof.settings.model_dump(mode="json")
+    whole = {**document(ordered, minutes), "images": counts, "settings": settings}
+    (proof.folder / f"{NAME}.json").write_text(json.dumps(whole, indent=1))
+    tables = [
+        f"{title}, percent, on the held-out half\n\n{markdown(ordered, minutes, metric)}"
+        for title, metric in (("mAP@0.5", "map50"), ("mAP@0.5:0.95", "map50_95"))
+    ]
+    (proof.folder / f"{NAME}.md").write_text("\n".join(tables))
