@@ -10,10 +10,11 @@ from benchmarks.real_surfaces.box_quality import half_quality
 from benchmarks.real_surfaces.cells import Column, Pretrained, Proof, evaluate_start, pretrain_start
 from benchmarks.real_surfaces.halves import COUNTS, write_halves
 from benchmarks.real_surfaces.lightly import MISSING, lightly_python
-from benchmarks.real_surfaces.rows import KINDS, Start
+from benchmarks.real_surfaces.rows import KINDS, Kind, Start
 from benchmarks.real_surfaces.settings import Settings, read_settings, workspace
 from benchmarks.real_surfaces.table import Cell, document, gain, markdown
 from benchmarks.registry import Row, at_least
+from cluster.errors import UserError, nearest
 from cluster.progress import Bar, progress
 from cluster.session import start_ray
 from training.pipeline import check_project
@@ -30,6 +31,7 @@ GOALS = (
 )
 NAME = "real_surfaces"
 IOU = 0.5  # as in mAP@0.5
+STANDS_ON: dict[Kind, Kind] = {"agssp": "agbp", "lightly": "agssp"}  # the rival has the time that AGSSP took
 
 
 def run() -> Iterator[Row]:
@@ -82,10 +84,22 @@ def run() -> Iterator[Row]:
 
 
 def compared(settings: Settings, *, rival: bool) -> list[Start]:
-    """The table's rows, as far as weights and rival are there."""
-    firsts = (False, True) if settings.coco_file.is_file() else (False,)
-    kinds = [kind for kind in KINDS if kind != "lightly" or rival]
-    return [Start(kind, coco) for coco in firsts for kind in kinds]
+    """The table's rows, as far as weights and rival are there.
+
+    Raises:
+        UserError: a row is asked for that there isn't.
+    """
+    every = {start.name: start for start in (Start(kind, coco) for coco in (False, True) for kind in KINDS)}
+    wanted = settings.rows or tuple(every)
+    for name in wanted:
+        if name not in every:
+            raise UserError(f'The proof has no row "{name}"; {nearest(name, every)}')
+    absent = {"lightly"} if not rival else set()
+    return [
+        start
+        for name, start in every.items()
+        if name in wanted and start.kind not in absent and (settings.coco_file.is_file() or not start.coco)
+    ]
 
 
 @contextmanager
@@ -104,17 +118,22 @@ def tasks_of(proof: Proof, starts: Sequence[Start]) -> Iterator[Iterator[Cell | 
     pretrain = ray.remote(pretrain_start).options(**place, max_retries=0)
     evaluate = ray.remote(evaluate_start).options(**place, max_retries=0)
     pretrained: dict[Start, ObjectRef[Any]] = {}
-    refs: list[ObjectRef[Any]] = []
+
+    def pretraining(start: Start) -> "ObjectRef[Any] | None":
+        if start.kind == "none":
+            return None
+        if start not in pretrained:
+            before = STANDS_ON.get(start.kind)
+            earlier = pretraining(Start(before, start.coco)) if before else None
+            pretrained[start] = pretrain.remote(proof, start, earlier)
+        return pretrained[start]
+
     for start in starts:
-        # AGSSP stands on AGBP, and the rival has the time that AGSSP took: each waits for the one before.
-        before = {"agssp": "agbp", "lightly": "agssp"}.get(start.kind)
-        earlier = next((one for one in pretrained if one.kind == before and one.coco == start.coco), None)
-        if start.kind != "none":
-            pretrained[start] = pretrain.remote(proof, start, pretrained.get(earlier) if earlier else None)
-            refs.append(pretrained[start])
+        pretraining(start)
+    refs = list(pretrained.values())
     for seed, (name, section) in product(proof.settings.seeds, proof.settings.present().items()):
         for labels, start in product(section.runs, starts):
-            refs.append(evaluate.remote(proof, start, Column(name, labels, seed), pretrained.get(start)))
+            refs.append(evaluate.remote(proof, start, Column(name, labels, seed), pretraining(start)))
 
     def results(bar: Bar) -> Iterator[Cell | tuple[Start, Pretrained]]:
         waiting, known = list(refs), {ref: start for start, ref in pretrained.items()}

@@ -71,6 +71,7 @@ class Settings(Section):
     Attributes:
         seeds: of the finetunings: few-shot choice, order, augmentation, new layers; the first is also that
             of every pretraining.
+        rows: of the table, by name; None takes all.
         test_share: of each data set, held out by content, near-duplicates on one side.
         data: by name.
         coco: weights of a YOLOv8n trained on COCO, .safetensors or .pt; empty is those of the shared data.
@@ -80,6 +81,7 @@ class Settings(Section):
     """
 
     seeds: tuple[int, ...] = Field(default=(1, 2, 3), min_length=1)
+    rows: tuple[str, ...] | None = Field(default=None, min_length=1)
     test_share: float = Field(default=0.5, gt=0, lt=1)
     data: dict[str, DataSection] = Field(min_length=1)
     coco: str = ""
