@@ -1,6 +1,7 @@
 """`agssp references`: propose normal references, show them, and say how to accept them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -89,27 +90,27 @@ def propose_references(
     categories = _categories(listing, section, maps.shots, category)
     library = maps.library()
     prompts = {name: library.category(name) for name in categories}
-    _make(folder)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
-    kead = KeAD(encoder, maps.kead.model_copy(update={"shots": 0}))
-    found: list[CategoryProposal] = []
-    for name in categories:
-        total = min(sample, len(eligible_images(listing, name)))
-        with progress(f"{name}: looking at images", total) as bar:
-            found.append(
-                propose(
-                    listing,
-                    name,
-                    kead=kead,
-                    prompts=prompts[name],
-                    count=count,
-                    sample=sample,
-                    test_share=section.test_share,
-                    advance=bar.advance,
+    with _made(folder):
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
+        kead = KeAD(encoder, maps.kead.model_copy(update={"shots": 0}))
+        found: list[CategoryProposal] = []
+        for name in categories:
+            total = min(sample, len(eligible_images(listing, name)))
+            with progress(f"{name}: looking at images", total) as bar:
+                found.append(
+                    propose(
+                        listing,
+                        name,
+                        kead=kead,
+                        prompts=prompts[name],
+                        count=count,
+                        sample=sample,
+                        test_share=section.test_share,
+                        advance=bar.advance,
+                    )
                 )
-            )
-    return _write(found, project.name, config_patch(found, section), Storage.open(str(folder)))
+        return _write(found, project.name, config_patch(found, section), Storage.open(str(folder)))
 
 
 def _categories(listing: Listing, section: CorpusSection, shots: int, category: str | None) -> list[str]:
@@ -130,13 +131,21 @@ def _categories(listing: Listing, section: CorpusSection, shots: int, category: 
     return lacking
 
 
-def _make(folder: Path) -> None:
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes the folder before the work, as a fault shows at once so; gone again if nothing came of that."""
+    new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"The folder {folder} can't be made ({error.strerror}); give another --out."
         ) from None
+    try:
+        yield
+    finally:
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _write(found: Sequence[CategoryProposal], title: str, patch: str, folder: Storage) -> Mapping[str, Any]:

@@ -33,6 +33,12 @@ class Start:
         return first if self.kind == "none" else f"{first} + {more[self.kind]}"
 
     @property
+    def stands_on(self) -> "Start | None":
+        """The start whose pretraining this one's needs first: the rival has the time that AGSSP took."""
+        before: dict[Kind, Kind] = {"agssp": "agbp", "lightly": "agssp"}
+        return Start(before[self.kind], self.coco) if self.kind in before else None
+
+    @property
     def finetuned_from(self) -> str:
         """The start's word in a project."""
         if self.kind == "none" and not self.coco:
