@@ -11,6 +11,7 @@ from benchmarks.real_surfaces.lightly import FILE, pretrain_lightly
 from benchmarks.real_surfaces.rows import Start, seconds_spent
 from benchmarks.real_surfaces.settings import Labels, Settings, project
 from benchmarks.real_surfaces.table import Cell
+from cluster.config import merge
 from training.pipeline import Pipeline
 from training.project import Project, open_run
 
@@ -94,6 +95,7 @@ class Proof:
             cell: the rest.
             rival: what lightly-train left, for its rows.
         """
+        changes = start.changes(self.settings.coco_file, rival)
         return project(
             self.settings,
             folder=self.folder,
@@ -102,7 +104,7 @@ class Proof:
             layout=self.settings.data[cell.data].layout,
             labels=cell.labels,
             seed=cell.seed,
-            changes=start.changes(self.settings.coco_file, rival),
+            changes=merge(self.settings.from_coco, changes) if start.coco else changes,
         )
 
 

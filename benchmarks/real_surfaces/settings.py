@@ -77,6 +77,7 @@ class Settings(Section):
         coco: weights of a YOLOv8n trained on COCO, .safetensors or .pt; empty is those of the shared data.
         generated: surfaces that join the corpus; their masks do not.
         project: sections of a project, as far as they differ from its defaults.
+        from_coco: what differs more in the rows that begin from COCO weights.
         lightly: the rival.
     """
 
@@ -87,6 +88,7 @@ class Settings(Section):
     coco: str = ""
     generated: GenerateSection
     project: dict[str, Any] = Field(default={})
+    from_coco: dict[str, Any] = Field(default={})
     lightly: LightlySection = LightlySection()
 
     @field_validator("seeds")
