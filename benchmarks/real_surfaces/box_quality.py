@@ -51,16 +51,17 @@ def box_quality(
     return BoxQuality(boxes, defects, good / boxes if boxes else nan, met / defects if defects else nan)
 
 
-def half_quality(boxes: Artifact, half: Path, layout: str, iou: float) -> BoxQuality:
-    """Of the images of a training half, which the corpus knows by content."""
+def labelled_half(half: Path, layout: str) -> dict[str, list[Box]]:
+    """The labelled boxes of a half's images, by the content that the corpus knows them by too."""
     section = CorpusSection(root=str(half), layout=layout, reference_count=0, test_share=0)
     corpus = Corpus(inspect(Listing(section).table()), section, {})
+    return {row["image_id"]: row["boxes"] or [] for row in corpus.manifest}
+
+
+def stage_quality(boxes: Artifact, truth: Mapping[str, Sequence[Box]], iou: float) -> BoxQuality:
+    """Of a boxes stage's pseudo-boxes."""
     rows = boxes.directory.read_table("boxes.parquet", columns=["image_id", "boxes"]).to_pylist()
-    return box_quality(
-        {row["image_id"]: row["boxes"] for row in rows},
-        {row["image_id"]: row["boxes"] or [] for row in corpus.manifest},
-        iou,
-    )
+    return box_quality({row["image_id"]: row["boxes"] for row in rows}, truth, iou)
 
 
 def _corners(boxes: Sequence[Box]) -> torch.Tensor:
