@@ -136,6 +136,8 @@ def _quiet_broken_pipe() -> Iterator[None]:
 def render_table(result: Mapping[str, Any]) -> None:
     """A result as a table of dotted names and values."""
     table = Table(show_header=False)
+    for _ in range(2):
+        table.add_column(overflow="fold")  # a path that is cut is of no use
     for name, value in _flat(result, ""):
         table.add_row(Text(name), Text(value))
     out.print(table)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.command import Json, Words, out, run_command
+from cluster.command import Json, Words, out, render_table, run_command
 from cluster.config import load_words, recipe_notes, recipes
 from cluster.default_command import DefaultCommand
 from cluster.stages import Artifact
@@ -54,6 +54,17 @@ def artifact_json(artifact: Artifact) -> dict[str, Any]:
     }
 
 
+def render_stage(result: Mapping[str, Any]) -> None:
+    """A table of the figures, then where the stage lies; nested records are in its `stage.json` alone."""
+    figures = {
+        name: value
+        for name, value in result["results"].items()
+        if not (isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values()))
+    }
+    render_table({**{name: result[name] for name in ("stage", "reused", "seconds")}, **figures})
+    out.print(f"Result: {result['directory']}", markup=False, soft_wrap=True)
+
+
 def stage_command(
     name: str, words: list[str] | None, json_mode: bool, make: Callable[[Any], Artifact]
 ) -> None:
@@ -65,7 +76,7 @@ def stage_command(
         with open_pipeline(project_of(words), name) as pipeline:
             return artifact_json(make(pipeline))
 
-    run_command(body, json_mode=json_mode)
+    run_command(body, json_mode=json_mode, render=render_stage)
 
 
 @corpora.command("build")

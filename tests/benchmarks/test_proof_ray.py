@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from benchmarks.real_surfaces.proof import NAME, run
 from benchmarks.real_surfaces.settings import LIGHTLY, SETTINGS, WORKSPACE
@@ -37,7 +36,7 @@ def test_the_proof_runs_to_its_table_and_is_found_done(
     ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiles(tmp_path / "published")
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings(tmp_path / "published")))
+    (tmp_path / "tiny.yaml").write_text(json.dumps(settings(tmp_path / "published")))
     monkeypatch.setenv(SETTINGS, str(tmp_path / "tiny.yaml"))
     monkeypatch.setenv(WORKSPACE, str(tmp_path / "made"))
     monkeypatch.delenv(LIGHTLY, raising=False)
