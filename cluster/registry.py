@@ -287,8 +287,21 @@ def _register(run: Run, name: str, folder: str, tags: Mapping[str, str], alias: 
         for key, text in entries.items():
             if key.startswith(EVALUATION):
                 client.set_model_version_tag(name, str(version), key, text)
-    client.set_registered_model_alias(name, alias, str(version))
+    point_alias(client, name, alias, version)
     return version
+
+
+def point_alias(client: "MlflowClient", name: str, alias: str, version: int) -> None:
+    """Let an alias point at a version, whoever else adds it at the same moment; the last one counts."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(name, alias, str(version))
+    except MlflowException as error:
+        # Of two that add it the database refuses one, which finds it there afterwards.
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.set_registered_model_alias(name, alias, str(version))
 
 
 def _registered(client: "MlflowClient", name: str, fingerprint: str) -> int | None:

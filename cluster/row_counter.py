@@ -68,7 +68,7 @@ class RowCounter:
                     self.done = ray.get(self._actor.read.remote())
                 except RayActorError:  # a lost counter costs the display alone
                     return
-                bar.to(self.done)
+                bar.to(min(self.done, self.total))  # rows lost with a node are counted again
                 record_standing(bar.standing())
 
     def __enter__(self) -> Self:

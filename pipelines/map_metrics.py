@@ -6,7 +6,6 @@ from typing import Any, Protocol, overload
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
 from pipelines.pseudo_boxes import upsample
 
@@ -20,6 +19,8 @@ def image_auroc(scores: Sequence[float] | npt.NDArray[np.floating], defective: S
     Raises:
         ValueError: only one of the two classes is present.
     """
+    from sklearn.metrics import roc_auc_score  # two seconds that a process without masks need not wait
+
     labels = np.asarray(defective, np.bool_)
     _require_both(labels.sum(), (~labels).sum(), "images")
     return float(roc_auc_score(labels, np.asarray(scores, np.float64)))
@@ -39,6 +40,8 @@ def pixel_auroc(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.ND
     Raises:
         ValueError: not as many masks as maps, or only one class of pixel.
     """
+    from sklearn.metrics import roc_auc_score
+
     counts = np.zeros((2, BINS), np.int64)
     for bins, mask in _binned(maps, masks):
         counts[1] += np.bincount(bins[mask], minlength=BINS)

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: one Ray cluster a session, real images where they are mounted."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 
 from cluster.session import RaySection, ray_session, start_ray
 from tests.object_store import object_store
+
+# No test fetches weights, and without a network the hub is asked for 50 s before it is given up. Set before
+# anything imports the hub; the tests' subprocesses inherit it.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -5,8 +5,10 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import requests
 import sqlalchemy
 
 from cluster.errors import UserError
-from cluster.registry import Registry
+from cluster.registry import Registry, point_alias
 from cluster.registry_reader import registry_reader
 from cluster.stages import Workbench, ensure
 from cluster.storage import Storage
@@ -31,6 +33,7 @@ pytestmark = pytest.mark.slow
 
 AWS_KEY = "AKIASECRETSECRET1234"
 AWS_SECRET = "s3-hush-hush-5678"
+ALIASES = [f"line-{number}" for number in range(12)]
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +146,24 @@ def test_four_stages_log_and_register_at_once(team: TeamServer, tmp_path: Path) 
     assert [run.info.status for run in runs] == ["FINISHED"] * 4
     for run in runs:
         assert len(client.get_metric_history(run.info.run_id, "loss")) == 200
+
+
+def test_an_alias_that_many_add_at_once(tracker: Tracker, tmp_path: Path) -> None:
+    """The database lets one of them insert it and refuses the others."""
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    versions = [registered(run, digests, f"crowd-{number}", name="crowd") for number in range(4)]
+    ready = threading.Barrier(len(versions))
+
+    def point(version: int) -> None:
+        client = client_of(tracker.uri)
+        for alias in ALIASES:
+            ready.wait(30)
+            point_alias(client, "crowd", alias, version)
+
+    with ThreadPoolExecutor(len(versions)) as pool:
+        list(pool.map(point, versions))
+    model = client_of(tracker.uri).get_registered_model("crowd")
+    assert {int(model.aliases[alias]) for alias in ALIASES} <= set(versions)
 
 
 def test_look_ups_agree_by_server_by_database_and_by_mlflow(

@@ -1,7 +1,7 @@
 """A table job on a cluster of several nodes of this machine, for tests that kill parts of it.
 
 `python -m tests.pipelines.chaos_job FOLDER ACTORS CPUS_OF_HEAD [CPUS_OF_A_NODE]...` writes the process ids of
-what can be killed below FOLDER.
+what can be killed below FOLDER. While FOLDER/hold exists, tasks of the second half of the rows don't end.
 """
 
 import os
@@ -36,6 +36,8 @@ def signed(rows: pa.Table, folder: str) -> pa.Table:
     """A task that says who it is."""
     Path(folder, "tasks", str(os.getpid())).touch()
     time.sleep(0.3)
+    while rows.column("value")[0].as_py() >= ROWS // 2 and Path(folder, "hold").exists():
+        time.sleep(0.1)
     return rows
 
 

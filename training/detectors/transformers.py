@@ -11,13 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    DFineConfig,
-    DFineForObjectDetection,
-    RTDetrResNetConfig,
-    RTDetrV2Config,
-    RTDetrV2ForObjectDetection,
-)
 
 from training.backbones import build
 from training.detectors.base import Detector, Part, Targets, backbone_of, register_on_backbone
@@ -32,11 +25,12 @@ QUERIES = 300
 PRIOR = 0.01  # probability of a class at a fresh query; the library's 1 / (classes + 1) floods one class
 # Sizes as in the papers' published configs: half the width of the encoder's blocks, half the decoder.
 SMALL = {"hidden_expansion": 0.5, "decoder_layers": 3}
-FAMILIES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
-    "rt-detr-v2": (RTDetrV2Config, RTDetrV2ForObjectDetection, {}),
-    "rt-detr-v2-s": (RTDetrV2Config, RTDetrV2ForObjectDetection, SMALL),
-    "d-fine": (DFineConfig, DFineForObjectDetection, {}),
-    "d-fine-s": (DFineConfig, DFineForObjectDetection, SMALL | {"depth_mult": 0.34}),
+# The library's classes begin with the word. Imported with a detector of it alone: it takes a second.
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "rt-detr-v2": ("RTDetrV2", {}),
+    "rt-detr-v2-s": ("RTDetrV2", SMALL),
+    "d-fine": ("DFine", {}),
+    "d-fine-s": ("DFine", SMALL | {"depth_mult": 0.34}),
 }
 NECK = ("model.encoder_input_proj.", "model.encoder.")
 CLASS_LAYERS = ("model.denoising_class_embed.", "model.enc_score_head.", "model.decoder.class_embed.")
@@ -81,17 +75,19 @@ class TransformersDetector(Detector):
     ) -> None:
         super().__init__()
         self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
-        config_class, network_class, settings = FAMILIES[name.partition("+")[0]]
+        import transformers
+
+        word, settings = FAMILIES[name.partition("+")[0]]
         trunk = Trunk(build(backbone_of(name)), STRIDES, preprocessing.shape)
         height, width = preprocessing.shape
-        config = config_class(
+        config = getattr(transformers, f"{word}Config")(
             num_labels=len(classes),
             num_queries=min(QUERIES, sum((height // stride) * (width // stride) for stride in STRIDES)),
             backbone_config=_placeholder(),
             initializer_bias_prior_prob=PRIOR,
             **settings,
         )
-        network: Any = network_class(config)
+        network: Any = getattr(transformers, f"{word}ForObjectDetection")(config)
         network.model.backbone = TrunkEncoder(trunk)
         network.model.encoder_input_proj = nn.ModuleList(
             nn.Sequential(
@@ -155,6 +151,8 @@ class TransformersDetector(Detector):
 
 def _placeholder() -> Any:
     """The smallest backbone that the library builds, to be replaced."""
+    from transformers import RTDetrResNetConfig
+
     return RTDetrResNetConfig(
         embedding_size=8,
         hidden_sizes=[8, 8, 8, 8],
