@@ -22,7 +22,7 @@ DOCUMENT = {
     },
     "backbone": {"name": "yolov8n", "image_size": 64, "loop": {"epochs": 20, "batch_size": 8}},
 }
-SEARCHED = ["backbone.loop.lr=[0.003, 1e-7, 2e-7, 3e-7]"]
+SEARCHED = ["backbone.loop.lr=[0.003, 1e-7, 2e-7]"]
 
 
 def run(workspace: str) -> dict[str, object]:
@@ -38,7 +38,7 @@ def run(workspace: str) -> dict[str, object]:
         document=document,
         space=space,
         metric=metric,
-        trials=4,
+        trials=3,
         exhaustive=True,
         scheduler="asha",
         grace_epochs=1,
