@@ -81,8 +81,8 @@ print((resident("VmHWM") - before) / 32, image_bytes(method.encoder.visual, 4))
 def test_the_estimate_of_an_images_memory_covers_what_it_takes() -> None:
     """In a process of its own: one that has freed much takes from that, or keeps it beside.
 
-    glibc raises the size from which on it maps pages as big blocks are freed, and then keeps a quarter more or
-    less by chance; with a fixed one the peak is what the tensors take.
+    glibc raises the size from which on it maps pages as big blocks are freed, and then keeps a quarter more
+    or less by chance; with a fixed one the peak is what the tensors take.
     """
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
     done = subprocess.run(
