@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := .bootstrap/bin/uv
 export UV_PYTHON_DOWNLOADS := never
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 .PHONY: install demo test unit lint format bench docs rivals proof lock clean
 
@@ -22,13 +22,14 @@ $(UV):
 demo: install
 	$(BIN)/agssp demo
 
-# Two processes at a time, each test file in one of them, as what starts Ray waits half of its time for processes to
-# start; torch's threads on top of that would only wait for each other.
+# Two processes at a time, each test file in one of them, with a thread each: torch's threads on top would only wait
+# for each other. Then what starts Ray or kills it, one by one.
 test: lint unit
-	$(TESTS) --dist loadfile --durations 40 -m "(slow or ray or chaos) and not gpu and not network"
+	$(TESTS) -n 2 --dist loadfile --durations 15 -m "slow and not ray and not chaos and not gpu and not network"
+	$(TESTS) --durations 15 -m "(ray or chaos) and not gpu and not network"
 
 unit: install
-	$(TESTS)
+	$(TESTS) -n 2
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -177,7 +177,8 @@ def test_everything_is_reached_from_the_keyboard(page: Shown) -> None:
     tab.press("n")
     tab.press("Escape")
     tab.wait_for("!at('large').open")
-    assert tab.evaluate(f"document.activeElement === tiles[{place + 1}].element")
+    # A dialog tells of its closing after it is closed.
+    tab.wait_for(f"document.activeElement === tiles[{place + 1}].element")
     assert page.saved() == Decisions(
         images={page.id(0): "rejected", page.id(1): "accepted"},
         references={page.id(1): "accepted", page.id(place + 1): "rejected"},
