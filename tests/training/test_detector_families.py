@@ -254,8 +254,8 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
 @pytest.mark.parametrize(
     ("name", "preprocessing"),
     [
-        *((name, SQUARE) for name in ("yolov8n+resnet18", *HEAVY[1:], SIBLINGS[1])),
-        (HEAVY[0], STRIP),
+        *((name, SQUARE) for name in ("yolov8n+resnet18", *HEAVY, "rt-detr-v2-s+resnet18")),
+        ("yolov8n-rtdetr", STRIP),
     ],
 )
 def test_export_gives_what_pytorch_gives(name: str, preprocessing: Preprocessing, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_stopped_trials_leave_their_cpus_to_later_ones(tmp_path: Path) -> None:
     result = json.loads(done.stdout.strip().splitlines()[-1])
     files = sorted((tmp_path / "w").glob("tune/halved/trials/*.json"))
     trials = [json.loads(file.read_text()) for file in files]
-    assert [trial["number"] for trial in trials] == [0, 1, 2]
+    assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
     # Who is stopped, and how soon it is told so, is decided by who comes first to a rung.
     assert {trial["status"] for trial in trials} <= {"finished", "stopped"}
     assert all(0 < trial["epochs"] <= 20 for trial in trials)
