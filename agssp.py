@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from cluster.commands import ground_commands
-from training.commands import app as training_commands
-from training.commands import project_of, project_weights
+from cluster.cli.doctor_command import ground_commands
+from training.cli.base import project_of, project_weights
+from training.cli.commands import app as training_commands
 
 if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for others
     from cluster.errors import UserError as UserError
-    from cluster.registry import ModelVersion as ModelVersion
-    from cluster.registry import Registry as Registry
-    from cluster.stages import Artifact as Artifact
+    from cluster.registry.registry import ModelVersion as ModelVersion
+    from cluster.registry.registry import Registry as Registry
+    from cluster.stages.stage import Artifact as Artifact
+    from pipelines.boxes.pseudo_boxes import PseudoBox as PseudoBox
     from pipelines.image_maps import AnomalyMap as AnomalyMap
     from pipelines.image_maps import Mapper as Mapper
     from pipelines.image_maps import anomaly_maps as anomaly_maps
     from pipelines.image_maps import boxes_of as boxes_of
-    from pipelines.images import ImageError as ImageError
-    from pipelines.pseudo_boxes import PseudoBox as PseudoBox
-    from training.detectors import Detector as Detector
+    from pipelines.images.reading import ImageError as ImageError
+    from training.models.detectors.base import Detector as Detector
     from training.pipeline import Pipeline as Pipeline
-    from training.predict import ImagePrediction as ImagePrediction
-    from training.predict import UnreadableImage as UnreadableImage
+    from training.prediction.predict import ImagePrediction as ImagePrediction
+    from training.prediction.predict import UnreadableImage as UnreadableImage
     from training.project import Project as Project
     from training.steps import build_corpus as build_corpus
     from training.steps import derive_boxes as derive_boxes
@@ -46,61 +46,61 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
 
 
 def _detector(app: typer.Typer) -> None:
-    from training.detector_commands import app as detector_commands
+    from training.cli.detector_commands import app as detector_commands
 
     app.add_typer(detector_commands)
 
 
 def _encoder(app: typer.Typer) -> None:
-    from pipelines.encoder_commands import app as encoder_commands
+    from training.cli.encoder_commands import app as encoder_commands
 
     app.add_typer(encoder_commands, name="encoder")
 
 
 def _jobs(app: typer.Typer) -> None:
-    from cluster.job_commands import job_commands
+    from cluster.cli.job_commands import job_commands
 
     app.add_typer(job_commands(project_of))
 
 
 def _models(app: typer.Typer) -> None:
-    from cluster.model_commands import app as model_commands
+    from cluster.cli.model_commands import app as model_commands
 
     app.add_typer(model_commands, name="models")
 
 
 def _prompts(app: typer.Typer) -> None:
-    from pipelines.prompt_commands import prompt_commands
+    from pipelines.cli.prompt_commands import prompt_commands
 
     app.add_typer(prompt_commands(project_of), name="prompts")
 
 
 def _references(app: typer.Typer) -> None:
-    from pipelines.reference_commands import reference_commands
+    from pipelines.cli.reference_commands import reference_commands
 
     app.add_typer(reference_commands(project_of))
 
 
 def _study(app: typer.Typer) -> None:
-    from tuning.commands import app as study_commands
+    from tuning.cli.commands import app as study_commands
 
     app.add_typer(study_commands, name="study")
 
 
 def _tune(app: typer.Typer) -> None:
-    from tuning.tune_commands import app as tune_commands
+    from tuning.cli.tune_commands import app as tune_commands
 
     app.add_typer(tune_commands, name="tune")
 
 
 def _tracking(app: typer.Typer) -> None:
-    from cluster.tracking_commands import app as tracking_commands
+    from cluster.cli.tracking_commands import app as tracking_commands
 
     app.add_typer(tracking_commands, name="tracking")
 
 
 def _view(app: typer.Typer) -> None:
-    from pipelines.review.view_commands import view_commands
+    from pipelines.cli.view_commands import view_commands
 
     app.add_typer(view_commands(project_of))
 
@@ -108,7 +108,7 @@ def _view(app: typer.Typer) -> None:
 # The Python API by module, in the order of its reference; imported when named, as the commands are.
 API = {
     "pipelines.image_maps": ("anomaly_maps", "Mapper", "AnomalyMap", "boxes_of"),
-    "pipelines.pseudo_boxes": ("PseudoBox",),
+    "pipelines.boxes.pseudo_boxes": ("PseudoBox",),
     "training.steps": (
         *("load_project", "open_project", "build_corpus", "make_maps", "derive_boxes", "pretrain_backbone"),
         *("pretrain_detector", "finetune", "evaluate", "run", "load_detector", "detect", "predict_folder"),
@@ -116,12 +116,12 @@ API = {
     ),
     "training.project": ("Project",),
     "training.pipeline": ("Pipeline",),
-    "cluster.stages": ("Artifact",),
-    "training.detectors": ("Detector",),
-    "training.predict": ("ImagePrediction", "UnreadableImage"),
-    "cluster.registry": ("Registry", "ModelVersion"),
+    "cluster.stages.stage": ("Artifact",),
+    "training.models.detectors": ("Detector",),
+    "training.prediction.predict": ("ImagePrediction", "UnreadableImage"),
+    "cluster.registry.registry": ("Registry", "ModelVersion"),
     "cluster.errors": ("UserError",),
-    "pipelines.images": ("ImageError",),
+    "pipelines.images.reading": ("ImageError",),
 }
 if not TYPE_CHECKING:  # to a type checker this would make every misspelt name an Any
 

@@ -10,11 +10,12 @@ import torch
 
 from benchmarks.generated_corpus import generated_corpus
 from benchmarks.registry import Row, at_least
-from cluster.session import machine_cpus
-from training.agbp import AgbpTask, BackboneSection
-from training.backbones import build
-from training.loop import train
-from training.pretrain_data import PretrainImages
+from cluster.on_ray.session import machine_cpus
+from training.agbp.data import PretrainImages
+from training.agbp.section import BackboneSection
+from training.agbp.task import AgbpTask
+from training.loop.loop import train
+from training.models.backbones.base import build
 
 SIZE, CATEGORIES, PER_CATEGORY, EPOCHS = 96, 5, 60, 12
 

@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 from benchmarks.registry import SHARED_DATA, Row, at_least
-from pipelines.encoder import SHIPPED, load_encoder
-from pipelines.kead import KeAD, KeadSettings
-from pipelines.map_metrics import image_auroc, pixel_auroc
-from pipelines.prompts import load_library
+from pipelines.encoder.loading import SHIPPED, load_encoder
+from pipelines.encoder.prompts import load_library
+from pipelines.maps.kead import KeAD
+from pipelines.maps.metrics import image_auroc, pixel_auroc
+from pipelines.maps.section import KeadSettings
 from pipelines.surfaces.categories import CATEGORIES
 from pipelines.surfaces.generator import NORMAL, generate
 

@@ -5,10 +5,11 @@ import tempfile
 from collections.abc import Iterator
 
 from benchmarks.registry import Row, at_least
-from cluster.config import merge, recipes, validate
-from training.finetune import AGBP, AGSSP, SCRATCH
-from training.pipeline import open_pipeline
+from cluster.config import merge, validate
+from cluster.recipes import recipes
+from training.opening import open_pipeline
 from training.project import Project
+from training.starts.words import AGBP, AGSSP, SCRATCH
 
 SEEDS = (1, 2, 3)
 LABELLED = 50

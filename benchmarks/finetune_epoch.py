@@ -19,14 +19,16 @@ import torch
 
 from benchmarks.labelled_surfaces import LabelledSurfaces, write_surfaces
 from benchmarks.registry import Row, at_least, at_most
-from cluster.session import machine_cpus
-from training.augmentation import AugmentSection
-from training.detection import DetectionTask
-from training.detection_data import DetectionDataset
-from training.detectors import build_detector
-from training.letterbox import Preprocessing
-from training.loop import EpochReport, LoopSettings, train
-from training.training_state import weights_of
+from cluster.on_ray.session import machine_cpus
+from training.detection.data import DetectionDataset
+from training.detection.section import AugmentSection
+from training.detection.task import DetectionTask
+from training.loop.loop import train
+from training.loop.reports import EpochReport
+from training.loop.section import LoopSettings
+from training.loop.state import weights_of
+from training.models.detectors.base import build_detector
+from training.models.letterbox import Preprocessing
 
 NAME = "yolov8n"
 CATEGORIES = ("magnetic_tile", "rail", "casting")

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.encoder import SHIPPED, load_encoder
-from pipelines.kead import KeAD, KeadSettings
-from pipelines.prompts import load_library
+from pipelines.encoder.loading import SHIPPED, load_encoder
+from pipelines.encoder.prompts import load_library
+from pipelines.maps.kead import KeAD
+from pipelines.maps.section import KeadSettings
 from pipelines.surfaces.categories import CATEGORIES
 from pipelines.surfaces.generator import NORMAL, generate
-from training.pretrain_data import PretrainImages
+from training.agbp.data import PretrainImages
 
 SHOTS = 4
 BATCH = 32

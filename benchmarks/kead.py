@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.registry import Row, at_least, at_most
-from pipelines.encoder import LoadedEncoder
-from pipelines.kead import KeAD, KeadSettings
-from pipelines.map_method import CategoryState, MapMethod
-from pipelines.winclip import WinCLIP, WinclipSettings
+from pipelines.encoder.loading import LoadedEncoder
+from pipelines.maps.kead import KeAD
+from pipelines.maps.method import CategoryState, MapMethod
+from pipelines.maps.section import KeadSettings, WinclipSettings
+from pipelines.maps.winclip import WinCLIP
 
 MODEL = "ViT-B-16-plus-240"
 BATCH, SHOTS, ROUNDS = 8, 4, 9

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import yaml
 
-from pipelines.mask_boxes import boxes_of_mask
+from pipelines.annotations.mask_boxes import boxes_of_mask
 from pipelines.surfaces.generator import generate
-from training.detection_data import Sample
-from training.letterbox import Image
+from training.detection.data import Sample
+from training.models.letterbox import Image
 
 
 @dataclass(frozen=True)

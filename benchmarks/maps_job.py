@@ -17,14 +17,18 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.registry import Row, at_least, at_most
-from cluster.session import RaySection, machine_cpus, ray_session
-from cluster.stages import Artifact
-from cluster.storage import Storage
-from cluster.tracking import Tracker, TrackingSection
-from pipelines.corpus import REFERENCE
-from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE
-from pipelines.maps import MapsSection, category_states, decode_rows, map_batch
-from pipelines.maps_stage import make_maps
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import machine_cpus, ray_session
+from cluster.stages.stage import Artifact
+from cluster.storage.storage import Storage
+from cluster.tracking.section import TrackingSection
+from cluster.tracking.tracker import Tracker
+from pipelines.corpus.section import REFERENCE
+from pipelines.encoder.loading import CONFIG_FILE, WEIGHTS_FILE
+from pipelines.maps.build import build_method
+from pipelines.maps.rows import category_states, decode_rows, map_batch
+from pipelines.maps.section import MapsSection
+from pipelines.maps.stage import make_maps
 from pipelines.surfaces.generator import write_corpus
 
 PICTURES, SIDE = 1_000, 256  # generated once; a larger corpus lists them again
@@ -104,7 +108,7 @@ def _bare(folder: str, count: int, encoder: str) -> dict[str, float]:
     """One process, all CPUs as threads: decode a batch, map it, go on."""
     torch.set_num_threads(machine_cpus())
     section, manifest = _section(folder, encoder), _manifest(folder, count)
-    method = section.build("cpu")
+    method = build_method(section, "cpu")
     references = [row["uri"] for row in manifest.to_pylist() if row["role"] == REFERENCE]
     states = category_states(method, section, {"steel_strip": references})
 

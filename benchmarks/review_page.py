@@ -15,12 +15,12 @@ import pyarrow as pa
 from benchmarks.boxes import SIDE, write_maps
 from benchmarks.chromium import chromium_program, chromium_tab
 from benchmarks.registry import Row, at_most
-from cluster.stages import RECORD
-from cluster.storage import Storage
-from pipelines.pseudo_boxes import PseudoBoxSettings
+from cluster.stages.stage import RECORD
+from cluster.storage.storage import Storage
+from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.review.gallery import Gallery
 from pipelines.review.server import ReviewServer
-from pipelines.tables import MANIFEST
+from pipelines.tables.schemas import MANIFEST
 
 IMAGES, PICTURES, LOADS, ROUNDS = 10_000, 48, 5, 40
 CORPUS, MAPS = "c" * 64, "d" * 64

@@ -20,8 +20,9 @@ from benchmarks.kead import MODEL, SHOTS, cpu_seconds, workloads
 from benchmarks.real_surfaces.lightly import MISSING, ask_child, environment, lightly_python
 from benchmarks.real_surfaces.settings import LightlySection
 from benchmarks.registry import Row
-from cluster.session import machine_cpus
-from training.loop import EpochReport, train
+from cluster.on_ray.session import machine_cpus
+from training.loop.loop import train
+from training.loop.reports import EpochReport
 
 ANOMALIB = "AGSSP_BENCH_ANOMALIB"
 WINCLIP = Path(__file__).with_name("winclip_child.py")

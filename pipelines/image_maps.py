@@ -12,18 +12,14 @@ import torch
 
 from cluster.config import validate
 from cluster.errors import UserError, nearest
-from pipelines.images import read_image
-from pipelines.kead import KeadSettings
-from pipelines.map_resources import images_at_once
-from pipelines.maps import MapsSection, category_states, map_batch
-from pipelines.pseudo_boxes import (
-    Floats,
-    PseudoBox,
-    PseudoBoxSettings,
-    category_threshold,
-    pseudo_boxes,
-    upsample,
-)
+from pipelines.boxes.pseudo_boxes import PseudoBox, category_threshold, pseudo_boxes
+from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.images.reading import read_image
+from pipelines.maps.build import build_method
+from pipelines.maps.reading import Floats, upsample
+from pipelines.maps.resources import images_at_once
+from pipelines.maps.rows import category_states, map_batch
+from pipelines.maps.section import KeadSettings, MapsSection
 
 MOST_REFERENCES = KeadSettings().shots  # the method uses 1 to 4
 
@@ -79,7 +75,7 @@ class Mapper:
         library = self.section.library()
         for category in references:
             library.category(category)  # refused before the encoder is loaded
-        self.method = self.section.build(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.method = build_method(self.section, device or ("cuda" if torch.cuda.is_available() else "cpu"))
         uris = {name: [str(item) for item in items] for name, items in references.items()}
         self.states = category_states(self.method, self.section, uris)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.session import RaySection, ray_session, start_ray
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import ray_session, start_ray
 from tests.object_store import object_store
 
 # No test fetches weights, and without a network the hub is asked for 50 s before it is given up. Set before

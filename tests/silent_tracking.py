@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cluster.tracking import PipelineRun, Run
+from cluster.tracking.run import Run
+from cluster.tracking.tracker import PipelineRun
 
 
 class SilentRun(Run):

@@ -14,16 +14,18 @@ from PIL import Image
 
 import agssp
 from cluster.errors import UserError
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 from pipelines.image_maps import Mapper, anomaly_maps, boxes_of
-from pipelines.images import ImageError, read_image
-from pipelines.maps import MapsSection, category_states, decode_rows, map_batch
+from pipelines.images.reading import ImageError, read_image
+from pipelines.maps.build import build_method
+from pipelines.maps.rows import category_states, decode_rows, map_batch
+from pipelines.maps.section import MapsSection
 from pipelines.surfaces.generator import write_corpus
 from tests.pipelines.tiny_encoder import tiny_encoder
-from training.detector_file import save_detector
-from training.detectors import build_detector
-from training.letterbox import Preprocessing
-from training.predict import ImagePrediction, UnreadableImage
+from training.models.detectors.base import build_detector
+from training.models.letterbox import Preprocessing
+from training.prediction.predict import ImagePrediction, UnreadableImage
+from training.starts.detector_file import save_detector
 from training.steps import detect, load_detector, load_project
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +45,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder is one of random weights, built from its config; loading is all that is left out."""
-    monkeypatch.setattr("pipelines.maps.load_encoder", lambda *_, **__: tiny_encoder())
+    monkeypatch.setattr("pipelines.encoder.loading.load_encoder", lambda *_, **__: tiny_encoder())
 
 
 def names() -> set[str]:
@@ -73,7 +75,7 @@ def test_type_checkers_see_the_same_names() -> None:
 
 def stage_rows(section: MapsSection, images: list[str], references: list[str]) -> dict[str, Any]:
     """What the maps stage's workers do with these images, by its own steps."""
-    method = section.build("cpu")
+    method = build_method(section, "cpu")
     table = pa.table(
         {
             "image_id": images,

@@ -1,30 +1,29 @@
 """All stages in order, each asking for what it reads; the one place that knows the whole way."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property, partial
 
-from cluster.stages import Artifact
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
-from pipelines.boxes_stage import derive_boxes
-from pipelines.corpus import CorpusSection
-from pipelines.corpus_stage import build_corpus
-from pipelines.map_evaluation_stage import evaluate_maps
-from pipelines.maps_stage import check_maps, make_maps
-from pipelines.surfaces_stage import generate_surfaces
-from training.backbone_stage import pretrain_backbone, started
-from training.backbones import SCRATCH
-from training.detector_stage import pretrain_detector
-from training.evaluate_stage import evaluate_detector
-from training.finetune import AGBP, AGSSP
-from training.finetune_stage import finetune
-from training.labelled_data import build_labelled, check_unseen, list_labelled
-from training.project import Project, open_run, open_tracker, read_listing
-from training.registration_stage import register_detector
-from training.report_stage import write_report
-from training.start import filled_detector
-from training.starts import resolve_start
+from cluster.stages.stage import Artifact
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.boxes.stage import derive_boxes
+from pipelines.corpus.labelled import build_labelled, check_unseen
+from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.stage import build_corpus
+from pipelines.encoder.loading import weights_digest
+from pipelines.maps.evaluation_stage import evaluate_maps
+from pipelines.maps.stage import make_maps
+from pipelines.surfaces.stage import generate_surfaces
+from training.agbp.stage import pretrain_backbone, started
+from training.detection.agdp_stage import pretrain_detector
+from training.detection.finetune_stage import finetune
+from training.evaluation.stage import evaluate_detector
+from training.export.registration_stage import register_detector
+from training.opening import open_tracker, read_listing
+from training.project import Project
+from training.report.stage import write_report
+from training.starts.filling import filled_detector
+from training.starts.resolving import resolve_start
+from training.starts.words import AGBP, AGSSP, SCRATCH
 
 # Where and how it runs: no part of what is reported, and it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
@@ -226,26 +225,13 @@ class Pipeline:
         return self.project.finetune.starts
 
 
-def check_project(project: Project) -> None:
-    """Whatever can be refused before anything is written or started: folders, references, prompts, weights.
+def check_models(project: Project) -> None:
+    """Refuse weights that are missing, damaged or of another architecture, and sizes that don't fit.
 
     Raises:
         UserError: the first fault found.
     """
-    categories: set[str] = set()
-    data, starts = project.finetune.data, set(project.finetune.starts)
-    own = project.corpus.root or project.corpus.sources
-    if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
-        listing = read_listing(project.corpus, project.maps)
-        categories = {entry.category for entry in listing.entries}
-    check_maps(project.maps, categories)
-    if data is not None:
-        list_labelled(data)
-    _check_starts(project)
-
-
-def _check_starts(project: Project) -> None:
-    """Refuse weights that are missing, damaged or of another architecture, and sizes that don't fit."""
+    weights_digest(project.maps.encoder.model, project.maps.encoder.weights)
     backbone, section = project.backbone, project.finetune
     tracker = partial(open_tracker, project)
     start = None
@@ -264,19 +250,3 @@ def _check_starts(project: Project) -> None:
             source=f"The start {given.source}",
             whole=given.whole,
         )
-
-
-@contextmanager
-def open_pipeline(project: Project, name: str) -> Iterator[Pipeline]:
-    """Check, then open workspace, tracking and (when a stage needs it) Ray for a command.
-
-    Args:
-        project: the config.
-        name: of the command, shown in tracking.
-
-    Raises:
-        UserError: workspace, tracking server or input at fault.
-    """
-    check_project(project)
-    with open_run(project, name) as (workspace, run):
-        yield Pipeline(project, workspace, run)

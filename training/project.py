@@ -1,31 +1,24 @@
 """The whole project's config: one YAML file, one frozen model, checked before anything starts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from pydantic import Field
 
-from cluster.config import Section
-from cluster.errors import UserError
-from cluster.ground import DEFAULT_WORKSPACE
-from cluster.locations import check_uri
-from cluster.session import RaySection, ray_session
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Tracker, TrackingSection
-from pipelines.boxes_stage import BoxesSection
-from pipelines.corpus import CorpusSection
-from pipelines.listing import Listing
-from pipelines.maps import MapsSection
-from pipelines.surfaces_stage import GenerateSection
-from training.agbp import BackboneSection
-from training.agdp import DetectorSection
-from training.detectors import backbone_of
-from training.evaluate_stage import EvaluateSection
-from training.finetune import AGBP, AGSSP, FinetuneSection
-from training.predict_rows import PredictSection
-from training.report_stage import ReportSection
-from training.scaling import ScalingSection
+from cluster.config import DEFAULT_WORKSPACE, Section
+from cluster.on_ray.section import RaySection
+from cluster.tracking.section import TrackingSection
+from pipelines.boxes.section import BoxesSection
+from pipelines.corpus.section import CorpusSection
+from pipelines.maps.section import MapsSection
+from pipelines.surfaces.section import GenerateSection
+from training.agbp.section import BackboneSection
+from training.detection.section import DetectorSection, FinetuneSection
+from training.evaluation.section import EvaluateSection
+from training.loop.section import ScalingSection
+from training.models.names import backbone_of
+from training.prediction.section import PredictSection
+from training.report.section import ReportSection
+from training.starts.words import AGBP, AGSSP
 
 
 class Project(Section):
@@ -77,49 +70,3 @@ class Project(Section):
                 f"finetune.name={self.finetune.name} must stand on backbone.name={self.backbone.name}, "
                 "whose weights the start agbp takes"
             )
-
-
-@contextmanager
-def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun]]:
-    """The workspace, and the tracking run of a command, with Ray for the stages that need it.
-
-    Args:
-        project: the config.
-        name: of the command, shown in tracking.
-
-    Raises:
-        UserError: workspace or tracking server at fault.
-    """
-    check_uri(project.workspace, "workspace")
-    workspace = Storage.open(project.workspace)
-    workspace.create()
-    tracker = Tracker.open(project.tracking, workspace)
-    tags = {"agssp.project": project.name, "agssp.command": name}
-    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
-        yield workspace, run
-
-
-def open_tracker(project: Project) -> Tracker:
-    """Where the project's runs and models are recorded, for asking only.
-
-    Raises:
-        UserError: see `Tracker.open`.
-    """
-    return Tracker.open(project.tracking, Storage.open(project.workspace))
-
-
-def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
-    """List the corpus and check it against the config, without Ray and without reading a pixel.
-
-    Raises:
-        UserError: no root, no image, categories without references.
-    """
-    if not corpus.root and not corpus.sources:
-        raise UserError(
-            "corpus.root is not set; give a folder of images, e.g. corpus.root=photos, or several in "
-            "corpus.sources."
-        )
-    listing = Listing(corpus)
-    if maps.shots:
-        listing.require_references(corpus, maps.shots, maps.shots_setting)
-    return listing

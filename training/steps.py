@@ -8,22 +8,22 @@ from typing import Any
 import torch
 
 from cluster.config import merge, merged, validate
-from cluster.model_pull import pull, weights_file
-from cluster.registry import Registry
-from cluster.stages import Artifact
-from pipelines.image_paths import find_images
-from training.backbone_file import BACKBONE_FILE
-from training.commands import whole_run
-from training.detector_file import load_detector as read_detector
-from training.detector_training import WEIGHTS_FILE
-from training.detectors import Detector
-from training.export_stage import export_model
-from training.model_source import open_model
-from training.pipeline import Pipeline, open_pipeline
-from training.predict import ImagePrediction, UnreadableImage, predict
-from training.predict_rows import PredictSection
-from training.predict_stage import predict_images
-from training.project import Project, open_run, open_tracker
+from cluster.registry.pull import pull, weights_file
+from cluster.registry.registry import Registry
+from cluster.stages.stage import Artifact
+from pipelines.corpus.image_paths import find_images
+from training.export.stage import export_model
+from training.models.detectors.base import Detector
+from training.opening import open_pipeline, open_run, open_tracker, whole_run
+from training.pipeline import Pipeline
+from training.prediction.predict import ImagePrediction, UnreadableImage, predict
+from training.prediction.section import PredictSection
+from training.prediction.stage import predict_images
+from training.project import Project
+from training.starts.backbone_file import BACKBONE_FILE
+from training.starts.detector_file import WEIGHTS_FILE
+from training.starts.detector_file import load_detector as read_detector
+from training.starts.model_source import open_model
 
 Config = str | Path | Mapping[str, Any] | Project
 

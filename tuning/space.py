@@ -228,3 +228,8 @@ def grid(space: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
         raise UserError(f"The grid has more than {MAX_GRID:,} combinations; give fewer values.")
     keys = [dimension.key for dimension in space]
     return (dict(zip(keys, values, strict=True)) for values in itertools.product(*points))
+
+
+def patch_text(values: Mapping[str, Any], told: str) -> str:
+    """The chosen values as YAML, with one comment line above."""
+    return f"# {told}\n" + yaml.safe_dump(nested(values), sort_keys=False)

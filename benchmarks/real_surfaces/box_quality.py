@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torchvision.ops import box_iou
 
-from cluster.stages import Artifact
-from pipelines.corpus import Corpus, CorpusSection, inspect
-from pipelines.listing import Listing
+from cluster.stages.stage import Artifact
+from pipelines.corpus.inspection import inspect
+from pipelines.corpus.listing import Listing
+from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.sorting import Corpus
 
 Box = Mapping[str, Any]
 

@@ -12,8 +12,9 @@ from benchmarks.real_surfaces.rows import Start, seconds_spent
 from benchmarks.real_surfaces.settings import Labels, Settings, project
 from benchmarks.real_surfaces.table import Cell
 from cluster.config import merge
+from training.opening import open_run
 from training.pipeline import Pipeline
-from training.project import Project, open_run
+from training.project import Project
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ import cv2
 
 from benchmarks.real_surfaces.settings import Settings
 from cluster.progress import say
-from cluster.stages import digest
-from pipelines.corpus import Corpus, CorpusSection, inspect
-from pipelines.listing import Listing
+from cluster.stages.stage import digest
+from pipelines.corpus.inspection import inspect
+from pipelines.corpus.listing import Listing
+from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.sorting import Corpus
 from pipelines.surfaces.categories import CATEGORIES
 from pipelines.surfaces.generator import generate
 

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from benchmarks.registry import SHARED_DATA
-from cluster.config import Section, merge, read_config_file, validate
-from pipelines.surfaces_stage import GenerateSection
+from cluster.config import Section, merge, validate
+from cluster.yaml_files import read_config_file
+from pipelines.surfaces.section import GenerateSection
 from training.project import Project
 
 OWN = Path(__file__).with_name("settings.yaml")

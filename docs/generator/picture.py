@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 
 from cluster.config import validate
-from training.pipeline import open_pipeline
+from training.opening import open_pipeline
+from training.pictures.overlays import Picture
 from training.project import Project
-from training.report_data import GalleryItem, Picture
-from training.report_pictures import boxed, map_range, masked, overlay
-from training.report_samples import gallery
+from training.report.data import GalleryItem
+from training.report.pictures import boxed, map_range, masked, overlay
+from training.report.samples import gallery
 
 TARGET = Path(__file__).parents[1] / "pictures" / "maps.jpg"
 PROJECT = {

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from docs.generator.cli import cell
-from pipelines.corpus_statistics import STATISTICS
-from pipelines.maps import PARTS, map_schema
-from pipelines.tables import (
+from pipelines.corpus.statistics import STATISTICS
+from pipelines.maps.rows import PARTS, map_schema
+from pipelines.tables.schemas import (
     BAD_LABELS,
     BOXES,
     DUPLICATES,
@@ -15,11 +15,12 @@ from pipelines.tables import (
     LABELS,
     MANIFEST,
     NEAR_DUPLICATES,
+    PREDICTIONS,
     QUARANTINE,
     THRESHOLDS,
 )
-from training.detector_metrics import CLASS_AP, CONFUSION, CURVES, PREDICTIONS
-from tuning.transfer_objects import OBJECTS
+from training.evaluation.metrics import CLASS_AP, CONFUSION, CURVES
+from tuning.transfer.objects import OBJECTS
 
 INTRO = """# Tables
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.annotations import read_truth
 from pipelines.annotations.base import Annotation, AnnotationError, LabelledBox, Mask, checked_count
 from pipelines.annotations.coco_objects import MAX_MASK_PIXELS, mask_of_object
 from pipelines.annotations.faults import Faults
+from pipelines.annotations.mask_boxes import regions_of_mask
+from pipelines.annotations.reading import read_truth
 from pipelines.annotations.rle import decode_mask, encode_mask, mask_of_runs
 from pipelines.annotations.yolo_text import read_yolo_shapes
-from pipelines.mask_boxes import regions_of_mask
 
 
 @dataclass(frozen=True)

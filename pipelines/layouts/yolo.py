@@ -10,10 +10,9 @@ import json
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from cluster.config import MAX_CONFIG_BYTES, parse_yaml
 from cluster.errors import UserError
-from pipelines.annotations import Annotation
-from pipelines.annotations.base import AnnotationError, checked_label
+from cluster.yaml_files import MAX_CONFIG_BYTES, parse_yaml
+from pipelines.annotations.base import Annotation, AnnotationError, checked_label
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 

@@ -1,10 +1,6 @@
 """The kinds of object that are generated: the range of each one's look, and the defects it may have."""
 
-from dataclasses import dataclass, fields
-
-import numpy as np
-
-from pipelines.surfaces.textures import Style
+from dataclasses import dataclass
 
 Range = tuple[float, float]
 
@@ -140,18 +136,3 @@ CATEGORIES: dict[str, Recipe] = {
         tint=COOL,
     ),
 }
-
-
-def draw_style(rng: np.random.Generator, recipe: Recipe) -> Style:
-    """One production line of a category."""
-
-    def between(limits: Range) -> float:
-        return float(rng.uniform(*limits))
-
-    drawn = {
-        field.name: between(getattr(recipe, field.name))
-        for field in fields(Style)
-        if field.name not in ("tint", "angle")
-    }
-    red, green, blue = (between(limits) for limits in recipe.tint)
-    return Style(**drawn, angle=float(rng.choice(recipe.angles)), tint=(red, green, blue))

@@ -1,6 +1,6 @@
 """Generated surface photographs: one sample per (seed, index), and whole corpora on disk."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.errors import UserError, nearest
-from pipelines.surfaces.categories import CATEGORIES, draw_style
+from pipelines.surfaces.categories import CATEGORIES, Range, Recipe
 from pipelines.surfaces.defects import DEFECTS
 from pipelines.surfaces.textures import Field, Style, illumination, noise, part_border, reflectance
 
@@ -225,3 +225,18 @@ def _check(
         raise UserError(f'There is no surface defect "{defect}"; {nearest(defect, [NORMAL, *DEFECTS])}')
     if not 0 <= defect_share <= 1:
         raise UserError(f"Surface defect share {defect_share} must lie between 0 and 1.")
+
+
+def draw_style(rng: np.random.Generator, recipe: Recipe) -> Style:
+    """One production line of a category."""
+
+    def between(limits: Range) -> float:
+        return float(rng.uniform(*limits))
+
+    drawn = {
+        field.name: between(getattr(recipe, field.name))
+        for field in fields(Style)
+        if field.name not in ("tint", "angle")
+    }
+    red, green, blue = (between(limits) for limits in recipe.tint)
+    return Style(**drawn, angle=float(rng.choice(recipe.angles)), tint=(red, green, blue))

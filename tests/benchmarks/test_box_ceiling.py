@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.real_surfaces.box_ceiling import ceiling
-from cluster.stages import Artifact
-from cluster.storage import Storage
+from cluster.stages.stage import Artifact
+from cluster.storage.storage import Storage
 
 SIDE, GRID = 120, 12  # pixels, patches
 DEFECT = {"x0": 20.0, "y0": 20.0, "x1": 60.0, "y1": 60.0}

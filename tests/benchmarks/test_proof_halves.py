@@ -12,10 +12,11 @@ from benchmarks.real_surfaces.halves import CORPUS, COUNTS, write_halves
 from benchmarks.real_surfaces.rows import KINDS, Start
 from benchmarks.real_surfaces.settings import OWN, SETTINGS, Settings, project, read_settings
 from cluster.errors import UserError
-from pipelines.images import read_image
-from pipelines.near_duplicates import DEFAULT_DISTANCE, near_pairs, perceptual_hash
-from pipelines.prompts import load_library
-from training.finetune import AGBP, AGSSP, SCRATCH
+from pipelines.corpus.near_duplicates import near_pairs, perceptual_hash
+from pipelines.corpus.section import DEFAULT_DISTANCE
+from pipelines.encoder.prompts import load_library
+from pipelines.images.reading import read_image
+from training.starts.words import AGBP, AGSSP, SCRATCH
 
 PARTS = 12
 

@@ -9,9 +9,9 @@ from benchmarks.real_surfaces.proof import compared
 from benchmarks.real_surfaces.rows import epochs_seconds
 from benchmarks.real_surfaces.settings import Settings
 from cluster.errors import UserError
-from cluster.stages import Artifact
-from cluster.storage import Storage
-from training.backbone_stage import HISTORY_FILE
+from cluster.stages.stage import Artifact
+from cluster.storage.storage import Storage
+from training.agbp.stage import HISTORY_FILE
 
 
 def settings(coco: Path, rows: tuple[str, ...] | None) -> Settings:

@@ -12,13 +12,14 @@ import ray.train
 import torch
 from torch import Tensor, nn
 
-from cluster.session import RaySection, ray_session
-from cluster.storage import Storage
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import ray_session
+from cluster.storage.storage import Storage
 from tests.silent_tracking import SilentRun
-from training.fit import FitResult, fit
-from training.loop import LoopSettings
-from training.scaling import ScalingSection
-from training.task import Batch, SeededDataset, Task
+from training.loop.fit import fit
+from training.loop.fit_result import FitResult
+from training.loop.section import LoopSettings, ScalingSection
+from training.loop.task import Batch, SeededDataset, Task
 
 EPOCHS, FATAL_EPOCH = 6, 4
 

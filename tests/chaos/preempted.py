@@ -12,13 +12,13 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 from tests.chaos.line import FatalLine, Points
 from tests.silent_tracking import SilentRun
-from training.fit import FitResult, fit
-from training.loop import LoopSettings
-from training.scaling import ScalingSection
-from training.task import Batch, Task
+from training.loop.fit import fit
+from training.loop.fit_result import FitResult
+from training.loop.section import LoopSettings, ScalingSection
+from training.loop.task import Batch, Task
 
 EPOCHS, LOST_EPOCH, BATCH, STEPS = 3, 2, 8, 32
 ASKED = 4  # steps into the epoch, when the node is asked back

@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 from tests.silent_tracking import SilentRun
-from training.augmentation import AugmentSection
-from training.detection import START_FILE, DetectionPlan, DetectionTask, build_detection_task
-from training.detection_data import Sample
-from training.detector_file import save_detector
-from training.fit import FitResult, fit
-from training.letterbox import Preprocessing
-from training.loop import LoopSettings
-from training.scaling import ScalingSection
-from training.start import fresh_detector
-from training.task import Batch
+from training.detection.data import Sample
+from training.detection.section import AugmentSection
+from training.detection.task import START_FILE, DetectionPlan, DetectionTask, build_detection_task
+from training.loop.fit import fit
+from training.loop.fit_result import FitResult
+from training.loop.section import LoopSettings, ScalingSection
+from training.loop.task import Batch
+from training.models.letterbox import Preprocessing
+from training.starts.detector_file import save_detector
+from training.starts.filling import fresh_detector
 
 pytestmark = pytest.mark.chaos
 

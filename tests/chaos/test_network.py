@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 from tests.network_nodes import Node, network_cluster
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.preempted import EPOCHS, LOST_EPOCH, STEPS, fit_preempted
-from training.loop import NOTICE_STEPS
+from training.loop.loop import NOTICE_STEPS
 
 
 @pytest.mark.chaos

@@ -12,7 +12,7 @@ import ray
 import torch
 
 from tests.chaos.line import EPOCHS, FATAL_EPOCH, epochs_begun, fit_line
-from training.fit import FitResult
+from training.loop.fit_result import FitResult
 
 pytestmark = pytest.mark.chaos
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Storage
-from cluster.tracking import Tracker, TrackingSection
-from cluster.tracking_run import client_of
+from cluster.storage.storage import Storage
+from cluster.tracking.run import client_of
+from cluster.tracking.section import TrackingSection
+from cluster.tracking.tracker import Tracker
 
 
 @pytest.fixture

@@ -9,17 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from cluster.config import (
-    Section,
-    load,
-    merge,
-    parse_overrides,
-    parse_yaml,
-    read_config_file,
-    recipes,
-    validate,
-)
+from cluster.config import Section, load, merge, parse_overrides, validate
 from cluster.errors import UserError, nearest
+from cluster.recipes import recipes
+from cluster.yaml_files import parse_yaml, read_config_file
 
 
 class Kead(Section):

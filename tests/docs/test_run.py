@@ -10,7 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 from agssp import app
-from cluster.config import merge, parse_yaml
+from cluster.config import merge
+from cluster.yaml_files import parse_yaml
 from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands
 
 TUTORIAL = ROOT / "docs/tutorial.md"

@@ -9,14 +9,15 @@ import pytest
 import typer
 
 from agssp import app
-from cluster.config import load, merge, merged, parse_yaml, validate
+from cluster.config import load, merge, merged, validate
+from cluster.yaml_files import parse_yaml
 from docs.generator.config import keys, slug
-from pipelines.prompts import PromptLibrary
+from pipelines.encoder.prompts import PromptLibrary
 from tests.docs.blocks import LANGUAGES, PAGES, ROOT, Block, blocks, commands, inline_commands, markers
 from training.project import Project
+from tuning.cli.study_commands import data_sets
 from tuning.space import parse_space
-from tuning.study_commands import data_sets
-from tuning.transfer_config import transfer_preset, transfer_section
+from tuning.transfer.config import transfer_preset, transfer_section
 
 ALL = [(block.where, block) for page in PAGES for block in blocks(page)]
 SHELL = [(where, block) for where, block in ALL if block.language == "sh"]

@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.config import recipe_notes, recipes
-from training.agbp import AgbpTask
-from training.backbones import build
-from training.commands import project_of
-from training.detectors import backbone_of, build_detector
-from training.letterbox import Preprocessing
-from training.pretrain_data import PretrainImages
+from cluster.recipes import recipe_notes, recipes
+from training.agbp.data import PretrainImages
+from training.agbp.task import AgbpTask
+from training.cli.base import project_of
+from training.models.backbones.base import build
+from training.models.detectors.base import build_detector
+from training.models.letterbox import Preprocessing
+from training.models.names import backbone_of
 
 SIDE = 64
 

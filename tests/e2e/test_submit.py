@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 
 AGSSP = [sys.executable, "-m", "agssp"]
 ROOT = Path(__file__).parents[2]

@@ -151,7 +151,7 @@ def test_the_doctor_finds_the_workspace_well(first: dict[str, Any], workspace: P
 def test_the_finetuned_file_opens_in_ultralytics(first: dict[str, Any], workspace: Path) -> None:
     from safetensors.torch import load_file
 
-    from training.ultralytics_library import DetectionModel
+    from training.models.ultralytics_library import DetectionModel
 
     path = next(iter(sorted(workspace.glob("finetune/*/detector.safetensors"))))
     state = load_file(path)

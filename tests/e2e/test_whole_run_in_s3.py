@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 from tests.e2e.test_whole_run import SMALL, agssp
 
 

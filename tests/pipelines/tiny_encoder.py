@@ -5,7 +5,7 @@ from typing import Any
 import open_clip
 import torch
 
-from pipelines.encoder import LoadedEncoder
+from pipelines.encoder.loading import LoadedEncoder
 
 IMAGE, PATCH, LAYERS, WIDTH, HEADS, DIM = 24, 8, 5, 32, 4, 16
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import UserError
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 from pipelines.review.decisions import (
     FILE,
     FOLDER,

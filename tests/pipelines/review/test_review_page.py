@@ -12,8 +12,9 @@ import pytest
 
 from benchmarks.chromium import Tab, chromium_program, chromium_tab
 from benchmarks.review_page import DRAG, SHOWN, open_gallery, serving, write_workspace
-from cluster.storage import Storage
-from pipelines.pseudo_boxes import CategoryThreshold, PseudoBoxSettings, pseudo_boxes
+from cluster.storage.storage import Storage
+from pipelines.boxes.pseudo_boxes import CategoryThreshold, pseudo_boxes
+from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.review.decisions import BoxDecision, Decisions, read_decisions, verdict_on
 from pipelines.review.gallery import Gallery
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.review_page import MAPS, open_gallery, serving, write_workspace
 from cluster.errors import UserError
-from cluster.storage import Storage
+from cluster.storage.storage import Storage
 from pipelines.review.decisions import FILE, FOLDER, read_decisions
 from pipelines.review.gallery import Gallery, shown_name
 from pipelines.review.server import ReviewServer

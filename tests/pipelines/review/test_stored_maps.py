@@ -6,10 +6,10 @@ import pytest
 
 from benchmarks.review_page import CORPUS, MAPS, write_workspace
 from cluster.errors import UserError
-from cluster.stages import RECORD
-from cluster.storage import Storage
-from pipelines.corpus import CorpusSection
-from pipelines.maps import MapsSection
+from cluster.stages.stage import RECORD
+from cluster.storage.storage import Storage
+from pipelines.corpus.section import CorpusSection
+from pipelines.maps.section import MapsSection
 from pipelines.review.stored_maps import find_maps
 
 SECTION, SOURCES = MapsSection(), CorpusSection(root="/photos")

@@ -1,0 +1,1 @@
+"""every typer app of the ground, and what all commands share."""

@@ -1,0 +1,141 @@
+"""What `agssp models` prints for a person."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from cluster.cli.command import out, render_table
+
+SHORT = 12  # digits of a fingerprint that are enough for a person
+
+
+def render_models(result: Mapping[str, Any]) -> None:
+    """The table of models."""
+    if not result["models"]:
+        out.print("No model is registered yet, or none fits.")
+        return
+    table = Table("model", "versions", "latest", "aliases", "description")
+    for row in result["models"]:
+        aliases = ", ".join(f"{alias} → {version}" for alias, version in row["aliases"].items())
+        cells = (row["name"], str(row["versions"]), str(row["latest"] or "–"), aliases, row["description"])
+        table.add_row(*map(escape, cells))
+    out.print(table)
+
+
+def render_versions(result: Mapping[str, Any]) -> None:
+    """The table of versions, with every figure of every dataset."""
+    if not result["versions"]:
+        out.print("No version fits.")
+        return
+    table = Table("version", "aliases", "created", "evaluations", "code")
+    for row in result["versions"]:
+        cells = (
+            f"{row['name']}@{row['version']}",
+            ", ".join(row["aliases"]),
+            row["created"],
+            "\n".join(_figures(row["evaluations"])) or "none",
+            row["provenance"]["code_version"] or "–",
+        )
+        table.add_row(*map(escape, cells))
+    out.print(table)
+
+
+def render_version(result: Mapping[str, Any]) -> None:
+    """One version: what made it first."""
+    made = result["provenance"]
+    table = Table(show_header=False, title=escape(f"{result['name']}@{result['version']}"))
+    rows = [
+        ("what", result["description"]),
+        ("aliases", ", ".join(result["aliases"]) or "none"),
+        ("created", result["created"]),
+        ("corpus", made["corpus"] or "none"),
+        ("prompts", made["prompts"] or "none"),
+        ("thresholds", _pairs(made["thresholds"])),
+        ("parents", _pairs(made["parents"])),
+        ("code version", made["code_version"] or "unknown"),
+        ("seeds", _pairs(made["seeds"])),
+        ("evaluations", "\n".join(_figures(result["evaluations"])) or "none"),
+        ("files", "\n".join(f"{name} sha256 {text[:SHORT]}…" for name, text in result["files"].items())),
+        ("MLflow run", result["run_id"]),
+    ]
+    shown = {"corpus", "fingerprint"}
+    rows += [(name, value) for name, value in result["lineage"].items() if name not in shown]
+    for name, value in rows:
+        table.add_row(escape(name), escape(value))
+    out.print(table)
+
+
+def render_comparison(result: Mapping[str, Any]) -> None:
+    """Figures side by side, then what else differs."""
+    if result["evaluations"]:
+        table = Table("dataset", "metric", result["first"], result["second"], "difference")
+        for row in result["evaluations"]:
+            difference = "other images" if not row["same_images"] else "–"
+            if row["difference"] is not None:
+                difference = f"{row['difference']:+.4f}"
+            cells = (row["dataset"], row["metric"], _figure(row["first"]), _figure(row["second"]), difference)
+            table.add_row(*map(escape, cells))
+        out.print(table)
+    else:
+        out.print("Neither was evaluated on anything.")
+    if result["differences"]:
+        render_table({name: f"{d['first']} | {d['second']}" for name, d in result["differences"].items()})
+
+
+def render_lineage(result: Mapping[str, Any]) -> None:
+    """A tree of parents; every stage behind them below."""
+    tree = Tree(_title(result))
+    _grow(tree, result)
+    out.print(tree)
+    children = ", ".join(result["children"])
+    out.print(f"Made of it: {children}" if children else "Nothing registered was made of it.", markup=False)
+
+
+def render_pulled(result: Mapping[str, Any]) -> None:
+    """Where the weights are."""
+    out.print(
+        f"{result['name']}@{result['version']}: {len(result['files'])} files, digests verified, in "
+        f"{result['folder']}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
+    made = node["provenance"]
+    facts = {
+        "code version": made["code_version"],
+        "prompts": made["prompts"],
+        "thresholds": _pairs(made["thresholds"]),
+        "seeds": _pairs(made["seeds"]),
+    }
+    for name, value in facts.items():
+        if value and value != "none":
+            tree.add(escape(f"{name}: {value}"))
+    for name, value in node["lineage"].items():
+        if len(value) == 64:  # fingerprints of stages
+            tree.add(escape(f"{name} {value[:SHORT]}…"))
+    for parent in node["parents"]:
+        _grow(tree.add(_title(parent)), parent)
+
+
+def _title(node: Mapping[str, Any]) -> str:
+    aliases = f" ({', '.join(node['aliases'])})" if node["aliases"] else ""
+    return escape(f"{node['reference']}{aliases}, {node['created']}")
+
+
+def _figures(evaluations: Mapping[str, Any]) -> Iterator[str]:
+    for name, found in evaluations.items():
+        figures = ", ".join(f"{metric} {_figure(value)}" for metric, value in found["metrics"].items())
+        yield f"{name}: {figures} ({found['images']} images)"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _pairs(mapping: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in mapping.items()) or "none"

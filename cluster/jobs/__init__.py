@@ -1,0 +1,1 @@
+"""jobs on a far cluster: submitted, shipped, followed."""

@@ -1,0 +1,1 @@
+"""a Ray session and what crosses its processes: attempts, boards, counters, metrics, the patched trainer."""

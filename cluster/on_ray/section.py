@@ -1,0 +1,24 @@
+"""The config of where Ray runs."""
+
+from pydantic import Field
+
+from cluster.config import Section
+
+
+class RaySection(Section):
+    """Where Ray runs.
+
+    Attributes:
+        address: of a running cluster (`auto`, `host:port`, `ray://…`); None takes `RAY_ADDRESS`, which a
+            submitted job has, or starts a local one that ends with the command.
+        cpus: logical CPUs of the local one; None takes the machine's, two at least.
+        gpus: GPUs of the local one; None takes what Ray finds.
+        object_store_gb: memory of the local object store.
+        stall_minutes: a data job without one finished row for so long ends in an error.
+    """
+
+    address: str | None = None
+    cpus: int | None = Field(default=None, ge=1, le=4096)
+    gpus: int | None = Field(default=None, ge=0, le=64)
+    object_store_gb: float = Field(default=1.0, gt=0.07, le=1024)
+    stall_minutes: float = Field(default=15.0, gt=0, le=10_080)

@@ -1,0 +1,131 @@
+"""A Ray session for as long as a command needs one."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psutil
+
+from cluster.errors import UserError
+from cluster.on_ray.section import RaySection
+from cluster.privacy import QUIET_ENVIRONMENT
+from cluster.progress import say
+
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's name; set in the process of a submitted job
+GCS_OPTION = "--gcs-address="  # of a raylet, whose child's child a job is
+
+
+def machine_cpus() -> int:
+    """CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Session:
+    """The session that the running command was configured with; Ray has one per process as well."""
+
+    section: RaySection | None = None
+    ours = False
+
+
+@contextmanager
+def ray_session(section: RaySection) -> Iterator[None]:
+    """Within the block, `start_ray` goes by `section`; a session it started ends with the block."""
+    before, _Session.section = _Session.section, section
+    try:
+        yield
+    finally:
+        _Session.section = before
+        if _Session.ours and before is None:
+            import ray
+
+            _Session.ours = False
+            ray.shutdown()
+
+
+def stall_seconds() -> float:
+    """How long a data job may go without a finished row, by the running command's config."""
+    return (_Session.section or RaySection()).stall_minutes * 60
+
+
+def start_ray(*, dashboard: bool = False) -> str | None:
+    """Start or join Ray, unless this process has it already; a skipped stage never pays for it.
+
+    In a job that was submitted to a cluster, and wherever `RAY_ADDRESS` is set, that cluster is joined.
+
+    Args:
+        dashboard: whether a session that is started gets a dashboard, with its jobs server.
+
+    Returns:
+        `host:port` of the dashboard of a session started here.
+
+    Raises:
+        UserError: the configured cluster can't be reached.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return None
+    section = _Session.section or RaySection()
+    _Session.ours = True
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
+        quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}
+    address = section.address or job_cluster() or os.environ.get("RAY_ADDRESS")
+    if address:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"No Ray cluster answers at ray.address={address}: {reason}.") from None
+        return None
+    say("Ray: starting a local session (5-15 s)")
+    with _free_agent_port():
+        context = ray.init(
+            address="local",  # never a cluster that somebody happens to run on this machine
+            num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
+            num_gpus=section.gpus,
+            object_store_memory=int(section.object_store_gb * 2**30),
+            include_dashboard=dashboard,
+            **quiet,
+        )
+    url = context.dashboard_url if dashboard else None
+    return str(url) if url else None
+
+
+def job_cluster() -> str | None:
+    """`host:port` of the cluster that runs this process as a submitted job, by its raylet's command line.
+
+    `RAY_ADDRESS` is a guess of Ray's: where several clusters run on a machine it names any one of them, and
+    the job's work would be done there, without the environment and code that came with the job.
+    """
+    if JOB_CONFIG not in os.environ:
+        return None
+    for process in psutil.Process().parents():
+        try:
+            words: list[str] = process.cmdline()
+        except psutil.Error:  # ended, or another user's
+            continue
+        for word in words:
+            if word.startswith(GCS_OPTION):
+                return word.removeprefix(GCS_OPTION)
+    return None
+
+
+@contextmanager
+def _free_agent_port() -> Iterator[None]:
+    """Within the block, `ray.init` starts its agent on any free port.
+
+    The agent of a second Ray on a machine finds its fixed port taken and goes without its server, so that the
+    jobs server has "no available agent"; `ray start` has an option for it, `ray.init` has none.
+    """
+    from ray._private import parameter
+
+    params = parameter.RayParams
+    parameter.RayParams = partial(params, dashboard_agent_listen_port=0)  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        parameter.RayParams = params  # type: ignore[misc]

@@ -1,0 +1,1 @@
+"""registered models: look up, register, rank, promote, pull."""

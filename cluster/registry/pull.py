@@ -1,0 +1,133 @@
+"""A registered version's files on this machine: digests verified, whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+
+from cluster import json_text
+from cluster.errors import UserError
+from cluster.registry.registry import ModelVersion
+from cluster.tracking.tracker import Tracker
+
+WEIGHTS_SUFFIX = ".safetensors"
+REGISTRY_FILE = "registry.json"
+
+
+def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
+    """Fetch a version into the folder `OUT/NAME-vVERSION`.
+
+    The folder holds the weights (safetensors, in the keys of the model's own library), `model.json` (how they
+    were made) and `registry.json` (what the registry says of them). It appears complete or not at all; one
+    that is there already is verified.
+
+    Args:
+        tracker: whose registry the version is of.
+        version: to fetch.
+        out: local folder, made if absent.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: no digests or no weights in the registry, files that can't be fetched or differ from their
+            digests, or a folder of that name that holds something else.
+    """
+    digests = version.files
+    if not any(name.endswith(WEIGHTS_SUFFIX) for name in digests):
+        raise UserError(
+            f"{version.reference} has no weights with a recorded digest; register it again with agssp run."
+        )
+    target = out.expanduser() / f"{version.name}-v{version.version}"
+    if target.is_dir():
+        _verify(target, digests, f"{target} is there already and", "move it away or give another --out.")
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise UserError(
+            f"The folder {out} can't be written ({error.strerror}); give another --out."
+        ) from None
+    try:
+        for name in digests:
+            _fetch(tracker, f"{version.source.rstrip('/')}/{name}", scratch, name)
+        remedy = "the stored files were changed or damaged: register the model again."
+        _verify(scratch, digests, f"{version.reference} at {version.source}", remedy)
+        text = json_text.dumps(version.document(), indent=2) + "\n"
+        (scratch / REGISTRY_FILE).write_text(text, encoding="utf-8")
+        _publish(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights in a folder that `pull` made."""
+    (found,) = sorted(path for path in folder.iterdir() if path.suffix == WEIGHTS_SUFFIX)
+    return found
+
+
+def _fetch(tracker: Tracker, uri: str, folder: Path, name: str) -> None:
+    if uri.startswith("file://"):  # at hand; MLflow's import would take longer than the copy
+        try:
+            shutil.copyfile(urllib.parse.unquote(urllib.parse.urlsplit(uri).path), folder / name)
+        except OSError as error:
+            raise UserError(f"{uri} can't be fetched ({error.strerror}); is it on this machine?") from None
+        return
+    import requests
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    from cluster.tracking.run import quieten
+
+    quieten()
+    try:
+        got = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracker.uri)
+    except (MlflowException, OSError, requests.RequestException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{uri} can't be fetched ({reason}); is the artifact store there?") from None
+    if Path(got).resolve() != (folder / name).resolve() or not (folder / name).is_file():
+        raise UserError(f"{uri} is not a file; register the model again.")
+
+
+def _verify(folder: Path, digests: Mapping[str, str], subject: str, remedy: str) -> None:
+    """Every file there, with its digest, and weights that open."""
+    from safetensors import SafetensorError, safe_open
+
+    for name, digest in digests.items():
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{subject} lacks {name} ({error.strerror}); {remedy}") from None
+        if found != digest:
+            raise UserError(
+                f"{subject} differs from the registry: {name} has sha256 {found[:12]}… instead of "
+                f"{digest[:12]}…; {remedy}"
+            )
+        try:
+            if name.endswith(WEIGHTS_SUFFIX):
+                with safe_open(path, framework="np"):
+                    pass
+            elif name.endswith(".json"):
+                json.loads(path.read_bytes())
+        except (SafetensorError, ValueError) as error:
+            raise UserError(f"{subject}: {name} is damaged ({error}); {remedy}") from None
+
+
+def _publish(scratch: Path, target: Path) -> None:
+    scratch.chmod(0o755)  # mkdtemp's folders are for their owner alone
+    for path in scratch.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    try:
+        scratch.rename(target)
+    except OSError as error:
+        if not target.is_dir():  # another pull was quicker, with the same files
+            raise UserError(f"The folder {target} can't be written ({error.strerror}).") from None

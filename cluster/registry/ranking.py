@@ -1,0 +1,124 @@
+"""Versions of registered models by how they did on a dataset: the best, the better, side by side."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.errors import UserError, nearest
+from cluster.registry.provenance import Evaluation
+from cluster.registry.registry import ModelVersion
+
+LEAST_PREFIX = 6  # hex digits of a dataset's digest that stand for it
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A version and its figure."""
+
+    version: ModelVersion
+    evaluation: Evaluation
+    metric: str
+    value: float
+
+
+def same_metric(name: str) -> str:
+    """What is left of a metric's name when spelling is: `mAP@50_95`, `map50:95` and `map50_95` are one."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def evaluation_on(version: ModelVersion, dataset: str) -> Evaluation | None:
+    """The version's evaluation on a dataset, given by name or by the first digits of its digest."""
+    found = version.evaluations
+    if dataset in found:
+        return found[dataset]
+    if len(dataset) < LEAST_PREFIX:
+        return None
+    return next((entry for entry in found.values() if entry.digest.startswith(dataset)), None)
+
+
+def judged(version: ModelVersion, metric: str, dataset: str) -> Judged | None:
+    """The version's figure; None where it was not evaluated on that dataset.
+
+    Raises:
+        UserError: it was, but without that metric.
+    """
+    evaluation = evaluation_on(version, dataset)
+    if evaluation is None:
+        return None
+    for name, value in evaluation.metrics.items():
+        if same_metric(name) == same_metric(metric):
+            return Judged(version, evaluation, name, value)
+    valid = nearest(metric, evaluation.metrics)
+    raise UserError(f'{version.reference} has no metric "{metric}" on "{dataset}"; {valid}')
+
+
+def ranked(versions: Sequence[ModelVersion], metric: str, dataset: str) -> list[Judged]:
+    """The versions that were evaluated on a dataset, best first; of equals the newest first.
+
+    Raises:
+        UserError: none was, or the name stands for different sets of images among them.
+    """
+    found = [entry for version in versions if (entry := judged(version, metric, dataset)) is not None]
+    if not found:
+        known = sorted({name for version in versions for name in version.evaluations})
+        hint = nearest(dataset, known) if known else "none of them was evaluated on any."
+        raise UserError(f'No version was evaluated on the dataset "{dataset}"; {hint}')
+    digests = sorted({entry.evaluation.digest for entry in found})
+    if len(digests) > 1:
+        shown = ", ".join(digest[:12] for digest in digests)
+        raise UserError(
+            f'"{dataset}" stands for {len(digests)} different sets of images, whose figures don\'t compare; '
+            f"give one by its digest: {shown}."
+        )
+    return sorted(found, key=lambda entry: (-entry.value, entry.version.name, -entry.version.version))
+
+
+def comparison(first: ModelVersion, second: ModelVersion) -> Mapping[str, Any]:
+    """Two versions side by side; JSON-able.
+
+    Returns:
+        `evaluations`: rows of dataset, metric, both values, `difference` (second minus first; None where the
+        images differ or one side is missing); `differences`: what else differs, by dotted name.
+    """
+    rows = []
+    ours, theirs = first.evaluations, second.evaluations
+    for dataset in sorted({*ours, *theirs}):
+        left, right = ours.get(dataset), theirs.get(dataset)
+        same = left is not None and right is not None and left.digest == right.digest
+        names = {*(left.metrics if left else ()), *(right.metrics if right else ())}
+        for metric in sorted(names):
+            pair = [side.metrics.get(metric) if side else None for side in (left, right)]
+            difference = pair[1] - pair[0] if same and pair[0] is not None and pair[1] is not None else None
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "metric": metric,
+                    "first": pair[0],
+                    "second": pair[1],
+                    "same_images": same,
+                    "difference": difference,
+                }
+            )
+    sides = [_flat(version.document(), "") for version in (first, second)]
+    differing = {
+        key: {"first": sides[0].get(key), "second": sides[1].get(key)}
+        for key in sorted({*sides[0], *sides[1]})
+        if sides[0].get(key) != sides[1].get(key) and key.split(".")[0] not in ("evaluations", "files")
+    }
+    return {
+        "first": first.reference,
+        "second": second.reference,
+        "evaluations": rows,
+        "differences": differing,
+    }
+
+
+def _flat(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

@@ -1,0 +1,1 @@
+"""content-keyed artifacts: claimed, made once, found again."""

@@ -1,0 +1,159 @@
+"""Stages: content-keyed, resumable, skipped when their artifact is already complete."""
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from cluster.progress import say
+from cluster.stages.claim import claimed
+from cluster.stages.code_version import code_version
+from cluster.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from cluster.tracking.run import Run
+    from cluster.tracking.tracker import PipelineRun
+
+RECORD = "stage.json"
+VERSIONS_OF = (
+    "agssp",
+    "ray",
+    "torch",
+    "open_clip_torch",
+    "timm",
+    "ultralytics",
+    "opencv-python",
+    "pyarrow",
+    "mlflow",
+)
+
+
+def digest(content: Any) -> str:
+    """Sha256 (hex) of any JSON-able content, independent of key order."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a complete stage left behind.
+
+    Attributes:
+        stage: the stage's name.
+        fingerprint: hex digest of everything that decided the content.
+        directory: where the files are.
+        record: the content of `stage.json`.
+        reused: whether it was found complete instead of being made now.
+    """
+
+    stage: str
+    fingerprint: str
+    directory: Storage
+    record: Mapping[str, Any]
+    reused: bool
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """Counts and figures the stage returned."""
+        results: Mapping[str, Any] = self.record["results"]
+        return results
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What a stage's body gets: its own directory and its tracking run."""
+
+    directory: Storage
+    run: "Run"
+
+
+def ensure(
+    stage: str,
+    *,
+    workspace: Storage,
+    pipeline: "PipelineRun",
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Artifact],
+    extra: Mapping[str, str] | None = None,
+    revision: int = 1,
+    body: Callable[[Workbench], Mapping[str, Any]],
+) -> Artifact:
+    """The stage's artifact: found complete, or made by `body` (which resumes what it finds half-made).
+
+    Args:
+        stage: the stage's name, its directory under the workspace.
+        workspace: root of all stages.
+        pipeline: the tracking run under which the stage's own run is opened.
+        config: the JSON-able config that decides the content.
+        inputs: artifacts read, by name.
+        extra: further digests that decide the content (weights, prompts, listings).
+        revision: raised by the stage's code when its output changes for the same config.
+        body: makes the artifact and returns JSON-able counts and figures.
+
+    Of several runs that want the same artifact at once one makes it, the others wait and use it.
+
+    Raises:
+        ClaimLostError: another run took the stage over while this one gave no sign of life.
+    """
+    key = {
+        "stage": stage,
+        "revision": revision,
+        "config": dict(config),
+        "inputs": {name: artifact.fingerprint for name, artifact in inputs.items()},
+        "extra": dict(extra or {}),
+    }
+    fingerprint = digest(key)
+    directory = workspace.at(stage, fingerprint[:16])
+    if directory.exists(RECORD):
+        return _reused(stage, fingerprint, directory)
+    directory.create()
+    with claimed(stage, directory, lambda: directory.exists(RECORD)) as claim:
+        if claim is None:
+            return _reused(stage, fingerprint, directory)
+        say(f"{stage}: started, into {directory.uri}")
+        start, began = time.monotonic(), datetime.now(UTC)
+        with pipeline.stage(stage, config=dict(config), tags={"fingerprint": fingerprint}) as run:
+            results = dict(body(Workbench(directory, run)))
+            seconds = round(time.monotonic() - start, 3)
+            record = {
+                **key,
+                "fingerprint": fingerprint,
+                "versions": versions(),
+                "results": results,
+                "started": began.isoformat(timespec="seconds"),
+                "seconds": seconds,
+                "mlflow_run_id": run.id,
+            }
+            claim.check()
+            run.log_metrics({"seconds": seconds})
+            run.log_json(record, RECORD)
+            directory.write_json(RECORD, record)  # last: its presence means complete
+    say(f"{stage}: done in {seconds:.1f} s{summary(results)}")
+    return Artifact(stage, fingerprint, directory, record, reused=False)
+
+
+def _reused(stage: str, fingerprint: str, directory: Storage) -> Artifact:
+    say(f"{stage}: complete already, reusing {directory.uri}")
+    return Artifact(stage, fingerprint, directory, directory.read_json(RECORD), reused=True)
+
+
+def summary(results: Mapping[str, Any]) -> str:
+    """The scalar figures of a stage as `: a 1, b 0.93`."""
+    shown = {name: value for name, value in results.items() if isinstance(value, int | float | str)}
+    parts = [
+        f"{n.replace('_', ' ')} {v:.4g}" if isinstance(v, float) else f"{n.replace('_', ' ')} {v}"
+        for n, v in shown.items()
+    ]
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this code and of the libraries that decide results."""
+    found = {"python": platform.python_version(), "code": code_version()}
+    for name in VERSIONS_OF:
+        found[name] = metadata.version(name)
+    return found

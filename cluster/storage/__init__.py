@@ -1,0 +1,1 @@
+"""bytes at a path or URI, and URIs without secrets."""

@@ -1,0 +1,211 @@
+"""Workspace storage: one small interface over local disks and object stores (pyarrow filesystems)."""
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from cluster.errors import UserError
+from cluster.storage.locations import has_folders, locate, uri_of
+
+UPLOADS = 16  # at once; an object store answers a small one in tens of milliseconds
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A directory on a pyarrow filesystem.
+
+    Attributes:
+        filesystem: where the bytes are.
+        path: the directory's path inside it, without a trailing slash.
+    """
+
+    filesystem: pafs.FileSystem
+    path: str
+
+    @classmethod
+    def open(cls, uri: str) -> "Storage":
+        """Open a directory by local path or URI (`s3://…`, `file://…`), without creating it.
+
+        Raises:
+            UserError: the URI's scheme is unknown or its parts are wrong.
+        """
+        try:
+            filesystem, path = locate(uri)
+        except (pa.ArrowException, ValueError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{uri} is not a storage location this platform can open: {reason}.") from None
+        return cls(filesystem, path.rstrip("/"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files can be opened by path on this machine."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    @property
+    def uri(self) -> str:
+        """A local path, or a quoted `scheme://path`."""
+        return uri_of(self.filesystem, self.path)
+
+    def uri_of(self, name: str) -> str:
+        """Where a file below this directory is: a local path or a URI."""
+        return uri_of(self.filesystem, f"{self.path}/{name}")
+
+    def at(self, *parts: str) -> "Storage":
+        """A directory below this one."""
+        return Storage(self.filesystem, "/".join([self.path, *parts]))
+
+    def create(self) -> None:
+        """Make the directory and prove that it can be written.
+
+        Raises:
+            UserError: it can't.
+        """
+        probe = f"{self.path}/.write-probe-{os.getpid()}"
+        try:
+            self.filesystem.create_dir(self.path, recursive=True)
+            with self.filesystem.open_output_stream(probe) as stream:
+                stream.write(b"ok")
+            self.filesystem.delete_file(probe)
+        except OSError as error:
+            reason = error.strerror or str(error).splitlines()[0]
+            raise UserError(
+                f"The workspace {self.uri} can't be written ({reason}); choose another with workspace=DIR."
+            ) from None
+
+    def exists(self, name: str = "") -> bool:
+        """Whether a file or directory of that name is here."""
+        path = f"{self.path}/{name}" if name else self.path
+        return bool(self.filesystem.get_file_info(path).type != pafs.FileType.NotFound)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file."""
+        with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole: readers see the old bytes or the new, never a part."""
+        target = f"{self.path}/{name}"
+        if has_folders(self.filesystem):
+            self.filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
+        if not self.is_local:  # object stores publish a stream on close
+            with self.filesystem.open_output_stream(target) as stream:
+                stream.write(data)
+            return
+        partial = f"{target}.{secrets.token_hex(4)}.partial"  # others may write the same file, on any machine
+        with Path(partial).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).replace(target)
+
+    def write_many(self, files: Iterable[tuple[str, Callable[[], bytes]]]) -> None:
+        """Write many small files of one stage: no sync for each, side by side where each is a request.
+
+        Not for files that a reader may look for before the stage is complete.
+
+        Args:
+            files: names, and what gives their bytes (called in several threads).
+        """
+        folders = set[Path]()
+
+        def write(file: tuple[str, Callable[[], bytes]]) -> None:
+            name, data = file
+            if not self.is_local:
+                self.write(name, data())
+                return
+            path = Path(self.path) / name
+            if path.parent not in folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                folders.add(path.parent)
+            path.write_bytes(data())
+
+        rest = iter(files)
+        with ThreadPoolExecutor(1 if self.is_local else UPLOADS) as pool:
+            while batch := list(islice(rest, 64 * UPLOADS)):
+                list(pool.map(write, batch))
+        for folder in folders:
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file's content."""
+        return json.loads(self.read(name))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write JSON, indented, atomically."""
+        self.write(name, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file, or a directory of them, as one table."""
+        return pq.read_table(f"{self.path}/{name}", filesystem=self.filesystem, columns=columns)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write one Parquet file atomically (zstd)."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        self.write(name, sink.getvalue().to_pybytes())
+
+    def delete(self, name: str) -> None:
+        """Remove a file or a directory with all it holds; absent is fine."""
+        path = f"{self.path}/{name}"
+        kind = self.filesystem.get_file_info(path).type
+        if kind == pafs.FileType.Directory:
+            self.filesystem.delete_dir(path)
+        elif kind == pafs.FileType.File:
+            self.filesystem.delete_file(path)
+
+    def children(self) -> list[str]:
+        """Names of what lies directly below, sorted; empty when the directory is absent."""
+        selector = pafs.FileSelector(self.path, allow_not_found=True)
+        return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
+
+    @contextmanager
+    def local_copy(self, name: str) -> Iterator[Path]:
+        """A local path, for libraries that open nothing else; of a remote file or folder a temporary copy."""
+        if self.is_local:
+            yield Path(self.path) / name
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / Path(name).name
+            if self.filesystem.get_file_info(f"{self.path}/{name}").type == pafs.FileType.Directory:
+                target.mkdir()  # pyarrow makes none for a folder that holds files only
+            pafs.copy_files(
+                f"{self.path}/{name}",
+                str(target),
+                source_filesystem=self.filesystem,
+                destination_filesystem=pafs.LocalFileSystem(),
+            )
+            yield target
+
+    def put(self, local: Path, name: str) -> None:
+        """Copy a local file or directory here under `name`, replacing what was there."""
+        if local.is_file():
+            self.write(name, local.read_bytes())
+            return
+        self.delete(name)
+        if self.is_local:
+            shutil.copytree(local, Path(self.path) / name)
+            return
+        self.filesystem.create_dir(f"{self.path}/{name}", recursive=True)
+        pafs.copy_files(
+            str(local),
+            f"{self.path}/{name}",
+            source_filesystem=pafs.LocalFileSystem(),
+            destination_filesystem=self.filesystem,
+        )

@@ -1,0 +1,15 @@
+"""What a tracking server never got, told once by the command that lost it. One list a process."""
+
+_losses: list[str] = []
+
+
+def note_loss(sentence: str) -> None:
+    """Keep a sentence about what was lost."""
+    _losses.append(sentence)
+
+
+def take_losses() -> list[str]:
+    """Sentences about what was lost since the last call, for a command's last lines."""
+    taken = list(_losses)
+    _losses.clear()
+    return taken

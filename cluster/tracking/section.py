@@ -1,0 +1,22 @@
+"""The config of tracking: where runs and models are recorded."""
+
+from pydantic import Field
+
+from cluster.config import Section
+
+
+class TrackingSection(Section):
+    """Where runs and models are recorded; changes no result.
+
+    Attributes:
+        uri: of an MLflow server (`http://host:5000`) or database; None keeps a SQLite file in the workspace.
+        experiment: MLflow's name for a group of runs.
+        timeout_s: seconds to wait for a server's first answer.
+        outage_minutes: how long to wait for a server that goes away: where a stage starts or a model is
+            registered, and at the end for what was logged meanwhile.
+    """
+
+    uri: str | None = None
+    experiment: str = Field(default="agssp", min_length=1, max_length=250)
+    timeout_s: float = Field(default=10, gt=0, le=600)
+    outage_minutes: float = Field(default=10, ge=0, le=10_080)

@@ -1,0 +1,41 @@
+"""The regions of a pixel mask and their boxes: one per connected region, as detection labels."""
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.images.components import components
+
+MIN_AREA = 9  # pixels; smaller regions are stray pixels of a hand-drawn mask
+
+Mask = npt.NDArray[np.bool_]
+
+
+def regions_of_mask(mask: Mask) -> list[tuple[int, int, Mask, bool]]:
+    """The 8-connected regions of a mask, largest first: top row, left column, own mask, whether it is stray.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        A region below `MIN_AREA` pixels is stray, save the largest, so that a defect image never loses its
+        only label.
+    """
+    regions = [(int(np.count_nonzero(region)), y, x, region) for y, x, region in components(mask)]
+    regions.sort(key=lambda found: -found[0])
+    return [(y, x, part, place > 0 and area < MIN_AREA) for place, (area, y, x, part) in enumerate(regions)]
+
+
+def boxes_of_mask(mask: Mask) -> list[tuple[float, float, float, float]]:
+    """Smallest rectangles around the regions that are not stray, as x0, y0, x1, y1.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        Pixel coordinates with x1, y1 exclusive.
+    """
+    return [
+        (float(x), float(y), float(x + region.shape[1]), float(y + region.shape[0]))
+        for y, x, region, stray in regions_of_mask(mask)
+        if not stray
+    ]

@@ -1,0 +1,48 @@
+"""What is written of an image, in whichever format, as boxes and a mask."""
+
+from collections.abc import Callable
+
+from pipelines.annotations.base import Annotation, AnnotationError, Truth, checked_count
+from pipelines.annotations.class_runs import read_class_runs
+from pipelines.annotations.coco_objects import read_coco
+from pipelines.annotations.faults import Faults, LabelFault
+from pipelines.annotations.mask_files import read_bright, read_index
+from pipelines.annotations.voc_xml import read_voc
+from pipelines.annotations.yolo_text import read_yolo
+
+Reader = Callable[[Annotation, int, int, Faults], Truth]  # of an image of this width and height
+
+READERS: dict[str, Reader] = {
+    "mask": read_bright,
+    "index_mask": read_index,
+    "voc": read_voc,
+    "yolo": read_yolo,
+    "coco": read_coco,
+    "class_runs": read_class_runs,
+}
+
+
+def read_truth(annotation: Annotation, width: int, height: int, faults: Faults | None = None) -> Truth:
+    """What an annotation says of an image of this size.
+
+    Args:
+        annotation: where it is written.
+        width, height: of the image.
+        faults: gets all that is wrong, also what does not stop the annotation from being used.
+
+    Raises:
+        AnnotationError: it can't be used; the message names the file, where it has one, and the first fault.
+    """
+    faults = faults if faults is not None else Faults()
+    file = annotation.files[0] if annotation.files else ""
+    try:
+        truth = READERS[annotation.format](annotation, width, height, faults)
+        checked_count(len(truth.boxes))
+    except AnnotationError as error:
+        faults.found.append(LabelFault(file, None, str(error).removeprefix(f"its annotation {file}: ")))
+        raise
+    bad = next((fault for fault in faults.found if not fault.mended), None)
+    if bad is not None:
+        line = f"line {bad.line}: " if bad.line is not None else ""
+        raise AnnotationError(f"its annotation {file}: {line}{bad.reason}" if file else bad.reason)
+    return truth

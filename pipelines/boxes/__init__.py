@@ -1,0 +1,1 @@
+"""pseudo-boxes of maps: method, stage, exports."""

@@ -1,0 +1,168 @@
+"""Pseudo-boxes from anomaly maps: category thresholds, masks, components, the best ten, NMS (Eq. 9–11)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchvision.ops import nms
+
+from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.images.components import components
+from pipelines.maps.reading import Floats, upsample
+
+
+@dataclass(frozen=True)
+class CategoryThreshold:
+    """Statistics of one category.
+
+    Attributes:
+        images: how many maps they come from.
+        mean_max: mean over images of max(M) (Eq. 10).
+        threshold: T_c = mean_max − C (Eq. 9).
+        delta: image score below which an image counts as normal.
+    """
+
+    category: str
+    images: int
+    mean_max: float
+    threshold: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class PseudoBox:
+    """A rectangle in pixels of the original image (x1, y1 exclusive) with its highest anomaly value."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+
+
+def otsu(scores: Sequence[float]) -> float:
+    """Otsu's threshold of a sample: the cut that maximises the variance between the two sides.
+
+    Returns:
+        A value halfway between two neighbouring scores; the minimum when all are equal (nothing is below it,
+        so nothing is called normal for lack of evidence).
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    if ordered[0] == ordered[-1]:
+        return float(ordered[0])
+    count = np.arange(1, len(ordered))
+    below = np.cumsum(ordered)[:-1]
+    above = ordered.sum() - below
+    rest = len(ordered) - count
+    between = count * rest * (below / count - above / rest) ** 2
+    between[ordered[1:] == ordered[:-1]] = -1.0  # a cut between equal scores is none
+    best = int(between.argmax())
+    return float((ordered[best] + ordered[best + 1]) / 2)
+
+
+def category_threshold(
+    category: str, map_maxima: Sequence[float], scores: Sequence[float], settings: PseudoBoxSettings
+) -> CategoryThreshold:
+    """Threshold of a category from all its maps (Eq. 9, 10) and its δ.
+
+    Args:
+        category: its name.
+        map_maxima: max(M) of every image.
+        scores: image score A of every image.
+        settings: C and δ.
+    """
+    mean_max = float(np.mean(np.asarray(map_maxima, dtype=np.float64)))
+    delta = otsu(scores) if settings.delta == "auto" else settings.delta
+    return CategoryThreshold(category, len(map_maxima), mean_max, mean_max - settings.c, delta)
+
+
+def anomaly_mask(anomaly_map: Floats, threshold: float) -> npt.NDArray[np.bool_]:
+    """Eq. 11: B = (M ≥ T_c), bool, of the map's shape."""
+    return anomaly_map >= np.float32(threshold)
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected region of B = (M ≥ T).
+
+    Attributes:
+        x, y: of its smallest rectangle's corner, in pixels.
+        inside: (height, width) bool, the region's pixels in that rectangle.
+        peak: maximum of M inside.
+    """
+
+    x: int
+    y: int
+    inside: npt.NDArray[np.bool_]
+    peak: float
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return int(np.count_nonzero(self.inside))
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the rectangle, x1 and y1 exclusive."""
+        height, width = self.inside.shape
+        return float(self.x), float(self.y), float(self.x + width), float(self.y + height)
+
+
+def regions(full: Floats, threshold: float) -> list[Region]:
+    """The 8-connected regions of B (Eq. 11), best first; ties by place, so that no sort decides.
+
+    Args:
+        full: M at the image's size, (H, W).
+        threshold: T_c.
+    """
+    found = []
+    for y, x, inside in components(anomaly_mask(full, threshold)):
+        height, width = inside.shape
+        found.append(Region(x, y, inside, float(full[y : y + height, x : x + width][inside].max())))
+    return sorted(found, key=lambda region: (-region.peak, region.y, region.x))
+
+
+def smallest_area(min_area: int | Literal["released"], width: int, height: int) -> int:
+    """Pixels below which a component is dropped; see `PseudoBoxSettings.min_area`."""
+    return max((height // 100) * (width // 100), 10) if min_area == "released" else min_area
+
+
+def pseudo_boxes(
+    anomaly_map: Floats,
+    score: float,
+    *,
+    width: int,
+    height: int,
+    threshold: CategoryThreshold,
+    settings: PseudoBoxSettings,
+) -> list[PseudoBox]:
+    """Boxes of one image, best first; empty for a normal image (A < δ).
+
+    Args:
+        anomaly_map: M on the patch grid, (g, g).
+        score: image score A.
+        width: of the original image in pixels.
+        height: likewise.
+        threshold: of the image's category.
+        settings: the remaining knobs.
+
+    Returns:
+        At most `top_k` boxes, scored with the maximum of M inside their component.
+    """
+    if score < threshold.delta:
+        return []
+    full = upsample(anomaly_map, width, height)
+    smallest = smallest_area(settings.min_area, width, height)
+    found = [
+        PseudoBox(*region.corners, region.peak)
+        for region in regions(full, threshold.threshold)
+        if region.area >= smallest
+    ][: settings.top_k]
+    if len(found) < 2:
+        return found
+    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])
+    kept = nms(corners, torch.tensor([box.score for box in found]), settings.nms_iou)
+    return [found[index] for index in sorted(kept.tolist())]

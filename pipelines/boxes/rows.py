@@ -1,0 +1,72 @@
+"""Rows of the maps table turned into rows of the boxes table, batch by batch. No Ray here."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.boxes.pseudo_boxes import CategoryThreshold, category_threshold, pseudo_boxes
+from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.tables.schemas import BOXES
+
+STATISTICS = ("image_id", "category", "score", "map_max")  # columns of the first pass
+Ids = npt.NDArray[np.bytes_]
+
+
+def packed_ids(ids: list[str]) -> Ids:
+    """Sorted ids as one array, which Ray's workers share without a copy."""
+    return np.sort(np.array(ids, dtype=np.bytes_))
+
+
+def without(rows: pa.Table, ids: Ids) -> pa.Table:
+    """The rows whose `image_id` is not among the packed ids."""
+    return rows.filter(pa.array(~np.isin(np.array(rows.column("image_id").to_pylist(), np.bytes_), ids)))
+
+
+def category_thresholds(rows: pa.Table, settings: PseudoBoxSettings) -> dict[str, CategoryThreshold]:
+    """Threshold and δ of each category, from all its rows (`STATISTICS` columns)."""
+    values: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    columns = (rows.column(name).to_pylist() for name in ("category", "map_max", "score"))
+    for category, maximum, score in zip(*columns, strict=True):
+        maxima, scores = values[category]
+        maxima.append(maximum)
+        scores.append(score)
+    return {
+        name: category_threshold(name, maxima, scores, settings)
+        for name, (maxima, scores) in sorted(values.items())
+    }
+
+
+def box_rows(
+    rows: pa.Table, thresholds: Mapping[str, CategoryThreshold], settings: PseudoBoxSettings
+) -> pa.Table:
+    """Pseudo-boxes of maps, in the schema of the boxes table.
+
+    Args:
+        rows: of the maps table.
+        thresholds: of every category among them.
+        settings: the remaining knobs.
+    """
+    if rows.num_rows == 0:
+        return BOXES.empty_table()
+    cv2.setNumThreads(1)  # the workers are the parallel part
+    maps = rows.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
+    done: list[dict[str, Any]] = []
+    for row, anomaly_map in zip(rows.drop_columns(["map"]).to_pylist(), maps, strict=True):
+        boxes = pseudo_boxes(
+            anomaly_map,
+            row["score"],
+            width=row["width"],
+            height=row["height"],
+            threshold=thresholds[row["category"]],
+            settings=settings,
+        )
+        done.append(
+            {**{name: row[name] for name in BOXES.names[:-1]}, "boxes": [asdict(box) for box in boxes]}
+        )
+    return pa.Table.from_pylist(done, schema=BOXES)

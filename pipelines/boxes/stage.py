@@ -1,0 +1,120 @@
+"""The boxes stage: statistics over all maps, then pseudo-boxes, COCO and YOLO exports."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from cluster.on_ray.row_counter import Sender
+from cluster.on_ray.session import start_ray
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.boxes.export import coco_document, write_yolo
+from pipelines.boxes.pseudo_boxes import CategoryThreshold
+from pipelines.boxes.rows import STATISTICS, box_rows, category_thresholds, packed_ids, without
+from pipelines.boxes.section import BoxesSection, PseudoBoxSettings
+from pipelines.tables.corpus_tables import held_out_ids
+from pipelines.tables.schemas import BOXES, THRESHOLDS
+from pipelines.tables.table_job import Step, read_columns, run_table_job
+
+BLOCK_ROWS = 2048  # a second's work
+
+
+def derive_boxes(
+    section: BoxesSection, *, workspace: Storage, pipeline: PipelineRun, corpus: Artifact, maps: Artifact
+) -> Artifact:
+    """Turn the stored maps of the pretraining images into pseudo-boxes; held-out images take no part.
+
+    Writes `thresholds.parquet`, `boxes.parquet`, `coco.json` and, if asked, `yolo/`.
+    """
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        thresholds, table = find_boxes(
+            maps.directory.at("maps"), sorted(held_out_ids(corpus)), section, bench.directory.at("work")
+        )
+        bench.directory.write_table("boxes.parquet", table)
+        bench.directory.delete("work")
+        kept = table.to_pylist()
+        bench.directory.write_table(
+            "thresholds.parquet",
+            pa.Table.from_pylist([asdict(t) for t in thresholds.values()], schema=THRESHOLDS),
+        )
+        bench.directory.write_json("coco.json", coco_document(kept))
+        if section.export_yolo:
+            write_yolo(bench.directory.at("yolo"), kept)
+        found = [len(row["boxes"]) for row in kept]
+        return {
+            "images": len(kept),
+            "with_boxes": int(np.count_nonzero(found)),
+            "boxes": int(sum(found)),
+            "thresholds": {t.category: round(t.threshold, 6) for t in thresholds.values()},
+        }
+
+    return ensure(
+        "boxes",
+        workspace=workspace,
+        pipeline=pipeline,
+        config=section.model_dump(mode="json"),
+        inputs={"corpus": corpus, "maps": maps},
+        body=body,
+    )
+
+
+def find_boxes(
+    source: Storage, held_out: list[str], settings: PseudoBoxSettings, work: Storage
+) -> tuple[dict[str, CategoryThreshold], pa.Table]:
+    """The two passes over the maps table, both by Ray's workers: statistics, then boxes; resumable.
+
+    Args:
+        source: directory of the maps table's files.
+        held_out: ids of images that take no part.
+        settings: the method's knobs.
+        work: directory for checkpoint and partial results.
+
+    Returns:
+        Thresholds by category, and rows of the boxes table by `image_id`.
+    """
+    start_ray()
+    left_out = packed_ids(held_out)
+    statistics = without(read_columns(source, STATISTICS), left_out)
+    thresholds = category_thresholds(statistics, settings)
+    arguments = {
+        "held_out": [ray.put(left_out)],  # in a list, or Ray would put the array itself into every task
+        "thresholds": thresholds,
+        "settings": settings,
+        "counter": None,
+    }
+    found = work.at("found")
+    run_table_job(
+        "boxes: thresholding maps",
+        source=source,
+        work=work,
+        target=found,
+        steps=[Step(_found, arguments, batch_size=256)],
+        id_column="image_id",
+        total=statistics.num_rows,
+        block_rows=BLOCK_ROWS,
+    )
+    table = found.read_table("").select(BOXES.names).sort_by("image_id")
+    if table.num_rows != statistics.num_rows:
+        raise RuntimeError(
+            f"{found.uri} holds {table.num_rows} rows for {statistics.num_rows} maps; delete {work.uri} and "
+            "run again."
+        )
+    return thresholds, table
+
+
+def _found(
+    rows: pa.Table,
+    held_out: list[Any],
+    thresholds: Mapping[str, CategoryThreshold],
+    settings: PseudoBoxSettings,
+    counter: Sender,
+) -> pa.Table:
+    rows = without(rows, ray.get(held_out[0]))
+    counter.add(rows.num_rows)
+    return box_rows(rows, thresholds, settings)

@@ -1,0 +1,1 @@
+"""every typer app of pipelines."""

@@ -1,0 +1,122 @@
+"""Commands about prompts: `agssp prompts list` and `agssp prompts show CATEGORY`."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cluster.cli.command import Json, Words, out, run_command
+from pipelines.category_names import category_key
+from pipelines.encoder.prompts import TEMPLATES, PromptState, prompt_states
+from pipelines.maps.section import MapsSection
+
+
+class HasMaps(Protocol):
+    """A project's config, as far as prompts go."""
+
+    @property
+    def maps(self) -> MapsSection:
+        """Prompt files, prompts given in the config, and KeAD's options."""
+
+
+def prompt_commands(resolve: Callable[[list[str] | None], HasMaps]) -> typer.Typer:
+    """The app with `list` and `show`.
+
+    Args:
+        resolve: makes the project's config of a command line's words.
+    """
+    app = typer.Typer(no_args_is_help=True, help="What the encoder is told of each category.")
+
+    @app.command("list")
+    def list_command(words: Words = None, as_json: Json = False) -> None:
+        """All categories with their object and defect types, the config's own among them."""
+        run_command(lambda: prompt_list(resolve(words).maps), json_mode=as_json, render=render_list)
+
+    @app.command("show")
+    def show_command(
+        category: Annotated[str, typer.Argument(help="As `prompts list` or a folder names it.")],
+        words: Words = None,
+        as_json: Json = False,
+    ) -> None:
+        """The exact sentences that are encoded for one category."""
+        run_command(
+            lambda: prompt_details(resolve(words).maps, category), json_mode=as_json, render=render_details
+        )
+
+    return app
+
+
+def prompt_list(maps: MapsSection) -> Mapping[str, Any]:
+    """Every category of a config's library, JSON-able.
+
+    Raises:
+        UserError: a prompt file can't be used.
+    """
+    entries = sorted(maps.library().categories.items())
+    return {
+        "categories": [
+            {
+                "category": key,
+                "object": prompts.object,
+                "defects": [defect.type for defect in prompts.defects],
+            }
+            for key, prompts in entries
+        ]
+    }
+
+
+def prompt_details(maps: MapsSection, name: str) -> Mapping[str, Any]:
+    """The sentences of one category by state, in the order they are encoded, JSON-able.
+
+    `subtracted` are the templates around nothing, with `maps.kead.redundant_text` only.
+
+    Raises:
+        UserError: no such category, or a prompt file that can't be used.
+    """
+    prompts = maps.library().category(name)
+    normal, anomalous = prompt_states(prompts, maps.kead.defect_features)
+    empty = [template.replace("{}", "") for template in TEMPLATES] if maps.kead.redundant_text else []
+    return {
+        "category": category_key(name),
+        "object": prompts.object,
+        "defect_features": maps.kead.defect_features,
+        "normal": [_state_json(state) for state in normal],
+        "anomalous": [_state_json(state) for state in anomalous],
+        "subtracted": empty,
+    }
+
+
+def _state_json(state: PromptState) -> dict[str, Any]:
+    return {"state": state.words, "defect": state.defect, "sentences": list(state.sentences)}
+
+
+def render_list(result: Mapping[str, Any]) -> None:
+    """The table of categories for a person."""
+    table = Table("category", "object", "defects")
+    for row in result["categories"]:
+        table.add_row(*map(escape, (row["category"], row["object"], ", ".join(row["defects"]))))
+    out.print(table)
+
+
+def render_details(result: Mapping[str, Any]) -> None:
+    """Every sentence on a line of its own, under its state, for a person."""
+    features = "on" if result["defect_features"] else "off"
+    _line(f'{result["category"]}: object "{result["object"]}", defect features {features}')
+    for kind in ("normal", "anomalous"):
+        count = sum(len(state["sentences"]) for state in result[kind])
+        _line(f"\n{kind}: {count} sentences in {len(result[kind])} states")
+        for state in result[kind]:
+            mark = f"  (defect features: {state['defect']})" if state["defect"] else ""
+            _line(f"\n  [{state['state']}]{mark}")
+            for sentence in state["sentences"]:
+                _line(f"    {sentence}")
+    if result["subtracted"]:
+        _line(f"\nsubtracted (redundant_text): {len(result['subtracted'])} sentences\n")
+        for sentence in result["subtracted"]:
+            _line(f"    {sentence}")
+
+
+def _line(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)

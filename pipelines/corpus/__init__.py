@@ -1,0 +1,1 @@
+"""which images there are: listed, inspected, split, near-duplicates, checked."""

@@ -1,0 +1,79 @@
+"""Image files by a folder, a glob, a single path or a URI, without a corpus' config."""
+
+import hashlib
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from pipelines.corpus.named_references import WILDCARDS, glob_matches
+from pipelines.images.reading import IMAGE_SUFFIXES
+from pipelines.layouts.tree import Tree, list_tree
+
+IMAGE_FILES = pa.schema(
+    [("uri", pa.string()), ("name", pa.string()), ("bytes", pa.int64()), ("modified", pa.int64())]
+)
+
+
+def find_images(where: str) -> pa.Table:
+    """Every image that a path means, hidden ones left out; schema `IMAGE_FILES`, by name.
+
+    `name` is the path below the folder (or below what stands before a glob's first wildcard).
+
+    Args:
+        where: a folder, an image, or a glob (`*`, `?`, `[…]` within a part of the path, `**` for any number
+            of parts), each local or by URI. A file or folder of just that name is never taken for a glob.
+
+    Raises:
+        UserError: nothing there, unreadable, or no image.
+    """
+    target = Storage.open(where)
+    try:
+        kind = target.filesystem.get_file_info(target.path).type
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{where} can't be read ({reason}); give a folder, an image or a glob.") from None
+    if kind == pafs.FileType.Directory:
+        tree = list_tree(where, "IMAGES")
+        return _table(tree, tree.images)
+    path = PurePosixPath(target.path)
+    if kind == pafs.FileType.File:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise UserError(f"{where} is no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        folder = Storage(target.filesystem, str(path.parent))
+        info = target.filesystem.get_file_info(target.path)
+        name = PurePosixPath(path.name)
+        return _table(Tree(folder, {name: (int(info.size), int(info.mtime_ns or 0))}), (name,))
+    wild = [place for place, part in enumerate(path.parts) if WILDCARDS & set(part)]
+    if not wild:
+        raise UserError(f"{where} does not exist; give a folder of images, an image or a glob.")
+    base, pattern = path.parts[: wild[0]], "/".join(path.parts[wild[0] :])
+    kept = len(PurePosixPath(where.split("://", 1)[-1]).parts) - len(path.parts[wild[0] :])
+    tree = list_tree(_first_parts(where, kept), "IMAGES")
+    found = tuple(image for image in tree.images if glob_matches(str(image), pattern))
+    if not found:
+        raise UserError(f'No image below {"/".join(base) or "."} fits "{pattern}".')
+    return _table(tree, found)
+
+
+def listing_digest(files: pa.Table) -> str:
+    """Changes when a file is added, removed or changed (by name, size and time)."""
+    return hashlib.sha256(repr(files.to_pylist()).encode()).hexdigest()
+
+
+def _first_parts(where: str, count: int) -> str:
+    """The first parts of a path or URI."""
+    scheme, mark, rest = where.rpartition("://")
+    parts = PurePosixPath(rest).parts[:count]
+    return scheme + mark + (str(PurePosixPath(*parts)) if parts else "." if not mark else "")
+
+
+def _table(tree: Tree, images: tuple[PurePosixPath, ...]) -> pa.Table:
+    rows = [
+        {"uri": tree.uri(image), "name": str(image), "bytes": about[0], "modified": about[1]}
+        for image in images
+        for about in (tree.files[image],)
+    ]
+    return pa.Table.from_pylist(rows, schema=IMAGE_FILES)

@@ -1,0 +1,81 @@
+"""One image of a listing, read and looked at: its hash, size and labels."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.annotations.base import Annotation
+from pipelines.annotations.faults import Faults, LabelFault
+from pipelines.annotations.reading import read_truth
+from pipelines.annotations.rle import encode_mask
+from pipelines.corpus.bad_labels import fault_row
+from pipelines.corpus.near_duplicates import perceptual_hash
+from pipelines.corpus.statistics import grey_levels
+from pipelines.images.reading import ImageError, content_hash, decode_image, read_bytes
+from pipelines.tables.schemas import (
+    BAD_LABELS,
+    LABELLED_BOX,
+    LISTED,
+)
+
+_INSPECTED = pa.schema(
+    [
+        *(field for field in LISTED if field.name != "annotation"),
+        ("image_id", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("phash", pa.string()),
+        ("grey_mean", pa.float64()),
+        ("grey_deviation", pa.float64()),
+        ("boxes", pa.list_(LABELLED_BOX)),
+        ("mask", pa.string()),
+        ("error", pa.string()),
+        ("faults", pa.list_(pa.struct(list(BAD_LABELS)))),
+    ]
+)
+
+
+def _truth(row: dict[str, Any], width: int, height: int, faults: Faults) -> dict[str, Any]:
+    """The columns that an annotation decides: boxes, mask (COCO run-length text), normal."""
+    if row["annotation"] is None:
+        return {"boxes": [], "mask": None}
+    annotation = Annotation(**row["annotation"])
+    truth = read_truth(annotation, width, height, faults)
+    return {
+        "boxes": [vars(box) for box in truth.boxes],
+        "mask": None if truth.mask is None else encode_mask(truth.mask),
+        "normal": row["normal"] or (truth.empty and annotation.empty_is_normal),
+    }
+
+
+def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
+    faults = Faults(clip)
+    row = {**row, "faults": []}
+    try:
+        if row["fault"] is not None:
+            row["faults"] = [fault_row(LabelFault("", None, row["fault"]), row["uri"])]
+            raise ImageError(row["fault"])
+        data = read_bytes(row["uri"])
+        image = decode_image(data)
+        height, width = image.shape[:2]
+        try:
+            row |= _truth(row, width, height, faults)
+        finally:
+            row["faults"] = [fault_row(fault, row["uri"]) for fault in faults.found]
+    except ImageError as error:
+        return {**row, "error": str(error)}
+    looks = {"phash": perceptual_hash(image), **grey_levels(image)}
+    return {**row, "image_id": content_hash(data), "width": width, "height": height, **looks, "error": None}
+
+
+def inspect(rows: pa.Table, *, clip: bool = False) -> pa.Table:
+    """Hash and decode each listed image and read its annotation; what can't be used gets an `error` instead.
+
+    `image_id` is the first 32 hex digits of the file's SHA-256, `phash` its perceptual hash, `faults` all
+    that is wrong with the labels.
+
+    Args:
+        rows: schema `LISTED`.
+        clip: see `Faults`.
+    """
+    return pa.Table.from_pylist([_inspect_one(row, clip) for row in rows.to_pylist()], schema=_INSPECTED)

@@ -1,0 +1,70 @@
+"""Labelled images of a finetuning's own, beside or instead of the corpus' labels."""
+
+from collections.abc import Iterable
+
+from cluster.errors import UserError
+from cluster.stages.stage import Artifact
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.corpus.labelled_listing import list_labelled
+from pipelines.corpus.section import KEY, LabelledDataSection
+from pipelines.corpus.stage import build_corpus
+
+SHOWN = 3
+
+
+def build_labelled(section: LabelledDataSection, *, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+    """The `labels` stage: inspected images, split, labels and faults, in the tables of a corpus.
+
+    Raises:
+        UserError: see `list_labelled` and `build_corpus`.
+    """
+    listing = list_labelled(section)
+    test = None
+    if section.test.root:
+        held_out = listing.sources[1]
+        test = frozenset(held_out.uri(entry) for entry in held_out.entries)
+    return build_corpus(
+        section.as_corpus(),
+        listing=listing,
+        shots=0,
+        setting="",
+        workspace=workspace,
+        pipeline=pipeline,
+        stage="labels",
+        key=KEY,
+        test=test,
+    )
+
+
+def check_unseen(labelled: Artifact, corpus: Artifact) -> None:
+    """Refuse test images that pretraining has seen, byte for byte.
+
+    Args:
+        labelled: of `build_labelled`.
+        corpus: what was pretrained on.
+
+    Raises:
+        UserError: naming some of them.
+    """
+    seen = {row["image_id"]: row["uri"] for row in _rows(corpus) if row["split"] != "test"}
+    both = [(row["uri"], seen[row["image_id"]]) for row in _rows(labelled) if _leaks(row, seen)]
+    if both:
+        shown = "; ".join(f"{test} is {corpus_uri}" for test, corpus_uri in both[:SHOWN])
+        more = "; …" if len(both) > SHOWN else ""
+        raise UserError(
+            f"Pretraining has seen {len(both)} of the test images ({shown}{more}), so "
+            "a gain could not be told from memory; take them out of the corpus, or run "
+            '"agssp corpus check --against FOLDER" to find near-duplicates too.'
+        )
+
+
+def _rows(artifact: Artifact) -> Iterable[dict[str, str]]:
+    rows: list[dict[str, str]] = artifact.directory.read_table(
+        "manifest", columns=["image_id", "uri", "split"]
+    ).to_pylist()
+    return rows
+
+
+def _leaks(row: dict[str, str], seen: dict[str, str]) -> bool:
+    return row["split"] == "test" and row["image_id"] in seen

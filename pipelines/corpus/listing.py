@@ -1,0 +1,187 @@
+"""Every image of a corpus before any is read: its sources as their layouts read them, checked."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from cluster.errors import UserError, nearest
+from pipelines.annotations.base import Annotation
+from pipelines.corpus.named_references import Candidates, look_up
+from pipelines.corpus.section import CorpusSection, Source
+from pipelines.layouts.base import Entry
+from pipelines.layouts.catalogue import find_layout
+from pipelines.layouts.tree import list_tree
+from pipelines.tables.schemas import LISTED
+
+
+class SourceListing:
+    """One source as its layout reads it.
+
+    Args:
+        source: its config, with a root.
+        key: dotted path of that config, for messages.
+
+    Attributes:
+        layout: the name of the layout that was found.
+        entries: its images, categories renamed as the config says, and the references from elsewhere.
+        named: the references that its config names, by category.
+
+    Raises:
+        UserError: no folder, no image, broken tables of annotations, an unknown category or reference path.
+    """
+
+    def __init__(self, source: Source, key: str) -> None:
+        self.source, self.key = source, key
+        self.tree = list_tree(source.root, f"{key}.root", follow_links=source.follow_links)
+        layout = find_layout(source.layout, self.tree)
+        self.layout = layout.name
+        entries = list(layout.read(self.tree))
+        if not any(entry.fault is None for entry in entries):
+            raise UserError(
+                f"{source.root} holds image files, but none where the layout {layout.name} expects them; "
+                f"set {key}.layout to another one or move the images."
+            )
+        self._check_categories({entry.category for entry in entries})
+        self.entries = [replace(entry, category=self._category(entry.category)) for entry in entries]
+        found = look_up(
+            source.references,
+            f"{key}.references",
+            self.tree.root,
+            [e for e in self.entries if e.fault is None],
+        )
+        self.named, self._outside = found.named, found.files
+        self.entries += found.outside
+
+    def _check_categories(self, known: set[str]) -> None:
+        for name in self.source.categories:
+            if self.source.category:
+                raise UserError(f"{self.key}: give either category or categories, not both.")
+            if name not in known:
+                raise UserError(
+                    f'{self.key}.categories names "{name}", which the layout {self.layout} does not find in '
+                    f"{self.source.root}; {nearest(name, known)}"
+                )
+
+    def _category(self, name: str) -> str:
+        return self.source.category or self.source.categories.get(name, name)
+
+    def rows(self) -> Iterator[tuple[dict[str, object], str]]:
+        """Rows of `LISTED`, each with what changes when one of its files does (sizes and times)."""
+        for entry in self.entries:
+            note = entry.annotation
+            files = [entry.path, *(note.files if note else ())]
+            about = self._outside.get(entry.path)
+            states = [about] if about else [self.tree.files.get(PurePosixPath(file)) for file in files]
+            yield self._row(entry), repr(states)
+
+    def _row(self, entry: Entry) -> dict[str, object]:
+        return {
+            "uri": self.uri(entry),
+            "path": entry.path,
+            "category": entry.category,
+            "normal": entry.normal,
+            "labelled": entry.labelled,
+            "annotation": vars(truth) if (truth := self.truth(entry)) else None,
+            "fault": entry.fault,
+        }
+
+    def truth(self, entry: Entry) -> Annotation | None:
+        """An entry's annotation, its files by URI."""
+        if entry.annotation is None:
+            return None
+        files = tuple(self.tree.uri(file) for file in entry.annotation.files)
+        return replace(entry.annotation, files=files)
+
+    def uri(self, entry: Entry) -> str:
+        """Where an entry's image is."""
+        return self.uri_of(entry.path)
+
+    def uri_of(self, path: str) -> str:
+        """Where the image of an entry's path is."""
+        return path if path in self._outside else self.tree.uri(path)
+
+
+class Listing:
+    """Every image file of a corpus as its layouts read it, before any pixel is read.
+
+    Args:
+        section: the corpus' config, with a root or sources.
+
+    Raises:
+        UserError: see `SourceListing`; a file that belongs to two sources.
+    """
+
+    def __init__(self, section: CorpusSection) -> None:
+        self.sources = [SourceListing(source, key) for key, source in section.keyed_sources()]
+        self.entries = [entry for source in self.sources for entry in source.entries]
+        self.layout = ", ".join(dict.fromkeys(source.layout for source in self.sources))
+        owner: dict[str, str] = {}
+        for source in self.sources:
+            for entry in source.entries:
+                other = owner.setdefault(source.uri(entry), source.key)
+                if other != source.key:
+                    raise UserError(
+                        f"{source.uri(entry)} belongs to {other} and to {source.key}; let no root lie in "
+                        "another."
+                    )
+
+    def digest(self) -> str:
+        """Changes when an image or annotation is added, removed or changed (by name, size and time)."""
+        found = hashlib.sha256()
+        for source in self.sources:
+            for row, state in source.rows():
+                found.update(f"{sorted(row.items())!r}\0{state}\n".encode())
+        return found.hexdigest()
+
+    def reference_candidates(self, section: CorpusSection) -> dict[str, Candidates]:
+        """Images that may serve as normal references, by category (every category has a row).
+
+        An image that an annotation may yet call normal is among them.
+        """
+        marked: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
+        for source in self.sources:
+            for entry in source.entries:
+                if entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal):
+                    marked[entry.category].append(source.uri(entry))
+        found = {name: Candidates(tuple(uris), section.reference_count) for name, uris in marked.items()}
+        for category in {name for source in self.sources for name in source.named}:
+            naming = [source for source in self.sources if category in source.named]
+            uris = [source.uri_of(path) for source in naming for path in source.named[category].paths]
+            single = all(source.named[category].single for source in naming)
+            found[category] = Candidates(tuple(uris), None if single else section.reference_count, named=True)
+        return found
+
+    def require_references(
+        self, section: CorpusSection, shots: int, setting: str = "maps.kead.shots"
+    ) -> None:
+        """Refuse few-shot work where a category has too few normal references.
+
+        Args:
+            section: the corpus' config.
+            shots: references needed of every category.
+            setting: the config key that asks for them.
+
+        Raises:
+            UserError: naming the category and what to add.
+        """
+        for category, candidates in sorted(self.reference_candidates(section).items()):
+            available = candidates.available
+            if available < shots:
+                source = next(s for s in self.sources if any(e.category == category for e in s.entries))
+                root = source.source.root
+                renamed = source.source.category or source.source.categories
+                where = f"{root}/{category}/references" if source.layout == "folder" and not renamed else root
+                raise UserError(
+                    f'Category "{category}" has {available} normal reference images and {setting}='
+                    f"{shots} needs {shots}: put normal images into {where}, name them in "
+                    f'{source.key}.references.{category}, let "agssp references CONFIG" propose some, or set '
+                    f"{setting}=0 (zero-shot)."
+                )
+
+    def table(self) -> pa.Table:
+        """The rows to inspect, schema `LISTED`."""
+        rows = [row for source in self.sources for row, _ in source.rows()]
+        return pa.Table.from_pylist(rows, schema=LISTED)

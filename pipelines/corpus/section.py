@@ -1,0 +1,162 @@
+"""What a corpus is made of: the config of sources, splits and labelled data."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cluster.config import Section
+from pipelines.layouts.names import AUTO, LAYOUT_NAMES
+
+DEFAULT_DISTANCE = 64
+BadLabels = Literal["clip", "drop", "fail"]
+
+REFERENCE, TRAIN = "reference", "train"
+
+
+class Source(Section):
+    """One folder of images and how to read it.
+
+    Attributes:
+        root: folder or object-storage URI.
+        layout: name of a dataset layout, or `auto`.
+        category: of all its images, whatever the layout says; empty leaves that to the layout.
+        categories: other names for single categories of the layout (folders, as a rule).
+        references: normal images by category (as it is called after renaming): paths below the root, a
+            folder or glob there, or the full path or URI of a folder elsewhere (see `references.look_up`). A
+            category that no source names takes `reference_count` of the images its layout marks as normal, by
+            hash; `agssp references` proposes some where there are none.
+        follow_links: whether links below a local root may lead out of it, as those of a link farm do.
+    """
+
+    root: str = ""
+    layout: str = AUTO
+    category: str = Field(default="", max_length=100)
+    categories: dict[str, str] = Field(default={})
+    references: dict[str, tuple[str, ...]] = Field(default={})
+    follow_links: bool = False
+
+    @field_validator("layout")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name != AUTO and name not in LAYOUT_NAMES:
+            raise ValueError(f"no such dataset layout; valid: {AUTO}, {', '.join(sorted(LAYOUT_NAMES))}")
+        return name
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _items(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        listed = {name: (items,) if isinstance(items, str) else items for name, items in given.items()}
+        for name, items in listed.items():
+            if isinstance(items, list | tuple) and "auto" in items:
+                raise ValueError(
+                    f'{name}: "auto" is not used unseen; run "agssp references CONFIG", look at its page and '
+                    "put the paths that it prints here"
+                )
+        return listed
+
+    @field_validator("category")
+    @classmethod
+    def _written(cls, name: str) -> str:
+        if name != name.strip() or not name.isprintable():
+            raise ValueError("a category is printable text without space around it")
+        return name
+
+    @field_validator("categories")
+    @classmethod
+    def _named(cls, names: dict[str, str]) -> dict[str, str]:
+        if any(not name.strip() or name != name.strip() or not name.isprintable() for name in names.values()):
+            raise ValueError("a category is printable text without space around it")
+        return names
+
+
+class CorpusSection(Source):
+    """Which images there are: those of `root`, or of several `sources`.
+
+    Attributes:
+        sources: folders of images instead of the single `root`, each with its own layout, categories and
+            references.
+        reference_count: normal references a category keeps, by hash (the method uses 1–4), unless they are
+            named one by one.
+        test_share: share of the labelled images, by content hash, that is held out for evaluation and never
+            used in pretraining; near-duplicates are on one side.
+        near_duplicate_distance: bits of 256 in which the perceptual hashes of near-duplicates differ at
+            most, see `pipelines/near_duplicates.py` for what the default was measured on.
+        max_bad_share: share of unusable images above which the stage fails.
+        bad_labels: `clip` cuts boxes to the image, `drop` doesn't; both leave out images whose labels have
+            another fault. `fail` stops at any fault, an empty label file too. `bad_labels.parquet` lists all.
+    """
+
+    sources: tuple[Source, ...] = Field(default=(), max_length=1000)
+    reference_count: int = Field(default=4, ge=0, le=64)
+    test_share: float = Field(default=0.5, ge=0, lt=1)
+    # Above 96 most pairs of one kind of surface are within the distance.
+    near_duplicate_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=96)
+    max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    bad_labels: BadLabels = "drop"
+
+    @model_validator(mode="after")
+    def _either(self) -> "CorpusSection":
+        if self.sources and any(
+            getattr(self, name) != getattr(Source(), name) for name in Source.model_fields
+        ):
+            given = ", ".join(Source.model_fields)
+            raise ValueError(f"with corpus.sources, {given} belong into each source, not beside them")
+        for place, source in enumerate(self.sources):
+            if not source.root:
+                raise ValueError(f"corpus.sources.{place}.root is not set; every source needs one")
+        return self
+
+    def keyed_sources(self) -> list[tuple[str, Source]]:
+        """The sources with the dotted path of their config."""
+        if self.sources:
+            return [(f"corpus.sources.{place}", source) for place, source in enumerate(self.sources)]
+        return [("corpus", self)]
+
+
+KEY = "finetune.data"
+
+
+class _DataCorpus(CorpusSection):
+    """A corpus whose messages name finetune.data."""
+
+    def keyed_sources(self) -> list[tuple[str, Source]]:
+        return list(zip((f"{KEY}.train", f"{KEY}.test"), self.sources, strict=False))
+
+
+class LabelledDataSection(Section):
+    """Images and labels in any layout that has boxes or masks: COCO, VOC, YOLO and the rest.
+
+    Attributes:
+        train: learnt from.
+        test: measured on; without a root it is a share of `train`, by content, near-duplicates on one side.
+        test_share: that share of the labelled images.
+        near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here boxes are cut to their
+            image by default.
+    """
+
+    train: Source
+    test: Source = Source()
+    test_share: float = Field(default=0.3, gt=0, lt=1)
+    near_duplicate_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=96)
+    max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    bad_labels: BadLabels = "clip"
+
+    @model_validator(mode="after")
+    def _rooted(self) -> "LabelledDataSection":
+        if not self.train.root:
+            raise ValueError(f"{KEY}.train.root is not set; give a folder of labelled images")
+        return self
+
+    def as_corpus(self) -> "_DataCorpus":
+        """The same images as a corpus' config."""
+        return _DataCorpus(
+            sources=(self.train, self.test) if self.test.root else (self.train,),
+            reference_count=0,
+            test_share=self.test_share,
+            near_duplicate_distance=self.near_duplicate_distance,
+            max_bad_share=self.max_bad_share,
+            bad_labels=self.bad_labels,
+        )

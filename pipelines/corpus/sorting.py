@@ -1,0 +1,146 @@
+"""What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here."""
+
+from collections import Counter
+from collections.abc import Mapping, Set
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.errors import UserError
+from pipelines.corpus.bad_labels import fault_sentence
+from pipelines.corpus.named_references import Candidates
+from pipelines.corpus.near_duplicates import group_images
+from pipelines.corpus.section import REFERENCE, TRAIN, CorpusSection
+from pipelines.corpus.split import held_out_ids
+from pipelines.corpus.statistics import category_statistics
+from pipelines.tables.schemas import (
+    BAD_LABELS,
+    DUPLICATES,
+    HASHES,
+    LABELS,
+    MANIFEST,
+    NEAR_DUPLICATES,
+    QUARANTINE,
+)
+
+
+class Corpus:
+    """The inspected images sorted into manifest, labels, quarantine and duplicates.
+
+    Args:
+        inspected: rows of `inspect`.
+        section: the corpus' config.
+        candidates: from `Listing.reference_candidates`.
+        test: URIs of the held-out images, where they are given and not chosen by content.
+        key: dotted path of `section`, for messages.
+
+    Raises:
+        UserError: a fault in a label where `section.bad_labels` is `fail`.
+    """
+
+    def __init__(
+        self,
+        inspected: pa.Table,
+        section: CorpusSection,
+        candidates: Mapping[str, Candidates],
+        test: Set[str] | None = None,
+        key: str = "corpus",
+    ) -> None:
+        given = test or frozenset()
+        # Of two copies the held-out one is kept, then the labelled one.
+        rows = sorted(
+            inspected.to_pylist(),
+            key=lambda row: (row["uri"] not in given, not row["labelled"], str(row["uri"])),
+        )
+        self.bad_labels = [fault for row in rows for fault in row["faults"]]
+        self.bad_labels.sort(key=lambda fault: (fault["file"], fault["line"] or 0))
+        if section.bad_labels == "fail" and self.bad_labels:
+            raise UserError(fault_sentence(self.bad_labels, key))
+        self.quarantine = [
+            {"uri": row["uri"], "stage": "corpus", "reason": row["error"]} for row in rows if row["error"]
+        ]
+        self._quarantined = Counter(row["category"] for row in rows if row["error"])
+        self.duplicates: list[dict[str, str]] = []
+        unique: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            if row["error"]:
+                continue
+            first = unique.setdefault(row["image_id"], row)
+            if first is not row:
+                self.duplicates.append(
+                    {"uri": row["uri"], "first": first["uri"], "image_id": row["image_id"]}
+                )
+        references = self._references(rows, candidates)
+        self.manifest: list[dict[str, Any]] = []
+        self.labels: list[dict[str, Any]] = []
+        # A defect image whose mask is empty says neither "normal" nor where the defect is.
+        empty = {i for i, row in unique.items() if row["labelled"] and not row["normal"] and not row["boxes"]}
+        self.empty_masks = len(empty)
+        labelled_ids = {i for i, row in unique.items() if row["labelled"]} - empty
+        self.near_duplicates, near_groups = group_images(unique, section.near_duplicate_distance)
+        if test is None:
+            held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
+        else:
+            held_out = {i for i in labelled_ids if unique[i]["uri"] in given}
+        for image_id, row in sorted(unique.items()):
+            labelled = image_id in labelled_ids
+            split = "test" if image_id in held_out else "train" if labelled else "unlabelled"
+            role = REFERENCE if image_id in references else TRAIN
+            self.manifest.append({**row, "split": split, "role": role})
+            if labelled:
+                self.labels.append(row)
+
+    @staticmethod
+    def _references(rows: list[dict[str, Any]], candidates: Mapping[str, Candidates]) -> set[str]:
+        good = {row["uri"]: row for row in rows if not row["error"]}
+        chosen: set[str] = set()
+        for some in candidates.values():
+            usable = [good[uri] for uri in some.uris if uri in good and (some.named or good[uri]["normal"])]
+            chosen.update(sorted({row["image_id"] for row in usable})[: some.most])
+        return chosen
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The corpus' tables by name."""
+        return {
+            "manifest": _table(self.manifest, MANIFEST),
+            "labels": _table(self.labels, LABELS),
+            "quarantine": _table(self.quarantine, QUARANTINE),
+            "duplicates": _table(self.duplicates, DUPLICATES),
+            "near_duplicates": _table(self.near_duplicates, NEAR_DUPLICATES),
+            "hashes": _table(self.manifest, HASHES),
+            "bad_labels": _table(self.bad_labels, BAD_LABELS),
+            "statistics": self.statistics(),
+        }
+
+    def statistics(self) -> pa.Table:
+        """Figures by category, see `category_statistics`."""
+        labelled = (row["image_id"] for row in self.labels)
+        return category_statistics(self.manifest, labelled, self._quarantined)
+
+    def counts(self) -> dict[str, Any]:
+        """Figures for the stage's record."""
+        splits = Counter(row["split"] for row in self.manifest)
+        return {
+            "images": len(self.manifest),
+            "categories": len({row["category"] for row in self.manifest}),
+            "train": splits["train"],
+            "test": splits["test"],
+            "unlabelled": splits["unlabelled"],
+            "pretraining": splits["train"] + splits["unlabelled"],
+            "references": sum(row["role"] == REFERENCE for row in self.manifest),
+            "labelled": len(self.labels),
+            "labelled_with_defects": sum(bool(row["boxes"]) for row in self.labels),
+            "quarantined": len(self.quarantine),
+            "duplicates": len(self.duplicates),
+            "near_duplicates": len({row[side] for row in self.near_duplicates for side in _SIDES}),
+            "near_duplicate_groups": len({row["group"] for row in self.near_duplicates}),
+            "empty_masks": self.empty_masks,
+            "bad_labels": len(self.bad_labels),
+        }
+
+
+_SIDES = ("image_id_a", "image_id_b")
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema=schema)

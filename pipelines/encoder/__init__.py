@@ -1,0 +1,1 @@
+"""the vision-language encoder: loaded, opened by surgery, told what to look for."""

@@ -1,0 +1,271 @@
+"""Vision-language encoders: the shipped one, open_clip's by name and tag, or local files."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from cluster.errors import UserError, nearest
+from pipelines.encoder.surgery import require_dense_vit
+
+SHIPPED = "surface-clip"
+SHIPPED_FOLDER = Path(__file__).parent / "weights" / SHIPPED
+# The paper's three by its own words (Table 4); open_clip's name and pretrained tag. OpenAI trained with
+# QuickGELU, which open_clip's plain ViT-L-14-336 lacks.
+PRESETS = {
+    "base": ("ViT-B-16-plus-240", "laion400m_e32"),
+    "large": ("ViT-L-14-336-quickgelu", "openai"),
+    "huge": ("ViT-H-14-378-quickgelu", "dfn5b"),
+}
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder ready for KeAD, in evaluation mode, float32.
+
+    Attributes:
+        model: open_clip's CLIP, with `visual`, `encode_image`, `encode_text`.
+        tokenizer: list of sentences to (n, context) int64.
+        image_size: pixels of the square input's side.
+        mean, std: per RGB channel, for images in 0…1.
+        name: model, and weights where given.
+        digest: see `weights_digest`.
+    """
+
+    model: nn.Module
+    tokenizer: Callable[[list[str]], Tensor]
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    name: str
+    digest: str
+
+    @property
+    def visual(self) -> Any:
+        """The image tower."""
+        return self.model.visual
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """L2-normalised (n, D) embeddings of (n, context) tokens."""
+        model: Any = self.model
+        embeddings: Tensor = model.encode_text(tokens, normalize=True)
+        return embeddings
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where an encoder comes from; exactly one of `folder`, (`arch` and `file`), (`arch` and `tag`)."""
+
+    folder: Path | None = None
+    arch: str | None = None
+    config: Path | None = None
+    file: Path | None = None
+    tag: str | None = None
+
+
+def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu") -> LoadedEncoder:
+    """Load an encoder with open_clip's own loading code.
+
+    Args:
+        model: `surface-clip` (shipped), a preset (`PRESETS`), a folder with `open_clip_config.json` and
+            weights, an open_clip model name, or the path of an open_clip model JSON.
+        weights: for a name or JSON: a pretrained tag (which may be downloaded) or a local weights file; a
+            preset's own tag when left out.
+        device: torch device.
+
+    Raises:
+        UserError: unknown name or tag, missing file, weights that don't fit or were trained with another
+            activation, no ViT with patch embeddings.
+    """
+    source = _resolve(model, weights)
+    name = model if weights is None else f"{model}/{weights}"
+    try:
+        target = torch.device(device)
+        if source.folder is not None:
+            arch = f"local-dir:{source.folder}"
+            clip = open_clip.create_model(arch, device=target, weights_only=True, require_pretrained=True)
+        else:
+            arch = _register(source)
+            pretrained = source.tag or str(source.file)
+            clip = open_clip.create_model(
+                arch, pretrained, device=target, weights_only=True, require_pretrained=True
+            )
+        tokenizer = open_clip.get_tokenizer(arch)
+    except (
+        RuntimeError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        SafetensorError,
+        EOFError,
+        pickle.PickleError,
+    ) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f'Encoder "{name}" can\'t be loaded: {reason}; check that weights and model belong together.'
+        ) from None
+    visual = clip.visual
+    require_dense_vit(visual)
+    preprocess = clip.visual.preprocess_cfg
+    return LoadedEncoder(
+        model=clip.eval().float().requires_grad_(False),
+        tokenizer=tokenizer,
+        image_size=int(visual.image_size[0]),
+        mean=_triple(preprocess["mean"]),
+        std=_triple(preprocess["std"]),
+        name=name,
+        digest=weights_digest(model, weights),
+    )
+
+
+def weights_digest(model: str, weights: str | None = None) -> str:
+    """What identifies an encoder's numbers, without building it.
+
+    Returns:
+        `sha256:…` over the config and weights files; for a pretrained tag the string `name/tag`.
+
+    Raises:
+        UserError: as `load_encoder`, for names and files.
+    """
+    source = _resolve(model, weights)
+    if source.tag is not None:
+        return f"{source.arch}/{source.tag}"
+    if source.folder is not None:
+        files = [source.folder / CONFIG_FILE, _weights_in(source.folder)]
+    else:
+        files = [path for path in (source.config, source.file) if path is not None]
+    digest = hashlib.sha256()
+    if source.config is None and source.arch is not None:
+        digest.update(source.arch.encode())
+    for path in files:
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def input_size(model: str, weights: str | None = None) -> int:
+    """Pixels of the encoder's square input, without building it.
+
+    Raises:
+        UserError: as `load_encoder`, for names and files.
+    """
+    source = _resolve(model, weights)
+    if source.folder is not None:
+        config = _read_json(source.folder / CONFIG_FILE).get("model_cfg", {})
+    elif source.config is not None:
+        config = _read_json(source.config)
+    else:
+        config = open_clip.get_model_config(source.arch)
+    try:
+        size = config["vision_cfg"]["image_size"]
+        return int(size[0] if isinstance(size, list) else size)
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise UserError(f'Encoder "{model}" has no vision_cfg.image_size in its config.') from None
+
+
+def _resolve(model: str, weights: str | None) -> _Source:
+    """Tell the kind of encoder apart and check that its files exist."""
+    if model == SHIPPED or Path(model).is_dir():
+        if weights is not None:
+            raise UserError(f'Encoder "{model}" brings its own weights; leave the weights "{weights}" out.')
+        folder = SHIPPED_FOLDER if model == SHIPPED else Path(model)
+        if not (folder / CONFIG_FILE).is_file():
+            raise UserError(f"Encoder folder {folder} has no {CONFIG_FILE}; is it an open_clip model folder?")
+        _weights_in(folder)
+        return _Source(folder=folder)
+    if model in PRESETS:
+        model, tag = PRESETS[model]
+        weights = weights or tag
+    config: Path | None = None
+    arch = model.replace("/", "-")
+    if model.endswith(".json"):
+        config, arch = Path(model), Path(model).stem
+        if not config.is_file():
+            raise UserError(f"Encoder config {model} does not exist.")
+    elif arch not in open_clip.list_models():
+        raise UserError(
+            f'There is no encoder "{model}"; {nearest(arch, [SHIPPED, *PRESETS, *open_clip.list_models()])}'
+        )
+    tags = open_clip.list_pretrained_tags_by_model(arch) if config is None else []
+    if weights is None:
+        hint = f"one of its tags ({', '.join(tags)}) or " if tags else ""
+        raise UserError(f'Encoder "{model}" needs weights: {hint}the path of a local weights file.')
+    if weights in tags:
+        _require_activation(arch, weights)
+        return _Source(arch=arch, tag=weights)
+    file = Path(weights)
+    if not file.is_file():
+        known = f" and no pretrained tag; {nearest(weights, tags)}" if tags else "."
+        raise UserError(f'Encoder weights "{weights}" are no file{known}')
+    if file.suffix not in WEIGHTS_SUFFIXES:
+        raise UserError(f'Encoder weights "{weights}" must end in {", ".join(WEIGHTS_SUFFIXES)}.')
+    return _Source(arch=arch, config=config, file=file)
+
+
+def _require_activation(arch: str, tag: str) -> None:
+    """Refuse a tag whose weights were trained with the other GELU; open_clip would only warn."""
+    trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False))
+    if trained == bool(open_clip.get_model_config(arch).get("quick_gelu", False)):
+        return
+    others = [name for name in open_clip.list_models() if _plain(name) == _plain(arch) and name != arch]
+    raise UserError(
+        f'Weights "{tag}" were trained {"with" if trained else "without"} QuickGELU, unlike the encoder'
+        f' "{arch}"; {f"use {others[0]} instead" if others else "choose another tag"}.'
+    )
+
+
+def _plain(arch: str) -> str:
+    return arch.removesuffix("-quickgelu")
+
+
+def _register(source: _Source) -> str:
+    """Make a local JSON known to open_clip under its stem; returns the architecture's name."""
+    assert source.arch is not None
+    if source.config is None:
+        return source.arch
+    config = _read_json(source.config)
+    if any(key not in config for key in ("embed_dim", "vision_cfg", "text_cfg")):
+        raise UserError(f"Encoder config {source.config} lacks embed_dim, vision_cfg or text_cfg.")
+    if source.arch not in open_clip.list_models():
+        open_clip.add_model_config(source.config)
+    elif open_clip.get_model_config(source.arch) != config:
+        # open_clip's registry is keyed by stem, so the file would silently replace the other model.
+        raise UserError(
+            f'Encoder config {source.config} has the name of another model, "{source.arch}"; rename it.'
+        )
+    return source.arch
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        raise UserError(f"Encoder config {path} is not readable JSON.") from None
+    if not isinstance(document, dict):
+        raise UserError(f"Encoder config {path} must hold a JSON object.")
+    return document
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weights file that a model folder must have (open_clip would pick among several)."""
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise UserError(f"Encoder folder {folder} has no {WEIGHTS_FILE}.")
+    return path
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

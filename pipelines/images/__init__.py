@@ -1,0 +1,1 @@
+"""pixels of a file or URI; deep images; connected components."""

@@ -1,0 +1,111 @@
+"""A data set's grey levels and colours, measured on its training images alone.
+
+Images of more than 8 bits (X-ray plates, 16-bit TIFF) become 8 bits by one scale for the whole set, so that a
+dark part stays darker than a bright one; each image's own extremes, the default elsewhere, would hide that,
+and one hot pixel would darken its whole image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from cluster.config import Section
+from pipelines.images.reading import Levels, read_deep, read_image
+
+SAMPLED = 4_000_000  # grey values of a whole data set that percentiles are taken of
+LEAST = 1_024  # of one image
+FULL = (0.0, 65_535.0)
+MIN_DEVIATION = 1 / 255  # of a channel; a constant one is not blown up
+
+
+class LevelsSection(Section):
+    """How images of more than 8 bits become 8 bits; others stay as they are.
+
+    Attributes:
+        scaling: `percentile`, between two percentiles of all training images' pixels; `full`, 0–65,535;
+            `image`, each image's own minimum and maximum.
+        low, high: percentiles that become black and white.
+    """
+
+    scaling: Literal["percentile", "full", "image"] = "percentile"
+    low: float = Field(default=0.1, ge=0, le=100)
+    high: float = Field(default=99.9, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _rising(self) -> "LevelsSection":
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low:g} must be below high={self.high:g}")
+        return self
+
+
+@dataclass(frozen=True)
+class DatasetColours:
+    """What a data set looks like.
+
+    Attributes:
+        levels: black and white of its deep images; None where it has none or each has its own.
+        mean, std: of R, G, B in [0, 1] over all training pixels, after scaling.
+        saturation: mean of (max − min) / max of R, G, B over all training pixels: 0 where all is grey.
+    """
+
+    levels: Levels | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    saturation: float
+
+
+def dataset_levels(uris: Sequence[str], section: LevelsSection) -> Levels | None:
+    """Black and white of a data set's deep images; None where it has none, or each takes its own.
+
+    Args:
+        uris: of the training images.
+        section: how.
+
+    Raises:
+        ImageError: an image can't be read.
+    """
+    if section.scaling == "image" or not uris:
+        return None
+    count = max(LEAST, SAMPLED // len(uris))
+    samples: list[npt.NDArray[np.float64]] = []
+    for uri in uris:
+        deep = read_deep(uri)
+        if deep is not None:
+            samples.append(deep.ravel()[:: max(1, deep.size // count)])
+    if not samples:
+        return None
+    if section.scaling == "full":
+        return FULL
+    low, high = np.percentile(np.concatenate(samples), [section.low, section.high])
+    return float(low), float(high)
+
+
+def dataset_colours(uris: Sequence[str], section: LevelsSection) -> DatasetColours:
+    """Levels, means and deviations of a data set's training images.
+
+    Raises:
+        ImageError: an image can't be read.
+        ValueError: there is none.
+    """
+    levels = dataset_levels(uris, section)
+    total = np.zeros(3)
+    squares = np.zeros(3)
+    pixels, coloured = 0, 0.0
+    for uri in uris:
+        image = read_image(uri, levels).reshape(-1, 3)
+        # Sums of bytes and of their squares are exact in 64 bits.
+        total += image.sum(axis=0, dtype=np.int64) / 255
+        squares += np.einsum("pc,pc->c", image, image, dtype=np.int64) / 255**2
+        highest = image.max(axis=1).astype(np.float64)
+        coloured += float(((highest - image.min(axis=1)) / np.maximum(highest, 1)).sum())
+        pixels += len(image)
+    if not pixels:
+        raise ValueError("a data set without images has no colours")
+    mean = total / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0)).clip(MIN_DEVIATION)
+    red, green, blue = mean.tolist()
+    return DatasetColours(levels, (red, green, blue), tuple(std.tolist()), coloured / pixels)

@@ -1,0 +1,1 @@
+"""anomaly maps: KeAD and WinCLIP, the stage, reading maps back, their quality."""

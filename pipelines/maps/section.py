@@ -1,0 +1,138 @@
+"""The config of the anomaly maps: method, encoder, pool."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cluster.config import Section
+from pipelines.encoder.prompts import CategoryPrompts, PromptLibrary, load_library
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class KeadSettings(Section):
+    """KeAD's options; the defaults are the paper's."""
+
+    defect_features: bool = Field(True, description="describe each defect type in the prompts (DF)")
+    vv: bool = Field(True, description="patch embeddings by V-V attention")
+    residual: bool = Field(True, description="accumulate V-V attention over the blocks")
+    released_layers: bool = Field(False, description="the released code's layers: the last one, repeated")
+    redundant_text: bool = Field(False, description="subtract the embedding of the empty prompt")
+    temperature: float = Field(0.07, gt=0, description="τ of eq. 1")
+    score: Literal["paper", "released"] = Field("paper", description="s(c) + max M, or half of it")
+    layers: tuple[int, ...] | None = Field(None, description="blocks read, from 1; by depth when left out")
+    shots: int = Field(4, ge=0, description="normal references per category; 0 is zero-shot")
+    few_weight: float = Field(0.5, ge=0, le=1, description="w of M = 2((1 − w)·M_zero + w·M_few)")
+
+
+Pool = Annotated[int, Field(ge=1, le=4096)]
+
+
+class EncoderSection(Section):
+    """The vision-language encoder.
+
+    Attributes:
+        model: `surface-clip` (shipped), one of the paper's three (`base`, `large`, `huge`), an open_clip
+            name, an open_clip model JSON, or a model folder.
+        weights: pretrained tag (downloaded; the paper's is implied by its names) or a local weights file.
+    """
+
+    model: str = "surface-clip"
+    weights: str | None = None
+
+
+class WinclipSettings(Section):
+    """WinCLIP's options; the defaults are its paper's."""
+
+    temperature: float = Field(0.07, gt=0, description="τ of the class score")
+    shots: int = Field(4, ge=0, description="normal references per category; 0 is zero-shot")
+
+
+class MapsSection(Section):
+    """How anomaly maps are made.
+
+    Attributes:
+        encoder: which encoder.
+        method: which of the two below makes the maps.
+        kead, winclip: each method's options; only the chosen one's decide anything.
+        prompts: YAML files laid over the shipped prompt library.
+        categories: prompts given right here, by category; they win over the files.
+        precision: of the image tower's products: `fp32`, or autocast to `bf16` (GPUs, and CPUs that have it)
+            or `fp16` (GPUs); KeAD's maps stay within 0.01 of fp32's, WinCLIP's within 0.02.
+        compile: torch.compile the image tower: a minute or more at the start of each actor, faster after.
+        actors: KeAD actors, or `[least, most]` for a pool that grows with the work; None: one per GPU, or
+            one on the CPU.
+        gpus_per_actor: GPUs each holds, fractions too; None: one where there is one.
+        batch_size: images a forward pass gets; `auto`: as many as fit, see `map_resources`.
+        decode_workers: at most so many tasks read and decode images at once; None: as many as Ray has CPUs
+            for.
+        max_bad_share: share of unreadable images above which the stage fails.
+        store_parts: keep M_zero and M_few of KeAD's few-shot maps too, so that `tune thresholds` can try
+            other weights of the two (`kead.few_weight`); three times the space.
+    """
+
+    encoder: EncoderSection = EncoderSection()
+    method: Literal["kead", "winclip"] = "kead"
+    kead: KeadSettings = KeadSettings()
+    winclip: WinclipSettings = WinclipSettings()
+    prompts: tuple[str, ...] = ()
+    categories: dict[str, CategoryPrompts] = Field(default={})
+    precision: Precision = "fp32"
+    compile: bool = False
+    actors: Pool | tuple[Pool, Pool] | None = None
+    gpus_per_actor: float | None = Field(default=None, ge=0, le=8)
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    decode_workers: Pool | None = None
+    max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    store_parts: bool = False
+
+    @model_validator(mode="after")
+    def _has_parts(self) -> "MapsSection":
+        if self.store_parts and not (self.method == "kead" and self.kead.shots):
+            raise ValueError("store_parts needs method=kead and kead.shots above 0: other maps have no parts")
+        return self
+
+    @field_validator("actors")
+    @classmethod
+    def _rising(cls, actors: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
+        if isinstance(actors, tuple) and actors[0] > actors[1]:
+            raise ValueError(f"the least of a pool, {actors[0]}, is above the most, {actors[1]}")
+        return actors
+
+    @property
+    def shots(self) -> int:
+        """Normal references that the chosen method needs of every category."""
+        return self.kead.shots if self.method == "kead" else self.winclip.shots
+
+    @property
+    def shots_setting(self) -> str:
+        """The config key of `shots`."""
+        return f"maps.{self.method}.shots"
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What of this section decides the maps: encoder, method, its options and precision, JSON-able."""
+        deciding = {"encoder", "method", self.method}
+        if self.precision != "fp32":  # left out, so that maps made before it could be chosen stay valid
+            deciding.add("precision")
+        if self.store_parts:
+            deciding.add("store_parts")
+        return self.model_dump(mode="json", include=deciding)
+
+    def library(self) -> PromptLibrary:
+        """Shipped prompts, then the files, then those given in the config.
+
+        Raises:
+            UserError: a file can't be used, two names of one category.
+        """
+        return load_library(*self.prompts).overlaid(self.categories, "maps.categories")
+
+    def prompts_of(self, categories: Iterable[str]) -> dict[str, CategoryPrompts]:
+        """The prompts of each category.
+
+        Raises:
+            UserError: see `library`; a category has none.
+        """
+        library = self.library()
+        return {name: library.category(name) for name in sorted(categories)}

@@ -1,0 +1,1 @@
+"""proposing normal references."""

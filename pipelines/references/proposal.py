@@ -1,0 +1,237 @@
+"""Normal references proposed for one category: KeAD embeds a sample zero-shot, and some are selected."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from cluster.errors import UserError
+from pipelines.annotations.base import Annotation
+from pipelines.annotations.reading import read_truth
+from pipelines.corpus.listing import Listing
+from pipelines.corpus.split import is_test
+from pipelines.encoder.prompts import CategoryPrompts
+from pipelines.images.reading import ImageError, content_hash, decode_image, read_bytes, read_image
+from pipelines.maps.kead import KeAD, zero_shot_map
+from pipelines.maps.method import anomaly_probability
+from pipelines.references.selection import select_references
+
+BATCH = 16
+SIDE = 360
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One image that is proposed as a normal reference.
+
+    Attributes:
+        source: number of its source in the corpus.
+        path: as the `references` of that source take it.
+        uri: of the file.
+        score: zero-shot anomaly score, s(c) + max M_zero (paper eq. 2 and 4), 0…2.
+        rank: share of the sample with a lower score, 0…1.
+        represents: share of the least anomalous images that look most like this one, 0…1.
+        picture: (H, W, 3) uint8, sides of at most `SIDE` pixels.
+    """
+
+    source: int
+    path: str
+    uri: str
+    score: float
+    rank: float
+    represents: float
+    picture: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class CategoryProposal:
+    """What is proposed for one category.
+
+    Attributes:
+        category: its name in the corpus.
+        proposals: the most representative first.
+        eligible: images without a defect label, held-out ones among them.
+        sampled: of those, the ones looked at.
+        skipped: paths and reasons of images that could not be read.
+    """
+
+    category: str
+    proposals: tuple[Proposal, ...]
+    eligible: int
+    sampled: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """An image that may be proposed, before it is read.
+
+    Attributes:
+        source: number of its source in the corpus.
+        path: as the listing names it.
+        uri: of the file.
+        annotation: that must turn out to be empty; None where nothing is to be read.
+    """
+
+    source: int
+    path: str
+    uri: str
+    annotation: Annotation | None
+
+
+def eligible_images(listing: Listing, category: str) -> list[Eligible]:
+    """Images that may be proposed, in an order that depends on their paths alone.
+
+    Left out is whatever has a label, unless the label says, or may yet say, that it is normal.
+    """
+    found = []
+    for number, source in enumerate(listing.sources):
+        for entry in source.entries:
+            truth = source.truth(entry)
+            open_question = truth is not None and truth.empty_is_normal
+            unlabelled = not (entry.labelled or entry.defective) and truth is None
+            if entry.category != category or entry.fault is not None:
+                continue
+            if entry.normal or unlabelled or open_question:
+                found.append(Eligible(number, entry.path, source.uri(entry), truth))
+    return sorted(found, key=_order)
+
+
+def _order(image: Eligible) -> tuple[bytes, int]:
+    return hashlib.sha256(image.path.encode("utf-8", "surrogatepass")).digest(), image.source
+
+
+@dataclass(frozen=True)
+class _Looked:
+    image: Eligible
+    pixels: npt.NDArray[np.uint8]
+
+
+def propose(
+    listing: Listing,
+    category: str,
+    *,
+    kead: KeAD,
+    prompts: CategoryPrompts,
+    count: int,
+    sample: int,
+    test_share: float,
+    advance: Callable[[int], None],
+) -> CategoryProposal:
+    """Pick normal references for one category.
+
+    No image is proposed whose content hash falls into the held-out share of a corpus with labels, be it
+    labelled itself or not: it may be a copy of a held-out one.
+
+    Args:
+        listing: of the corpus.
+        category: one of its categories.
+        kead: zero-shot (`shots` is 0).
+        prompts: of the category.
+        count: how many to propose.
+        sample: images looked at, at most.
+        test_share: `corpus.test_share`.
+        advance: told of images that are done.
+
+    Raises:
+        UserError: fewer images can be proposed than `count`.
+    """
+    eligible = eligible_images(listing, category)
+    share = test_share if any(entry.labelled for entry in listing.entries) else 0.0
+    skipped: list[tuple[str, str]] = []
+    looked_at = _look(eligible, kead, share, skipped)
+    images: list[Eligible] = []
+    scores: list[npt.NDArray[np.float64]] = []
+    embeddings: list[npt.NDArray[np.float64]] = []
+    state = kead.category_state(prompts, None)
+    for batch in _batches(looked_at, sample):
+        pixels = torch.from_numpy(np.stack([looked.pixels for looked in batch]))
+        embedded = kead.embed(pixels)
+        t_n, t_a = state.t_n.to(kead.device), state.t_a.to(kead.device)
+        tau = kead.settings.temperature
+        score = anomaly_probability(embedded.cls, t_n, t_a, tau)
+        score = score + zero_shot_map(embedded.patches, t_n, t_a, tau).amax(-1)
+        texture = torch.stack([layer.float().mean(1) for layer in embedded.patches]).mean(0)
+        halves = [F.normalize(part.float(), dim=-1) for part in (embedded.cls, texture)]
+        images += [looked.image for looked in batch]
+        scores.append(score.double().cpu().numpy())
+        embeddings.append(torch.cat(halves, dim=-1).double().cpu().numpy())
+        advance(len(batch))
+    if len(images) < count:
+        remedy = "lower --count" if images else "do without references (maps.kead.shots=0)"
+        raise UserError(
+            f'Category "{category}" has {len(images)} different images that may be proposed as references '
+            f"(unlabelled or normal, readable, outside the held-out test split), fewer than {count}; add "
+            f"images or {remedy}."
+        )
+    all_scores = np.concatenate(scores)
+    proposals = []
+    for pick in select_references(all_scores, np.concatenate(embeddings), count):
+        image = images[pick.index]
+        proposals.append(
+            Proposal(
+                source=image.source,
+                path=image.path,
+                uri=image.uri,
+                score=float(all_scores[pick.index]),
+                rank=float((all_scores < all_scores[pick.index]).mean()),
+                represents=pick.represents,
+                picture=_picture(image.uri),
+            )
+        )
+    return CategoryProposal(category, tuple(proposals), len(eligible), len(images), tuple(skipped))
+
+
+def _look(
+    eligible: Iterable[Eligible], kead: KeAD, share: float, skipped: list[tuple[str, str]]
+) -> Iterator[_Looked]:
+    """Readable images outside the held-out share, each content once, resized for the encoder."""
+    seen: set[str] = set()
+    for image in eligible:
+        try:
+            data = read_bytes(image.uri)
+            image_id = content_hash(data)
+            if image_id in seen or is_test(image_id, share):
+                continue
+            pixels = decode_image(data)
+            if _has_defect(image, pixels):
+                continue
+        except ImageError as error:
+            skipped.append((image.path, str(error)))
+            continue
+        seen.add(image_id)
+        yield _Looked(image, kead.preprocess(pixels))
+
+
+def _has_defect(image: Eligible, pixels: npt.NDArray[np.uint8]) -> bool:
+    if image.annotation is None:
+        return False
+    height, width = pixels.shape[:2]
+    return not read_truth(image.annotation, width, height).empty
+
+
+def _picture(uri: str) -> npt.NDArray[np.uint8]:
+    try:
+        image = Image.fromarray(read_image(uri))
+    except ImageError as error:
+        raise UserError(f"{uri} changed while it was looked at ({error}); run the command again.") from None
+    image.thumbnail((SIDE, SIDE))
+    return np.asarray(image)
+
+
+def _batches(looked_at: Iterator[_Looked], most: int) -> Iterator[list[_Looked]]:
+    """Batches of `most` images in all."""
+    batch: list[_Looked] = []
+    for looked in islice(looked_at, most):
+        batch.append(looked)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

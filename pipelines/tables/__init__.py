@@ -1,0 +1,1 @@
+"""the Parquet tables: schemas, the one Ray Data job, the reader of a corpus' artifact, quarantine."""

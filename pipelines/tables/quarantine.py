@@ -1,0 +1,16 @@
+"""Images that could not be used, and how many of them a stage accepts."""
+
+from cluster.errors import UserError
+
+
+def check_bad_share(bad: int, total: int, limit: float, stage: str, first_reason: str) -> None:
+    """Fail a stage that met too many bad images.
+
+    Raises:
+        UserError: `bad / total` is above `limit`.
+    """
+    if total and bad / total > limit:
+        raise UserError(
+            f"{stage}: {bad} of {total} images can't be used (first: {first_reason}), more than "
+            f"{stage}.max_bad_share={limit:g} allows; repair or remove them, or raise the share."
+        )

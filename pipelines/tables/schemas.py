@@ -1,0 +1,69 @@
+"""Schemas of the Parquet tables that stages hand to each other; readable with plain pyarrow."""
+
+import pyarrow as pa
+
+BOX = pa.struct([(side, pa.float64()) for side in ("x0", "y0", "x1", "y1")])
+LABELLED_BOX = pa.struct([*BOX, pa.field("label", pa.string())])
+SCORED_BOX = pa.struct([*BOX, pa.field("score", pa.float64())])
+
+IDENTITY = [("image_id", pa.string()), ("uri", pa.string()), ("category", pa.string())]
+SIZE = [("width", pa.int32()), ("height", pa.int32())]
+
+MANIFEST = pa.schema([*IDENTITY, ("split", pa.string()), ("role", pa.string()), *SIZE])
+# `mask` is COCO's run-length text at the image's size, null where no pixel truth is known.
+LABELS = pa.schema([("image_id", pa.string()), ("boxes", pa.list_(LABELLED_BOX)), ("mask", pa.string())])
+QUARANTINE = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
+BAD_LABELS = pa.schema(
+    [("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("action", pa.string())]
+)
+DUPLICATES = pa.schema([("uri", pa.string()), ("first", pa.string()), ("image_id", pa.string())])
+NEAR_DUPLICATES = pa.schema(
+    [
+        ("group", pa.string()),
+        *((f"{name}_{side}", pa.string()) for name in ("image_id", "uri") for side in "ab"),
+        ("distance", pa.int32()),
+    ]
+)
+HASHES = pa.schema([("image_id", pa.string()), ("phash", pa.string())])
+THRESHOLDS = pa.schema(
+    [
+        ("category", pa.string()),
+        ("images", pa.int64()),
+        ("mean_max", pa.float64()),
+        ("threshold", pa.float64()),
+        ("delta", pa.float64()),
+    ]
+)
+BOXES = pa.schema([*IDENTITY, *SIZE, ("boxes", pa.list_(SCORED_BOX))])
+
+
+PREDICTED_BOX = pa.struct([*BOX, pa.field("score", pa.float64()), pa.field("label", pa.string())])
+
+
+PREDICTIONS = pa.schema(
+    [("image_id", pa.string()), ("uri", pa.string()), *SIZE, ("boxes", pa.list_(PREDICTED_BOX))]
+)
+
+
+ANNOTATION = pa.struct(
+    [
+        ("format", pa.string()),
+        ("files", pa.list_(pa.string())),
+        ("label", pa.string()),
+        ("content", pa.string()),
+        ("empty_is_normal", pa.bool_()),
+    ]
+)
+
+
+LISTED = pa.schema(
+    [
+        ("uri", pa.string()),
+        ("path", pa.string()),
+        ("category", pa.string()),
+        ("normal", pa.bool_()),
+        ("labelled", pa.bool_()),
+        ("annotation", ANNOTATION),
+        ("fault", pa.string()),
+    ]
+)

@@ -1,0 +1,255 @@
+"""One Ray Data job: a Parquet listing mapped to Parquet rows, resumable row by row, with progress."""
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.on_ray.row_counter import RowCounter, Sender
+from cluster.on_ray.session import stall_seconds
+from cluster.progress import say
+from cluster.storage.storage import Storage
+
+if TYPE_CHECKING:  # Ray takes seconds to import, which a skipped stage need not pay
+    from ray.data import DataContext, Dataset
+
+LOST_NODE_SECONDS = 60.0  # without a row after a node was lost, before the job is begun anew on the others
+# Of a read or a write. A whole one, Ray's default, is found on no node where each has an actor of half a CPU:
+# then the job would never begin.
+LISTING_CPUS = 0.25
+ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
+
+
+class StalledJobError(RuntimeError):
+    """A job that made no progress for `ray.stall_minutes`: its actors are dead, or never got resources."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One mapping of batches.
+
+    Attributes:
+        function: a function of a `pyarrow.Table`, or a class whose instances are (loaded once per actor).
+        arguments: of the function's call, or of the class's constructor.
+        actors: of the pool for a class, or (least, most) of one that grows with the work; None for tasks.
+        tasks: at most so many of a function's at once; None: as many as there are CPUs for.
+        cpus: logical CPUs each holds.
+        gpus: GPUs each holds; a fraction shares one.
+        batch_size: rows a call gets at most.
+    """
+
+    function: Callable[..., Any]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    actors: int | tuple[int, int] | None = None
+    tasks: int | None = None
+    cpus: float = 0.5
+    gpus: float = 0.0
+    batch_size: int = 32
+
+
+def write_listing(listing: Storage, rows: pa.Table) -> Storage:
+    """Write the table that a job reads, in files small enough for its checkpoints; complete or absent.
+
+    Returns:
+        The directory of its files.
+    """
+    if listing.exists("complete"):
+        return listing.at("rows")
+    files = max(1, -(-rows.num_rows // ROWS_PER_FILE))
+    for number, start in enumerate(np.linspace(0, rows.num_rows, files, endpoint=False).astype(int)):
+        stop = int((number + 1) * rows.num_rows / files)
+        listing.write_table(f"rows/part-{number:06d}.parquet", rows.slice(int(start), stop - int(start)))
+    listing.write("complete", b"")
+    return listing.at("rows")
+
+
+def read_columns(source: Storage, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a directory of Parquet files, read by Ray's workers; small enough for one machine."""
+    import ray
+    import ray.data
+
+    with data_context():
+        data = ray.data.read_parquet(source.path, filesystem=source.filesystem, columns=list(columns))
+        return pa.concat_tables(ray.get(data.to_arrow_refs())).select(list(columns))
+
+
+@contextmanager
+def data_context() -> Iterator["DataContext"]:
+    """A quiet context of Ray Data's for the block, and the one before it afterwards; it is global to Ray."""
+    from ray.data import DataContext
+
+    before = DataContext.get_current()
+    context = before.copy()
+    context.enable_progress_bars = False
+    context.execution_options.verbose_progress = False
+    # The newer reader packs small files into blocks of 128 MiB, whatever `override_num_blocks` says.
+    context.use_datasource_v2 = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    DataContext._set_current(context)
+    try:
+        yield context
+    finally:
+        DataContext._set_current(before)
+
+
+@contextmanager
+def unresumable_is_an_error() -> Iterator[None]:
+    """Ray only warns, and goes on without checkpoints, where a plan doesn't qualify; here that fails."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="You've enabled checkpointing, but")
+        yield
+
+
+def run_table_job(
+    title: str,
+    *,
+    source: Storage,
+    work: Storage,
+    target: Storage,
+    steps: Sequence[Step],
+    id_column: str,
+    total: int,
+    block_rows: int = ROWS_PER_FILE,
+) -> None:
+    """Read Parquet, apply the steps, write Parquet into `target`; a killed job goes on where it was.
+
+    Finished ids are kept in Ray Data's job checkpoint below `work` and are not computed again. Each
+    step's function gets `counter` as a keyword if its arguments name it None.
+
+    Where a node is lost and what is left can't hold all actors, Ray waits for ever: then the job is given up
+    and goes on where it was, with as many actors as fit.
+
+    Args:
+        title: shown beside the progress.
+        source: directory of Parquet files of about `ROWS_PER_FILE` rows each, e.g. from `write_listing`.
+        work: directory for the checkpoint.
+        target: directory of the result's Parquet files.
+        steps: applied in order.
+        id_column: unique per row, kept by every step.
+        total: rows expected.
+        block_rows: about how many rows are read, mapped, written and checkpointed together; more where a
+            row takes so little time that Ray's work around a block would outweigh it.
+
+    Raises:
+        StalledJobError: no row was finished for `ray.stall_minutes`.
+        Exception: what a step raised.
+    """
+    from cluster.on_ray.attempt import Attempt, alive_nodes
+
+    limit = stall_seconds()
+    with RowCounter(title, total) as counter:
+
+        def attempt() -> Attempt:
+            blocks = max(1, min(len(source.children()), -(-total // block_rows)))
+            return Attempt(
+                _write_rows, source, blocks, work, target, tuple(steps), id_column, counter.sender()
+            )
+
+        current = attempt()
+        seen, changed = -1, time.monotonic()
+        while True:
+            ended = current.wait(0.2)
+            if ended and not (current.failed and current.lost_nodes()):
+                current.result()
+                return
+            done = counter.done
+            if done != seen:
+                seen, changed = done, time.monotonic()
+            idle = time.monotonic() - changed
+            if ended or (idle > LOST_NODE_SECONDS and current.lost_nodes()):
+                lost = current.lost_nodes()
+                current.give_up()
+                steps = [fitting(step, list(alive_nodes().values())) for step in steps]
+                say(f"{title}: {lost} of the cluster's nodes lost; going on with those that are left")
+                current, changed = attempt(), time.monotonic()
+            elif idle > limit:
+                current.give_up()
+                raise StalledJobError(
+                    f"{title}: no row in {limit / 60:g} minutes; Ray's actors keep dying (too little "
+                    "memory?) or wait for CPUs or GPUs it does not have: lower their number or "
+                    "resources, add nodes, or raise ray.stall_minutes; run again to go on."
+                )
+
+
+def _write_rows(
+    source: Storage,
+    blocks: int,
+    work: Storage,
+    target: Storage,
+    steps: Sequence[Step],
+    id_column: str,
+    counter: Sender,
+) -> None:
+    """The job itself, on one Ray Data execution."""
+    import ray.data
+    from ray.data.checkpoint import CheckpointConfig
+
+    with data_context() as context, unresumable_is_an_error():
+        context.checkpoint_config = CheckpointConfig(
+            id_column=id_column,
+            checkpoint_path=work.at("checkpoint").path,
+            override_filesystem=work.filesystem,
+            delete_checkpoint_on_success=False,
+        )
+        data = ray.data.read_parquet(
+            source.path,
+            filesystem=source.filesystem,
+            override_num_blocks=blocks,
+            num_cpus=LISTING_CPUS,
+        )
+        for step in steps:
+            data = _mapped(data, step, counter)
+        data.write_parquet(
+            target.path, filesystem=target.filesystem, ray_remote_args={"num_cpus": LISTING_CPUS}
+        )
+
+
+def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
+    """The step with no more actors than nodes hold beside all else, but one at least.
+
+    All else is a whole CPU for Ray's filter of rows that are done, and a half for reading and writing.
+
+    Args:
+        step: with the pool that was asked for; it must not grow again, or nothing would be read any more.
+        nodes: each one's resources.
+    """
+    if step.actors is None:
+        return step
+    least, most = step.actors if isinstance(step.actors, tuple) else (step.actors, step.actors)
+    room = sum(int(node.get("CPU", 0.0) / step.cpus + 1e-6) for node in nodes)
+    room -= math.ceil(1 / step.cpus) + math.ceil(2 * LISTING_CPUS / step.cpus)
+    if step.gpus:
+        room = min(room, sum(int(node.get("GPU", 0.0) / step.gpus + 1e-6) for node in nodes))
+    least, most = max(1, min(least, room)), max(1, min(most, room))
+    return replace(step, actors=(least, most) if least < most else most)
+
+
+def _mapped(data: "Dataset", step: Step, counter: Sender) -> "Dataset":
+    """The data set with one more step."""
+    from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+    strategy: ActorPoolStrategy | TaskPoolStrategy
+    if isinstance(step.actors, tuple):
+        least, most = step.actors
+        strategy = ActorPoolStrategy(min_size=least, max_size=most)
+    else:
+        strategy = ActorPoolStrategy(size=step.actors) if step.actors else TaskPoolStrategy(step.tasks)
+    keywords = {k: counter if k == "counter" else v for k, v in step.arguments.items()}
+    built = isinstance(step.function, type)
+    return data.map_batches(
+        step.function,
+        batch_format="pyarrow",
+        batch_size=step.batch_size,
+        num_cpus=step.cpus,
+        num_gpus=step.gpus or None,
+        compute=strategy,
+        fn_kwargs=None if built else keywords,
+        fn_constructor_kwargs=keywords if built else None,
+    )

@@ -1,0 +1,304 @@
+"""Every dataset layout on a tiny tree as it is published, and on real data where it is mounted."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+
+from cluster.errors import UserError
+from pipelines.annotations.rle import decode_mask
+from pipelines.corpus.inspection import inspect
+from pipelines.corpus.listing import Listing
+from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.sorting import Corpus
+from pipelines.layouts.catalogue import LAYOUTS
+from tests.conftest import SHARED
+from tests.pipelines.images.bucket_server import serve_bucket
+from tests.pipelines.layouts.published_trees import HEIGHT, TREES, WIDTH, Expected, paint, voc_xml, write
+
+
+def rows_of(root: str, **options: Any) -> tuple[Listing, dict[str, dict[str, Any]]]:
+    listing = Listing(CorpusSection(root=root, **options))
+    return listing, {row["path"]: row for row in inspect(listing.table()).to_pylist()}
+
+
+def check(rows: dict[str, dict[str, Any]], expected: dict[str, Expected]) -> None:
+    """Compare inspected rows with what was worked out by hand; the order of boxes does not matter."""
+    assert sorted(rows) == sorted(expected)
+    for path, want in expected.items():
+        row = rows[path]
+        assert row["error"] is None
+        assert (row["category"], row["normal"], row["labelled"]) == (
+            want.category,
+            want.normal,
+            want.labelled,
+        )
+        found = sorted((box["x0"], box["y0"], box["x1"], box["y1"], box["label"]) for box in row["boxes"])
+        assert [box[4] for box in found] == [box[4] for box in sorted(want.boxes)]
+        for box, wanted in zip(found, sorted(want.boxes), strict=True):
+            assert box[:4] == pytest.approx(wanted[:4], abs=1e-9)
+        if want.mask is None:
+            assert row["mask"] is None
+            continue
+        mask = np.zeros((HEIGHT, WIDTH), np.bool_)
+        for x0, y0, x1, y1 in want.mask:
+            mask[y0:y1, x0:x1] = True
+        np.testing.assert_array_equal(decode_mask(row["mask"], WIDTH, HEIGHT), mask)
+
+
+def test_every_layout_has_a_tree() -> None:
+    assert {layout for layout, _ in TREES.values()} == set(LAYOUTS)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_published_tree_is_found_and_read(name: str, tmp_path: Path) -> None:
+    layout, build = TREES[name]
+    expected = build(tmp_path)
+    listing, rows = rows_of(str(tmp_path))
+    assert listing.layout == layout
+    check(rows, expected)
+    check(rows_of(str(tmp_path), layout=layout)[1], expected)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_same_on_object_storage(name: str, tmp_path: Path) -> None:
+    """Through a URI and no path: an in-memory file system stands for a bucket."""
+    layout, build = TREES[name]
+    expected = build(tmp_path)
+    bucket = fsspec.filesystem("memory")
+    home = f"/bucket/{tmp_path.name}"
+    bucket.put(str(tmp_path), home, recursive=True)
+    try:
+        listing, rows = rows_of(f"fsspec+memory://{home}")
+        assert listing.layout == layout
+        assert all(row["uri"].startswith("fsspec+memory:///bucket/") for row in rows.values())
+        check(rows, expected)
+    finally:
+        bucket.rm(home, recursive=True)
+
+
+def test_the_same_in_a_bucket_of_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `s3://` alone, the endpoint in the environment, as workers have it; names need quoting in a URI."""
+    home = tmp_path / "steel plates #1 100%"
+    expected = TREES["voc"][1](home)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "x")
+    with serve_bucket(tmp_path) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        listing, rows = rows_of("s3://bucket/steel%20plates%20%231%20100%25")
+    assert listing.layout == "voc"
+    check(rows, expected)
+    assert rows["beside/1.jpg"]["uri"] == "s3://bucket/steel%20plates%20%231%20100%25/beside/1.jpg"
+
+
+def test_options_and_secrets_in_a_buckets_uri_are_refused() -> None:
+    with pytest.raises(UserError, match=r"corpus\.root: options after the \?.*AWS_ENDPOINT_URL"):
+        Listing(CorpusSection(root="s3://bucket/images?endpoint_override=localhost:1&region=x"))
+    with pytest.raises(UserError, match=r"a password in a URI") as caught:
+        Listing(CorpusSection(root="s3://key:hush@bucket/images?endpoint_override=localhost:1&region=x"))
+    assert "hush" not in str(caught.value)
+
+
+def test_a_single_category_of_mvtec_is_named_by_its_folder(tmp_path: Path) -> None:
+    TREES["mvtec"][1](tmp_path)
+    listing, rows = rows_of(str(tmp_path / "screw"))
+    assert listing.layout == "mvtec"
+    assert {row["category"] for row in rows.values()} == {"screw"}
+    assert rows["test/thread/000.png"]["boxes"]
+
+
+def test_coco_takes_the_only_file_of_a_name(tmp_path: Path) -> None:
+    paint(tmp_path / "data/deep/1.jpg")
+    document = {"images": [{"id": 1, "file_name": "deep/1.jpg"}], "annotations": [], "categories": []}
+    write(tmp_path / "annotations/all.json", json.dumps(document))
+    _, rows = rows_of(str(tmp_path))
+    assert rows["data/deep/1.jpg"]["normal"]
+
+
+@pytest.mark.parametrize(
+    ("build", "path", "reason"),
+    [
+        ("voc", "VOCdevkit/VOC2012/Annotations/9.xml", "annotation of no image"),
+        ("gc10_det", "lable/img_09.xml", "annotation of no image"),
+        ("yolo", "labels/train/9.txt", "annotation of no image"),
+    ],
+)
+def test_an_annotation_without_image_is_quarantined(
+    build: str, path: str, reason: str, tmp_path: Path
+) -> None:
+    TREES[build][1](tmp_path)
+    write(tmp_path / path, voc_xml(("1_chongkong", 1, 1, 2, 2)))
+    _, rows = rows_of(str(tmp_path))
+    assert reason in rows[path]["error"]
+    assert [row["error"] for other, row in rows.items() if other != path] == [None] * (len(rows) - 1)
+
+
+def test_an_annotation_of_several_images_is_quarantined(tmp_path: Path) -> None:
+    paint(tmp_path / "JPEGImages/1.jpg")
+    paint(tmp_path / "JPEGImages/1.png")
+    write(tmp_path / "Annotations/1.xml", voc_xml(("dent", 3, 4, 9, 8)))
+    _, rows = rows_of(str(tmp_path))
+    assert "several images" in rows["Annotations/1.xml"]["error"]
+    assert [rows[f"JPEGImages/1.{kind}"]["labelled"] for kind in ("jpg", "png")] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "/etc/passwd.jpg", "a/../../x.jpg", "..\\x.jpg", "gone.jpg"]
+)
+def test_coco_never_looks_outside_the_root(name: str, tmp_path: Path) -> None:
+    paint(tmp_path / "secret.jpg")
+    paint(tmp_path / "x.jpg")
+    paint(tmp_path / "root/1.jpg")
+    document = {
+        "images": [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": name}],
+        "annotations": [],
+        "categories": [],
+    }
+    write(tmp_path / "root/instances.json", json.dumps(document))
+    _, rows = rows_of(str(tmp_path / "root"))
+    assert rows["1.jpg"]["error"] is None
+    fault = "no such image" if name == "gone.jpg" else "leads out of the folder"
+    assert fault in rows[name]["error"]
+    assert "instances.json" in rows[name]["error"]
+    assert len(rows) == 2
+
+
+def coco_with(**changes: Any) -> str:
+    document = {
+        "images": [{"id": 1, "file_name": "1.jpg"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5]}],
+        "categories": [{"id": 1, "name": "dent"}],
+    }
+    return json.dumps({**document, **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[1]", "holds no COCO file"),
+        (coco_with(images={"id": 1}), "images must be a list of objects"),
+        (coco_with(images=[{"id": 1, "file_name": "1.jpg"}] * 2), "has the id 1 twice"),
+        (coco_with(images=[{"file_name": "1.jpg"}]), "twice or not at all"),
+        (coco_with(images=[{"id": 1}]), "has no file_name"),
+        (coco_with(images=[{"id": n, "file_name": "1.jpg"} for n in (1, 2)]), "a second time"),
+        (coco_with(categories=[{"id": 1, "name": "  "}]), "no class name"),
+        (
+            coco_with(annotations=[{"id": 5, "image_id": 1, "category_id": 1, "bbox": [[[[1]]]]}]),
+            "annotation 5 nests too deeply",
+        ),
+    ],
+)
+def test_a_broken_coco_file_is_the_users_to_mend(text: str, says: str, tmp_path: Path) -> None:
+    paint(tmp_path / "1.jpg")
+    write(tmp_path / "annotations/all.json", text)
+    with pytest.raises(UserError, match=says):
+        Listing(CorpusSection(root=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "file is empty"),
+        ("ImageId,ClassId,EncodedPixels\na.jpg,1\n", "no CSV table"),
+        ("a,b\n1,2\n", "without image, class 1–4 and EncodedPixels"),
+        ("ImageId,ClassId,EncodedPixels\na.jpg,9,1 2\n", "class 1–4"),
+        ("ImageId,ClassId,EncodedPixels\na.jpg,1,1 2\na.jpg,1,5 2\n", "class 1 of a.jpg twice"),
+        ("\xff\xfe", "no CSV table"),
+    ],
+)
+def test_a_broken_severstal_table_is_the_users_to_mend(text: str, says: str, tmp_path: Path) -> None:
+    paint(tmp_path / "train_images/a.jpg")
+    (tmp_path / "train.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=says):
+        Listing(CorpusSection(root=str(tmp_path)))
+
+
+def test_severstal_names_an_image_that_is_missing(tmp_path: Path) -> None:
+    paint(tmp_path / "train_images/a.jpg")
+    write(tmp_path / "train.csv", "ImageId,ClassId,EncodedPixels\n../b.jpg,1,1 2\n")
+    _, rows = rows_of(str(tmp_path))
+    assert "no such image" in rows["train_images/../b.jpg"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("names: [a, '']", "no class name"),
+        ("names: {0: a, 2: b}", "without a gap"),
+        ("names: 3", "must be a list"),
+        ("names: [a", "not valid YAML"),
+        ("names: &x [a]\nmore: *x", "aliases"),
+    ],
+)
+def test_broken_yolo_names_are_the_users_to_mend(text: str, says: str, tmp_path: Path) -> None:
+    TREES["yolo"][1](tmp_path)
+    write(tmp_path / "data.yaml", text)
+    with pytest.raises(UserError, match=says):
+        Listing(CorpusSection(root=str(tmp_path)))
+
+
+def test_yolo_without_names_calls_classes_by_number(tmp_path: Path) -> None:
+    TREES["yolo"][1](tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    _, rows = rows_of(str(tmp_path))
+    assert [box["label"] for box in rows["images/train/2.jpg"]["boxes"]] == ["0", "1"]
+    write(tmp_path / "labels/classes.txt", "scratch\ndent\n")
+    _, rows = rows_of(str(tmp_path))
+    assert [box["label"] for box in rows["images/train/2.jpg"]["boxes"]] == ["scratch", "dent"]
+    write(tmp_path / "data.yaml", "names: [dent, scratch]")
+    with pytest.raises(UserError, match="name different classes"):
+        Listing(CorpusSection(root=str(tmp_path)))
+
+
+def test_magnetic_tile_as_published(magnetic_tile: Path) -> None:
+    listing = Listing(CorpusSection(root=str(magnetic_tile)))
+    assert listing.layout == "magnetic_tile"
+    labels = Counter(entry.annotation.label if entry.annotation else None for entry in listing.entries)
+    assert labels == {None: 952, "blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 103}
+    listing.require_references(CorpusSection(root=str(magnetic_tile)), 4)
+
+
+def test_neu_det_as_published() -> None:
+    root = SHARED / "neu_det"
+    if not root.is_dir():
+        pytest.skip(f"real images are not mounted at {root}")
+    section = CorpusSection(root=str(root))
+    listing = Listing(section)
+    assert listing.layout == "neu_det"
+    assert len(listing.entries) == 1800
+    listing.require_references(section, 0)
+    with pytest.raises(UserError, match=r'Category "steel_strip" has 0 normal .*maps\.kead\.shots=0'):
+        listing.require_references(section, 1)
+    inspected = inspect(listing.table())
+    rows = inspected.to_pylist()
+    assert sum(len(row["boxes"]) for row in rows) == 4189
+    named = [(row["path"].split("/")[1], {box["label"] for box in row["boxes"]}) for row in rows]
+    assert sum(any(not name.startswith(label) for label in labels) for name, labels in named) == 123
+    corpus = Corpus(inspected, section, listing.reference_candidates(section))
+    counts = corpus.counts()
+    assert (counts["images"], counts["duplicates"], counts["quarantined"]) == (1799, 1, 0)
+    assert counts["labelled_with_defects"] == 1799
+    assert counts["references"] == 0
+    assert [row["uri"].rsplit("/", 1)[1] for row in corpus.duplicates] == ["patches_105.jpg"]
+
+
+def test_gdxray_tells_broken_lines_and_images_that_are_not_there(tmp_path: Path) -> None:
+    paint(tmp_path / "C0001/C0001_0001.png")
+    rows = ["1 3 9 4 8", "1 3 9 4", "one 3 9 4 8", "1 nan 9 4 8", "1.5 3 9 4 8", "7 3 9 4 8", ""]
+    write(tmp_path / "C0001/ground_truth.txt", "\n".join(rows))
+    listing, rows_by_path = rows_of(str(tmp_path), max_bad_share=1)
+    assert listing.layout == "gdxray"
+    faults = sorted(row["error"] for row in rows_by_path.values() if row["error"])
+    found = [entry.fault for entry in listing.entries if entry.fault]
+    assert sum("is no box" in fault for fault in found) == 4
+    assert sum("names image 7" in fault for fault in found) == 1
+    assert len(faults) >= 2
+    good = rows_by_path["C0001/C0001_0001.png"]
+    assert good["error"] is None
+    assert len(good["boxes"]) == 1

@@ -1,0 +1,96 @@
+"""The backbone stage from corpus and maps to weights that a detector takes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from ultralytics.nn.tasks import DetectionModel
+
+from cluster.errors import UserError
+from cluster.stages.stage import Artifact
+from cluster.storage.storage import Storage
+from cluster.tracking.run import Run
+from cluster.tracking.section import TrackingSection
+from cluster.tracking.tracker import PipelineRun, Tracker
+from tests.training.agbp.test_task import write_corpus
+from training.agbp.attention_pictures import GAP, HEADER, SIDE
+from training.agbp.section import BackboneSection
+from training.agbp.stage import pretrain_backbone
+from training.loop.section import ScalingSection
+from training.weights.files import load_weights
+
+
+def artifact(stage: str, storage: Storage) -> Artifact:
+    return Artifact(stage, stage * 8, storage, {"results": {}}, reused=True)
+
+
+def make(
+    folder: Path, categories: tuple[str, ...], pipeline: PipelineRun | None = None, **changes: object
+) -> Artifact:
+    """The stage over a small corpus in `folder`; tracked there unless `pipeline` is given."""
+    storage = Storage.open(str(folder / "data"))
+    if not storage.exists("manifest"):
+        write_corpus(folder / "data", 20, categories)
+    workspace = Storage.open(str(folder / "workspace"))
+    loop = {"epochs": 2, "batch_size": 8}
+    section = BackboneSection.model_validate({"image_size": 64, "loop": loop} | changes)
+    with Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as tracked:
+        return pretrain_backbone(
+            section,
+            scaling=ScalingSection(cpus_per_worker=1, gpu=False),
+            workspace=workspace,
+            pipeline=pipeline or tracked,
+            corpus=artifact("corpus", storage),
+            maps=artifact("maps", storage),
+        )
+
+
+class Untracked(PipelineRun):
+    """Opens stages without MLflow, which takes seconds."""
+
+    def __init__(self) -> None:
+        self.run = None
+
+    @contextmanager
+    def stage(self, name: str, *, config: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
+        yield Run("nowhere", "id")
+
+
+@pytest.mark.ray
+def test_backbone_of_one_category(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = {"epochs": 2, "batch_size": 8, "eval_every": 1, "best_metric": "correlation", "keep_best": 2}
+    made = make(tmp_path, ("tile",), loop=loop)
+    assert "nothing to classify, so the anomaly maps alone teach; λ = 1" in capsys.readouterr().err
+    results = made.results
+    assert (results["images"], results["held_out_images"], results["categories"]) == (15, 1, 1)
+    assert (results["epochs"], results["lam"], results["loss_task"]) == (2, 1.0, 0.0)
+    assert results["attention_before"].keys() == results["attention_after"].keys()
+    assert {"correlation_32", "auroc_32"} <= results["attention_after"].keys()
+    with made.directory.local_copy("backbone.safetensors") as path:
+        state, metadata = load_weights(path)
+    assert metadata["architecture"] == "yolov8n"
+    assert metadata["lineage"]["maps"] == "maps" * 8
+    detector = DetectionModel("yolov8n.yaml", ch=3, nc=1, verbose=False)
+    assert not detector.load_state_dict(state, strict=False).unexpected_keys
+    assert made.directory.read_table("history.parquet").column("epoch").to_pylist() == [0, 1, 2]
+    with made.directory.local_copy("attention.png") as path:
+        sheet = cv2.imread(str(path))
+    # One held-out image: picture, defect, anomaly map, and two stages before and after.
+    assert sheet is not None
+    assert sheet.shape == (HEADER + SIDE + GAP, GAP + 7 * (SIDE + GAP), 3)
+    kept = made.directory.at("kept").children()
+    assert sorted(kept) == ["epoch-1.safetensors", "epoch-2.safetensors", "last.safetensors"]
+    assert not made.directory.exists("training")
+    assert make(tmp_path, ("tile",), loop=loop).reused
+
+
+def test_impossible_sections_are_refused_before_ray(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is nothing to learn: all images are of one category"):
+        make(tmp_path, ("tile",), Untracked(), lam=0.0)
+    with pytest.raises(UserError, match=r"lost\.safetensors does not exist"):
+        make(tmp_path, ("tile",), Untracked(), start="lost.safetensors")

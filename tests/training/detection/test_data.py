@@ -1,0 +1,162 @@
+"""Boxes lie over their pixels, whatever is done to the image; augmentation repeats."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.errors import UserError
+from training.detection.augment import colour, mosaic, place
+from training.detection.data import DetectionDataset, Sample, collate
+from training.detection.section import AugmentSection
+from training.models.letterbox import Image, Placement, Preprocessing
+from training.models.names import Resize
+
+GREY, MARK = 90, (250, 40, 10)
+GEOMETRY_ONLY = AugmentSection(hue=0, saturation=0, brightness=0)
+
+
+def marked(width: int, height: int, box: tuple[int, int, int, int]) -> Image:
+    """A grey image with a red rectangle that fills exactly the box."""
+    image = np.full((height, width, 3), GREY, dtype=np.uint8)
+    x0, y0, x1, y1 = box
+    image[y0:y1, x0:x1] = MARK
+    return image
+
+
+def red_bounds(image: Image) -> npt.NDArray[np.float64]:
+    """x0 y0 x1 y1 of the reddish pixels."""
+    red = image[..., 0].astype(int) - image[..., 2] > 120
+    ys, xs = np.nonzero(red)
+    return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], dtype=np.float64)
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[int, int, tuple[int, int, int, int]]:
+    """Width, height, and a box inside, at least 12 pixels on a side."""
+    width, height = draw(st.integers(40, 160)), draw(st.integers(40, 160))
+    x0, y0 = draw(st.integers(0, width - 12)), draw(st.integers(0, height - 12))
+    return width, height, (x0, y0, draw(st.integers(x0 + 12, width)), draw(st.integers(y0 + 12, height)))
+
+
+SHAPES = st.sampled_from([(96, 96), (64, 160), (128, 64)])
+
+
+@given(scenes(), SHAPES, st.sampled_from(["letterbox", "square"]))
+@settings(max_examples=60, deadline=None)
+def test_resizing_keeps_boxes_over_their_pixels(
+    scene: tuple[int, int, tuple[int, int, int, int]], shape: tuple[int, int], resize: Resize
+) -> None:
+    width, height, box = scene
+    placement = Placement.of(width, height, shape, resize)
+    boxes = np.array([box], dtype=np.float64)
+    placed = placement.boxes(boxes)
+    assert np.abs(red_bounds(placement.image(marked(width, height, box))) - placed[0]).max() <= 1.5
+    np.testing.assert_allclose(placement.original(placed), boxes)
+    assert placement.image(marked(width, height, box)).shape == (*shape, 3)
+    if resize == "letterbox":
+        assert abs(placement.scale[0] / placement.scale[1] - 1) < 1 / min(placement.width, placement.height)
+
+
+@given(scenes(), SHAPES, st.integers(0, 10_000))
+@settings(max_examples=100, deadline=None)
+def test_flips_scale_and_shift_keep_boxes_over_their_pixels(
+    scene: tuple[int, int, tuple[int, int, int, int]], shape: tuple[int, int], seed: int
+) -> None:
+    width, height, box = scene
+    placement = Placement.of(width, height, shape, "square")
+    boxes = placement.boxes(np.array([box], dtype=np.float64))
+    item = placement.image(marked(width, height, box)), boxes, np.zeros(1, dtype=np.int64)
+    image, boxes, labels = place(item, shape, GEOMETRY_ONLY, np.random.default_rng(seed))
+    assert image.shape == (*shape, 3)
+    assert len(boxes) == len(labels)
+    if len(boxes):
+        assert np.abs(red_bounds(image) - boxes[0]).max() <= 1.5
+
+
+@given(SHAPES, st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_mosaic_keeps_every_box_over_its_pixels(shape: tuple[int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = shape
+    box = (20, 24, 60, 60)
+    item = (marked(width, height, box), np.array([box], dtype=np.float64), np.array([seed % 3]))
+    joined = mosaic([item] * 4, rng)
+    assert joined[0].shape == (2 * height, 2 * width, 3)
+    image, boxes, labels = place(joined, shape, GEOMETRY_ONLY, rng)
+    assert set(labels.tolist()) <= {seed % 3}
+    for x0, y0, x1, y1 in boxes.round().astype(int):
+        inside = image[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1].reshape(-1, 3).astype(int)
+        assert (inside[:, 0] - inside[:, 2] > 100).all()
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+
+
+def test_colour_keeps_grey_grey_and_no_change_is_none() -> None:
+    rng = np.random.default_rng(0)
+    grey = np.full((8, 8, 3), 100, dtype=np.uint8)
+    changed = colour(grey, AugmentSection(), rng)
+    assert (changed == changed[..., :1]).all()
+    assert np.abs(colour(grey, GEOMETRY_ONLY, rng).astype(int) - 100).max() <= 1
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    """Six images, the last a background."""
+    found = []
+    for number in range(6):
+        path = tmp_path / f"{number}.png"
+        box = (5 + 3 * number, 10, 40 + 3 * number, 44)
+        cv2.imwrite(str(path), cv2.cvtColor(marked(80, 60, box), cv2.COLOR_RGB2BGR))
+        boxes = np.array([box] if number < 5 else [], dtype=np.float64).reshape(-1, 4)
+        found.append(Sample(str(number), str(path), 80, 60, boxes, np.zeros(len(boxes), dtype=np.int64)))
+    return found
+
+
+def test_items_depend_on_seed_epoch_and_index_alone(samples: list[Sample]) -> None:
+    def items(seed: int, epoch: int, order: list[int]) -> dict[int, torch.Tensor]:
+        data = DetectionDataset(
+            samples, preprocessing=Preprocessing(64, "square"), augment=AugmentSection(), epochs=30, seed=seed
+        )
+        data.set_epoch(epoch)
+        return {index: data[index]["image"] for index in order}
+
+    first, again = items(3, 2, [0, 1, 2, 3, 4, 5]), items(3, 2, [5, 3, 1, 0, 2, 4])
+    assert all(first[index].equal(again[index]) for index in first)
+    assert not first[0].equal(items(3, 3, [0])[0])
+    assert not first[0].equal(items(4, 2, [0])[0])
+
+
+def test_the_last_epochs_have_no_mosaic(samples: list[Sample]) -> None:
+    section = AugmentSection(mosaic=1, close_mosaic=2, scale=0, shift=0)
+    data = DetectionDataset(samples, preprocessing=Preprocessing(64, "square"), augment=section, epochs=5)
+    counts = []
+    for epoch in range(1, 6):
+        data.set_epoch(epoch)
+        counts.append([len(data[index]["labels"]) for index in range(6)])
+    plain = [1, 1, 1, 1, 1, 0]
+    assert all(found != plain for found in counts[:3])
+    assert counts[3:] == [plain, plain]
+
+
+def test_a_batch_joins_images_with_and_without_boxes(samples: list[Sample]) -> None:
+    data = DetectionDataset(samples, preprocessing=Preprocessing(64, "letterbox"))
+    batch = collate([data[5], data[0], data[1]])
+    assert batch["images"].shape == (3, 3, 64, 64)
+    assert batch["images"].dtype == torch.uint8
+    assert batch["image"].tolist() == [1, 2]
+    assert batch["boxes"].shape == (2, 4)
+    assert batch["image_ids"] == ["5", "0", "1"]
+    assert collate([data[5]])["boxes"].shape == (0, 4)
+
+
+def test_a_vanished_image_is_named(samples: list[Sample]) -> None:
+    data = DetectionDataset(samples, preprocessing=Preprocessing(64, "square"))
+    Path(samples[2].uri).unlink()
+    with pytest.raises(UserError, match=r"2\.png can't be read any more \(file is missing\)"):
+        data[2]

@@ -1,0 +1,88 @@
+"""Exported detectors against PyTorch and against the library that opens them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+from ultralytics import YOLO
+
+from training.export.native_file import write_native
+from training.export.onnx_export import OnnxCheck, export_onnx
+from training.models.detectors.base import Detector, build_detector
+from training.models.letterbox import Preprocessing
+from training.weights.files import METADATA_KEY
+
+CLASSES = ("crack", "hole")
+SIDE = 192  # boxes of an untrained detector are smaller
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    torch.manual_seed(0)
+    return build_detector("yolov8n", CLASSES, Preprocessing(SIDE, "letterbox")).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, OnnxCheck]:
+    path = tmp_path_factory.mktemp("export") / "detector.onnx"
+    return path, export_onnx(detector, path, {"model": "steel@3"})
+
+
+@pytest.mark.slow
+def test_onnx_gives_what_pytorch_gives_at_any_batch_size(
+    detector: Detector, exported: tuple[Path, OnnxCheck]
+) -> None:
+    path, check = exported
+    assert check.boxes < 1e-3
+    assert check.scores < 1e-5
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    images = torch.rand(5, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    boxes, scores = session.run(["boxes", "scores"], {"images": images.numpy()})
+    # Against what `predict` finds: every detection is one of the candidates, with its score.
+    for index, found in enumerate(detector.predict(images, max_boxes=5)):
+        assert len(found.boxes)
+        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True):
+            inside = boxes[index, :, 0].clip(0, SIDE)
+            near = np.abs(inside - box.numpy()).max(axis=1) < 1e-2
+            assert np.abs(scores[index, near, label] - score.item()).min() < 1e-5
+
+
+@pytest.mark.slow
+def test_the_contract_travels_with_the_file(exported: tuple[Path, OnnxCheck]) -> None:
+    (entry,) = [item for item in onnx.load(str(exported[0])).metadata_props if item.key == METADATA_KEY]
+    contract = json.loads(entry.value)
+    assert contract["classes"] == list(CLASSES)
+    assert contract["lineage"] == {"model": "steel@3"}
+    assert (contract["input"]["height"], contract["input"]["resize"]) == (SIDE, "letterbox")
+    assert contract["postprocessing"]["nms_iou"] == 0.7
+
+
+@pytest.mark.slow
+def test_ultralytics_opens_its_file_and_finds_the_same(detector: Detector, tmp_path: Path) -> None:
+    native = write_native(detector, tmp_path, "detector")
+    assert native.path.name == "detector.pt"
+    yolo = YOLO(str(native.path))
+    assert yolo.names == dict(enumerate(CLASSES))
+    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    (theirs,) = yolo.predict(image, conf=0.001, iou=0.7, imgsz=SIDE, max_det=300, verbose=False, device="cpu")
+    (ours,) = detector.predict(image, max_boxes=600)
+    assert len(theirs.boxes) > 10
+    # Theirs has one label a box, ours may have several: each of theirs is among ours.
+    for box, score in zip(theirs.boxes.xyxy, theirs.boxes.conf, strict=True):
+        near = (ours.boxes - box).abs().amax(dim=1) < 1e-2
+        assert (ours.scores[near] - score).abs().min() < 1e-5
+
+
+def test_other_networks_are_written_as_their_state_dict(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(detector.__dict__, "network", None)
+    native = write_native(detector, tmp_path, "detector")
+    assert native.path.name == "detector.safetensors"
+    assert load_file(native.path).keys() == detector.state_dict().keys()
+    assert "yolov8n" in native.how

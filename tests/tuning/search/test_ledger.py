@@ -1,0 +1,267 @@
+"""The ledger of a search: what is proposed, what an interruption leaves, budgets and shares."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from cluster.tracking.section import TrackingSection
+from cluster.tracking.tracker import Tracker
+from training.loop.scaling import worker_resources
+from training.loop.section import ScalingSection
+from training.project import Project
+from tuning.search import cost
+from tuning.search.cost import Cost, estimate
+from tuning.search.ledger import Budget, Ledger, Proposals, TrialRecord, best_of
+from tuning.search.request import check_search
+from tuning.search.tuner import TRIAL_CPU, LedgerCallback, share_of
+from tuning.space import parse_space
+
+SPACE = parse_space(["finetune.loop.lr=1e-4..1e-1:log", "finetune.freeze=[none, backbone]"])
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(Storage.open(str(tmp_path / "search")))
+
+
+def finish(record: TrialRecord, value: float) -> TrialRecord:
+    return replace(record, status="finished", value=value, seconds=36.0)
+
+
+def run_through(ledger: Ledger, proposals: Proposals, kill_after: int) -> list[int]:
+    """Two trials at a time, as the tuner does; stop dead after so many, leaving two running."""
+    done: list[int] = []
+    running: list[TrialRecord] = []
+    while True:
+        while len(running) < 2 and (record := proposals.next()) is not None:
+            running.append(record)
+        if not running or len(done) == kill_after:
+            return done
+        record = running.pop(0)
+        ended = finish(record, -abs(float(record.values["finetune.loop.lr"]) - 0.01))
+        ledger.write(ended)
+        proposals.ended(ended)
+        done.append(record.number)
+
+
+@pytest.mark.parametrize("exhaustive", [False, True])
+@pytest.mark.parametrize("kill_after", [0, 1, 3, 7])
+def test_every_trial_is_run_once_however_the_search_is_killed(
+    ledger: Ledger, kill_after: int, exhaustive: bool
+) -> None:
+    space = parse_space(["finetune.loop.lr=[0.001, 0.002, 0.01, 0.1]", "finetune.freeze=[none, backbone]"])
+    first = run_through(ledger, Proposals(ledger, space, 8, 0, exhaustive), kill_after)
+    before = {record.number: record for record in ledger.records() if record.over}
+    assert sorted(before) == sorted(first)
+    second = run_through(ledger, Proposals(ledger, space, 8, 0, exhaustive), 99)
+    assert sorted(first + second) == list(range(8))
+    records = ledger.records()
+    assert {number: records[number] for number in before} == before
+    if exhaustive:
+        combinations = itertools.product([0.001, 0.002, 0.01, 0.1], ["none", "backbone"])
+        assert sorted((r.values["finetune.loop.lr"], r.values["finetune.freeze"]) for r in records) == sorted(
+            combinations
+        )
+    assert run_through(ledger, Proposals(ledger, space, 8, 0, exhaustive), 99) == []
+
+
+def test_interrupted_trials_come_first_with_the_same_values(ledger: Ledger) -> None:
+    proposals = Proposals(ledger, SPACE, 5, 0)
+    one, two = proposals.next(), proposals.next()
+    assert one is not None
+    assert two is not None
+    ledger.write(finish(one, 0.5))
+    again = Proposals(ledger, SPACE, 5, 0)
+    assert again.left == 4
+    resumed = again.next()
+    assert resumed is not None
+    assert (resumed.number, resumed.values) == (two.number, two.values)
+
+
+def test_what_is_known_guides_what_is_proposed(ledger: Ledger) -> None:
+    for number in range(40):
+        lr = 10 ** -(1 + number % 30 / 10)
+        values = {"finetune.loop.lr": lr, "finetune.freeze": "none"}
+        ledger.write(TrialRecord(number, values, "finished", -abs(lr - 0.01)))
+    proposals = Proposals(ledger, SPACE, 80, 0)
+    drawn = [proposals.next() for _ in range(30)]
+    near = [r for r in drawn if r is not None and 0.003 < r.values["finetune.loop.lr"] < 0.03]
+    assert len(near) > 15  # a third of the space's decades
+
+
+def test_failed_trials_are_tried_again_and_invalid_ones_are_not(ledger: Ledger) -> None:
+    for number, status in enumerate(["failed", "invalid", "stopped", "running", "finished"]):
+        values = {"finetune.loop.lr": 0.01, "finetune.freeze": "none"}
+        value = 0.9 if status in ("stopped", "finished") else None
+        ledger.write(TrialRecord(number, values, status, value))  # type: ignore[arg-type]
+    proposals = Proposals(ledger, SPACE, 5, 0)
+    assert [r.number for r in iter(proposals.next, None) if r] == [0, 3]
+    best = best_of(ledger.records())
+    assert best is not None
+    assert best.number == 4
+
+
+def test_another_question_under_the_same_name_is_refused(ledger: Ledger) -> None:
+    question = {"search space": ["a=[1]"], "metric": "finetune.map50"}
+    ledger.begin(question)
+    assert ledger.begin(question)["question"] == question
+    with pytest.raises(
+        UserError, match=r"begun with another search space \(\['a=\[1\]'\], now \['a=\[2\]'\]\)"
+    ):
+        ledger.begin({**question, "search space": ["a=[2]"]})
+    with pytest.raises(UserError, match="begun with another metric"):
+        ledger.begin({**question, "metric": "finetune.map50_95"})
+
+
+def test_budgets() -> None:
+    records = [TrialRecord(n, {}, "finished", 1.0, seconds=1800.0) for n in range(3)]
+    assert Budget().spent(1e9, records, 1) is None
+    assert Budget(hours=1).spent(3599, records, 0) is None
+    assert Budget(hours=1).spent(3600, records, 0) == "1 hours"
+    assert Budget(gpu_hours=3.1).spent(0, records, 2) is None
+    assert Budget(gpu_hours=3).spent(0, records, 2) == "3 GPU-hours"
+
+
+@given(
+    cpus=st.integers(1, 64),
+    gpus=st.integers(0, 8),
+    workers=st.integers(1, 4),
+    trials=st.integers(1, 50),
+    fraction=st.sampled_from([0.25, 0.5, 1.0]),
+    asked=st.none() | st.integers(1, 8),
+    each=st.none() | st.sampled_from([0.4, 1.0, 3.0]),
+)
+def test_all_concurrent_trials_fit_at_once(
+    cpus: int, gpus: int, workers: int, trials: int, fraction: float, asked: int | None, each: float | None
+) -> None:
+    scaling = ScalingSection(workers=workers, gpus_per_worker=fraction, cpus_per_worker=each)
+    try:
+        share = share_of(scaling, cpus, gpus, asked=asked, trials=trials)
+    except UserError:
+        # Refused only where the asked for (or even one trial) can't fit.
+        assert each is not None or asked is not None or workers > 9 * cpus or workers * fraction > gpus
+        return
+    assert 1 <= share.concurrent <= trials
+    assert asked is None or share.concurrent <= asked
+    per_worker = share.scaling.cpus_per_worker
+    assert per_worker is not None
+    assert share.concurrent * (workers * per_worker + TRIAL_CPU) <= cpus + 1e-6
+    assert share.concurrent * share.gpus <= gpus + 1e-6
+    if share.scaling.gpu:
+        assert share.gpus == workers * fraction
+
+
+def test_two_trials_share_two_cpus_and_a_fraction_of_a_gpu() -> None:
+    share = share_of(ScalingSection(), 2, 0, asked=None, trials=9)
+    assert (share.concurrent, share.scaling.cpus_per_worker, share.gpus) == (2, 0.9, 0.0)
+    half = share_of(ScalingSection(gpus_per_worker=0.5), 8, 1, asked=4, trials=9)
+    assert (half.concurrent, half.gpus) == (2, 0.5)
+    assert worker_resources(half.scaling, [{"CPU": 8.0, "GPU": 1.0}])["GPU"] == 0.5
+    assert share.process == half.process == {"cpu": TRIAL_CPU}
+    alone = share_of(ScalingSection(workers=0), 2, 0, asked=None, trials=9)
+    assert (alone.concurrent, alone.process) == (2, {"cpu": 0.9, "gpu": 0.0})
+    with pytest.raises(UserError, match="don't fit on 1 CPUs"):
+        share_of(ScalingSection(workers=16), 1, 0, asked=None, trials=2)
+
+
+CHECKS: list[tuple[str, list[str], str | None, str]] = [
+    ("finetune", ["finetune.loop.lrr=[1]"], None, "unknown key"),
+    ("finetune", ["finetune.loop.lr=[]"], None, "is empty"),
+    ("finetune", ["finetune.loop.lr=0.1..0.01"], None, "is empty"),
+    ("finetune", [], "finetune.map51", 'metric "finetune.map51"; did you mean "finetune.map50"'),
+    ("finetune", [], "evaluate.map50", "measured on the test split"),
+    ("finetune", [], "backbone.correlation", "No stage here produces"),
+    ("pretrain", ["finetune.loop.lr=[0.1, 0.2]"], None, "can't change backbone.correlation"),
+    ("pretrain", ["workspace=[a, b]"], None, "decides no result"),
+]
+
+
+@pytest.mark.parametrize(("command", "words", "metric", "told"), CHECKS)
+def test_bad_searches_are_told(command: str, words: list[str], metric: str | None, told: str) -> None:
+    stage = "backbone" if command == "pretrain" else "finetune"
+    with pytest.raises(UserError, match=told):
+        check_search(stage, Project(), {}, words, metric, None)
+
+
+def test_start_is_that_asked_for_or_the_methods() -> None:
+    fixed, space, metric = check_search("finetune", Project(), {"seed": 3}, [], None, None)
+    assert fixed == {"seed": 3, "finetune": {"starts": ["agssp"]}}
+    assert metric == "finetune.map50_95"
+    assert [d.key for d in space] == ["finetune.loop.lr", "finetune.freeze"]
+    assert check_search("finetune", Project(), {}, [], None, "scratch")[0]["finetune"]["starts"] == [
+        "scratch"
+    ]
+
+
+def test_estimates_multiply_a_timed_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project.model_validate({"finetune": {"image_size": 64}, "backbone": {"image_size": 64}})
+    assert 0 < cost.step_seconds(project, "backbone") < 10
+    assert 0 < cost.step_seconds(project, "finetune") < 10
+    monkeypatch.setattr(cost, "step_seconds", lambda *_: 0.01)
+
+    def of(stage: str, epochs: str, images: int, gpus: float = 0.0) -> Cost:
+        space = parse_space([f"{stage}.loop.epochs={epochs}"])
+        return estimate(project, stage, space, images=images, trials=4, concurrent=2, gpus=gpus)
+
+    for stage in ("backbone", "finetune"):
+        # 200 epochs of 100 images at 0.01 s; two at a time share the CPUs, or have a GPU each.
+        assert of(stage, "[100, 300]", 100).trial_seconds == pytest.approx(400 + cost.START_SECONDS)
+        assert of(stage, "100..300", 100, 1.0).trial_seconds == pytest.approx(200 + cost.START_SECONDS)
+    text = of("finetune", "[2, 4]", 100).text()
+    assert "4 trials" in text
+    assert "2 at a time" in text
+    assert Cost(10, 360.0, 2, 0.5).hours == pytest.approx(0.5)
+    assert Cost(10, 360.0, 2, 0.5).gpu_hours == pytest.approx(0.5)
+
+
+class Bystander:
+    """What Tune's callbacks get of a trial."""
+
+    def __init__(self, number: int, last_result: dict[str, float], error: str = "") -> None:
+        self.config, self.last_result, self.error = {"number": number}, last_result, error
+
+    def get_error(self) -> str:
+        return self.error
+
+
+def test_a_stopped_trial_keeps_its_last_value_and_a_failed_one_its_reason(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    workspace = Storage.open(str(tmp_path))
+    tracker = Tracker.open(TrackingSection(), workspace)
+    proposals = Proposals(ledger, SPACE, 3, 0)
+    runs = []
+    for _ in range(3):
+        record = proposals.next()
+        assert record is not None
+        runs.append(tracker.create_run(f"trial {record.number}", {}))
+        tracker.create_run("finetune", {"mlflow.parentRunId": runs[-1].id})  # its process was killed
+        ledger.write(replace(record, run_id=runs[-1].id))
+    over: list[TrialRecord] = []
+    callback = LedgerCallback(ledger, proposals, tracker.uri, over.append)
+    stopped: Any = Bystander(0, {"objective": 0.3, "epoch": 7, "time_total_s": 12.0})
+    failed: Any = Bystander(1, {}, "Traceback\nOSError: the disk went away")
+    ledger.write(finish(ledger.read(2), 0.7))
+    callback.on_trial_complete(0, [], stopped)
+    callback.on_trial_error(0, [], failed)
+    callback.on_trial_complete(0, [], Bystander(2, {"objective": 0.1}))  # type: ignore[arg-type]
+    assert [(r.number, r.status, r.value, r.epochs, r.reason) for r in over] == [
+        (0, "stopped", 0.3, 7, None),
+        (1, "failed", None, 0, "OSError: the disk went away"),
+        (2, "finished", 0.7, 0, None),
+    ]
+    assert ledger.records() == over
+    client = MlflowClient(tracker.uri)
+    states = {run.id: client.get_run(run.id).info.status for run in runs}
+    assert list(states.values()) == ["KILLED", "FAILED", "RUNNING"]  # the third ends its run itself
+    experiment = client.get_run(runs[0].id).info.experiment_id
+    below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{runs[0].id}'")
+    assert [run.info.status for run in below] == ["KILLED"]

@@ -1,0 +1,201 @@
+"""The transfer study's config, table and words; the whole of it on a real Ray."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from agssp import app
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from tests.training.dense.dense_scene import scene
+from training.dense.cropping import semantic_of
+from training.dense.model import load_dense
+from training.models.backbones.base import build
+from training.models.segmenters.base import Segmenter
+from training.starts.backbone_file import save_backbone
+from tuning.transfer.config import StartSection, transfer_paper, transfer_preset, transfer_section
+from tuning.transfer.picture import transfer_picture
+from tuning.transfer.statistics import Curve
+from tuning.transfer.study import data_sets
+from tuning.transfer.text import Group, Look, document, lines, markdown, recommendation
+
+BACKBONE = "test_resnet.r160_in1k"
+
+
+def curves(*scores: float) -> dict[int, Curve]:
+    """A curve a seed, each rising straight to its score."""
+    return {seed: [(10, score / 2), (20, score)] for seed, score in enumerate(scores)}
+
+
+GROUPS = [
+    Group("tiles", "semantic", "full", "scratch", curves(0.40, 0.42, 0.41)),
+    Group("tiles", "semantic", "full", "AGBP", curves(0.50, 0.53, 0.52)),
+    Group("tiles", "detection", "full", "scratch", curves(0.30, 0.20)),
+    Group("tiles", "detection", "full", "AGBP", curves(0.24, 0.27)),
+    Group("tiles", "instance", "full", "AGBP", not_run="no masks"),
+]
+LOOKS = [
+    Look("tiles", 90, 0.0, deep=True, shifts={"AGBP": 4.2}),
+    Look("planes", 50, 0.3, deep=False, shifts={"AGBP": 0.9}),
+]
+
+
+def test_the_table_tells_scores_speed_and_differences() -> None:
+    found = lines(GROUPS, 0.9)
+    t = np.mean([0.10, 0.11, 0.11]) / (np.std([0.10, 0.11, 0.11], ddof=1) / np.sqrt(3))
+    p = 1 - t / np.sqrt(t**2 + 2)  # Student's t of two degrees of freedom in closed form
+    assert found[0][4:] == ["41.0 ± 1.0 mIoU", "not reached", f"-10.7 (p = {p:.2g})"]
+    # 0.9 · 51.67 = 46.5: reached on the way from 10 to 20 by every seed.
+    steps = [10 + 10 * (0.9 * (1.55 / 3) - score / 2) / (score / 2) for score in (0.50, 0.53, 0.52)]
+    assert found[1][4:] == [
+        "51.7 ± 1.5 mIoU",
+        f"{np.mean(steps):.0f} ± {np.std(steps, ddof=1):.0f}",
+        "best",
+    ]
+    assert found[4][4:] == ["not run", "–", "–"]
+
+
+def test_the_recommendation_says_what_is_certain() -> None:
+    sure, chance, look = recommendation(GROUPS, LOOKS[:1], 0.9)
+    assert sure.startswith(
+        "tiles, semantic: take AGBP, full (51.7 ± 1.5 mIoU); 10.7 above scratch over 3 seeds"
+    )
+    assert sure.endswith("scratch never.")
+    assert "chance may explain" in chance
+    assert "grey, more than 8 bits deep" in look
+    assert "AGBP 4.20" in look
+    assert "farther" not in look  # than what?
+    *_, tiles, planes = recommendation(GROUPS, LOOKS, 0.9)
+    assert "much farther than the nearest data set" in tiles
+    assert "coloured (saturation 0.30)" in planes
+    assert "farther" not in planes
+
+
+def test_the_document_holds_everything(tmp_path: Path) -> None:
+    table = document(
+        GROUPS, LOOKS, transfer_paper(), preset="cpu", summary="small.", reach=0.9, seeds=(0, 1, 2)
+    )
+    json.dumps(table)
+    text = markdown(table)
+    assert "| tiles | semantic | full | AGBP | 51.7 ± 1.5 mIoU |" in text
+    assert "| GDXray Castings | box mAP | ConvNeXt-T DINOv3 | 7.88 | 27.84 |" in text
+    assert "no masks" in text
+    (tmp_path / "curves.png").write_bytes(transfer_picture(GROUPS))
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 500
+
+
+@pytest.mark.parametrize("name", ["cpu", "full"])
+def test_presets_are_whole(name: str) -> None:
+    section = transfer_section(transfer_preset(name), {})
+    for task in section.tasks:
+        for start in section.starts.values():
+            assert section.model(task, start).endswith(start.backbone)
+
+
+def test_own_starts_replace_the_preset_s() -> None:
+    words = {
+        "starts": {"mine": {"backbone": "resnet50", "weights": "w.safetensors"}},
+        "models": {"detection": "yolov8n"},
+    }
+    section = transfer_section(transfer_preset("cpu"), {**words, "tasks": ["semantic"]})
+    assert list(section.starts) == ["mine"]
+    assert section.model("detection", StartSection(backbone="yolov8n")) == "yolov8n"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({"tasks": ["semantics"]}, "semantic"),
+        ({"regimes": []}, "regimes must name"),
+        ({"seeds": [1, 1]}, "seeds must name"),
+        ({"starts": {"x": {"backbone": "resnet51"}}}, "resnet50"),
+        ({"tasks": ["instance"], "models": {"instance": "faster-rcnn"}}, "finds no masks"),
+        ({"models": {"semantic": "mask3former"}}, "mask2former"),
+        ({"loop": {"best_metric": "miou"}}, "not the user's"),
+        ({"crop": {"side": 100}}, "multiple of 32"),
+    ],
+)
+def test_wrong_settings_are_told(words: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        transfer_section(transfer_preset("cpu"), words)
+
+
+def test_wrong_data_are_told(tmp_path: Path) -> None:
+    preset = transfer_preset("cpu")
+    section = transfer_section(preset, {"starts": {"scratch": {"backbone": BACKBONE}}})
+    with pytest.raises(UserError, match="one or more folders"):
+        data_sets(preset, [], {}, section)
+    with pytest.raises(UserError, match="does not exist"):
+        data_sets(preset, [str(tmp_path / "nothing")], {}, section)
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="has no labels"):
+        data_sets(preset, [str(tmp_path)], {}, section)
+    with pytest.raises(UserError, match="named twice"):
+        data_sets(preset, [str(tmp_path)] * 2, {}, section)
+
+
+def test_agbp_must_be_of_the_study_s_backbone(tmp_path: Path) -> None:
+    tree(tmp_path, 4)
+    preset = transfer_preset("cpu")
+    words = {"starts": {"AGBP": {"backbone": BACKBONE, "weights": "agbp"}}}
+    with pytest.raises(UserError, match=r"backbone\.name=resnet18"):
+        data_sets(preset, [str(tmp_path)], {"maps": {"kead": {"shots": 0}}}, transfer_section(preset, words))
+
+
+def tree(root: Path, count: int) -> None:
+    """A `masks` data set of discs and bars, an image a class, and normal ones."""
+    for number in range(count):
+        kind = ("bar", "disc", "good")[number % 3]
+        folder = root / "part" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        sample = scene(folder, number, 64, 64, normal=kind == "good")
+        if kind != "good":
+            mask = semantic_of(sample.patches(), 64, 64) > 0
+            Image.fromarray((mask * 255).astype(np.uint8)).save(folder / f"{number}_mask.png")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_study_is_run_registered_and_found_again(ray_cluster: None, tmp_path: Path) -> None:
+    tree(tmp_path / "discs", 18)
+    save_backbone(build(BACKBONE), Storage.open(str(tmp_path)), "ours.safetensors", image_size=64, lineage={})
+    starts = {
+        "scratch": {"backbone": BACKBONE},
+        "ours": {"backbone": BACKBONE, "weights": str(tmp_path / "ours.safetensors")},
+    }
+    words = [
+        str(tmp_path / "discs"),
+        f"workspace={tmp_path / 'workspace'}",
+        f"transfer.starts={json.dumps(starts)}",
+        "transfer.tasks=[semantic]",
+        "transfer.models.semantic=mask2former-s",
+        "transfer.regimes=[full]",
+        "transfer.seeds=[0]",
+        "transfer.crop.side=64",
+        "transfer.loop={epochs: 2, eval_every: 1, batch_size: 4, checkpoint_every: 2}",
+    ]
+    runner = CliRunner()
+    first = runner.invoke(app, ["study", "transfer", *words, "--json"])
+    assert first.exit_code == 0, first.output
+    result = json.loads(first.stdout.splitlines()[-1])
+    assert [line[3] for line in result["lines"]] == ["scratch", "ours"]
+    assert all("mIoU" in line[4] for line in result["lines"])
+    assert list(result["looks"][0]["shifts"]) == ["ours"]
+    directory = Path(result["directory"])
+    assert {path.name for path in directory.iterdir()} >= {"table.md", "table.json", "curves.png"}
+    models = sorted((tmp_path / "workspace/transfer").glob("*/model.safetensors"))
+    assert len(models) == 2
+    model = load_dense(models[0])
+    assert isinstance(model, Segmenter)
+    assert model.classes == ("bar", "disc")
+    again = runner.invoke(app, ["study", "transfer", *words, "--json"])
+    assert json.loads(again.stdout.splitlines()[-1])["lines"] == result["lines"]
+    assert again.stderr.count("complete already") >= 3
+    shown = runner.invoke(app, ["models", "list", f"workspace={tmp_path / 'workspace'}", "--json"])
+    assert "surfaces-transfer-semantic-mask2former-s" in shown.stdout

@@ -1,0 +1,1 @@
+"""backbone pretraining: pretext task + attention drawn to the maps."""

@@ -1,0 +1,211 @@
+"""What backbone pretraining reads: images of the unlabelled splits, each with its anomaly map."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from pipelines.annotations.rle import decode_mask
+from pipelines.images.reading import ImageError, read_image
+from training.agbp.section import AugmentSection
+from training.agbp.views import Image, Map, geometric, lay_over, photometric, resize_square
+from training.loop.task import Batch, SeededDataset
+
+CACHE_BYTES = 2 << 30  # per worker; above it images are read anew each time
+HELD_OUT_MAX = 64
+HELD_OUT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class PretrainImages:
+    """Images and maps of the corpus that pretraining may see, in the order of the ids' hashes.
+
+    Attributes:
+        image_ids, uris: one an image.
+        categories: index into `names`, (N,) int64.
+        names: of the object categories, sorted.
+        maps: (N, g, g) float16, ≥ 0.
+    """
+
+    image_ids: tuple[str, ...]
+    uris: tuple[str, ...]
+    categories: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+    maps: npt.NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
+    """Join the corpus' manifest and the maps; no row of the test split is taken.
+
+    Raises:
+        UserError: fewer than two images are left.
+    """
+    manifest = corpus.read_table("manifest", columns=["image_id", "split"]).to_pydict()
+    allowed = {
+        image_id
+        for image_id, split in zip(manifest["image_id"], manifest["split"], strict=True)
+        if split != "test"
+    }
+    table = maps.read_table("maps", columns=["image_id", "uri", "category", "map"])
+    rows = table.select(["image_id", "uri", "category"]).to_pydict()
+    digests = {image_id: hashlib.sha256(image_id.encode()).digest() for image_id in rows["image_id"]}
+    order = [index for index, image_id in enumerate(rows["image_id"]) if image_id in allowed]
+    order.sort(key=lambda index: digests[rows["image_id"][index]])
+    if len(order) < 2:
+        raise UserError(
+            f"The corpus has {len(order)} images with anomaly maps outside its test split; pretraining needs "
+            "at least 2, so add images or change corpus.split."
+        )
+    names = tuple(sorted({rows["category"][index] for index in order}))
+    number = {name: index for index, name in enumerate(names)}
+    return PretrainImages(
+        image_ids=tuple(rows["image_id"][index] for index in order),
+        uris=tuple(rows["uri"][index] for index in order),
+        categories=np.array([number[rows["category"][index]] for index in order], dtype=np.int64),
+        names=names,
+        maps=table.column("map").combine_chunks().to_numpy_ndarray()[order],
+    )
+
+
+def held_out_count(images: int) -> int:
+    """How many of the first images (the order is that of hashes) are held out: a tenth, from 1 to 64."""
+    return min(HELD_OUT_MAX, max(1, int(images * HELD_OUT_SHARE)))
+
+
+class PretrainDataset(SeededDataset):
+    """Items with `images` (V, 3, S, S) uint8, `maps` (V, S, S) float32, `category` int, `image_id`.
+
+    Each view is cropped and flipped together with its map. Where patches are to be hidden, an item has also a
+    `mask` (S/patch, S/patch), bool, True where hidden.
+
+    Args:
+        images: all of the corpus.
+        indices: those of this dataset.
+        size: S, pixels; a multiple of `mask_patch`.
+        augment: None gives every image as it is.
+        seed: of the whole training.
+        views: V, each augmented anew.
+        mask_patch: side of the squares that are hidden, pixels; None hides none.
+        mask_ratio: share of the squares that is hidden, rounded up.
+    """
+
+    def __init__(
+        self,
+        images: PretrainImages,
+        indices: Sequence[int],
+        size: int,
+        augment: AugmentSection | None,
+        seed: int,
+        views: int = 1,
+        mask_patch: int | None = None,
+        mask_ratio: float = 0.0,
+    ) -> None:
+        super().__init__(seed)
+        self.images, self.indices, self.size, self.augment = images, indices, size, augment
+        self.views, self.mask_patch, self.mask_ratio = views, mask_patch, mask_ratio
+        fits = len(indices) * size * size * 3 <= CACHE_BYTES
+        self._cache: dict[int, npt.NDArray[np.uint8]] | None = {} if fits else None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Batch:
+        """One item.
+
+        Raises:
+            UserError: the image can't be read any more.
+        """
+        at = self.indices[index]
+        image = self._read(at)
+        anomaly_map = lay_over(self.images.maps[at].astype(np.float32), self.size)
+        rng = self.rng(index)
+        views = [self._view(image, anomaly_map, rng) for _ in range(self.views)]
+        item = {
+            "images": torch.stack([torch.from_numpy(view).permute(2, 0, 1) for view, _ in views]),
+            "maps": torch.stack([torch.from_numpy(laid) for _, laid in views]),
+            "category": int(self.images.categories[at]),
+            "image_id": self.images.image_ids[at],
+        }
+        if self.mask_patch is not None:
+            item["mask"] = torch.from_numpy(random_mask(self.size // self.mask_patch, self.mask_ratio, rng))
+        return item
+
+    def _view(self, image: Image, anomaly_map: Map, rng: np.random.Generator) -> tuple[Image, Map]:
+        if self.augment is None:
+            return image, anomaly_map
+        image, anomaly_map = geometric(image, anomaly_map, rng, self.augment)
+        return photometric(image, rng, self.augment), anomaly_map
+
+    def _read(self, at: int) -> npt.NDArray[np.uint8]:
+        if self._cache is not None and at in self._cache:
+            return self._cache[at]
+        uri = self.images.uris[at]
+        try:
+            image = resize_square(read_image(uri), self.size)
+        except ImageError as error:
+            raise UserError(
+                f"Image {uri} can't be read any more ({error}); restore it or build the corpus again."
+            ) from None
+        if self._cache is not None:
+            self._cache[at] = image
+        return image
+
+
+def random_mask(side: int, ratio: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """(side, side), True in a random `ratio` of the cells, rounded up."""
+    hidden = np.zeros(side * side, dtype=np.bool_)
+    hidden[rng.permutation(side * side)[: math.ceil(side * side * ratio)]] = True
+    return hidden.reshape(side, side)
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Items of `PretrainDataset` as a batch.
+
+    Returns:
+        `images` (V · B, 3, S, S) uint8 and `maps` (V · B, S, S), first views first; `categories` (B,);
+        `image_ids`; `masks` (B, …) where items have one.
+    """
+    batch = {
+        "images": torch.stack([item["images"] for item in items], dim=1).flatten(0, 1),
+        "maps": torch.stack([item["maps"] for item in items], dim=1).flatten(0, 1),
+        "categories": torch.tensor([item["category"] for item in items]),
+        "image_ids": [item["image_id"] for item in items],
+    }
+    if "mask" in items[0]:
+        batch["masks"] = torch.stack([item["mask"] for item in items])
+    return batch
+
+
+def read_masks(corpus: Storage, image_ids: Sequence[str], size: int) -> dict[str, npt.NDArray[np.bool_]]:
+    """Where the defects of those images are that have a mask, to measure by and never to learn from.
+
+    Args:
+        corpus: the stage's artifact directory.
+        image_ids: of images wanted.
+        size: S, pixels; masks are stretched to it, a pixel with any defect in it counts.
+
+    Returns:
+        image_id → (S, S) bool; images without defects or without a mask are left out.
+    """
+    wanted = set(image_ids)
+    sizes = corpus.read_table("manifest", columns=["image_id", "width", "height"]).to_pylist()
+    shapes = {row["image_id"]: (row["width"], row["height"]) for row in sizes if row["image_id"] in wanted}
+    labels = corpus.read_table("labels.parquet", columns=["image_id", "mask"]).to_pylist()
+    found = {}
+    for row in labels:
+        if row["image_id"] in wanted and row["mask"] is not None:
+            mask = decode_mask(row["mask"], *shapes[row["image_id"]])
+            covered = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) > 0
+            if covered.any():
+                found[row["image_id"]] = covered
+    return found

@@ -1,0 +1,1 @@
+"""Pretext tasks: what a backbone learns beside the anomaly maps."""

@@ -1,0 +1,201 @@
+"""The backbone stage: AGBP on Ray Train, from the corpus and its anomaly maps."""
+
+import copy
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import cv2
+import torch
+
+from cluster.errors import UserError
+from cluster.progress import say
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from training.agbp.attention_pictures import attention_sheet
+from training.agbp.data import (
+    PretrainDataset,
+    PretrainImages,
+    held_out_count,
+    read_masks,
+    read_pretrain_images,
+)
+from training.agbp.section import BackboneSection
+from training.agbp.task import START_FILE, PretrainPlan, backbone_weights, build_pretrain_task
+from training.loop.fit import fit
+from training.loop.fit_result import FitResult
+from training.loop.section import ScalingSection
+from training.loop.state import Row
+from training.models.backbones.base import Backbone, build
+from training.models.backbones.filling import fill
+from training.starts.backbone_file import BACKBONE_FILE, save_backbone
+from training.starts.filling import report_json
+from training.starts.resolving import Start, resolve_start
+from training.starts.words import SCRATCH
+
+HISTORY_FILE = "history.parquet"
+ATTENTION_FILE = "attention.png"
+TRAINING = "training"
+
+
+def pretrain_backbone(
+    section: BackboneSection,
+    *,
+    scaling: ScalingSection,
+    workspace: Storage,
+    pipeline: PipelineRun,
+    corpus: Artifact,
+    maps: Artifact,
+) -> Artifact:
+    """Pretrain a backbone on every image outside the test split, drawn to its anomaly maps.
+
+    Writes `backbone.safetensors` (the library's keys; metadata: architecture, preprocessing, lineage; from
+    the weights of a whole detector of ultralytics its neck and head too, untouched, for the stages that
+    follow), `history.parquet`, `attention.png` (see `attention_sheet`) and, with `keep_best` above 1,
+    `kept/epoch-N.safetensors` and `kept/last.safetensors`.
+
+    Args:
+        section: the config.
+        scaling: workers; decides no result.
+        workspace, pipeline: where the artifact and the tracking run go.
+        corpus, maps: the stages' artifacts.
+
+    Raises:
+        UserError: the start can't be used, too few images, or nothing to learn.
+    """
+    start = None
+    if section.start != SCRATCH:
+        start = resolve_start(section.start, section.name, lambda: pipeline.tracker)
+    digest_of_start = start.digest if start else SCRATCH
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        seed = section.loop.seed or 0
+        images = read_pretrain_images(corpus.directory, maps.directory)
+        _check_task(section, images)
+        backbone, filled = started(section, start, seed)
+        lineage = {"corpus": corpus.fingerprint, "maps": maps.fingerprint, "start": digest_of_start}
+        keep = partial(
+            save_backbone,
+            image_size=section.image_size,
+            lineage=lineage,
+            beyond=backbone.beyond(start.state) if start else {},
+        )
+        keep(backbone, bench.directory, START_FILE)
+        result = fit(
+            build_pretrain_task,
+            {"plan": PretrainPlan(section, corpus.directory, maps.directory, bench.directory, seed)},
+            section.loop,
+            name=TRAINING,
+            directory=bench.directory,
+            scaling=scaling,
+            run=bench.run,
+            title="backbone: learning where anomalies are",
+        )
+        before = copy.deepcopy(backbone)
+        for kept in result.kept if section.loop.keep_best > 1 else ():
+            backbone_weights(kept.weights, backbone)
+            name = "last" if kept.value is None else f"epoch-{kept.epoch}"
+            keep(backbone, bench.directory, f"kept/{name}.safetensors")
+        backbone_weights(result.state_dict, backbone)
+        keep(backbone, bench.directory, BACKBONE_FILE)
+        _draw(section, before, backbone, images, corpus.directory, bench)
+        bench.directory.write_table(HISTORY_FILE, result.table())
+        with bench.directory.local_copy(BACKBONE_FILE) as path:
+            bench.run.log_file(path, "weights")
+        bench.directory.delete(TRAINING)  # checkpoints serve a resumed training only
+        return {
+            "start": section.start,
+            "images": len(images) - held_out_count(len(images)),
+            "held_out_images": held_out_count(len(images)),
+            "categories": len(images.names),
+            **pretrain_results(result),
+            "transfer": filled,
+            "load": backbone.loading(BACKBONE_FILE),
+        }
+
+    return ensure(
+        "backbone",
+        workspace=workspace,
+        pipeline=pipeline,
+        config=section.model_dump(mode="json", exclude={"start"}),  # its content decides, not its path
+        revision=2,  # neck and head of the start are kept
+        inputs={"corpus": corpus, "maps": maps},
+        extra={"start": digest_of_start},
+        body=body,
+    )
+
+
+def _draw(
+    section: BackboneSection,
+    before: Backbone,
+    after: Backbone,
+    images: PretrainImages,
+    corpus: Storage,
+    bench: Workbench,
+) -> None:
+    """Leave the attention of both over some held-out images, in the artifact and in tracking."""
+    count = held_out_count(len(images))
+    held_out = PretrainDataset(images, range(count), section.image_size, None, section.loop.seed or 0)
+    masks = read_masks(corpus, images.image_ids[:count], section.image_size)
+    distilled = section.distilled(len(after.stages))
+    sheet = attention_sheet(before, after, held_out, masks, distilled)
+    _, encoded = cv2.imencode(".png", sheet[..., ::-1])
+    bench.directory.write(ATTENTION_FILE, encoded.tobytes())
+    bench.run.log_picture(sheet, ATTENTION_FILE)
+
+
+def pretrain_results(result: FitResult) -> dict[str, Any]:
+    """The figures of a pretraining: losses at the end, attention before and after, λ, speed."""
+    trained = [row for row in result.history if "loss" in row]
+    measured = [row for row in result.history if "similarity" in row]
+    last = trained[-1]
+    return {
+        "epochs": int(last["epoch"]),
+        **{name: value for name, value in last.items() if name.startswith("loss")},
+        "lam": result.task_state["lam"],
+        "similarity": measured[-1]["similarity"],
+        "correlation": measured[-1]["correlation"],
+        "attention_before": _attention(measured[0]) if measured[0]["epoch"] == 0 else None,
+        "attention_after": _attention(measured[-1]),
+        "images_per_s": sum(row["images_per_s"] for row in trained) / len(trained),
+        "training_seconds": round(result.seconds, 3),
+    }
+
+
+def _attention(row: Row) -> Row:
+    return {
+        name: value for name, value in row.items() if name.startswith(("similarity", "correlation", "auroc"))
+    }
+
+
+def _check_task(section: BackboneSection, images: PretrainImages) -> None:
+    """Say, or refuse, what a single category means."""
+    if section.pretext != "cls" or len(images.names) > 1:
+        return
+    only = f'all images are of one category, "{images.names[0]}"'
+    if section.lam == 0:
+        raise UserError(
+            f"There is nothing to learn: {only}, and backbone.lam=0 turns distillation off; set it to auto."
+        )
+    lam = "; λ = 1" if section.lam == "auto" else ""
+    say(f"backbone: {only}: nothing to classify, so the anomaly maps alone teach{lam}")
+
+
+def started(
+    section: BackboneSection, start: Start | None, seed: int
+) -> tuple[Backbone, dict[str, Any] | None]:
+    """The backbone before its first step, and the record of what its start filled (None from scratch).
+
+    Raises:
+        UserError: the start is not of this architecture, or the image size doesn't fit it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = build(section.name)
+    backbone.check_size(section.image_size)
+    if start is None:
+        return backbone, None
+    report = fill(backbone, start.state, start.source, whole=start.whole)
+    say(f"backbone: start {start.source} fills {report.summary()}")
+    return backbone, report_json(report)

@@ -1,0 +1,172 @@
+"""The commands of the pipeline: each makes its artifact and all those it needs."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli.command import Json, Words, out, run_command
+from cluster.cli.default_command import DefaultCommand
+from cluster.recipes import recipe_notes, recipes
+from training.cli.base import artifact_json, project_of, stage_command
+from training.cli.start_tables import render_evaluated, render_finetuned
+
+app = typer.Typer()
+corpora = typer.Typer(cls=DefaultCommand, help="List, check and split the images (build), or check them.")
+pretrain = typer.Typer(no_args_is_help=True, help="Pretrain a backbone (AGBP) or a detector (AGDP).")
+evaluate = typer.Typer(no_args_is_help=True, help="Evaluate anomaly maps or finetuned detectors.")
+app.add_typer(corpora, name="corpus")
+app.add_typer(pretrain, name="pretrain")
+app.add_typer(evaluate, name="evaluate")
+
+
+@corpora.command("build")
+def corpus(words: Words = None, as_json: Json = False) -> None:
+    """List, inspect and split the images; the same as `agssp corpus` without a further word."""
+    from pipelines.cli.corpus_check import STATISTICS, render_corpus, statistics_of
+    from training.opening import open_pipeline
+
+    def body() -> Mapping[str, Any]:
+        with open_pipeline(project_of(words), "corpus") as pipeline:
+            return {**artifact_json(pipeline.corpus), STATISTICS: statistics_of(pipeline.corpus)}
+
+    run_command(body, json_mode=as_json, render=render_corpus)
+
+
+@corpora.command("check")
+def corpus_check(
+    words: Words = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Folder or URI of evaluation images; the corpus' own held-out split without it."),
+    ] = None,
+    layout: Annotated[str, typer.Option(help="Dataset layout of that folder.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fail (exit 2) when pretraining sees an evaluation image or a near-duplicate of one."""
+    from pipelines.cli.corpus_check import check_corpus, check_exit_code, check_listing, render_check
+    from training.opening import open_pipeline
+
+    def body() -> Mapping[str, Any]:
+        project = project_of(words)
+        evaluation = None if against is None else check_listing(against, layout)
+        with open_pipeline(project, "corpus check") as pipeline:
+            return check_corpus(pipeline.corpus, project.corpus.near_duplicate_distance, evaluation)
+
+    run_command(body, json_mode=as_json, render=render_check, exit_code=check_exit_code)
+
+
+@app.command()
+def maps(words: Words = None, as_json: Json = False) -> None:
+    """Make anomaly maps with KeAD."""
+    stage_command("maps", words, as_json, lambda pipeline: pipeline.maps)
+
+
+@app.command()
+def boxes(words: Words = None, as_json: Json = False) -> None:
+    """Derive pseudo-boxes, with COCO and YOLO exports."""
+    stage_command("boxes", words, as_json, lambda pipeline: pipeline.boxes)
+
+
+@pretrain.command("backbone")
+def pretrain_backbone(words: Words = None, as_json: Json = False) -> None:
+    """Distil the anomaly maps into a backbone (AGBP)."""
+    stage_command("pretrain backbone", words, as_json, lambda pipeline: pipeline.backbone)
+
+
+@pretrain.command("detector")
+def pretrain_detector(words: Words = None, as_json: Json = False) -> None:
+    """Train a detector on the pseudo-boxes (AGDP)."""
+    stage_command("pretrain detector", words, as_json, lambda pipeline: pipeline.detector)
+
+
+@app.command()
+def finetune(words: Words = None, as_json: Json = False) -> None:
+    """Finetune the detector from every start of finetune.starts."""
+
+    def body() -> Mapping[str, Any]:
+        from training.opening import open_pipeline
+
+        with open_pipeline(project_of(words), "finetune") as pipeline:
+            return {"starts": {start: artifact_json(pipeline.finetuned(start)) for start in pipeline.starts}}
+
+    run_command(body, json_mode=as_json, render=render_finetuned)
+
+
+@evaluate.command("maps")
+def evaluate_maps(words: Words = None, as_json: Json = False) -> None:
+    """Image and pixel AUROC of the anomaly maps on held-out images."""
+    stage_command("evaluate maps", words, as_json, lambda pipeline: pipeline.map_quality)
+
+
+@evaluate.command("detectors")
+def evaluate_detectors(words: Words = None, as_json: Json = False) -> None:
+    """COCO AP of the finetuned detectors on held-out images."""
+
+    def body() -> Mapping[str, Any]:
+        from training.opening import open_pipeline
+
+        with open_pipeline(project_of(words), "evaluate detectors") as pipeline:
+            return {"starts": {start: artifact_json(pipeline.evaluated(start)) for start in pipeline.starts}}
+
+    run_command(body, json_mode=as_json, render=render_evaluated)
+
+
+@app.command()
+def report(words: Words = None, as_json: Json = False) -> None:
+    """Write the HTML report (and whatever it still needs)."""
+    stage_command("report", words, as_json, lambda pipeline: pipeline.report)
+
+
+@app.command()
+def run(words: Words = None, as_json: Json = False) -> None:
+    """All stages in order: from a folder of images to a report and a registered detector."""
+    run_command(lambda: _whole_run(words, None, "run"), json_mode=as_json, render=render_run)
+
+
+@app.command()
+def demo(words: Words = None, as_json: Json = False) -> None:
+    """`run` on generated surfaces: the whole method in minutes, without any data."""
+    run_command(lambda: _whole_run(words, recipes()["demo"], "demo"), json_mode=as_json, render=render_run)
+
+
+def _whole_run(words: list[str] | None, base: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    project = project_of(words, base)
+    from training.opening import whole_run
+
+    return whole_run(project, name)
+
+
+@app.command("recipes")
+def list_recipes(as_json: Json = False) -> None:
+    """The shipped configs, for use as recipe:NAME; --json prints them whole."""
+    run_command(lambda: {"recipes": recipes()}, json_mode=as_json, render=_show_recipes)
+
+
+def _show_recipes(_: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table("recipe", "what it is")
+    for name, note in recipe_notes().items():
+        table.add_row(f"recipe:{name}", note)
+    out.print(table)
+
+
+def render_run(result: Mapping[str, Any]) -> None:
+    """The table of starts and where to look next, for a person."""
+    from rich.table import Table
+
+    table = Table(title=f"{result['project']}: finetuned detectors on held-out images")
+    for column in ("start", "mAP@0.5", "mAP@0.5:0.95"):
+        table.add_column(column)
+    for row in result["table"]:
+        table.add_row(row["start"], f"{row['map50']:.3f}", f"{row['map50_95']:.3f}")
+    out.print(table)
+    maps = result["maps"]
+    names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
+    known = [f"{name} {maps[key]:.3f}" for key, name in names.items() if maps.get(key) is not None]
+    if known:
+        out.print(f"Anomaly maps: {', '.join(known)}")
+    model = result["model"]
+    out.print(f"Registered:   {model['name']} version {model['version']} (alias {model['alias']})")
+    out.print(f"Report:       {result['report']}")

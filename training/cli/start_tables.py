@@ -1,0 +1,83 @@
+"""What `agssp finetune` and `agssp evaluate detectors` print for a person: the starts side by side."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from cluster.cli.command import out
+
+Results = Mapping[str, Any]
+Figure = tuple[str, Callable[[Results], Any]]
+
+
+def _percent(name: str) -> Callable[[Results], str]:
+    def shown(results: Results) -> str:
+        from training.report.page import (
+            percent,  # with the libraries of the report: not at every command's start
+        )
+
+        return percent(results.get(name))
+
+    return shown
+
+
+EVALUATED: Sequence[Figure] = (
+    ("mAP@0.5", _percent("map50")),
+    ("mAP@0.5:0.95", _percent("map50_95")),
+    ("recall", _percent("recall")),
+    ("small", _percent("small")),
+    ("medium", _percent("medium")),
+    ("large", _percent("large")),
+    ("parameters", lambda results: f"{results['parameters'] / 1e6:.2f} M"),
+    ("GFLOPs", lambda results: f"{results['gflops']:.3g}"),
+    ("images/s", lambda results: f"{results['fps']:.3g}"),
+)
+FINETUNED: Sequence[Figure] = (
+    ("images", lambda results: results["train_images"]),
+    ("boxes", lambda results: results["train_boxes"]),
+    ("epochs", lambda results: results["epochs"]),
+    ("loss", lambda results: f"{results['loss']:.3f}"),
+    ("validation mAP@0.5", _percent("map50")),
+    ("validation mAP@0.5:0.95", _percent("map50_95")),
+    ("seconds", lambda results: f"{results['training_seconds']:.0f}"),
+)
+
+
+def render_finetuned(result: Mapping[str, Any]) -> None:
+    """What each start's training came to, and where its weights lie."""
+    from training.starts.detector_file import WEIGHTS_FILE
+
+    out.print(_table(result, FINETUNED))
+    for start, made in result["starts"].items():
+        out.print(f"{start}: {made['directory']}/{WEIGHTS_FILE}", markup=False, soft_wrap=True)
+
+
+def render_evaluated(result: Mapping[str, Any]) -> None:
+    """COCO AP in percent of each start on held-out images, then of each class."""
+    out.print(_table(result, EVALUATED))
+    starts = result["starts"]
+    classes = list(dict.fromkeys(name for made in starts.values() for name in made["results"]["classes"]))
+    table = Table("mAP@0.5 by class", *map(escape, starts))
+    for name in classes:
+        found = [made["results"]["classes"].get(name, {}) for made in starts.values()]
+        table.add_row(escape(name), *map(_percent("map50"), found))
+    out.print(table)
+    for start, made in starts.items():
+        results = made["results"]
+        out.print(
+            f"{start}: {results['images']} images, {results['boxes']} boxes; curves and confusion in "
+            f"{made['directory']}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _table(result: Mapping[str, Any], figures: Sequence[Figure]) -> Table:
+    """A column a start, a line a figure."""
+    starts = result["starts"]
+    table = Table("start", *map(escape, starts))
+    for name, value in figures:
+        table.add_row(name, *(str(value(made["results"])) for made in starts.values()))
+    return table

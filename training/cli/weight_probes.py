@@ -1,0 +1,43 @@
+"""What the doctor asks of a project's weights: are they there, do they load, do they fit?"""
+
+from collections.abc import Iterator
+
+from cluster.cli.doctor import Probe
+from cluster.errors import UserError
+from pipelines.encoder.loading import load_encoder, weights_digest
+from training.opening import open_tracker
+from training.project import Project
+from training.starts.resolving import resolve_start
+from training.starts.words import SCRATCH
+
+
+def weight_probes(project: Project) -> Iterator[Probe]:
+    """One finding each for the encoder and for every start that the config names."""
+    encoder = project.maps.encoder
+    name = encoder.model if encoder.weights is None else f"{encoder.model}/{encoder.weights}"
+    what = f"encoder {name}"
+    try:
+        digest = weights_digest(encoder.model, encoder.weights)
+        if not digest.startswith("sha256:"):
+            yield what, True, "is named by a pretrained tag and would be downloaded on first use"
+        else:
+            loaded = load_encoder(encoder.model, encoder.weights)
+            yield what, True, f"loads; {loaded.image_size} px, {digest[:19]}"
+    except UserError as error:
+        yield what, False, str(error)
+    detector, backbone = project.finetune, project.backbone
+    words = {f"finetune.weights.{start}": (word, detector.name) for start, word in detector.weights.items()}
+    words |= {
+        f"finetune.starts {start}": (word, detector.name)
+        for start, word in detector.given.items()
+        if start not in detector.weights
+    }
+    if backbone.start != SCRATCH:
+        words["backbone.start"] = (backbone.start, backbone.name)
+    for key, (word, name) in words.items():
+        try:
+            start = resolve_start(word, name, lambda: open_tracker(project))
+        except UserError as error:
+            yield key, False, str(error)
+        else:
+            yield key, True, f"{start.source} holds {len(start.state)} tensors"

@@ -1,0 +1,1 @@
+"""semantic, instance and box tasks on crops (for the transfer study)."""

@@ -1,0 +1,135 @@
+"""Whole images through models that learnt from crops: sliding windows or all at once."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from faster_coco_eval.core import mask as coco_mask
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from training.dense.cropping import Window, tiles
+from training.dense.data import CropSection
+from training.metrics.coco import Detections, Runs
+from training.models.detectors.base import Detector
+from training.models.detectors.suppression import Predictions
+from training.models.letterbox import Image
+from training.models.segmenters.base import Segmenter
+
+BATCH = 8  # windows at a time
+STEP = 32  # sides of the full image are filled up to its multiples
+SEAM_IOU = 0.5  # of two boxes of a class from windows that overlap, where the detector has no threshold
+MASK_SHARE = 0.5  # from which on a pixel is the object's, as in COCO's protocol
+MAX_FOUND = 100  # boxes of an image, COCO's limit
+
+
+def windows_of(width: int, height: int, crop: CropSection) -> list[Window]:
+    """The windows that inference looks at."""
+    if crop.inference == "sliding":
+        return tiles(width, height, crop.side, crop.overlap)
+    return [Window(0, 0, -(-width // STEP) * STEP, -(-height // STEP) * STEP)]
+
+
+def _batches(
+    image: Image, windows: Sequence[Window], device: torch.device
+) -> Iterator[tuple[Sequence[Window], Tensor]]:
+    for start in range(0, len(windows), BATCH):
+        some = windows[start : start + BATCH]
+        stacked = np.stack([window.image(image).transpose(2, 0, 1) for window in some])
+        yield some, torch.from_numpy(stacked).to(device).float() / 255
+
+
+def segment(model: Segmenter, image: Image, crop: CropSection, device: torch.device) -> npt.NDArray[np.uint8]:
+    """The class of every pixel, (H, W): 0 the background.
+
+    Windows that overlap are averaged, each pixel weighing more the farther it is from its window's border,
+    where the model sees least around it.
+
+    Args:
+        model: on `device`.
+        image: (H, W, 3) uint8.
+        crop: how it is looked at.
+        device: of the model.
+    """
+    height, width = image.shape[:2]
+    windows = windows_of(width, height, crop)
+    total = torch.zeros(len(model.classes) + 1, height, width, device=device)
+    weights = _taper(windows[0].height, windows[0].width, device)
+    for some, images in _batches(image, windows, device):
+        for window, found in zip(some, model.probabilities(images).float(), strict=True):
+            rows, columns = min(window.height, height - window.top), min(window.width, width - window.left)
+            target = total[:, window.top : window.top + rows, window.left : window.left + columns]
+            target += (found * weights)[:, :rows, :columns]
+    labels: npt.NDArray[np.uint8] = total.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    return labels
+
+
+def _taper(height: int, width: int, device: torch.device) -> Tensor:
+    """(H, W) weights that fall toward the border, all above 0."""
+
+    def side(length: int) -> Tensor:
+        places = torch.arange(length, device=device, dtype=torch.float32) + 0.5
+        return torch.minimum(places, length - places)
+
+    return side(height)[:, None] * side(width)[None, :]
+
+
+def detect(
+    model: Detector, image: Image, crop: CropSection, device: torch.device, *, masks: bool = False
+) -> Detections:
+    """The objects of an image, best first, in its pixels.
+
+    Boxes of all windows together are suppressed by class; an object that a window's border cuts may be found
+    as a part beside the whole.
+
+    Args:
+        model: on `device`.
+        image: (H, W, 3) uint8.
+        crop: how it is looked at.
+        device: of the model.
+        masks: whether the masks are found too.
+    """
+    height, width = image.shape[:2]
+    limits = torch.tensor([width, height, width, height], dtype=torch.float32)
+    boxes, scores, labels = [], [], []
+    shapes: list[tuple[Window, Tensor]] = []  # of every box: its window, and its mask there
+    windows = windows_of(width, height, crop)
+    for some, images in _batches(image, windows, device):
+        found = model.predict(images, max_boxes=MAX_FOUND)
+        shares = model.predict_masks(images, found) if masks else [None] * len(found)
+        for window, each, share in zip(some, found, shares, strict=True):
+            corner = torch.tensor([window.left, window.top] * 2, dtype=torch.float32)
+            boxes.append(torch.minimum(each.boxes.float().cpu() + corner, limits))
+            scores.append(each.scores.float().cpu())
+            labels.append(each.labels.cpu())
+            if share is not None:
+                shapes += [(window, mask) for mask in (share >= MASK_SHARE).cpu()]
+    merged = Predictions(torch.cat(boxes), torch.cat(scores), torch.cat(labels))
+    if model.nms_iou is None and len(windows) == 1:  # a detector that finds each object once
+        kept = merged.scores.argsort(descending=True, stable=True)[:MAX_FOUND]
+    else:
+        iou = model.nms_iou if model.nms_iou is not None else SEAM_IOU
+        kept = batched_nms(merged.boxes, merged.scores, merged.labels, iou)[:MAX_FOUND]
+    seen = (merged.boxes[kept, 2:] > merged.boxes[kept, :2]).all(dim=1)
+    kept = kept[seen]
+    return Detections(
+        merged.boxes[kept].double().numpy(),
+        merged.scores[kept].double().numpy(),
+        merged.labels[kept].numpy(),
+        [_runs(*shapes[int(place)], width, height) for place in kept] if masks else None,
+    )
+
+
+def _runs(window: Window, mask: Tensor, width: int, height: int) -> Runs:
+    """A window's mask as run lengths of the whole image."""
+    whole = np.zeros((height, width), np.uint8, order="F")
+    part = whole[window.top : window.top + window.height, window.left : window.left + window.width]
+    part[:] = mask.numpy()[: part.shape[0], : part.shape[1]]
+    return encoded(whole)
+
+
+def encoded(mask: npt.NDArray[np.uint8]) -> Runs:
+    """COCO's run lengths of a mask."""
+    runs: Runs = coco_mask.encode(np.asfortranarray(mask))
+    return runs

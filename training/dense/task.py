@@ -1,0 +1,165 @@
+"""Semantic segmentation, instance segmentation and detection as tasks of the one training loop."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cluster.storage.storage import Storage
+from pipelines.images.reading import Levels
+from training.dense.cropping import Patch, semantic_of
+from training.dense.data import CropDataset, CropSection, DenseSample, DenseTask, collate
+from training.dense.inference import detect, encoded, segment
+from training.dense.model import load_dense
+from training.detection.section import ColourSection
+from training.loop.task import Batch, Task
+from training.metrics.coco import Detections, Truth, average_precision
+from training.metrics.semantic import PixelCounts
+from training.models.detectors.base import Detector
+from training.models.names import Freeze
+from training.models.parted import PartedModel
+from training.models.segmenters.base import Segmenter
+
+START_FILE = "start.safetensors"
+METRIC: dict[DenseTask, str] = {  # by which a start is judged
+    "semantic": "miou",
+    "instance": "mask_map50_95",
+    "detection": "map50_95",
+}
+
+
+@dataclass(frozen=True)
+class DensePlan:
+    """All that a worker needs to build the task; small and picklable.
+
+    Attributes:
+        task: which.
+        directory: holds `start.safetensors`, the model before its first step.
+        freeze: the parts that stay as they start.
+        train, held_out: images learnt from, and images measured on (may be empty).
+        crop, augment: of the training images.
+        levels: of deep images.
+        epochs, seed: of the whole training.
+    """
+
+    task: DenseTask
+    directory: Storage
+    freeze: Freeze
+    train: tuple[DenseSample, ...]
+    held_out: tuple[DenseSample, ...]
+    crop: CropSection
+    augment: ColourSection
+    levels: Levels | None
+    epochs: int
+    seed: int
+
+
+class CroppedTask(Task):
+    """What the dense tasks share: crops to learn from, whole images to be measured on.
+
+    Args:
+        model: a segmenter or detector.
+        plan: of which all but the weights are read.
+    """
+
+    def __init__(self, model: PartedModel, plan: DensePlan) -> None:
+        self.model, self.plan = model, plan
+        self.dataset = CropDataset(
+            plan.train,
+            crop=plan.crop,
+            augment=plan.augment,
+            levels=plan.levels,
+            semantic=plan.task == "semantic",
+            seed=plan.seed,
+        )
+
+    def collate(self, items: Sequence[Batch]) -> Batch:
+        """See `dense_data.collate`."""
+        return collate(items)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The model's own loss and its parts."""
+        targets = {key: value for key, value in batch.items() if key not in ("images", "image_ids")}
+        return cast(tuple[Tensor, dict[str, Tensor]], model(batch["images"].float() / 255, targets))
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """See `Task.evaluate`."""
+
+
+class SemanticTask(CroppedTask):
+    """A segmenter learning the class of every pixel."""
+
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """`miou`, `miou_defects` and `iou_CLASS` on the held-out images, see `PixelCounts`."""
+        segmenter = cast(Segmenter, model)
+        counts = PixelCounts(segmenter.classes)
+        for sample in self.plan.held_out:
+            truth = semantic_of(sample.patches(), sample.width, sample.height)
+            image = sample.pixels(self.plan.levels)
+            counts.add(truth, segment(segmenter, image, self.plan.crop, device))
+        return counts.figures() if self.plan.held_out else {}
+
+
+class ObjectTask(CroppedTask):
+    """A detector learning boxes, or boxes and masks."""
+
+    def train_mode(self, model: nn.Module) -> None:
+        """See `Task.train_mode`; the loss follows its schedule."""
+        cast(Detector, self.model).set_epoch(self.dataset.epoch, self.plan.epochs)
+        model.train()
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `CroppedTask.loss`; masks are kept from a task of boxes alone."""
+        if self.plan.task == "detection":
+            batch = {key: value for key, value in batch.items() if key != "masks"}
+        return super().loss(model, batch)
+
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """`map50`, `map50_95` of boxes, and as `mask_map50`, `mask_map50_95` of masks, COCO protocol."""
+        if not any(sample.boxed for sample in self.plan.held_out):
+            return {}
+        detector, masks = cast(Detector, model), self.plan.task == "instance"
+        truths: list[Truth] = []
+        found: list[Detections] = []
+        for sample in self.plan.held_out:
+            truths.append(_truth(sample, masks=masks))
+            image = sample.pixels(self.plan.levels)
+            found.append(detect(detector, image, self.plan.crop, device, masks=masks))
+        figures: dict[str, float] = {}
+        for prefix, kind in (("", False), ("mask_", True))[: 1 + masks]:
+            result = average_precision(truths, found, detector.classes, masks=kind)
+            figures |= {f"{prefix}map50": result.map50, f"{prefix}map50_95": result.map50_95}
+        return figures
+
+
+def _truth(sample: DenseSample, *, masks: bool) -> Truth:
+    patches = [patch for patch in sample.patches() if not patch.stray]
+    return Truth(
+        np.array([patch.box for patch in patches], dtype=np.float64).reshape(-1, 4),
+        np.array([patch.label for patch in patches], dtype=np.int64),
+        [encoded(_painted(patch, sample)) for patch in patches] if masks else None,
+    )
+
+
+def _painted(patch: Patch, sample: DenseSample) -> Any:
+    return (semantic_of([patch], sample.width, sample.height) > 0).astype(np.uint8)
+
+
+def dense_task(model: PartedModel, plan: DensePlan) -> CroppedTask:
+    """The task of a plan, its model frozen as planned."""
+    if plan.task == "instance":
+        cast(Detector, model).learn_masks()
+    model.freeze(plan.freeze)
+    return (SemanticTask if plan.task == "semantic" else ObjectTask)(model, plan)
+
+
+def build_dense_task(payload: dict[str, Any]) -> CroppedTask:
+    """The task of `payload["plan"]`, a `DensePlan`; called in every worker."""
+    plan: DensePlan = payload["plan"]
+    with plan.directory.local_copy(START_FILE) as path:
+        return dense_task(load_dense(path), plan)

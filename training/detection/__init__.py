@@ -1,0 +1,1 @@
+"""training a detector on boxes: AGDP and finetuning."""

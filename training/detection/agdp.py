@@ -1,0 +1,42 @@
+"""AGDP, detector pretraining on pseudo-boxes: its config, and its images out of the boxes table."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from training.detection.data import Sample
+
+CLASSES = ("anomaly",)
+SIDES = ("x0", "y0", "x1", "y1")
+
+
+def pseudo_samples(
+    rows: Iterable[Mapping[str, Any]], left_out: frozenset[str], *, weighted: bool = False
+) -> list[Sample]:
+    """Rows of the boxes table as images of one class.
+
+    Args:
+        rows: of the table.
+        left_out: ids of images to drop (the test split).
+        weighted: give each box its score over the mean score of all boxes as its weight.
+    """
+    kept = [row for row in rows if row["image_id"] not in left_out]
+    scores = [box["score"] for row in kept for box in row["boxes"]]
+    mean = float(np.mean(scores)) if scores else 1.0
+    samples = []
+    for row in kept:
+        weights = np.array([box["score"] / mean for box in row["boxes"]], dtype=np.float32)
+        boxes = np.array([[box[side] for side in SIDES] for box in row["boxes"]], dtype=np.float64)
+        samples.append(
+            Sample(
+                image_id=row["image_id"],
+                uri=row["uri"],
+                width=row["width"],
+                height=row["height"],
+                boxes=boxes.reshape(-1, 4),
+                labels=np.zeros(len(boxes), dtype=np.int64),
+                weights=weights if weighted else None,
+            )
+        )
+    return samples

@@ -1,0 +1,127 @@
+"""Images with boxes as network inputs: read, laid into one size, augmented by (seed, epoch, index) alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cluster.errors import UserError
+from pipelines.images.reading import ImageError, read_image
+from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
+from training.detection.section import AugmentSection
+from training.loop.task import Batch, SeededDataset
+from training.models.letterbox import Boxes, Image, Preprocessing
+
+CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image.
+
+    Attributes:
+        image_id: of the corpus.
+        uri: of the file.
+        width, height: of the image, pixels.
+        boxes: (N, 4) float64 x0 y0 x1 y1, pixels of the original; N = 0 is a background.
+        labels: (N,) int64.
+        weights: (N,) float32, of each box in the loss; None where all count the same. All samples of a data
+            set have them, or none.
+    """
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    boxes: Boxes
+    labels: Labels
+    weights: npt.NDArray[np.float32] | None = None
+
+
+class DetectionDataset(SeededDataset):
+    """Augmented (or plain) inputs of one size.
+
+    Args:
+        samples: the images.
+        preprocessing: how an image becomes an input.
+        augment: None gives the plain images.
+        epochs: of the whole training (counted from 1), which tells the last ones.
+        seed: of the whole training.
+
+    Items hold `image` (3, H, W) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64,
+    `image_id` and, where samples have them, `weights` (N,) float32. An image that can't be read raises
+    `UserError`.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        preprocessing: Preprocessing,
+        augment: AugmentSection | None = None,
+        epochs: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed)
+        self.samples = list(samples)
+        self.preprocessing, self.augment, self.epochs = preprocessing, augment, epochs
+        small = len(self.samples) * 3 * math.prod(preprocessing.shape) <= CACHE_BYTES
+        self._cache: dict[int, Image] | None = {} if small else None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        image, boxes, labels = self._plain(index)
+        if self.augment is not None:
+            rng = self.rng(index)
+            mosaics = self.epoch <= self.epochs - self.augment.close_mosaic
+            item = image, boxes, labels
+            if rng.random() < self.augment.mosaic and mosaics:
+                others = rng.integers(len(self), size=3)
+                item = mosaic([item, *(self._plain(int(other)) for other in others)], rng)
+            image, boxes, labels = place(item, self.preprocessing.shape, self.augment, rng)
+            image = colour(image, self.augment, rng)
+        weighted = {"weights": torch.from_numpy(labels[:, 1].astype(np.float32))} if labels.ndim == 2 else {}
+        return weighted | {
+            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "boxes": torch.from_numpy(boxes.astype(np.float32)),
+            "labels": torch.from_numpy((labels[:, 0] if weighted else labels).astype(np.int64)),
+            "image_id": self.samples[index].image_id,
+        }
+
+    def _plain(self, index: int) -> Labelled:
+        sample = self.samples[index]
+        placement = self.preprocessing.place(sample.width, sample.height)
+        image = self._cache.get(index) if self._cache is not None else None
+        if image is None:
+            try:
+                image = placement.image(read_image(sample.uri))
+            except ImageError as error:
+                raise UserError(
+                    f"Image {sample.uri} can't be read any more ({error}); restore it, or make the corpus "
+                    "anew."
+                ) from None
+            if self._cache is not None:
+                self._cache[index] = image
+        labels: npt.NDArray[Any] = sample.labels
+        if sample.weights is not None:  # a second column, which goes with the label through all that follows
+            labels = np.stack([sample.labels, sample.weights], axis=1)
+        return image, *clip(placement.boxes(sample.boxes), labels, placement.shape)
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Join items: `images` (B, 3, H, W) uint8, and the targets of `Detector.forward`."""
+    counts = torch.tensor([len(item["labels"]) for item in items])
+    weighted = {"weights": torch.cat([item["weights"] for item in items])} if "weights" in items[0] else {}
+    return weighted | {
+        "images": torch.stack([item["image"] for item in items]),
+        "image": torch.repeat_interleave(torch.arange(len(items)), counts),
+        "labels": torch.cat([item["labels"] for item in items]),
+        "boxes": torch.cat([item["boxes"] for item in items]),
+        "image_ids": [item["image_id"] for item in items],
+    }

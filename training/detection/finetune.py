@@ -1,0 +1,108 @@
+"""Finetuning on real labels: its config, the classes and the images it learns from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cluster.errors import UserError
+from training.detection.data import Sample
+from training.detection.section import FinetuneSection
+from training.detection.selection import few_shot, hold_out, with_backgrounds
+
+SIDES = ("x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a finetuning learns from.
+
+    Attributes:
+        classes: names in label order, sorted.
+        train: images learnt from.
+        validation: images of the training split that choose the best epoch.
+    """
+
+    classes: tuple[str, ...]
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+
+    def counts(self) -> dict[str, int]:
+        """For the stage's record."""
+        return {
+            "classes": len(self.classes),
+            "train_images": len(self.train),
+            "train_backgrounds": sum(not len(sample.labels) for sample in self.train),
+            "train_boxes": sum(len(sample.labels) for sample in self.train),
+            "validation_images": len(self.validation),
+        }
+
+
+def labelled_samples(
+    manifest: Iterable[Mapping[str, Any]],
+    labels: Mapping[str, Sequence[Mapping[str, Any]]],
+    classes: Sequence[str],
+) -> list[Sample]:
+    """Labelled rows of the manifest as samples.
+
+    Args:
+        manifest: rows of the manifest table; those without labels are left out.
+        labels: image_id → boxes of the labels table.
+        classes: names in label order; every label is one of them.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    samples = []
+    for row in manifest:
+        if row["image_id"] not in labels:
+            continue
+        found = labels[row["image_id"]]
+        boxes = np.array([[box[side] for side in SIDES] for box in found], dtype=np.float64).reshape(-1, 4)
+        samples.append(
+            Sample(
+                image_id=row["image_id"],
+                uri=row["uri"],
+                width=row["width"],
+                height=row["height"],
+                boxes=boxes,
+                labels=np.array([index[box["label"]] for box in found], dtype=np.int64),
+            )
+        )
+    return samples
+
+
+def select(
+    section: FinetuneSection,
+    manifest: Iterable[Mapping[str, Any]],
+    labels: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> Selection:
+    """Choose classes and images from the corpus' training split; the same for every start.
+
+    Args:
+        section: the config; its loop's seed decides.
+        manifest: rows of the whole manifest table.
+        labels: image_id → boxes.
+
+    Raises:
+        UserError: no labelled box in the training split, or too few images to validate on.
+    """
+    rows = [row for row in manifest if row["split"] == "train"]
+    names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
+    if not names:
+        raise UserError(
+            "The corpus has no labelled boxes in its train split to finetune on; give masks or boxes with "
+            "the images or in finetune.data, or lower the test_share."
+        )
+    classes = tuple(sorted(names))
+    samples = labelled_samples(rows, labels, classes)
+    seed = section.loop.seed or 0
+    chosen = few_shot([sample for sample in samples if len(sample.labels)], section.limit, seed)
+    if section.validation_share > 0 and len(chosen) < 2:
+        raise UserError(
+            "One image with boxes can't be split into training and validation; raise finetune.limit, or set "
+            "finetune.validation_share=0 and finetune.loop.best_metric=null."
+        )
+    backgrounds = [sample for sample in samples if not len(sample.labels)]
+    every = with_backgrounds(chosen, backgrounds, section.background_share, seed)
+    train, validation = hold_out(every, section.validation_share, seed)
+    return Selection(classes, tuple(train), tuple(validation))

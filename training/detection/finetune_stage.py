@@ -1,0 +1,128 @@
+"""The finetune stage: one start, one training on the real labels of the training split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cluster.errors import UserError, nearest
+from cluster.progress import say
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.tables.corpus_tables import read_labels
+from training.detection.finetune import select
+from training.detection.section import FinetuneSection
+from training.detection.training import train_detector, training_results
+from training.loop.section import ScalingSection
+from training.models.detectors.base import Detector
+from training.starts.backbone_file import BACKBONE_FILE
+from training.starts.detector_file import WEIGHTS_FILE
+from training.starts.filling import filled_detector, fresh_detector, report_json
+from training.starts.resolving import Start, resolve_start, start_of_artifact
+from training.starts.words import AGBP, AGSSP, SCRATCH
+
+
+def finetune(
+    section: FinetuneSection,
+    *,
+    start: str,
+    scaling: ScalingSection,
+    workspace: Storage,
+    pipeline: PipelineRun,
+    corpus: Artifact,
+    backbone: Artifact | None,
+    detector: Artifact | None,
+) -> Artifact:
+    """Finetune from one start; images, seed and schedule are the same for every start.
+
+    The test split is not read: the best epoch is chosen on a slice of the training split. Writes
+    `detector.safetensors` and `history.parquet`.
+
+    Args:
+        section: the config.
+        start: `scratch`, `agbp`, `agssp`, or a name of `section.weights`.
+        scaling: workers; decides no result.
+        corpus: its labels are learnt.
+        backbone: for `agbp`.
+        detector: for `agssp`.
+
+    Raises:
+        UserError: unknown start, no labels, or weights of another architecture.
+    """
+    inputs = {"corpus": corpus}
+    extra: dict[str, str] = {}
+    given = None
+    if start == AGBP and backbone is not None:
+        inputs["backbone"] = backbone
+    elif start == AGSSP and detector is not None:
+        inputs["detector"] = detector
+    elif start in section.given:
+        given = resolve_start(section.given[start], section.name, lambda: pipeline.tracker)
+        extra["weights"] = given.digest
+    elif start != SCRATCH:
+        valid = (SCRATCH, AGBP, AGSSP, *section.given)
+        raise UserError(f'Start "{start}" has nothing to start from; {nearest(start, valid)}')
+    lineage = {name: artifact.fingerprint for name, artifact in inputs.items()} | extra
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        manifest = corpus.directory.read_table("manifest").to_pylist()
+        selection = select(section, manifest, read_labels(corpus))
+        model, transferred = _started(section, start, selection.classes, inputs, given)
+        result = train_detector(
+            model,
+            bench,
+            train=selection.train,
+            held_out=selection.validation,
+            augment=section.augment,
+            loop=section.loop,
+            freeze=section.freeze,
+            masks=section.masks,
+            scaling=scaling,
+            lineage=lineage,
+            title=f"finetune: from {start}",
+        )
+        return {
+            "start": start,
+            **selection.counts(),
+            **training_results(result),
+            "class_names": list(selection.classes),
+            "transfer": transferred,
+        }
+
+    return ensure(
+        "finetune",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights", "data"})},
+        revision=2,  # few shots by what images show
+        inputs=inputs,
+        extra=extra,
+        body=body,
+    )
+
+
+def _started(
+    section: FinetuneSection,
+    start: str,
+    classes: tuple[str, ...],
+    inputs: Mapping[str, Artifact],
+    given: Start | None,
+) -> tuple[Detector, dict[str, Any] | None]:
+    """The detector before its first step, and the record of what was filled (None from scratch)."""
+    seed = section.loop.seed or 0
+    if start == SCRATCH:
+        return fresh_detector(section.name, classes, section.preprocessing, seed), None
+    if given is None:
+        name, file = ("backbone", BACKBONE_FILE) if start == AGBP else ("detector", WEIGHTS_FILE)
+        given = start_of_artifact(inputs[name], file)
+    model, report = filled_detector(
+        section.name,
+        classes,
+        section.preprocessing,
+        seed,
+        state=given.state,
+        metadata=given.metadata,
+        source=f"Start {given.source}",
+        whole=given.whole,
+    )
+    say(f"finetune: start {given.source} fills {report.summary()}")
+    return model, report_json(report)

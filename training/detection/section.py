@@ -1,0 +1,203 @@
+"""The config of detector pretraining and finetuning."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cluster.config import Section
+from pipelines.corpus.section import LabelledDataSection
+from training.loop.section import LoopSettings
+from training.models.names import Freeze, Masks, Resize, check_detector_name, check_masks, weighs_boxes
+from training.starts.words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH
+
+if TYPE_CHECKING:
+    from training.models.letterbox import Preprocessing
+
+
+class DetectorLoop(LoopSettings):
+    """`LoopSettings` with this stage's defaults: 10 epochs as in METHOD.md.
+
+    The paper's SGD (lr 0.01, batch 256) steps on a loss summed over the batch; ours is its mean, for which
+    AdamW needs no factor.
+    """
+
+    epochs: int = Field(default=10, ge=1, le=100_000)
+    batch_size: int = Field(default=32, ge=1, le=1 << 16)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0, le=100)
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+
+
+class ColourSection(Section):
+    """How training images are varied without moving their pixels apart.
+
+    Attributes:
+        flip_lr, flip_ud: probability; surfaces have neither a left nor a top.
+        hue, saturation, brightness: largest relative change of each, in HSV.
+    """
+
+    flip_lr: float = Field(default=0.5, ge=0, le=1)
+    flip_ud: float = Field(default=0.5, ge=0, le=1)
+    hue: float = Field(default=0.015, ge=0, le=0.5)
+    saturation: float = Field(default=0.4, ge=0, le=1)
+    brightness: float = Field(default=0.3, ge=0, le=1)
+
+
+class AugmentSection(ColourSection):
+    """How training images are varied: `ColourSection`, scale, place and mosaic.
+
+    Attributes:
+        scale: largest relative change of size.
+        shift: largest shift, as a share of the side.
+        mosaic: probability of laying four images into one.
+        close_mosaic: number of last epochs without mosaic.
+    """
+
+    scale: float = Field(default=0.25, ge=0, lt=1)
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    mosaic: float = Field(default=0.5, ge=0, le=1)
+    close_mosaic: int = Field(default=10, ge=0)
+
+
+class DetectorAugment(AugmentSection):
+    """`AugmentSection` for few epochs."""
+
+    close_mosaic: int = Field(default=2, ge=0)
+
+
+class DetectorSection(Section):
+    """How the detector is pretrained (METHOD.md, AGDP).
+
+    Attributes:
+        name: of the detector; its backbone is that of the backbone stage.
+        image_size: side of the input, pixels; images are resized uniformly (stretched to the square).
+        freeze_backbone: keep the backbone, batch-norm statistics included, as it starts. None: true, as in
+            the method, where the backbone stage had a start; false where it began from scratch, since such a
+            backbone has seen too little to be kept.
+        confidence_weighted: multiply what a pseudo-box adds to the loss by its score, in units of the mean
+            score of all, so that the loss keeps its scale. Not offered by the DETR family.
+        masks: what a mask-rcnn's mask head learns: `none`, nothing, it stays as it starts; `boxes`, the
+            pseudo-boxes filled out, which is coarser than the maps they come from.
+        holdout: share of the images kept from training, on whose pseudo-boxes AP is measured.
+        augment: of training images.
+        loop: of the training.
+    """
+
+    name: str = "yolov8n"
+    image_size: int = Field(default=224, ge=32, le=4096, multiple_of=32)
+    freeze_backbone: bool | None = None
+    confidence_weighted: bool = False
+    masks: Masks = "none"
+    holdout: float = Field(default=0.1, ge=0, lt=1)
+    augment: DetectorAugment = DetectorAugment()
+    loop: DetectorLoop = DetectorLoop()
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return check_detector_name(name)
+
+    @model_validator(mode="after")
+    def _detector_can(self) -> "DetectorSection":
+        if self.confidence_weighted and not weighs_boxes(self.name):
+            raise ValueError(f"{self.name} can't be trained with confidence_weighted=true")
+        check_masks(self.name, self.masks)
+        return self
+
+    def freezes(self, backbone_start: str) -> bool:
+        """`freeze_backbone`, or what it stands for after a backbone stage with this `start`."""
+        return backbone_start != SCRATCH if self.freeze_backbone is None else self.freeze_backbone
+
+
+Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+
+
+class FinetuneLoop(LoopSettings):
+    """`LoopSettings` with this stage's defaults: 500 epochs, batch 32, the best epoch kept (METHOD.md).
+
+    AdamW instead of the paper's SGD (lr 0.0025 on a loss summed over the batch; ours is its mean).
+    """
+
+    epochs: int = Field(default=500, ge=1, le=100_000)
+    batch_size: int = Field(default=32, ge=1, le=1 << 16)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0, le=100)
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    warmup_epochs: float = Field(default=3.0, ge=0)
+    ema_decay: float | None = Field(default=0.999, gt=0, lt=1)
+    eval_every: int = Field(default=5, ge=1)
+    best_metric: str | None = "map50_95"
+
+
+class FinetuneSection(Section):
+    """How a detector is finetuned, from each of several starts alike.
+
+    Attributes:
+        name: of the detector.
+        image_size: side of the square input, or its height and width (`[256, 1600]` for strips), pixels.
+        resize: `letterbox` keeps the aspect, `square` stretches.
+        starts: compared starts: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector),
+            `imagenet` and `coco` (published by the library), names of `weights`.
+        weights: further starts, name → file, stage directory or registered model, in the library's keys; see
+            `starts.resolve_start`.
+        data: labelled images to learn from and to be measured on; None takes the corpus' own labels.
+        limit: number of training images with boxes, chosen by seed, classes in turn; None takes all.
+        background_share: largest share of training images without boxes.
+        validation_share: share of the *training* split by whose AP the best epoch is chosen; the test split
+            is never looked at. 0 trains on all and keeps the last epoch.
+        freeze: what stays as it starts, batch-norm statistics included: `none`, `backbone`, `backbone+neck`,
+            or a number: the backbone's first so many stages.
+        masks: what a mask-rcnn's mask head learns: `none`, nothing; `boxes`, the boxes filled out.
+        augment: of training images.
+        loop: of the training; `best_metric` is `map50`, `map50_95` or None.
+    """
+
+    name: str = "yolov8n"
+    image_size: Side | tuple[Side, Side] = 640
+    resize: Resize = "letterbox"
+    starts: tuple[str, ...] = (SCRATCH, AGBP, AGSSP)
+    weights: dict[str, str] = Field(default={})
+    data: LabelledDataSection | None = None
+    limit: int | None = Field(default=None, ge=1)
+    background_share: float = Field(default=0.2, ge=0, lt=1)
+    validation_share: float = Field(default=0.15, ge=0, lt=1)
+    freeze: Freeze = "none"
+    masks: Masks = "none"
+    augment: AugmentSection = AugmentSection()
+    loop: FinetuneLoop = FinetuneLoop()
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return check_detector_name(name)
+
+    @model_validator(mode="after")
+    def _starts_exist(self) -> "FinetuneSection":
+        check_masks(self.name, self.masks)
+        if not self.starts or len(set(self.starts)) != len(self.starts):
+            raise ValueError("starts must name one or more starts, all different")
+        if own := sorted(set(self.weights) & set(OWN_STARTS)):
+            raise ValueError(f'weights can\'t be named "{own[0]}", which is a start of its own')
+        valid = (*OWN_STARTS, *PUBLISHED, *self.weights)
+        if unknown := [start for start in self.starts if start not in valid]:
+            raise ValueError(
+                f'there is no start "{unknown[0]}"; valid: {", ".join(valid)}, or a name of finetune.weights'
+            )
+        if self.loop.best_metric is not None and self.validation_share == 0:
+            raise ValueError(
+                "validation_share=0 leaves nothing to choose the best epoch by; set loop.best_metric=null"
+            )
+        return self
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The starts that are neither made here nor random, as words for `starts.resolve_start`."""
+        words = {start: start for start in self.starts if start in PUBLISHED}
+        return {start: word for start, word in {**words, **self.weights}.items() if start in self.starts}
+
+    @property
+    def preprocessing(self) -> "Preprocessing":
+        """How images become inputs."""
+        from training.models.letterbox import Preprocessing  # brings OpenCV
+
+        return Preprocessing(self.image_size, self.resize)

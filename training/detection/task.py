@@ -1,0 +1,129 @@
+"""Training a detector on boxes: the task that pretraining on pseudo-boxes and finetuning share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from cluster.storage.storage import Storage
+from training.detection.data import DetectionDataset, Sample, collate
+from training.detection.section import AugmentSection
+from training.loop.task import Batch, Task
+from training.metrics.coco import Detections, Truth, average_precision
+from training.models.detectors.base import Detector
+from training.models.names import Freeze, Masks
+from training.starts.detector_file import load_detector
+
+EVAL_BATCH = 16
+START_FILE = "start.safetensors"
+
+
+@dataclass(frozen=True)
+class DetectionPlan:
+    """All that a worker needs to build the task; small and picklable.
+
+    Attributes:
+        directory: holds `start.safetensors`, the detector before its first step.
+        freeze: the parts that stay as they start.
+        masks: what a mask head learns: `boxes`, the boxes filled out, or `none`.
+        train, held_out: images learnt from, and images measured on (may be empty).
+        augment: of the training images.
+        epochs, seed: of the whole training.
+    """
+
+    directory: Storage
+    freeze: Freeze
+    masks: Masks
+    train: tuple[Sample, ...]
+    held_out: tuple[Sample, ...]
+    augment: AugmentSection
+    epochs: int
+    seed: int
+
+
+class DetectionTask(Task):
+    """A detector learning boxes.
+
+    Args:
+        model: the detector.
+        dataset: training images.
+        held_out: plain images for `evaluate`; no box among them means no metrics.
+        masks: see `DetectionPlan`.
+    """
+
+    def __init__(
+        self,
+        model: Detector,
+        dataset: DetectionDataset,
+        held_out: Sequence[Sample],
+        masks: Masks = "none",
+    ) -> None:
+        self.model, self.dataset, self.masks = model, dataset, masks
+        self.held_out = DetectionDataset(held_out, preprocessing=model.preprocessing)
+
+    def collate(self, items: Sequence[Batch]) -> Batch:
+        """See `detection_data.collate`."""
+        return collate(items)
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The detector's own loss, e.g. parts `box`, `cls`, `dfl`."""
+        names = ("image", "labels", "boxes", "weights")
+        targets = {name: batch[name] for name in names if name in batch}
+        if self.masks == "boxes":
+            targets["masks"] = filled(targets["boxes"], batch["images"].shape[-2:])
+        return cast(tuple[Tensor, dict[str, Tensor]], model(batch["images"].float() / 255, targets))
+
+    def train_mode(self, model: nn.Module) -> None:
+        """See `Task.train_mode`; the loss follows its schedule."""
+        epochs = cast(DetectionDataset, self.dataset).epochs
+        cast(Detector, self.model).set_epoch(self.dataset.epoch, epochs)
+        model.train()
+
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """`map50` and `map50_95` on the held-out images, COCO protocol."""
+        if not any(len(sample.labels) for sample in self.held_out.samples):
+            return {}
+        detector = cast(Detector, model)
+        truths: list[Truth] = []
+        found: list[Detections] = []
+        loader: DataLoader[Any] = DataLoader(self.held_out, batch_size=EVAL_BATCH, collate_fn=collate)
+        for batch in loader:
+            for index, predicted in enumerate(detector.predict(batch["images"].to(device).float() / 255)):
+                own = batch["image"] == index
+                truths.append(Truth(batch["boxes"][own].double().numpy(), batch["labels"][own].numpy()))
+                boxes, scores = (
+                    predicted.boxes.double().cpu().numpy(),
+                    predicted.scores.double().cpu().numpy(),
+                )
+                found.append(Detections(boxes, scores, predicted.labels.cpu().numpy()))
+        result = average_precision(truths, found, detector.classes)
+        return {"map50": result.map50, "map50_95": result.map50_95}
+
+
+def filled(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, H, W) uint8 masks of (N, 4) boxes: 1 in each pixel whose centre is inside."""
+    y = torch.arange(size[0], device=boxes.device)[None, :, None] + 0.5
+    x = torch.arange(size[1], device=boxes.device)[None, None, :] + 0.5
+    x0, y0, x1, y1 = (side[:, None, None] for side in boxes.unbind(1))
+    return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).to(torch.uint8)
+
+
+def build_detection_task(payload: dict[str, Any]) -> DetectionTask:
+    """The task of `payload["plan"]`, a `DetectionPlan`; called in every worker."""
+    plan: DetectionPlan = payload["plan"]
+    with plan.directory.local_copy(START_FILE) as path:
+        detector = load_detector(path)
+    if plan.masks == "boxes":
+        detector.learn_masks()
+    detector.freeze(plan.freeze)
+    dataset = DetectionDataset(
+        plan.train,
+        preprocessing=detector.preprocessing,
+        augment=plan.augment,
+        epochs=plan.epochs,
+        seed=plan.seed,
+    )
+    return DetectionTask(detector, dataset, plan.held_out, plan.masks)

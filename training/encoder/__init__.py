@@ -1,0 +1,1 @@
+"""training surface-clip (moved up from pipelines, which knows no training)."""

@@ -1,0 +1,269 @@
+"""surface-clip: the small shipped CLIP, trained from scratch on generated surfaces and their captions."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.pos_embed import get_2d_sincos_pos_embed
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cluster.config import Section
+from cluster.errors import UserError
+from cluster.progress import progress, say
+from pipelines.encoder.loading import CONFIG_FILE, WEIGHTS_FILE, weights_digest
+from pipelines.encoder.prompts import load_library
+from pipelines.encoder.surgery import DenseEncoder
+from pipelines.surfaces.categories import CATEGORIES
+from training.encoder.data import SurfacePool, augment, draw_looks, make_pool
+from training.encoder.losses import step_losses
+from training.encoder.text import Captions, SentencePlaces
+
+MODEL: dict[str, Any] = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 140, "layers": 4, "width": 128, "head_width": 64, "patch_size": 10},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+MEAN, STD = [0.45, 0.45, 0.45], [0.25, 0.25, 0.25]
+RECORD_FILE = "training.json"
+TERMS = ("contrastive", "image", "dense", "few")
+WHITENING_FLOOR, WHITENED = 0.02, 0.7  # least variance that is still lifted, and to which deviation
+
+
+class SurfaceClipSettings(Section):
+    """Training of surface-clip; how the shipped weights were made stands in benchmarks/README.md."""
+
+    seed: int = Field(0, ge=0)
+    text_steps: int = Field(300, gt=0, description="of the text tower alone, before it is locked")
+    steps: int = Field(4500, gt=0)
+    looks: int = Field(6, gt=0, description="production lines' categories in a shard, four surfaces each")
+    shards: int = Field(2, gt=0, description="parts of a batch, each computed by a thread of its own")
+    pool: int = Field(40_000, gt=0, description="distinct generated surfaces, each seen several times")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup: int = Field(40, ge=0, description="steps")
+    weight_decay: float = Field(0.05, ge=0)
+    checkpoint_every: int = Field(100, gt=0, description="steps")
+
+
+def learning_rate(step: int, settings: SurfaceClipSettings) -> float:
+    """Linear warm-up, the full rate up to a third of the steps, then a cosine to zero; factor of the rate."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    hold = settings.steps / 3
+    done = max(0.0, (step - hold) / max(1.0, settings.steps - hold))
+    return float(0.5 * (1 + torch.cos(torch.tensor(done * torch.pi))))
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; gains, biases, embeddings and the logit scale don't."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        (free if parameter.ndim < 2 or "embedding" in name else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -> dict[str, Any]:
+    """Train surface-clip and write it as an open_clip model folder; an interrupted run is resumed.
+
+    The text tower is trained first and locked; the image tower then learns captions, image scores, V-V patch
+    embeddings by the generator's masks, and few-shot matching.
+
+    Args:
+        out: folder for `open_clip_config.json`, `open_clip_model.safetensors` (float16) and `training.json`.
+        settings: how; a checkpoint made with others is refused.
+        start: model folder of an earlier training to go on from, text tower as it is; a new seed brings it
+            new surfaces.
+
+    Returns:
+        The training's record: settings, seconds, loss curve; `start`: digest and record of what it went on
+        from, or None.
+
+    Raises:
+        UserError: the folder can't be written, or holds a checkpoint of other settings or another start; the
+            start is no surface-clip.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Encoder folder {out} can't be made: {error.strerror}.") from None
+    torch.manual_seed(settings.seed)
+    model = open_clip.CLIP(**MODEL)
+    dense = DenseEncoder(model.visual)
+    origin = None if start is None else load_start(model, start)
+    pool = _pool(settings, dense.grid)
+    if start is None:
+        initialise(model, pool, torch.Generator().manual_seed(settings.seed))
+    learnt = nn.ModuleDict({"visual": model.visual})
+    learnt.logit_scale = model.logit_scale
+    optimizer = torch.optim.AdamW(
+        parameter_groups(learnt, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.98)
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, settings))
+    curve: list[dict[str, float]] = []
+    checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
+    library, tokenizer = load_library().only(CATEGORIES), open_clip.get_tokenizer("ViT-B-32")
+    if checkpoint.is_file():
+        saved = torch.load(checkpoint, weights_only=True)
+        if (saved["settings"], saved["start"]) != (settings.model_dump(), origin):
+            raise UserError(
+                f"Checkpoint {checkpoint} is of other settings or another start; give them again or another "
+                "folder."
+            )
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        curve, first, spent = saved["curve"], saved["step"], saved["seconds"]
+        say(f"Resuming at step {first} of {settings.steps}.")
+    started = time.monotonic() - spent
+    # One single-threaded shard per thread: no barrier inside an operation, so a busy machine costs little.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    if first == 0 and start is None:
+        train_text(model, SentencePlaces(library, tokenizer, MODEL["embed_dim"], settings.seed), settings)
+    captions = Captions(model, library, tokenizer)
+    sums = torch.zeros(len(TERMS))
+    model.train()
+    with (
+        progress("training surface-clip", settings.steps) as bar,
+        ThreadPoolExecutor(settings.shards) as workers,
+    ):
+        bar.to(first)
+        for step in range(first, settings.steps):
+            at = ((settings.seed * settings.steps) + step) * settings.shards
+            shard = partial(_shard, learnt, dense, pool, captions, settings.looks)
+            sums += _step(learnt, optimizer, list(workers.map(shard, range(at, at + settings.shards))))
+            schedule.step()
+            done = step + 1
+            if done % 50 == 0 or done == settings.steps:
+                means = (sums / ((done - 1) % 50 + 1)).tolist()
+                curve.append({"step": done, **{n: round(v, 4) for n, v in zip(TERMS, means, strict=True)}})
+                sums.zero_()
+            bar.to(done, " ".join(f"{name} {curve[-1][name]:.3f}" for name in TERMS) if curve else "")
+            if done % settings.checkpoint_every == 0 and done < settings.steps:
+                state = {
+                    "model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve,
+                    "schedule": schedule.state_dict(), "step": done,
+                    "seconds": time.monotonic() - started, "settings": settings.model_dump(), "start": origin,
+                }  # fmt: skip
+                torch.save(state, checkpoint.with_suffix(".new"))
+                checkpoint.with_suffix(".new").replace(checkpoint)
+    torch.set_num_threads(threads)
+    record = {
+        "settings": settings.model_dump(), "seconds": round(time.monotonic() - started), "curve": curve,
+        "start": origin,
+    }  # fmt: skip
+    write_model(out, model, record)
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def load_start(model: nn.Module, folder: Path) -> dict[str, Any]:
+    """Fill the model from a folder that `write_model` wrote; returns its digest and record.
+
+    Raises:
+        UserError: a file is missing or unreadable, or the weights are not a surface-clip's.
+    """
+    try:
+        state = load_file(folder / WEIGHTS_FILE)
+        model.load_state_dict({name: value.float() for name, value in state.items()})
+        record = json.loads((folder / RECORD_FILE).read_text("utf-8"))
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UserError(f"Start {folder} is no surface-clip model folder: {reason}") from None
+    return {"weights": weights_digest(str(folder)), "record": record}
+
+
+@torch.no_grad()
+def initialise(model: open_clip.CLIP, pool: SurfacePool, rng: torch.Generator) -> None:
+    """Start the image tower from whitened patches and sine-cosine positions.
+
+    From random filters almost all that a patch's embedding holds is its brightness, and hundreds of steps
+    pass before anything else is seen.
+    """
+    visual = model.visual
+    pixels, _ = augment(pool.images[:256], pool.cover[:256], rng)
+    side, width = visual.conv1.kernel_size[0], visual.conv1.out_channels
+    patches = normalised(pixels).unfold(2, side, side).unfold(3, side, side)
+    patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
+    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+    kept = min(width, patches.shape[1])
+    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
+    filters = (vectors / (values + WHITENING_FLOOR).sqrt()).T * WHITENED
+    visual.conv1.weight[:kept] = filters.view(kept, *visual.conv1.weight.shape[1:])
+    positions = get_2d_sincos_pos_embed(width, visual.grid_size[0], cls_token=True)
+    visual.positional_embedding.copy_(torch.from_numpy(positions).float() * 0.5)
+
+
+def train_text(model: open_clip.CLIP, places: SentencePlaces, settings: SurfaceClipSettings) -> None:
+    """Bring the sentences to their places."""
+    tower = [parameter for name, parameter in model.named_parameters() if not name.startswith("visual.")]
+    tower = [parameter for parameter in tower if parameter is not model.logit_scale]
+    optimizer = torch.optim.AdamW(tower, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    with progress("training the text tower", settings.text_steps) as bar:
+        for step in range(settings.text_steps):
+            rng = torch.Generator().manual_seed(settings.seed * settings.text_steps + step)
+            rate = 2e-3 * min(1.0, (step + 1) / 20) * (1 - step / settings.text_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = places.loss(model, rng)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            bar.to(step + 1, f"distance {loss.item():.3f}")
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Images of 0…1 as the tower takes them."""
+    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def write_model(out: Path, model: nn.Module, record: dict[str, Any]) -> None:
+    """Write an open_clip model folder: config, float16 weights with settings, `training.json`."""
+    state = {name: value.detach().half().contiguous() for name, value in model.state_dict().items()}
+    save_file(state, out / WEIGHTS_FILE, metadata={"training": json.dumps(record["settings"])})
+    preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "squash"}
+    config = {"model_cfg": MODEL, "preprocess_cfg": preprocess}
+    (out / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    (out / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _pool(settings: SurfaceClipSettings, grid: int) -> SurfacePool:
+    with progress("generating surfaces", settings.pool) as bar:
+        size = MODEL["vision_cfg"]["image_size"]
+        return make_pool(settings.pool, seed=settings.seed, size=size, grid=grid, advance=bar.advance)
+
+
+def _shard(
+    learnt: nn.Module, dense: DenseEncoder, pool: SurfacePool, captions: Captions, looks: int, seed: int
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Loss terms (4,) and gradients of one part of a batch."""
+    rng = torch.Generator().manual_seed(seed)
+    rows = draw_looks(pool, looks, rng)
+    images, cover = augment(pool.images[rows], pool.cover[rows], rng)
+    # bfloat16 is 1.4 × faster on processors that have it; weights and losses stay float32. The cache of
+    # cast weights is shared between threads, which would make the rounding depend on their timing.
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        embedded = dense(normalised(images))
+    scale = learnt.get_parameter("logit_scale")
+    losses = step_losses(embedded, cover.flatten(1), pool.category[rows], pool.defect[rows], captions, scale)
+    gradients = torch.autograd.grad(losses.total(), list(learnt.parameters()))
+    return torch.stack([losses.contrastive, losses.image, losses.dense, losses.few]).detach(), gradients
+
+
+def _step(
+    learnt: nn.Module, optimizer: torch.optim.Optimizer, shards: list[tuple[Tensor, tuple[Tensor, ...]]]
+) -> Tensor:
+    """Average the shards' gradients and update; returns the mean loss terms (4,)."""
+    for parameter, *parts in zip(learnt.parameters(), *(gradients for _, gradients in shards), strict=True):
+        parameter.grad = torch.stack(parts).mean(0)
+    nn.utils.clip_grad_norm_(learnt.parameters(), 1.0)
+    optimizer.step()
+    return torch.stack([terms for terms, _ in shards]).mean(0)

@@ -1,0 +1,1 @@
+"""a detector judged on held-out labels."""

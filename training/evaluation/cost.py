@@ -1,0 +1,106 @@
+"""What a detector costs to run: parameters, operations, speed, memory; measured alike for every one."""
+
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from training.models.detectors.base import Detector
+
+MIN_SCORE = 0.25  # as a detector is used; the floor of AP's protocol would measure suppression above all
+WARM_UP, MIN_ROUNDS, MAX_SECONDS = 2, 5, 5.0
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """Cost of one image.
+
+    Attributes:
+        parameters: learnable numbers and frozen ones.
+        gflops: operations of a forward pass at batch 1, 10⁹; a multiplication and an addition are two.
+        fps: images a second, one at a time, from input tensor to boxes (suppression included), fp32; of the
+            median.
+        peak_memory_mib: largest sum of tensors alive during it, the weights among them.
+        device: name and, on a CPU, the threads used.
+    """
+
+    parameters: int
+    gflops: float
+    fps: float
+    peak_memory_mib: float
+    device: str
+
+    def figures(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+
+@torch.no_grad()
+def model_cost(detector: Detector, images: Tensor, device: torch.device) -> ModelCost:
+    """Measure a detector on images, one at a time; about ten seconds at most.
+
+    Args:
+        detector: moved to `device`, put into eval mode.
+        images: (N, 3, S, S) float RGB in [0, 1], N ≥ 1, taken in turn: how many boxes there are to suppress
+            is part of the time.
+        device: to measure on.
+    """
+    detector = detector.to(device).eval()
+    inputs = [image[None].to(device) for image in images]
+
+    def once(image: Tensor) -> None:
+        detector.predict(image, min_score=MIN_SCORE)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    for image in inputs[:WARM_UP]:
+        once(image)
+    with FlopCounterMode(display=False) as counter:
+        once(inputs[0])
+    seconds: list[float] = []
+    while len(seconds) < max(MIN_ROUNDS, len(inputs)) and (
+        len(seconds) < MIN_ROUNDS or sum(seconds) < MAX_SECONDS
+    ):
+        start = time.perf_counter()
+        once(inputs[len(seconds) % len(inputs)])
+        seconds.append(time.perf_counter() - start)
+    weights = sum(tensor.nbytes for tensor in detector.state_dict().values())
+    peak = (
+        _peak_cuda(detector, inputs[0], device) if device.type == "cuda" else _peak_cpu(detector, inputs[0])
+    )
+    return ModelCost(
+        parameters=sum(parameter.numel() for parameter in detector.parameters()),
+        gflops=counter.get_total_flops() / 1e9,
+        fps=1 / statistics.median(seconds),
+        peak_memory_mib=(weights + peak) / MIB,
+        device=torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} threads",
+    )
+
+
+def _peak_cuda(detector: Detector, image: Tensor, device: torch.device) -> int:
+    """Bytes above what was there before."""
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    detector.predict(image, min_score=MIN_SCORE)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _peak_cpu(detector: Detector, image: Tensor) -> int:
+    """Bytes above what was there before: of PyTorch's allocator, as on a GPU, not of the process."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+        detector.predict(image, min_score=MIN_SCORE)
+    results: Any = profiler.profiler
+    events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
+    alive = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        alive += event.nbytes()
+        peak = max(peak, alive)
+    return peak

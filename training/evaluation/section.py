@@ -1,0 +1,19 @@
+"""The config of a detector's evaluation."""
+
+from pydantic import Field
+
+from cluster.config import Section
+
+MIN_SCORE, MIN_IOU = 0.25, 0.45  # ultralytics' validator's
+
+
+class EvaluateSection(Section):
+    """How a finetuned detector is measured.
+
+    Attributes:
+        batch_size: images at once; decides memory and speed alone.
+        min_score: of a detection that counts in the confusion matrix; AP integrates over all scores.
+    """
+
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    min_score: float = Field(default=MIN_SCORE, ge=0, lt=1)

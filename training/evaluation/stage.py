@@ -1,0 +1,114 @@
+"""The evaluate stage: a finetuned detector on the test split; one process, no Ray."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from cluster.errors import UserError
+from cluster.progress import progress
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.tables.corpus_tables import read_labels
+from pipelines.tables.schemas import PREDICTIONS
+from training.detection.data import DetectionDataset, Sample
+from training.detection.finetune import labelled_samples
+from training.evaluation.cost import model_cost
+from training.evaluation.metrics import measure
+from training.evaluation.section import EvaluateSection
+from training.models.detectors.base import Detector
+from training.prediction.predict import ImagePrediction, UnreadableImage, predict
+from training.starts.detector_file import WEIGHTS_FILE, load_detector
+
+COST_IMAGES = 16
+
+
+def evaluate_detector(
+    section: EvaluateSection,
+    *,
+    workspace: Storage,
+    pipeline: PipelineRun,
+    corpus: Artifact,
+    finetuned: Artifact,
+) -> Artifact:
+    """Predict the labelled images of the test split, score them by the COCO protocol, measure the cost.
+
+    Writes `predictions.parquet` (every box above the protocol's floor, best first), `classes.parquet`,
+    `curves.parquet`, `confusion.parquet` and `metrics.json`.
+
+    Raises:
+        UserError: the test split has no box to measure on, or an image is gone.
+    """
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        with finetuned.directory.local_copy(WEIGHTS_FILE) as path:
+            detector = load_detector(path)
+        labels = read_labels(corpus)
+        rows = [row for row in corpus.directory.read_table("manifest").to_pylist() if row["split"] == "test"]
+        names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
+        if not names:
+            raise UserError(
+                "There is no labelled box in the test split to evaluate on; raise the test_share (corpus or "
+                "finetune.data), or label more images."
+            )
+        # A class that only the test split has can't be found; it counts as AP 0.
+        classes = (*detector.classes, *sorted(names - set(detector.classes)))
+        samples = labelled_samples(rows, labels, classes)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        found: list[ImagePrediction] = []
+        start = time.monotonic()
+        with progress("evaluate: finding defects", len(samples)) as bar:
+            images = {sample.image_id: sample.uri for sample in samples}
+            for result in predict(detector, images, device=device, batch_size=section.batch_size):
+                if isinstance(result, UnreadableImage):
+                    raise UserError(
+                        f"Test image {result.uri} can't be read any more ({result.reason}); restore it."
+                    )
+                found.append(result)
+                bar.advance()
+        seconds = time.monotonic() - start
+        metrics = measure(samples, found, classes, min_score=section.min_score)
+        cost = model_cost(detector, _inputs(detector, samples[:COST_IMAGES]), device).figures()
+        predicted = [result.row(detector.classes) for result in found]
+        bench.directory.write_table(
+            "predictions.parquet", pa.Table.from_pylist(predicted, schema=PREDICTIONS)
+        )
+        for name, table in metrics.tables().items():
+            bench.directory.write_table(f"{name}.parquet", table)
+        figures, by_class = metrics.figures(), metrics.by_class()
+        summary = {"architecture": detector.architecture, **figures, "cost": cost, "classes": by_class}
+        bench.directory.write_json("metrics.json", summary)
+        bench.run.log_json(summary, "metrics.json")
+        numbers = figures | {name: value for name, value in cost.items() if name != "device"}
+        numbers |= {f"map50_95.{name}": row["map50_95"] for name, row in by_class.items() if row}
+        bench.run.log_metrics({name: value for name, value in numbers.items() if value is not None})
+        return {
+            "start": finetuned.results["start"],
+            "images": len(samples),
+            "backgrounds": sum(not len(sample.labels) for sample in samples),
+            "boxes": sum(len(sample.labels) for sample in samples),
+            **figures,
+            **cost,
+            "images_per_s": round(len(samples) / seconds, 3),
+            "classes": by_class,
+        }
+
+    return ensure(
+        "evaluate",
+        workspace=workspace,
+        pipeline=pipeline,
+        config=section.model_dump(mode="json", exclude={"batch_size"}),
+        revision=2,  # size buckets, curves, confusion, cost
+        inputs={"corpus": corpus, "finetuned": finetuned},
+        body=body,
+    )
+
+
+def _inputs(detector: Detector, samples: Sequence[Sample]) -> Tensor:
+    """Test images as the detector sees them, (N, 3, S, S) in [0, 1]."""
+    dataset = DetectionDataset(samples, preprocessing=detector.preprocessing)
+    return torch.stack([dataset[index]["image"] for index in range(len(samples))]).float() / 255

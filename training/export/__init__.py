@@ -1,0 +1,1 @@
+"""what leaves the house: ONNX, the library's own file, the registry."""

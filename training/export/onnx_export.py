@@ -1,0 +1,148 @@
+"""A detector as an ONNX file with a dynamic batch, and the proof that it gives what PyTorch gives."""
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor
+
+from training.export.candidate_matching import paired_differences
+from training.models.detectors.base import MIN_SCORE, Detector
+from training.models.letterbox import FILL
+from training.weights.files import METADATA_KEY
+
+INPUT, OUTPUTS = "images", ("boxes", "scores")
+CHECKED_BATCHES = (1, 3)
+# What float32 rounding through a hundred layers may come to; more means another network.
+MOST_SCORE_ERROR, MOST_BOX_ERROR = 1e-3, 0.1
+
+
+@dataclass(frozen=True)
+class OnnxCheck:
+    """Largest differences between onnxruntime and PyTorch over batches of 1 and 3.
+
+    Attributes:
+        boxes: pixels of the input.
+        scores: on [0, 1].
+    """
+
+    boxes: float
+    scores: float
+
+
+def export_onnx(detector: Detector, path: Path, lineage: Mapping[str, str]) -> OnnxCheck:
+    """Write the detector up to its candidate boxes, check the file, compare it with PyTorch.
+
+    The file's metadata holds `contract` as JSON under `agssp`.
+
+    Args:
+        detector: on the CPU.
+        path: of the file to write.
+        lineage: what the detector was, for the metadata.
+
+    Raises:
+        RuntimeError: onnxruntime's results differ by more than rounding.
+    """
+    module = detector.export_module()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter about its own internals
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            module,
+            (_pictures(detector, 2),),
+            str(path),
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={INPUT: {0: torch.export.Dim.DYNAMIC}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    file = onnx.load(str(path))
+    entry = file.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(contract(detector, lineage), sort_keys=True)
+    onnx.checker.check_model(file)
+    onnx.save(file, str(path))
+    check = _compared(detector, path)
+    if not (check.boxes <= MOST_BOX_ERROR and check.scores <= MOST_SCORE_ERROR):  # NaN too
+        raise RuntimeError(
+            f"{path.name} does not give what PyTorch gives: boxes differ by {check.boxes:g} pixels, scores "
+            f"by {check.scores:g}"
+        )
+    return check
+
+
+def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
+    """All that a program needs to use the file: what goes in, what comes out, what remains to be done."""
+    shape = detector.preprocessing.place(64, 64).image(np.zeros((64, 64, 3), np.uint8)).shape
+    resize = {
+        "letterbox": "scale by min(width / w, height / h) to round(w·scale) × round(h·scale), centre "
+        f"(offsets rounded down), fill with {FILL}",
+        "square": "stretch to width × height",
+    }[detector.preprocessing.resize]
+    suppression = (
+        "none: each object is found once"
+        if detector.nms_iou is None
+        else f"not in the file: by class, greedily by score, at IoU above {detector.nms_iou}"
+    )
+    return {
+        "kind": "detector",
+        "architecture": detector.architecture,
+        "classes": list(detector.classes),
+        "lineage": dict(lineage),
+        "input": {
+            "name": INPUT,
+            "layout": "(batch, 3, height, width) float32, RGB, value / 255; any batch size",
+            "height": shape[0],
+            "width": shape[1],
+            "resize": detector.preprocessing.resize,
+            "how": resize,
+        },
+        "outputs": {
+            "boxes": "(batch, N, 1 or classes, 4) x0 y0 x1 y1 in pixels of the input; the third axis is 1 "
+            "where one box serves all classes",
+            "scores": "(batch, N, classes) in [0, 1]",
+        },
+        "postprocessing": {
+            "nms": suppression,
+            "nms_iou": detector.nms_iou,
+            "original_pixels": "(box − offset) / scale, of x and y each",
+        },
+    }
+
+
+def _pictures(detector: Detector, count: int) -> Tensor:
+    """Inputs with something to see: blurred noise."""
+    rng = np.random.default_rng(count)
+    coarse = rng.integers(0, 256, (count, 24, 32, 3), dtype=np.uint8)
+    placement = detector.preprocessing.place(32, 24)
+    return torch.from_numpy(np.stack([placement.image(one) for one in coarse])).permute(0, 3, 1, 2) / 255
+
+
+def _compared(detector: Detector, path: Path) -> OnnxCheck:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    errors: dict[str, list[float]] = {name: [] for name in OUTPUTS}
+    for count in CHECKED_BATCHES:
+        images = _pictures(detector, count)
+        with torch.no_grad():
+            wanted = detector.eval().candidates(images)
+        given: list[npt.NDArray[np.float32]] = session.run(list(OUTPUTS), {INPUT: images.numpy()})
+        if detector.ranks:
+            both = [(one.numpy(), other) for one, other in zip(wanted, given, strict=True)]
+            for boxes, scores in zip(zip(*both[0], strict=True), zip(*both[1], strict=True), strict=True):
+                found = paired_differences(boxes, scores, side=max(images.shape[2:]), min_score=MIN_SCORE)
+                for name, error in zip(OUTPUTS, found, strict=True):
+                    errors[name].append(error)
+            continue
+        for name, one, other in zip(OUTPUTS, wanted, given, strict=True):
+            errors[name].append(float(np.abs(one.numpy() - other).max()))
+    return OnnxCheck(**{name: max(values) for name, values in errors.items()})

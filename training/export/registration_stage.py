@@ -1,0 +1,217 @@
+"""The last stage: the finetuned detector in the model registry, with what it was pretrained from."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cluster import json_text
+from cluster.registry.provenance import Evaluation, Provenance, file_tags
+from cluster.registry.registry import register
+from cluster.stages.stage import Artifact, Workbench, digest, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.run import Run
+from cluster.tracking.tracker import PipelineRun
+from pipelines.tables.corpus_tables import read_labels
+from training.starts.detector_file import WEIGHTS_FILE
+
+ALIAS = "candidate"
+MODEL_FILE = "model.json"
+BACKBONE_FILE = "backbone.safetensors"
+METRICS = ("map50", "map50_95")
+# Stages whose weights are models of their own, nearest to the images first.
+PARENTS = {"backbone": BACKBONE_FILE, "detector": WEIGHTS_FILE}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One model to register."""
+
+    stage: str
+    artifact: Artifact
+    file: str
+    description: str
+
+
+def register_detector(
+    project: str,
+    *,
+    workspace: Storage,
+    pipeline: PipelineRun,
+    detector_name: str,
+    finetuned: Artifact,
+    evaluated: Artifact,
+    ancestors: Mapping[str, Artifact],
+) -> Artifact:
+    """Register a finetuned detector as `PROJECT-finetune-ARCHITECTURE`, alias `candidate`.
+
+    The pretrained backbone and detector that it came from, if any, are registered before it as
+    `PROJECT-backbone-…` and `PROJECT-detector-…`. Each version's files are the weights and `model.json`: the
+    config of every stage that led to it.
+
+    Args:
+        project: its name, also that of the dataset it was evaluated on.
+        detector_name: architecture.
+        finetuned, evaluated: the detector and its figures.
+        ancestors: every stage before, by name; those it was really made of go into its lineage.
+    """
+    name = f"{project}-finetune-{detector_name}"
+    made_of = behind(finetuned, ancestors)
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        figures = {key: float(evaluated.results[key]) for key in METRICS}
+        bench.run.log_metrics(figures)
+        start = str(finetuned.results["start"])
+        parents: dict[str, str] = {}
+        for stage, file in PARENTS.items():
+            if stage in made_of:
+                what = f"{detector_name} {stage} pretrained for {project}"
+                entry = _Entry(stage, made_of[stage], file, what)
+                parent = f"{project}-{stage}-{detector_name}"
+                number = _register(bench.run, parent, entry, ancestors, _nearest(parents), {})
+                parents[stage] = f"{parent}@{number}"
+        what = f"{detector_name} finetuned from {start} for {project}"
+        evaluation = evaluation_of(project, ancestors.get("labels", ancestors["corpus"]), evaluated)
+        more = {
+            "start": start,
+            "classes": ", ".join(finetuned.results["class_names"]),
+            **{key: f"{value:.4f}" for key, value in figures.items()},
+            **evaluation.tags(),
+        }
+        entry = _Entry("finetune", finetuned, WEIGHTS_FILE, what)
+        version = _register(bench.run, name, entry, ancestors, _nearest(parents), more)
+        return {"name": name, "version": version, "alias": ALIAS, "start": start, "parents": parents}
+
+    return ensure(
+        "register",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={"name": name},
+        inputs={"finetuned": finetuned, "evaluated": evaluated, **ancestors},
+        revision=2,  # parents, evaluations, digests
+        body=body,
+    )
+
+
+def behind(artifact: Artifact, known: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The stages that an artifact was made of, directly or not.
+
+    Args:
+        artifact: whose record names its inputs' fingerprints.
+        known: stages by name, in order; those that are not behind it are left out.
+    """
+    by_fingerprint = {other.fingerprint: other for other in known.values()}
+    found: set[str] = set()
+    waiting = list(artifact.record["inputs"].values())
+    while waiting:
+        fingerprint = waiting.pop()
+        if fingerprint in by_fingerprint and fingerprint not in found:
+            found.add(fingerprint)
+            waiting += by_fingerprint[fingerprint].record["inputs"].values()
+    return {name: other for name, other in known.items() if other.fingerprint in found}
+
+
+def provenance_of(
+    artifact: Artifact, made_of: Mapping[str, Artifact], parents: Mapping[str, str]
+) -> Provenance:
+    """What made an artifact, from the records of the stages behind it."""
+    maps, boxes = made_of.get("maps"), made_of.get("boxes")
+    chain = {**made_of, artifact.stage: artifact}
+    seeds = {stage: seed for stage, each in chain.items() if (seed := _seed(each)) is not None}
+    return Provenance(
+        corpus=made_of["corpus"].fingerprint if "corpus" in made_of else None,
+        prompts=maps.record["extra"].get("prompts") if maps else None,
+        thresholds=boxes.results["thresholds"] if boxes else {},
+        parents=parents,
+        code_version=code_of(artifact),
+        seeds=seeds,
+    )
+
+
+def code_of(artifact: Artifact) -> str:
+    """Version of the code that made an artifact."""
+    versions = artifact.record["versions"]
+    return str(versions.get("code", versions["agssp"]))
+
+
+def evaluation_of(dataset: str, corpus: Artifact, evaluated: Artifact) -> Evaluation:
+    """The figures on a corpus' held-out images; their digest covers every image and label of that split."""
+    labels = read_labels(corpus)
+    rows = corpus.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
+    ids = sorted(row["image_id"] for row in rows if row["split"] == "test" and row["image_id"] in labels)
+    return Evaluation(
+        dataset=dataset,
+        digest=digest([[image, labels[image]] for image in ids]),
+        images=len(ids),
+        metrics={key: float(evaluated.results[key]) for key in METRICS},
+    )
+
+
+def _register(
+    run: Run,
+    name: str,
+    entry: _Entry,
+    ancestors: Mapping[str, Artifact],
+    parents: Mapping[str, str],
+    more: Mapping[str, str],
+) -> int:
+    """Log the files of one model and register them; its version's number."""
+    artifact = entry.artifact
+    made_of = behind(artifact, ancestors)
+    made = provenance_of(artifact, made_of, parents)
+    digests = _log_files(run, entry, made_of, made)
+    other_code = {
+        f"{stage}.code_version": code_of(each)
+        for stage, each in made_of.items()
+        if code_of(each) != made.code_version
+    }
+    tags = {
+        "fingerprint": artifact.fingerprint,
+        "run_id": str(artifact.record["mlflow_run_id"]),
+        **{stage: each.fingerprint for stage, each in made_of.items()},
+        **({"encoder": made_of["maps"].record["extra"]["encoder"]} if "maps" in made_of else {}),
+        **{f"{key}_digest": str(value) for key, value in artifact.record["extra"].items()},
+        **other_code,
+        **made.tags(),
+        **file_tags(digests),
+        **more,
+    }
+    return register(run, name=name, folder=entry.stage, tags=tags, alias=ALIAS, description=entry.description)
+
+
+def _log_files(run: Run, entry: _Entry, made_of: Mapping[str, Artifact], made: Provenance) -> dict[str, str]:
+    """Put weights and `model.json` among the run's artifacts; sha256 (hex) by file name."""
+    document = {
+        "description": entry.description,
+        "provenance": replace(made, thresholds=dict(made.thresholds)).document(),
+        "stages": {
+            stage: {
+                key: each.record[key] for key in ("fingerprint", "config", "extra", "versions", "results")
+            }
+            for stage, each in {**made_of, entry.artifact.stage: entry.artifact}.items()
+        },
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder) / MODEL_FILE
+        described.write_text(json_text.dumps(document, indent=2) + "\n", encoding="utf-8")
+        with entry.artifact.directory.local_copy(entry.file) as weights:
+            digests = {}
+            for path in (weights, described):
+                run.log_file(path, entry.stage)
+                with path.open("rb") as file:
+                    digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _nearest(parents: Mapping[str, str]) -> dict[str, str]:
+    """The last of the parents: a finetuned detector's is the pretrained one, whose own is the backbone."""
+    return dict(list(parents.items())[-1:])
+
+
+def _seed(artifact: Artifact) -> int | None:
+    config = artifact.record["config"]
+    loop = config.get("loop")
+    seed = loop.get("seed") if isinstance(loop, Mapping) else config.get("seed")
+    return seed if isinstance(seed, int) else None

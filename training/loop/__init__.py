@@ -1,0 +1,1 @@
+"""one training loop, here or on Ray Train; knows no image."""

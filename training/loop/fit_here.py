@@ -1,0 +1,74 @@
+"""The loop in the calling process, without Ray: small trainings, which starting workers would outlast."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+
+from cluster.errors import UserError
+from cluster.on_ray.metrics import record, record_standing
+from cluster.progress import progress
+from cluster.storage.storage import Storage
+from cluster.tracking.run import Run
+from training.loop.checkpoints import Checkpoints
+from training.loop.fit_result import FitResult, note, told
+from training.loop.loop import train
+from training.loop.reports import EpochReport, NonFiniteLoss, StepReport
+from training.loop.section import LoopSettings
+from training.loop.task import Task
+
+
+def fit_here(
+    builder: Callable[[dict[str, Any]], Task],
+    payload: dict[str, Any],
+    settings: LoopSettings,
+    *,
+    checkpoints: Checkpoints,
+    directory: Storage,
+    gpu: Literal["auto"] | bool,
+    run: Run,
+    title: str,
+) -> FitResult:
+    """Train in this process; one that was killed is resumed by the next call.
+
+    Args:
+        builder, payload, settings, directory, run, title: see `training.fit.fit`.
+        checkpoints: of this training.
+        gpu: whether the GPU is taken; `auto` when there is one.
+
+    Raises:
+        UserError: raised by the task or the loop; or there is no GPU and one was asked for.
+        NonFiniteLoss: see `training.fit.fit`.
+    """
+    start = time.monotonic()
+    if gpu is True and not torch.cuda.is_available():
+        raise UserError("scaling.gpu=true needs a GPU, and this machine has none; use scaling.gpu=false.")
+    device = torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
+    latest = checkpoints.latest()
+    resume = checkpoints.read(latest) if latest is not None else None
+    if resume is not None:
+        run.log_history(resume["progress"]["history"])
+    with progress(title, settings.epochs) as bar:
+
+        def on_epoch(report: EpochReport) -> None:
+            if report.state is not None:
+                checkpoints.save(report.epoch, report.state)
+            bar.to(report.epoch, note(report.row))
+            record_standing(bar.standing())
+            for figure, value in report.row.items():
+                record("agssp_training", value, step=title, figure=figure)
+            run.log_metrics(report.row, step=report.epoch)
+
+        def on_step(report: StepReport) -> None:
+            bar.to(bar.done, report.text())
+
+        try:
+            train(
+                builder(payload), settings, device=device, on_epoch=on_epoch, on_step=on_step, resume=resume
+            )
+        except NonFiniteLoss as error:
+            raise told(error, directory) from None
+    last = checkpoints.latest()
+    assert last is not None  # the last epoch's is always due
+    return FitResult.of(checkpoints.read(last), start)

@@ -1,0 +1,1 @@
+"""pure numbers: COCO AP, confusion, IoU of pixels."""

@@ -1,0 +1,68 @@
+"""Which classes a detector takes for which: the confusion matrix of detections."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from training.evaluation.section import MIN_IOU, MIN_SCORE
+from training.metrics.coco import Detections, Truth
+
+Matrix = npt.NDArray[np.int64]
+
+BACKGROUND = "background"
+
+
+def confusion_matrix(
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    classes: int,
+    *,
+    min_score: float = MIN_SCORE,
+    min_iou: float = MIN_IOU,
+) -> Matrix:
+    """How often a true class was found as which; the last row and column are the background.
+
+    In the order of their scores, detections claim the unclaimed true box they overlap most, whatever its
+    class, as in ultralytics' `ConfusionMatrix`.
+
+    Args:
+        truths, detections: one per image, in the same order.
+        classes: number of them, C.
+        min_score: detections at or below don't count.
+        min_iou: an overlap must be above.
+
+    Returns:
+        (C + 1, C + 1): row the true class, column the found one. The last row counts detections of nothing,
+        the last column true boxes that were missed.
+    """
+    matrix: Matrix = np.zeros((classes + 1, classes + 1), dtype=np.int64)
+    for truth, found in zip(truths, detections, strict=True):
+        kept = np.flatnonzero(found.scores > min_score)
+        kept = kept[np.argsort(-found.scores[kept], kind="stable")]
+        overlap = iou(truth.boxes, found.boxes[kept])
+        matched: dict[int, int] = {}  # true box → detection
+        for column, detection in enumerate(kept.tolist()):
+            free = overlap[:, column]
+            if not len(free):
+                break
+            best = int(free.argmax())
+            if free[best] > min_iou:
+                matched[best] = detection
+                overlap[best] = 0
+        for box, label in enumerate(truth.labels.tolist()):
+            matrix[label, int(found.labels[matched[box]]) if box in matched else classes] += 1
+        for detection in set(kept.tolist()) - set(matched.values()):
+            matrix[classes, int(found.labels[detection])] += 1
+    return matrix
+
+
+def iou(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(N, M) intersection over union of boxes (N, 4) and (M, 4), x0 y0 x1 y1; 0 where both are empty."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    overlap: npt.NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap

@@ -1,0 +1,1 @@
+"""backbones/, detectors/, segmenters/ (as today), and what they share: parts, letterbox, names."""

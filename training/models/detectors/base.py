@@ -1,0 +1,185 @@
+"""What every detector offers, whatever library it comes from, and the registry of their names."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from cluster.errors import UserError
+from training.models.detectors.suppression import Predictions as Predictions
+from training.models.detectors.suppression import suppress
+from training.models.letterbox import Preprocessing
+from training.models.named_builders import adding, builder_of
+from training.models.names import Freeze as Freeze
+from training.models.names import Part as Part
+from training.models.names import (
+    check_detector_name,
+    detector_adapter,
+    detector_adapters,
+    on_backbone_adapters,
+)
+from training.models.parted import PartedModel
+from training.models.parted import Stages as Stages
+from training.models.parted import Targets as Targets
+
+MIN_SCORE = 0.001  # COCO AP integrates over all scores; this is the field's usual floor
+MAX_BOXES = 300
+
+
+class Detector(PartedModel):
+    """A detector; see `PartedModel`.
+
+    Attributes:
+        preprocessing: how images become its input; normalising their colours is the adapter's own doing.
+        nms_iou: overlap above which `predict` suppresses the worse of two boxes of a class; None where the
+            detector learns to find each object once.
+        ranks: whether `candidates` come in the order of a score, which rounding can change.
+        weighs_boxes: whether `forward` heeds the targets' `weights`.
+        has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
+    """
+
+    preprocessing: Preprocessing
+    nms_iou: float | None
+    ranks: ClassVar[bool] = False
+    weighs_boxes: ClassVar[bool] = False
+    has_masks: bool = False
+
+    @abstractmethod
+    def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
+        """The training loss; it is `forward` so that DDP synchronises its gradients.
+
+        Args:
+            images: (B, 3, H, W) float RGB in [0, 1]; sides are multiples of 32.
+            targets: of N boxes in all: `image` (N,) int64 index in the batch, rising, `labels` (N,) int64,
+                `boxes` (N, 4) float32 x0 y0 x1 y1 in input pixels; N may be 0. Where `weighs_boxes`, also
+                `weights` (N,) float32 ≥ 0, factors of what each box adds to the loss. After `learn_masks`
+                also `masks` (N, H, W) uint8 in {0, 1}.
+
+        Returns:
+            The scalar loss (mean over the batch) and its detached parts by name.
+        """
+
+    @abstractmethod
+    def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """All boxes that may be detections, before any is suppressed; called in eval mode, traceable.
+
+        Args:
+            images: (B, 3, H, W) float RGB in [0, 1].
+
+        Returns:
+            Boxes (B, N, 1, 4), or (B, N, C, 4) where each class has its own, x0 y0 x1 y1 in input pixels, and
+            scores (B, N, C) in [0, 1]; N is the same for all inputs of one size.
+        """
+
+    def predict(
+        self, images: Tensor, *, min_score: float = MIN_SCORE, max_boxes: int = MAX_BOXES
+    ) -> list[Predictions]:
+        """Boxes of each image, suppressed as its library does it; in eval mode, without gradients.
+
+        Args:
+            images: (B, 3, H, W) float RGB in [0, 1].
+            min_score: only better boxes are kept.
+            max_boxes: kept per image.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                boxes, scores = self.candidates(images)
+        finally:
+            self.train(was_training)
+        height, width = images.shape[-2:]
+        return [
+            suppress(
+                boxes[index],
+                scores[index],
+                size=(height, width),
+                min_score=min_score,
+                nms_iou=self.nms_iou,
+                max_boxes=max_boxes,
+            )
+            for index in range(len(images))
+        ]
+
+    def predict_masks(self, images: Tensor, found: Sequence[Predictions]) -> list[Tensor]:
+        """How probably each pixel belongs to each box that `predict` found, (N, H, W) in [0, 1] by image.
+
+        Raises:
+            UserError: it has no mask head.
+        """
+        raise UserError(f"{self.architecture} finds no masks; take a mask-rcnn.")
+
+    def export_module(self) -> nn.Module:
+        """A module for exporters whose `forward` is `candidates`, in eval mode, sharing the weights.
+
+        Its outputs go through `suppression.suppress` with `nms_iou`, image by image, to give what `predict`
+        gives.
+        """
+        return Candidates(self.eval())
+
+    def learn_masks(self) -> None:
+        """Say that targets will have masks; until then a mask head is no part of training.
+
+        Raises:
+            UserError: it has no mask head.
+        """
+        raise UserError(f"{self.architecture} has no masks to learn; set masks=none, or take a mask-rcnn.")
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Follow a schedule of the loss, where the library has one; called before each epoch, from 1."""
+
+
+class Candidates(nn.Module):
+    """See `Detector.export_module`."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Detector.candidates`."""
+        return self.detector.candidates(images)
+
+
+Builder = Callable[[str, tuple[str, ...], Preprocessing, Mapping[str, Tensor]], Detector]
+BuilderT = TypeVar("BuilderT", bound=Builder)
+_BUILDERS: dict[str, Builder] = {}
+_ON_BACKBONE: dict[str, Builder] = {}
+
+
+def register(*names: str) -> Callable[[BuilderT], BuilderT]:
+    """Decorator: the function (or class), a `Builder`, builds the detectors of these names."""
+    return adding(_BUILDERS, detector_adapters, names, "detectors")
+
+
+def register_on_backbone(*names: str) -> Callable[[BuilderT], BuilderT]:
+    """Decorator: the builder makes detectors called `NAME+BACKBONE` on any backbone."""
+    return adding(_ON_BACKBONE, on_backbone_adapters, names, "detectors")
+
+
+def build_detector(
+    name: str,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    like: Mapping[str, Tensor] | None = None,
+) -> Detector:
+    """A detector with random weights, drawn from torch's global state.
+
+    Args:
+        name: one of `names.detector_names()`, e.g. `yolov8n`, or `yolov8s+resnet50`.
+        classes: names in label order, at least one, all different.
+        preprocessing: how images will become its input; the sides are multiples of 32.
+        like: a state dict of this architecture, for any classes. Widths of hidden layers that followed its
+            number of classes are taken from it, so that all but the `classes` part can be filled from it.
+
+    Raises:
+        UserError: see `names.check_detector_name`; no class, or a class twice.
+    """
+    adapter, name = detector_adapter(name), check_detector_name(name)
+    if not classes or len(set(classes)) != len(classes):
+        raise UserError(f"Detector {name} needs one or more classes, all different, not {list(classes)}.")
+    family, plus, _ = name.partition("+")
+    builder: Builder = builder_of(_ON_BACKBONE if plus else _BUILDERS, family, adapter)
+    return builder(name, classes, preprocessing, like or {})

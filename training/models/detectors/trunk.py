@@ -1,0 +1,70 @@
+"""A backbone under a detector: colours normalised, maps of the strides that the neck joins."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from cluster.errors import UserError
+from training.models.backbones.base import Backbone
+from training.models.parted import Stages as Stages
+
+PREFIX = "body."  # torchvision's word, so that its published weights fit
+
+
+class Trunk(nn.Module):
+    """Feature maps of chosen strides; its state dict has the backbone library's keys behind `body.`.
+
+    Args:
+        backbone: becomes part of it.
+        strides: input pixels per cell of the maps, finest first.
+        shape: height and width of the detector's input, pixels.
+
+    Attributes:
+        backbone: the adapter that knows its stages; outside of the tree of modules, where its library is.
+        channels: of each map.
+
+    Raises:
+        UserError: the backbone lacks a stride, or does not take this size.
+    """
+
+    backbone: Backbone
+
+    def __init__(self, backbone: Backbone, strides: Sequence[int], shape: tuple[int, int]) -> None:
+        super().__init__()
+        for side in shape:
+            backbone.check_size(side)
+        own = [stage.stride for stage in backbone.stages]
+        if missing := [stride for stride in strides if stride not in own]:
+            raise UserError(
+                f"Backbone {backbone.name} has no map of stride {missing[0]}, which the detector needs (its "
+                f"strides: {', '.join(map(str, own))}); choose a backbone with stages at "
+                f"{', '.join(map(str, strides))}."
+            )
+        self.__dict__["backbone"] = backbone
+        self.body = backbone.library
+        self.levels = [own.index(stride) for stride in strides]
+        self.channels = [backbone.stages[level].channels for level in self.levels]
+
+    def stages(self, count: int) -> Stages:
+        """The first `count` stages.
+
+        Raises:
+            UserError: there are fewer.
+        """
+        backbone = self.backbone
+        if count > len(backbone.stages):
+            raise UserError(
+                f"Backbone {backbone.name} has {len(backbone.stages)} stages; {count} can't be frozen."
+            )
+        return Stages(backbone.stage_modules(count), backbone.stage_parameters(count))
+
+    def take_colours(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        """Normalise by a data set's colours in the place of the backbone's own, which its file must tell."""
+        self.backbone.mean, self.backbone.std = mean, std
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Maps of (B, 3, H, W) RGB images in [0, 1]."""
+        mean = images.new_tensor(self.backbone.mean)[:, None, None]
+        std = images.new_tensor(self.backbone.std)[:, None, None]
+        maps = self.backbone((images - mean) / std)
+        return [maps[level] for level in self.levels]

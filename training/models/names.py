@@ -1,0 +1,178 @@
+"""Names of backbones and detectors, and what each can do, known without importing a library.
+
+An adapter registers its builders under names (`backbones.base.register`, `detectors.base.register`). Those of
+the shipped adapters stand here too, so that a config is checked without importing torch or any model library;
+a test holds the two equal.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cluster.errors import UserError, nearest
+
+Family = Literal["cnn", "vit"]
+Part = Literal["backbone", "neck", "head", "classes"]
+Freeze = Literal["none", "backbone", "backbone+neck"] | Annotated[int, Field(ge=1, le=16)]
+Masks = Literal["none", "boxes"]
+Resize = Literal["letterbox", "square"]
+
+_BACKBONES, _DETECTORS = "training.models.backbones", "training.models.detectors"
+_SEGMENTERS = "training.models.segmenters"
+YOLO_FAMILIES, YOLO_SCALES = ("yolov8", "yolo11", "yolo12", "yolo26"), "nsmlx"
+YOLO = tuple(family + scale for family, scale in product(YOLO_FAMILIES, YOLO_SCALES))
+RTDETR, RTDETR_RESNET = ("rtdetr-l", "rtdetr-x"), ("rtdetr-resnet50", "rtdetr-resnet101")
+YOLO_RTDETR = tuple(f"yolov8{scale}-rtdetr" for scale in YOLO_SCALES)
+TIMM = (
+    "resnet18",
+    "resnet50",
+    "swin_base_patch4_window7_224",
+    "convnext_tiny.fb_in1k",
+    "convnext_tiny.dinov3_lvd1689m",
+)
+TRANSFORMERS = ("rt-detr-v2", "rt-detr-v2-s", "d-fine", "d-fine-s")
+TORCHVISION = ("faster-rcnn", "mask-rcnn")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Where a name's builder is registered, and what its models can do.
+
+    Attributes:
+        module: that registers the builder when it is imported.
+        weighs_boxes: whether its detectors can be trained with weighted boxes.
+    """
+
+    module: str
+    weighs_boxes: bool = False
+
+
+def _adapters(names: Iterable[str], module: str, *, weighs_boxes: bool = False) -> dict[str, Adapter]:
+    return dict.fromkeys(names, Adapter(module, weighs_boxes))
+
+
+backbone_adapters: dict[str, Adapter] = {
+    **_adapters(TIMM, f"{_BACKBONES}.timm"),
+    **_adapters(YOLO, f"{_BACKBONES}.ultralytics"),
+}
+# Asked for names that are not listed, as their libraries have many models.
+OPEN_ADAPTERS = (f"{_BACKBONES}.timm",)
+detector_adapters: dict[str, Adapter] = {
+    **_adapters(YOLO, f"{_DETECTORS}.ultralytics", weighs_boxes=True),
+    **_adapters((*RTDETR, *RTDETR_RESNET, *YOLO_RTDETR), f"{_DETECTORS}.ultralytics_rtdetr"),
+}
+on_backbone_adapters: dict[str, Adapter] = {
+    **_adapters(YOLO, f"{_DETECTORS}.ultralytics", weighs_boxes=True),
+    **_adapters(RTDETR, f"{_DETECTORS}.ultralytics_rtdetr"),
+    **_adapters(TORCHVISION, f"{_DETECTORS}.torchvision", weighs_boxes=True),
+    **_adapters(TRANSFORMERS, f"{_DETECTORS}.transformers"),
+}
+segmenter_adapters: dict[str, Adapter] = {
+    **_adapters(("mask2former", "mask2former-s"), f"{_SEGMENTERS}.mask2former"),
+    "semantic-fpn": Adapter(f"{_SEGMENTERS}.semantic_fpn"),
+}
+
+
+def backbone_names() -> list[str]:
+    """The listed names of backbones, sorted."""
+    return sorted(backbone_adapters)
+
+
+def detector_names() -> list[str]:
+    """All names of detectors, sorted; `NAME+BACKBONE` stands for one on any of `backbone_names()`."""
+    return sorted([*detector_adapters, *(f"{name}+BACKBONE" for name in on_backbone_adapters)])
+
+
+def canonical(name: str) -> str:
+    """The spelling of a backbone's name in configs and files: `timm/NAME`, as model hubs write it, is NAME.
+
+    Raises:
+        UserError: no backbone has that name; the message tells the nearest.
+    """
+    plain = name.removeprefix("timm/")
+    if plain not in backbone_adapters and not _accepted(plain):
+        raise UserError(f'There is no backbone "{plain}"; {nearest(plain, backbone_adapters)}')
+    return plain
+
+
+def _accepted(name: str) -> bool:
+    """Whether a library of many models builds a backbone of a name that isn't listed; imports them."""
+    from training.models.backbones.base import accepts
+
+    return accepts(name)
+
+
+def backbone_of(name: str) -> str:
+    """The backbone in a detector: what follows the `+` of its name; else that of its own name.
+
+    `yolov8n-rtdetr` stands on the backbone of `yolov8n`. For a detector with a backbone that is none of
+    `training.models.backbones`, as `rtdetr-l`, the result is no backbone's name.
+    """
+    return name.partition("+")[2] or name.removesuffix("-rtdetr")
+
+
+def detector_adapter(name: str) -> Adapter:
+    """The adapter that builds the detector of a name.
+
+    Raises:
+        UserError: no detector has that name; the message tells the nearest.
+    """
+    family, plus, backbone = name.partition("+")
+    adapters = on_backbone_adapters if plus else detector_adapters
+    if family not in adapters:
+        if not plus and name in on_backbone_adapters:
+            raise UserError(f'Detector "{name}" needs a backbone; name it too, e.g. {name}+resnet50.')
+        raise UserError(
+            f'There is no detector "{name}"; '
+            f"{nearest(name, [f'{key}+{backbone}' for key in adapters] if plus else adapters)}"
+        )
+    if plus:
+        canonical(backbone)
+    return adapters[family]
+
+
+def check_detector_name(name: str) -> str:
+    """Prove that a detector of that name exists; its spelling in configs, as of `canonical`.
+
+    Raises:
+        UserError: it doesn't; the message tells the nearest.
+    """
+    detector_adapter(name)
+    family, plus, backbone = name.partition("+")
+    return f"{family}+{canonical(backbone)}" if plus else name
+
+
+def weighs_boxes(name: str) -> bool:
+    """Whether the detector of that name can be trained with weighted boxes."""
+    return detector_adapter(name).weighs_boxes
+
+
+def check_masks(name: str, masks: Masks) -> None:
+    """Prove that a detector can learn such masks.
+
+    Raises:
+        ValueError: it has no mask head.
+    """
+    if masks != "none" and not name.startswith("mask-"):
+        raise ValueError(f"{name} has no masks to learn; set masks=none, or take a mask-rcnn")
+
+
+def segmenter_names() -> list[str]:
+    """All names of segmenters, sorted, as `NAME+BACKBONE`."""
+    return sorted(f"{name}+BACKBONE" for name in segmenter_adapters)
+
+
+def check_segmenter_name(name: str) -> None:
+    """Prove that a segmenter of that name exists.
+
+    Raises:
+        UserError: it doesn't; the message tells the nearest.
+    """
+    family, plus, backbone = name.partition("+")
+    if family not in segmenter_adapters or not plus:
+        valid = [f"{known}+{backbone or 'resnet50'}" for known in segmenter_adapters]
+        raise UserError(f'There is no segmenter "{name}"; {nearest(name, valid)}')
+    canonical(backbone)

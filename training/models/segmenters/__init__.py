@@ -1,0 +1,1 @@
+"""Segmenters by name; a new library is one adapter file that registers its names."""

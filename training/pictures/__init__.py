@@ -1,0 +1,1 @@
+"""pixels kept while they fit, and drawing on them."""

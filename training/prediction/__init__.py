@@ -1,0 +1,1 @@
+"""a trained detector on images."""

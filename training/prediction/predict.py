@@ -1,0 +1,126 @@
+"""A trained detector on image files: boxes in the pixels of the original."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipelines.images.reading import ImageError, read_image
+from training.metrics.coco import Detections
+from training.models.detectors.base import MIN_SCORE, Detector
+
+
+@dataclass(frozen=True)
+class ImagePrediction:
+    """What was found in one image, best first.
+
+    Attributes:
+        image_id, uri: as given.
+        width, height: of the original, pixels.
+        boxes: (N, 4) float64 x0 y0 x1 y1 in pixels of the original, inside it.
+        scores: (N,) float64 in [0, 1].
+        labels: (N,) int64, index into the detector's classes.
+    """
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    boxes: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+
+    def row(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """As a row of the predictions table: labels by name."""
+        sides = ("x0", "y0", "x1", "y1")
+        found = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        return {
+            "image_id": self.image_id,
+            "uri": self.uri,
+            "width": self.width,
+            "height": self.height,
+            "boxes": [
+                {**dict(zip(sides, box, strict=True)), "score": score, "label": classes[label]}
+                for box, score, label in found
+            ],
+        }
+
+
+def detect(
+    detector: Detector,
+    inputs: npt.NDArray[np.uint8],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    device: torch.device,
+    min_score: float = MIN_SCORE,
+) -> list[Detections]:
+    """Boxes of each image, best first, in pixels of the original and inside it.
+
+    Args:
+        detector: on `device`, in eval mode.
+        inputs: (N, S, S, 3) RGB, each laid out by the detector's preprocessing.
+        sizes: width and height of the originals.
+        device: to run on.
+        min_score: boxes below are dropped.
+    """
+    batch = torch.from_numpy(inputs).permute(0, 3, 1, 2).to(device).float() / 255
+    results: list[Detections] = []
+    for size, found in zip(sizes, detector.predict(batch, min_score=min_score), strict=True):
+        placement = detector.preprocessing.place(*size)
+        boxes = placement.original(found.boxes.double().cpu().numpy()).clip(0, [*size, *size])
+        scores = found.scores.double().cpu().numpy()
+        results.append(Detections(boxes, scores, found.labels.cpu().numpy()))
+    return results
+
+
+@dataclass(frozen=True)
+class UnreadableImage:
+    """An image left out, and why."""
+
+    image_id: str
+    uri: str
+    reason: str
+
+
+def predict(
+    detector: Detector,
+    images: Mapping[str, str],
+    *,
+    device: torch.device,
+    batch_size: int = 16,
+    min_score: float = MIN_SCORE,
+) -> Iterator[ImagePrediction | UnreadableImage]:
+    """Run a detector over files, batch by batch; one result per image, the unreadable of a batch first.
+
+    Args:
+        detector: moved to `device`.
+        images: image_id → path or URI.
+        device: to run on.
+        batch_size: images at once.
+        min_score: boxes below are dropped.
+    """
+    detector = detector.to(device).eval()
+    waiting = iter(images.items())
+    while chunk := list(islice(waiting, batch_size)):
+        inputs: list[npt.NDArray[np.uint8]] = []
+        read: list[tuple[str, str, tuple[int, int]]] = []
+        for image_id, uri in chunk:
+            try:
+                pixels = read_image(uri)
+            except ImageError as error:
+                yield UnreadableImage(image_id, uri, str(error))
+                continue
+            height, width = pixels.shape[:2]
+            inputs.append(detector.preprocessing.place(width, height).image(pixels))
+            read.append((image_id, uri, (width, height)))
+        if not read:
+            continue
+        results = detect(
+            detector, np.stack(inputs), [size for *_, size in read], device=device, min_score=min_score
+        )
+        for (image_id, uri, size), found in zip(read, results, strict=True):
+            yield ImagePrediction(image_id, uri, *size, found.boxes, found.scores, found.labels)

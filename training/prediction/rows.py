@@ -1,0 +1,99 @@
+"""Prediction row by row: what each row of a listing becomes on its way through Ray Data. No Ray here."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from cluster.storage.storage import Storage
+from pipelines.images.reading import ImageError, content_hash, decode_image, read_bytes, read_image
+from pipelines.tables.schemas import PREDICTED_BOX, SIZE
+from training.models.detectors.base import Detector
+from training.models.letterbox import Preprocessing
+from training.pictures.drawing import DrawnBox, draw_boxes
+from training.prediction.predict import ImagePrediction, detect
+
+READ = [("uri", pa.string()), ("name", pa.string()), ("image_id", pa.string()), *SIZE, ("error", pa.string())]
+PREDICTED = pa.schema([*READ, ("boxes", pa.list_(PREDICTED_BOX))])
+
+
+def read_rows(rows: pa.Table, preprocessing: Preprocessing) -> pa.Table:
+    """Read, hash and lay out each row's image; one that can't be read gets an `error` instead.
+
+    Args:
+        rows: with `uri` and `name`.
+        preprocessing: of the detector.
+
+    Returns:
+        Columns `READ` and `pixels`, uint8 (S, S, 3), black where there is an error.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name, _ in READ}
+    # Of no image at all the layout is wanted too.
+    nothing = np.zeros_like(preprocessing.place(1, 1).image(np.zeros((1, 1, 3), np.uint8)))
+    inputs: list[npt.NDArray[np.uint8]] = []
+    for row in rows.select(["uri", "name"]).to_pylist():
+        about: dict[str, Any] = {"image_id": None, "width": None, "height": None, "error": None}
+        pixels = nothing
+        try:
+            data = read_bytes(row["uri"])
+            image = decode_image(data)
+            height, width = image.shape[:2]
+            about |= {"image_id": content_hash(data), "width": width, "height": height}
+            pixels = preprocessing.place(width, height).image(image)
+        except ImageError as error:
+            about["error"] = str(error)
+        inputs.append(pixels)
+        for name, value in {**row, **about}.items():
+            columns[name].append(value)
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(inputs or [nothing]))
+    return pa.table(columns, schema=pa.schema(READ)).append_column("pixels", tensor[: len(inputs)])
+
+
+def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_score: float) -> pa.Table:
+    """Rows of `read_rows` with their boxes (none where there is an error), schema `PREDICTED`.
+
+    Args:
+        rows: from `read_rows`.
+        detector: on `device`, in eval mode.
+        min_score: boxes below are dropped.
+    """
+    listed = rows.drop_columns(["pixels"]).to_pylist()
+    good = [index for index, row in enumerate(listed) if row["error"] is None]
+    for row in listed:
+        row["boxes"] = []
+    if good:
+        pixels = rows.column("pixels").combine_chunks().to_numpy_ndarray()[good]
+        sizes = [(listed[index]["width"], listed[index]["height"]) for index in good]
+        results = detect(detector, pixels, sizes, device=device, min_score=min_score)
+        for index, size, found in zip(good, sizes, results, strict=True):
+            row = listed[index]
+            prediction = ImagePrediction(
+                row["image_id"], row["uri"], *size, found.boxes, found.scores, found.labels
+            )
+            row["boxes"] = prediction.row(detector.classes)["boxes"]
+    return pa.Table.from_pylist(listed, schema=PREDICTED)
+
+
+def draw_rows(rows: pa.Table, target: Storage, side: int) -> pa.Table:
+    """Write each readable row's image with its boxes as `NAME.jpg`; the rows come back as they are.
+
+    Args:
+        rows: from `predict_rows`.
+        target: directory; names keep their folders.
+        side: longer side of the pictures, pixels.
+    """
+    import cv2
+
+    for row in rows.to_pylist():
+        if row["error"] is not None:
+            continue
+        boxes = [
+            DrawnBox((box["x0"], box["y0"], box["x1"], box["y1"]), f"{box['label']} {box['score']:.2f}")
+            for box in row["boxes"]
+        ]
+        picture = draw_boxes(read_image(row["uri"]), [], boxes, side=side)
+        _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        target.write(f"{row['name']}.jpg", encoded.tobytes())
+    return rows

@@ -1,0 +1,34 @@
+"""The config of predictions."""
+
+from typing import Any
+
+from pydantic import Field
+
+from cluster.config import Section
+
+
+class PredictSection(Section):
+    """How images are predicted.
+
+    Attributes:
+        min_score: boxes below are dropped.
+        batch_size: images a worker takes at once.
+        actors: workers that hold the detector; None takes one, or one per GPU.
+        gpus_per_actor: None takes one where the cluster has GPUs; a fraction shares one.
+        draw: also write every image with its boxes.
+        drawn_side: longer side of a drawn image, pixels.
+        max_bad_share: share of unreadable images above which the command fails.
+    """
+
+    min_score: float = Field(default=0.25, ge=0, lt=1)
+    batch_size: int = Field(default=16, ge=1, le=1024)
+    actors: int | None = Field(default=None, ge=1, le=4096)
+    gpus_per_actor: float | None = Field(default=None, ge=0, le=8)
+    draw: bool = True
+    drawn_side: int = Field(default=960, ge=32, le=8192)
+    max_bad_share: float = Field(default=0.5, ge=0, le=1)
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What of this section decides the result, JSON-able."""
+        return self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})

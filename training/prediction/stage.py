@@ -1,0 +1,146 @@
+"""The predict stage: a trained detector over any images by Ray Data, resumable row by row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+
+from cluster.on_ray.row_counter import Sender
+from cluster.on_ray.session import machine_cpus, start_ray
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.boxes.export import coco_document
+from pipelines.corpus.image_paths import listing_digest
+from pipelines.tables.quarantine import check_bad_share
+from pipelines.tables.schemas import PREDICTIONS, QUARANTINE
+from pipelines.tables.table_job import Step, run_table_job, write_listing
+from training.prediction.rows import draw_rows, predict_rows, read_rows
+from training.prediction.section import PredictSection
+from training.starts.detector_file import WEIGHTS_FILE, load_detector
+from training.starts.model_source import ModelSource
+
+RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
+
+
+def predict_images(
+    section: PredictSection,
+    *,
+    files: pa.Table,
+    model: ModelSource,
+    workspace: Storage,
+    pipeline: PipelineRun,
+) -> Artifact:
+    """Find boxes in images.
+
+    Writes `predictions.parquet`, `quarantine.parquet`, `coco.json` (images, classes and boxes with scores),
+    `results.json` (COCO's list of results, image ids as in `coco.json`) and, if asked, `drawn/`.
+
+    Args:
+        section: the config.
+        files: from `find_images`.
+        model: the detector.
+        workspace: root of all stages; every worker reaches it.
+
+    Raises:
+        UserError: not a detector's file; more unreadable images than `section.max_bad_share`.
+    """
+    detector = load_detector(model.path)
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        work, found = bench.directory.at("work"), bench.directory.at("work", "found")
+        work.put(model.path, WEIGHTS_FILE)  # where every worker reaches it
+        source = write_listing(work.at("listing"), files)
+        start_ray()
+        available = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+        gpus = section.gpus_per_actor if section.gpus_per_actor is not None else float(available > 0)
+        steps = [
+            Step(read_rows, {"preprocessing": detector.preprocessing}, batch_size=section.batch_size),
+            Step(
+                PredictActor,
+                {"weights": work, "section": section, "cuda": gpus > 0, "counter": None},
+                actors=section.actors or (max(1, int(available / gpus)) if gpus else 1),
+                gpus=gpus,
+                batch_size=section.batch_size,
+            ),
+        ]
+        if section.draw:
+            target = bench.directory.at("drawn")
+            steps.append(Step(draw_rows, {"target": target, "side": section.drawn_side}))
+        run_table_job(
+            "predict: finding defects",
+            source=source,
+            work=work,
+            target=found,
+            steps=steps,
+            id_column="uri",
+            total=files.num_rows,
+        )
+        results = _finish(bench, found.read_table("").to_pylist(), files.num_rows, section, detector.classes)
+        bench.directory.delete("work")
+        return {"model": model.name, **results}
+
+    return ensure(
+        "predict",
+        workspace=workspace,
+        pipeline=pipeline,
+        config=section.deciding,
+        inputs={},
+        extra={"model": model.digest, "images": listing_digest(files)},
+        body=body,
+    )
+
+
+class PredictActor:
+    """Holds the detector; finds boxes in batches of laid-out images."""
+
+    def __init__(self, weights: Storage, section: PredictSection, cuda: bool, counter: Sender) -> None:
+        torch.set_num_threads(machine_cpus())
+        self.device = torch.device("cuda" if cuda else "cpu")
+        with weights.local_copy(WEIGHTS_FILE) as path:
+            self.detector = load_detector(path).to(self.device)
+        self.min_score, self.counter = section.min_score, counter
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        done = predict_rows(rows, self.detector, self.device, self.min_score)
+        self.counter.add(done.num_rows)
+        return done
+
+
+def _finish(
+    bench: Workbench,
+    rows: list[dict[str, Any]],
+    total: int,
+    section: PredictSection,
+    classes: tuple[str, ...],
+) -> Mapping[str, Any]:
+    """Sort rows into predictions and quarantine, write every form of them, count."""
+    if len({row["uri"] for row in rows}) != len(rows) or len(rows) != total:
+        raise RuntimeError(
+            f"{bench.directory.uri} holds {len(rows)} rows for {total} images; delete it and run again."
+        )
+    rows.sort(key=lambda row: str(row["uri"]))
+    bad = [{"uri": row["uri"], "stage": "predict", "reason": row["error"]} for row in rows if row["error"]]
+    good = [row for row in rows if not row["error"]]
+    first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
+    check_bad_share(len(bad), total, section.max_bad_share, "predict", first)
+    bench.directory.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE))
+    bench.directory.write_table("predictions.parquet", pa.Table.from_pylist(good, schema=PREDICTIONS))
+    document = coco_document(good, classes)
+    bench.directory.write_json("coco.json", document)
+    bench.directory.write_json(
+        "results.json", [{key: item[key] for key in RESULT_KEYS} for item in document["annotations"]]
+    )
+    counts = [len(row["boxes"]) for row in good]
+    labels = [box["label"] for row in good for box in row["boxes"]]
+    figures = {
+        "images": len(good),
+        "quarantined": len(bad),
+        "with_boxes": int(np.count_nonzero(counts)),
+        "boxes": sum(counts),
+    }
+    bench.run.log_metrics({name: float(value) for name, value in figures.items()})
+    return {**figures, "boxes_by_class": {name: labels.count(name) for name in classes}}

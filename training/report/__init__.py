@@ -1,0 +1,1 @@
+"""one HTML file of a whole run."""

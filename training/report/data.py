@@ -1,0 +1,190 @@
+"""What a report tells: plain values and arrays, gathered by the report stage, rendered by `report`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.pictures.overlays import Corners, Picture
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage: its seconds when it was made, whether this command found it complete, its figures."""
+
+    name: str
+    seconds: float
+    reused: bool
+    counts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """One image with what KeAD and the pseudo-boxes made of it.
+
+    Attributes:
+        category, name: of the image; the name is what a person knows it by.
+        image: any size.
+        anomaly_map: float, at the image's size.
+        mask: bool ground truth at the image's size; None where there is none.
+        boxes: pseudo-boxes with their scores.
+        score: the image score A.
+        threshold: T_c of the category.
+        defective: the ground truth; None where unknown.
+    """
+
+    category: str
+    name: str
+    image: Picture
+    anomaly_map: npt.NDArray[np.floating[Any]]
+    mask: npt.NDArray[np.bool_] | None
+    boxes: Sequence[tuple[Corners, float]]
+    score: float
+    threshold: float
+    defective: bool | None
+
+
+@dataclass(frozen=True)
+class ThresholdRow:
+    """A category's statistics: images, mean of max M, threshold T_c."""
+
+    category: str
+    images: int
+    mean_max: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class CategoryScores:
+    """Image scores A of a category by ground truth, and δ, below which an image counts as normal."""
+
+    category: str
+    normal: Sequence[float]
+    defective: Sequence[float]
+    delta: float
+
+
+@dataclass(frozen=True)
+class MapQuality:
+    """How well anomaly maps tell held-out defects; `shots` references a category, 0 is zero-shot."""
+
+    shots: int
+    image_auroc: float | None
+    pixel_auroc: float | None
+    aupro: float | None
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """One training's history: rows of `epoch` and named losses and metrics, each on its own scale."""
+
+    name: str
+    rows: Sequence[Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class DetectorFigures:
+    """What one evaluation measured besides the two APs.
+
+    Attributes:
+        buckets: AP@0.5:0.95 of small, medium and large boxes and the like, by name; None without such a box.
+        curves: precision at 101 recalls (IoU 0.5) by class.
+        map50: AP@0.5 by class.
+        names: of the confusion matrix, the background last.
+        confusion: (names, names) counts, row the true class, column the found one.
+        cost: of one image: `parameters`, `gflops`, `fps`, `peak_memory_mib`, `device`.
+    """
+
+    buckets: Mapping[str, float | None]
+    curves: Mapping[str, Sequence[float]]
+    map50: Mapping[str, float]
+    names: Sequence[str]
+    confusion: Sequence[Sequence[int]]
+    cost: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StartRow:
+    """A detector finetuned from one start, measured on held-out images.
+
+    Attributes:
+        start: `scratch`, `agbp`, `agssp` or the name of given weights.
+        map50, map50_95: COCO AP, 0–1.
+        classes: AP@0.5:0.95 by class; None for a class without a box in the test split.
+        transferred: share of the detector's weights that the start filled, 0–1; None from scratch.
+        seconds: of the finetuning.
+        figures: the rest of the evaluation; None leaves it out.
+    """
+
+    start: str
+    map50: float
+    map50_95: float
+    classes: Mapping[str, float | None]
+    transferred: float | None
+    seconds: float
+    figures: DetectorFigures | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test image with detections (and truth) drawn in already, by start."""
+
+    start: str
+    name: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """An image that was left out, the stage that did so, and why."""
+
+    uri: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A version in the model registry and its lineage."""
+
+    name: str
+    version: int
+    alias: str
+    lineage: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All parts of a report; a part that is empty or None is left out, and the report says so.
+
+    Attributes:
+        title: the project's name.
+        created: ISO 8601, shown as it is.
+        workspace: its URI.
+        config: the project's config, JSON-able.
+        held_out: labelled test images that the starts were measured on.
+        gallery: shown in order, grouped by category.
+        attention: of the backbone before and after, see `attention_pictures`.
+        quarantined: how many there are, as `quarantine` may be the first of many.
+    """
+
+    title: str
+    created: str
+    workspace: str
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    stages: Sequence[StageRow] = ()
+    gallery: Sequence[GalleryItem] = ()
+    thresholds: Sequence[ThresholdRow] = ()
+    scores: Sequence[CategoryScores] = ()
+    map_quality: Sequence[MapQuality] = ()
+    curves: Sequence[TrainingCurve] = ()
+    starts: Sequence[StartRow] = ()
+    held_out: int | None = None
+    examples: Sequence[Example] = ()
+    quarantine: Sequence[QuarantineRow] = ()
+    quarantined: int = 0
+    model: RegisteredModel | None = None
+    attention: Picture | None = None

@@ -1,0 +1,108 @@
+"""Which images the report shows: picked by content hash, not by how well they came out."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import chain, zip_longest
+from typing import Any
+
+from cluster.stages.stage import Artifact
+from pipelines.annotations.rle import decode_mask
+from pipelines.images.reading import read_image
+from pipelines.maps.reading import map_rows, upsample
+from training.pictures.drawing import DrawnBox, draw_boxes
+from training.pictures.overlays import Corners
+from training.report.data import Example, GalleryItem
+
+NORMAL_EVERY = 4  # every so many images of the gallery is a normal one
+
+
+def corners(box: Mapping[str, Any]) -> Corners:
+    """A table's box as x0, y0, x1, y1."""
+    return float(box["x0"]), float(box["y0"]), float(box["x1"]), float(box["y1"])
+
+
+def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> list[GalleryItem]:
+    """Pretraining images of all categories in turn, three with a defect (or pseudo-boxes) to one without.
+
+    Args:
+        corpus, maps, boxes: the artifacts.
+        limit: images in all.
+    """
+    labels = {row["image_id"]: row for row in corpus.directory.read_table("labels.parquet").to_pylist()}
+    table = {row["image_id"]: row for row in boxes.directory.read_table("boxes.parquet").to_pylist()}
+    thresholds = {
+        row["category"]: row["threshold"]
+        for row in boxes.directory.read_table("thresholds.parquet").to_pylist()
+    }
+    groups: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    for image_id, row in sorted(table.items()):
+        shows = labels[image_id]["boxes"] if image_id in labels else row["boxes"]
+        groups[row["category"], bool(shows)].append(image_id)
+    queues = []
+    for category in sorted({category for category, _ in groups}):
+        defective, normal = groups[category, True], groups[category, False]
+        blocks = [
+            [
+                *defective[start * (NORMAL_EVERY - 1) : (start + 1) * (NORMAL_EVERY - 1)],
+                *normal[start : start + 1],
+            ]
+            for start in range(limit)
+        ]
+        queues.append(list(chain.from_iterable(blocks)))
+    turns = chain.from_iterable(zip_longest(*queues))
+    chosen = [image_id for image_id in turns if image_id is not None][:limit]
+    wanted = set(chosen)
+    found = {row["image_id"]: (row, grid) for row, grid in map_rows(maps) if row["image_id"] in wanted}
+    items = []
+    for image_id in chosen:
+        row, grid = found[image_id]
+        label = labels.get(image_id)
+        runs = label["mask"] if label else None
+        items.append(
+            GalleryItem(
+                category=row["category"],
+                name=row["uri"].rsplit("/", 1)[-1],
+                image=read_image(row["uri"]),
+                anomaly_map=upsample(grid, row["width"], row["height"]),
+                mask=decode_mask(runs, row["width"], row["height"]) if runs is not None else None,
+                boxes=[(corners(box), float(box["score"])) for box in table[image_id]["boxes"]],
+                score=float(row["score"]),
+                threshold=float(thresholds[row["category"]]),
+                defective=bool(label["boxes"]) if label else None,
+            )
+        )
+    return sorted(items, key=lambda item: item.category)
+
+
+def examples(
+    labelled: Artifact, starts: Mapping[str, tuple[Artifact, Artifact]], limit: int, min_score: float
+) -> list[Example]:
+    """The same test images with a defect, detections of every start drawn over the truth.
+
+    Args:
+        labelled: with the labels.
+        starts: (finetuned, evaluated) by start.
+        limit: images; labels take turns.
+        min_score: of a drawn detection.
+    """
+    labels = {
+        row["image_id"]: row["boxes"] for row in labelled.directory.read_table("labels.parquet").to_pylist()
+    }
+    drawn = []
+    for start, (_, evaluated) in starts.items():
+        rows = evaluated.directory.read_table("predictions.parquet").to_pylist()
+        by_label: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in sorted(rows, key=lambda row: str(row["image_id"])):
+            if labels[row["image_id"]]:
+                by_label[labels[row["image_id"]][0]["label"]].append(row)
+        turns = chain.from_iterable(zip_longest(*(group for _, group in sorted(by_label.items()))))
+        for row in [row for row in turns if row is not None][:limit]:
+            truths = [DrawnBox(corners(box), box["label"]) for box in labels[row["image_id"]]]
+            found = [
+                DrawnBox(corners(box), f"{box['label']} {box['score']:.2f}")
+                for box in row["boxes"]
+                if box["score"] >= min_score
+            ]
+            picture = draw_boxes(read_image(row["uri"]), truths, found)
+            drawn.append(Example(start, row["uri"].rsplit("/", 1)[-1], picture))
+    return drawn

@@ -1,0 +1,19 @@
+"""The config of the report."""
+
+from pydantic import Field
+
+from cluster.config import Section
+
+
+class ReportSection(Section):
+    """What the report shows.
+
+    Attributes:
+        gallery: images with map, mask and pseudo-boxes, over all categories.
+        examples: test images with detections of every start.
+        min_score: below which a detection is not drawn.
+    """
+
+    gallery: int = Field(default=16, ge=0, le=100)
+    examples: int = Field(default=4, ge=0, le=50)
+    min_score: float = Field(default=0.25, ge=0, le=1)

@@ -1,0 +1,196 @@
+"""The report stage: gathers what the other stages left and renders one HTML file."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from training.agbp.stage import ATTENTION_FILE
+from training.pictures.overlays import Picture
+from training.report.data import (
+    CategoryScores,
+    MapQuality,
+    QuarantineRow,
+    RegisteredModel,
+    ReportData,
+    StageRow,
+    StartRow,
+    ThresholdRow,
+    TrainingCurve,
+)
+from training.report.figures import detector_figures
+from training.report.page import render
+from training.report.samples import examples, gallery
+from training.report.section import ReportSection
+
+FILE = "report.html"
+SHOWN_QUARANTINE = 200
+
+
+def write_report(
+    section: ReportSection,
+    *,
+    title: str,
+    config: Mapping[str, Any],
+    workspace: Storage,
+    pipeline: PipelineRun,
+    pretraining: Mapping[str, Artifact],
+    labelled: Artifact,
+    starts: Mapping[str, tuple[Artifact, Artifact]],
+    registered: Artifact,
+) -> Artifact:
+    """Write `report.html` and return the table of starts among the results.
+
+    Args:
+        section: what to show.
+        title: the project's name.
+        config: the project's config as the report shows it.
+        pretraining: the stages up to the pretrained detector, by name.
+        labelled: the images and labels of finetuning.
+        starts: (finetuned, evaluated) by start.
+        registered: the registration.
+    """
+    table = [_start_row(start, *made) for start, made in starts.items()]
+    everything = {**pretraining, "register": registered}
+    for start, (finetuned, evaluated) in starts.items():
+        everything |= {f"finetune {start}": finetuned, f"evaluate {start}": evaluated}
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        corpus, maps, boxes = pretraining["corpus"], pretraining["maps"], pretraining["boxes"]
+        shown = gallery(corpus, maps, boxes, section.gallery)
+        drawn = examples(labelled, starts, section.examples, section.min_score)
+        quarantine = [
+            QuarantineRow(row["uri"], row["stage"], row["reason"])
+            for artifact in (corpus, maps, *([labelled] if labelled is not corpus else []))
+            for row in artifact.directory.read_table("quarantine.parquet").to_pylist()
+        ]
+        data = ReportData(
+            title=title,
+            created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            workspace=workspace.uri,
+            config=config,
+            versions=corpus.record["versions"],
+            stages=[
+                StageRow(name, float(made.record["seconds"]), made.reused, _counts(made))
+                for name, made in everything.items()
+            ],
+            gallery=shown,
+            thresholds=_thresholds(boxes),
+            scores=_scores(corpus, maps, boxes),
+            map_quality=[_map_quality(pretraining["evaluate_maps"], maps)],
+            attention=_attention(pretraining["backbone"]),
+            curves=_curves(pretraining, starts),
+            starts=table,
+            held_out=next(iter(starts.values()))[1].results["images"],
+            examples=drawn,
+            quarantine=quarantine[:SHOWN_QUARANTINE],
+            quarantined=len(quarantine),
+            model=_model(registered),
+        )
+        bench.directory.write(FILE, render(data).encode())
+        with bench.directory.local_copy(FILE) as path:
+            bench.run.log_file(path)
+        for number, item in enumerate(shown):
+            bench.run.log_picture(item.image, f"gallery/{number:02d}.png")
+        for example in drawn:
+            bench.run.log_picture(example.picture, f"detections/{example.start}-{example.name}.png")
+        return {"table": [_row_json(row) for row in table], "quarantined": len(quarantine)}
+
+    return ensure(
+        "report",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
+        revision=2,  # curves, confusion, cost
+        inputs=everything,
+        body=body,
+    )
+
+
+def _start_row(start: str, finetuned: Artifact, evaluated: Artifact) -> StartRow:
+    results = evaluated.results
+    classes = {name: row["map50_95"] if row else None for name, row in results["classes"].items()}
+    transfer = finetuned.results["transfer"]
+    filled = None
+    if transfer is not None:
+        parts = transfer["parts"].values()
+        # Whatever was not asked for was not filled: the whole model is the measure.
+        filled = sum(part["parameters"] for part in parts) / results["parameters"]
+    seconds = float(finetuned.results["training_seconds"])
+    figures = detector_figures(evaluated)
+    return StartRow(start, results["map50"], results["map50_95"], classes, filled, seconds, figures)
+
+
+def _row_json(row: StartRow) -> dict[str, Any]:
+    return {
+        "start": row.start,
+        "map50": row.map50,
+        "map50_95": row.map50_95,
+        "classes": dict(row.classes),
+        "transferred": row.transferred,
+        "training_seconds": row.seconds,
+    }
+
+
+def _counts(artifact: Artifact) -> dict[str, Any]:
+    return {name: value for name, value in artifact.results.items() if isinstance(value, int | float | str)}
+
+
+def _thresholds(boxes: Artifact) -> list[ThresholdRow]:
+    rows = boxes.directory.read_table("thresholds.parquet").to_pylist()
+    return [ThresholdRow(row["category"], row["images"], row["mean_max"], row["threshold"]) for row in rows]
+
+
+def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryScores]:
+    """Scores of the labelled images by truth, beside δ."""
+    labels = corpus.directory.read_table("labels.parquet", columns=["image_id", "boxes"]).to_pylist()
+    truth = {row["image_id"]: bool(row["boxes"]) for row in labels}
+    deltas = {
+        row["category"]: row["delta"] for row in boxes.directory.read_table("thresholds.parquet").to_pylist()
+    }
+    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in deltas}
+    for row in maps.directory.read_table("maps", columns=["image_id", "category", "score"]).to_pylist():
+        if row["image_id"] in truth and row["category"] in found:
+            found[row["category"]][truth[row["image_id"]]].append(row["score"])
+    return [
+        CategoryScores(name, normal, defective, deltas[name])
+        for name, (normal, defective) in sorted(found.items())
+        if normal or defective
+    ]
+
+
+def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
+    config = maps.record["config"]
+    shots = int(config[config["method"]]["shots"])
+    return MapQuality(shots, *(quality.results[name] for name in ("image_auroc", "pixel_auroc", "aupro")))
+
+
+def _attention(backbone: Artifact) -> Picture | None:
+    """The sheet that the backbone stage drew; None of one made before it drew any."""
+    if not backbone.directory.exists(ATTENTION_FILE):
+        return None
+    content = np.frombuffer(backbone.directory.read(ATTENTION_FILE), np.uint8)
+    sheet = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    return None if sheet is None else np.ascontiguousarray(sheet[..., ::-1], np.uint8)
+
+
+def _curves(
+    pretraining: Mapping[str, Artifact], starts: Mapping[str, tuple[Artifact, Artifact]]
+) -> list[TrainingCurve]:
+    made = {"Backbone (AGBP)": pretraining["backbone"], "Detector (AGDP)": pretraining["detector"]}
+    made |= {f"Finetuning from {start}": finetuned for start, (finetuned, _) in starts.items()}
+    return [
+        TrainingCurve(name, artifact.directory.read_table("history.parquet").to_pylist())
+        for name, artifact in made.items()
+    ]
+
+
+def _model(registered: Artifact) -> RegisteredModel:
+    results = registered.results
+    lineage = {name: fingerprint[:16] for name, fingerprint in registered.record["inputs"].items()}
+    return RegisteredModel(results["name"], int(results["version"]), results["alias"], lineage)

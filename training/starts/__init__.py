@@ -1,0 +1,1 @@
+"""which weights a training begins with: words, files, registry."""

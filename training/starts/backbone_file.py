@@ -1,0 +1,83 @@
+"""A backbone as one safetensors file that its own library loads, and that says what it is."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from training.models.backbones.base import Backbone, build
+from training.models.names import canonical
+from training.weights.files import StateDict, load_weights, save_weights
+from training.weights.transfer import transfer
+
+BACKBONE_FILE = "backbone.safetensors"
+KIND = "backbone"
+BEYOND = "tensors_beyond_the_backbone"
+
+
+def save_backbone(
+    backbone: Backbone,
+    directory: Storage,
+    name: str,
+    *,
+    image_size: int,
+    lineage: Mapping[str, str],
+    beyond: StateDict | None = None,
+) -> None:
+    """Write the backbone's weights, in its library's keys, with metadata.
+
+    Args:
+        backbone: on any device.
+        directory: target.
+        name: of the file.
+        image_size: pixels of the square it was trained on.
+        lineage: fingerprints of what it was made from, by name.
+        beyond: neck and head of the detector it was taken from; they go into the same file.
+    """
+    beyond = beyond or {}
+    metadata = {
+        "kind": KIND,
+        BEYOND: len(beyond),
+        "architecture": backbone.name,
+        "preprocessing": {
+            "size": image_size,
+            "resize": "square",
+            "mean": list(backbone.mean),
+            "std": list(backbone.std),
+        },
+        "lineage": dict(lineage),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / BACKBONE_FILE  # `name` may hold folders
+        save_weights(local, {**beyond, **backbone.library_state_dict()}, metadata)
+        directory.put(local, name)
+
+
+def load_backbone(path: Path) -> Backbone:
+    """Rebuild a backbone from a file of `save_backbone`, without neck and head, on the CPU, in eval mode.
+
+    Raises:
+        UserError: no such file, not safetensors, not a backbone of ours, or weights that don't fit what the
+            file says of itself.
+    """
+    state, metadata = load_weights(path)
+    name = metadata.get("architecture")
+    if metadata.get("kind") != KIND or not isinstance(name, str):
+        raise UserError(
+            f"Weights file {path} is not a backbone made here (its metadata does not name one); use the "
+            f"{BACKBONE_FILE} of a backbone stage."
+        )
+    backbone = build(canonical(name))
+    own = backbone.library_state_dict()
+    beyond = state.keys() - own.keys()
+    if len(beyond) == metadata.get(BEYOND):
+        state = {key: tensor for key, tensor in state.items() if key in own}
+    odd = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
+    if odd:
+        raise UserError(
+            f'Weights file {path} is not a whole {name} (tensor "{odd[0]}" is missing, not part of it or of '
+            "another shape); export it again."
+        )
+    transfer(backbone.library, state, part_of=lambda key: KIND)
+    return backbone.eval()

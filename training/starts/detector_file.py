@@ -1,0 +1,95 @@
+"""A detector as one safetensors file that says what it is: architecture, classes, preprocessing, lineage."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from training.models.detectors.base import Detector, build_detector
+from training.models.letterbox import Preprocessing
+from training.weights.files import StateDict, load_weights, save_weights
+
+WEIGHTS_FILE = "detector.safetensors"
+
+
+MAX_CLASSES = 10_000
+MAX_SIDE = 4096
+
+
+def save_detector(detector: Detector, directory: Storage, name: str, lineage: Mapping[str, str]) -> None:
+    """Write the detector's weights, in its library's keys, with metadata.
+
+    Args:
+        detector: on any device.
+        directory: target.
+        name: of the file.
+        lineage: fingerprints of what it was made from, by name.
+    """
+    metadata = {
+        "kind": "detector",
+        "architecture": detector.architecture,
+        "classes": list(detector.classes),
+        "preprocessing": {"size": detector.preprocessing.size, "resize": detector.preprocessing.resize},
+        "lineage": dict(lineage),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / name
+        save_weights(local, detector.state_dict(), metadata)
+        directory.put(local, name)
+
+
+def load_detector(path: Path) -> Detector:
+    """Rebuild a detector from a file of `save_detector`, on the CPU, in eval mode.
+
+    Raises:
+        UserError: no such file, not safetensors, not a detector of ours, or weights that don't fit what the
+            file says of itself.
+    """
+    state, metadata = load_weights(path)
+    detector = _build(path, metadata, state)
+    own = detector.state_dict()
+    if own.keys() != state.keys():
+        odd = min(own.keys() ^ state.keys())
+        raise UserError(
+            f'Weights file {path} is not a whole {detector.architecture} (tensor "{odd}" is '
+            f"{'missing' if odd in own else 'not part of it'}); export it again."
+        )
+    for key, tensor in state.items():
+        if tensor.shape != own[key].shape:
+            raise UserError(
+                f'Weights file {path}: tensor "{key}" has shape {tuple(tensor.shape)} where '
+                f"{detector.architecture} for {len(detector.classes)} classes has {tuple(own[key].shape)}; "
+                "export it again."
+            )
+    detector.load_state_dict(state)
+    return detector.eval()
+
+
+def _build(path: Path, metadata: Mapping[str, Any], state: StateDict) -> Detector:
+    name, classes, shape = (metadata.get(key) for key in ("architecture", "classes", "preprocessing"))
+    written, resize = (shape.get("size"), shape.get("resize")) if isinstance(shape, dict) else (None, None)
+    size = _size(written)
+    if (
+        metadata.get("kind") == "detector"
+        and isinstance(name, str)
+        and isinstance(classes, list)
+        and 0 < len(classes) <= MAX_CLASSES
+        and all(isinstance(label, str) for label in classes)
+        and size is not None
+        and (resize == "letterbox" or resize == "square")
+    ):
+        return build_detector(name, tuple(classes), Preprocessing(size, resize), like=state)
+    raise UserError(
+        f"Weights file {path} is not a detector made here (its metadata does not name architecture, classes "
+        "and preprocessing); use the detector.safetensors of a finetune stage, or finetune from it."
+    )
+
+
+def _size(written: Any) -> int | tuple[int, int] | None:
+    """A side, or height and width, of an input that detectors take; None is anything else."""
+    sides = written if isinstance(written, list) and len(written) == 2 else [written]
+    if not all(isinstance(side, int) and 32 <= side <= MAX_SIDE and side % 32 == 0 for side in sides):
+        return None
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])

@@ -1,0 +1,77 @@
+"""A detector before its first step: fresh, or filled from a backbone, a detector or a weights file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from cluster.errors import UserError
+from training.models.detectors.base import Detector, build_detector
+from training.models.letterbox import Preprocessing
+from training.weights.files import StateDict
+from training.weights.transfer import TransferReport, transfer
+
+
+def fresh_detector(
+    name: str,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    seed: int,
+    like: StateDict | None = None,
+) -> Detector:
+    """A randomly initialised detector, the same for the same seed (and widths of `like`)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_detector(name, classes, preprocessing, like=like)
+
+
+def filled_detector(
+    name: str,
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    seed: int,
+    *,
+    state: StateDict,
+    metadata: Mapping[str, Any],
+    source: str,
+    whole: bool = True,
+) -> tuple[Detector, TransferReport]:
+    """A detector whose backbone, neck and head are taken from a state dict, as far as it has them.
+
+    The last, class-dependent layers stay fresh unless the metadata names the very same classes (METHOD.md,
+    AGDP: only they are re-made).
+
+    Args:
+        name, classes, preprocessing, seed: see `fresh_detector`.
+        state: in the library's keys; of a detector for any classes, or of the backbone alone, then in the
+            keys of the backbone's library.
+        metadata: of the weights file.
+        source: how messages name it.
+        whole: whether the backbone must be filled wholly; published classifiers may lack its last layers.
+
+    Raises:
+        UserError: it is not, or a part of it has another shape: the weights are of another architecture.
+    """
+    detector = fresh_detector(name, classes, preprocessing, seed, like=state)
+    state = dict(detector.own_keys(state))
+    same = metadata.get("classes") == list(classes)
+    kept = ("backbone", "neck", "head", "classes") if same else ("backbone", "neck", "head")
+    report = transfer(detector, state, part_of=detector.part_of, only=kept)
+    backbone = report.parts["backbone"]
+    wrong = any(detector.part_of(mismatch.key) == "backbone" for mismatch in report.mismatched)
+    if wrong or (whole and backbone.parameters < backbone.of_parameters):
+        raise UserError(
+            f"{source} fills only {backbone.parameters:,} of the {backbone.of_parameters:,} weights of "
+            f"{name}'s backbone; give weights of {name}, or set name to their architecture."
+        )
+    return detector, report
+
+
+def report_json(report: TransferReport) -> dict[str, Any]:
+    """A transfer report for a stage's record: what was filled, by part, and what had another shape."""
+    return {
+        "parts": {name: asdict(count) for name, count in report.parts.items()},
+        "mismatched": [mismatch.key for mismatch in report.mismatched],
+        "unused": len(report.unused),
+    }

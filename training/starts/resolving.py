@@ -1,0 +1,79 @@
+"""Where a training's first weights come from: one word, for backbones and detectors alike."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cluster.stages.stage import Artifact
+from cluster.tracking.tracker import Tracker
+from training.models.detectors.published import published
+from training.starts.backbone_file import BACKBONE_FILE
+from training.starts.detector_file import WEIGHTS_FILE
+from training.starts.model_source import open_model
+from training.starts.words import PUBLISHED
+from training.weights.files import StateDict, load_weights
+from training.weights.pickled import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights before the first step of a training.
+
+    Attributes:
+        state: in the keys of the library's full model.
+        metadata: what the file says of itself; empty for published weights.
+        source: how messages name it.
+        digest: of its content, whatever its place is called.
+        whole: whether it must fill the backbone; published classifiers may lack its last layers.
+    """
+
+    state: StateDict
+    metadata: Mapping[str, Any]
+    source: str
+    digest: str
+    whole: bool
+
+
+def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start:
+    """The weights that a config names.
+
+    Args:
+        word: `imagenet` or `coco`, which the library publishes; a .safetensors, .pt or .pth file or the
+            directory of a backbone, detector or finetune stage (local or by URI); or `NAME@VERSION` or
+            `NAME@ALIAS` of the model registry, also as `models:/NAME@ALIAS`.
+        name: of the backbone or detector whose library is asked for published weights.
+        tracker: opens the registry; called only when it is asked.
+
+    Raises:
+        UserError: nothing of that name, or it can't be read or downloaded.
+    """
+    if word in PUBLISHED:
+        state = published(name, word)
+        return Start(
+            state, {}, f"{word} of {name}", f"{word}:{state_digest(state)}", whole=word != "imagenet"
+        )
+    path = str(Path(word).expanduser()) if word.startswith("~") else word
+    files = (BACKBONE_FILE, WEIGHTS_FILE)
+    with open_model(path, tracker, files=files, suffixes=(".safetensors", *SUFFIXES)) as source:
+        state, metadata = load_weights(source.path)
+        return Start(state, metadata, source.name, source.digest, whole=True)
+
+
+def start_of_artifact(artifact: Artifact, file: str) -> Start:
+    """The weights that a stage of this pipeline left."""
+    with artifact.directory.local_copy(file) as path:
+        state, metadata = load_weights(path)
+    return Start(state, metadata, f"{artifact.directory.uri}/{file}", artifact.fingerprint, whole=True)
+
+
+def state_digest(state: StateDict) -> str:
+    """SHA-256 (hex) over keys, dtypes, shapes and bytes."""
+    found = hashlib.sha256()
+    for key, tensor in sorted(state.items()):
+        found.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,1 @@
+"""tensors in files, and into models part by part."""

@@ -1,0 +1,74 @@
+"""Commands of the studies: `agssp study table4`, and those that are declared."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli.command import Json, Words, out, run_command
+from training.cli.base import artifact_json, project_of
+from tuning.cli.study_commands import add_studies
+from tuning.cli.transfer_commands import transfer
+
+app = typer.Typer(help="Studies: the paper's tables on your own images.", no_args_is_help=True)
+
+# Surfaces that the shipped encoder never saw: its training takes seeds from 10⁹ on.
+GENERATED = {"generate": {"seed": 77, "images_per_category": 44}}
+
+
+@app.callback()
+def study() -> None:
+    """Studies: the paper's tables on your own images."""
+
+
+@app.command("table4")
+def table4(
+    words: Words = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; an accelerator where there is one when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """WinCLIP and KeAD ± defect features ± V-V, zero- and few-shot, on labelled images (paper, Table 4).
+
+    Without images in the config it runs on generated surfaces. Finished rows are kept: the same command
+    goes on.
+    """
+
+    def body() -> Mapping[str, Any]:
+        from tuning.table4.stage import check_device, run_table4
+
+        project = project_of(words)
+        if not (project.corpus.root or project.corpus.sources):
+            project = project_of(words, GENERATED)
+        return artifact_json(run_table4(project, check_device(device)))
+
+    run_command(body, json_mode=as_json, render=render)
+
+
+add_studies(app)
+app.command("transfer")(transfer)
+
+
+def render(result: Mapping[str, Any]) -> None:
+    """The table and its notes, for a person."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from tuning.table4.text import HEADER, cells
+
+    results = result["results"]
+    table = Table(
+        title=f"Table 4 on {results['images']} labelled images",
+        box=None,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for column in HEADER:
+        table.add_column(column, overflow="fold")
+    for line in results["rows"]:
+        table.add_row(*(Text(text) for text in cells(line)))
+    out.print(table)
+    for note in results["notes"]:
+        out.print(Text(note), soft_wrap=True)
+    out.print(Text(f"Saved: {result['directory']}/table4.md, table4.json"), soft_wrap=True)

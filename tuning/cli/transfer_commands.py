@@ -1,0 +1,73 @@
+"""The command `agssp study transfer`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli.command import Json, out, run_command
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA... [CONFIG] [KEY=VALUE]...",
+        help="Folders of labelled images, YAML files, and overrides: transfer.KEY=VALUE of the study, others "
+        "of the project that makes corpus and AGBP start.",
+        show_default=False,
+    ),
+]
+Preset = Annotated[str, typer.Option(help="How large: cpu, or full with the paper's backbones.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would be run, and run nothing.")]
+
+
+def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as_json: Json = False) -> None:
+    """Which start suits these images: segmentation and detection from every start, frozen and finetuned.
+
+    Trainings already run are found again: the same command goes on.
+    """
+
+    def body() -> Mapping[str, Any]:
+        from cluster.config import merged
+        from tuning.transfer.config import transfer_preset, transfer_section
+        from tuning.transfer.study import cell_count, data_sets, run_transfer
+
+        given = words or []
+        configs = [word for word in given if is_config(word)]
+        overrides = [word for word in given if "=" in word and not is_config(word)]
+        folders = [word for word in given if word not in configs and word not in overrides]
+        document, _ = merged(configs, overrides, {})
+        chosen = transfer_preset(preset)
+        section = transfer_section(chosen, document.pop("transfer", {}))
+        sets = data_sets(chosen, folders, document, section)
+        if plan:
+            return {
+                "data": [data.name for data in sets],
+                "trainings": cell_count(section, sets),
+                "transfer": section.model_dump(mode="json"),
+            }
+        result = run_transfer(preset, chosen, section, sets)
+        return {"directory": result.directory.uri, **result.table}
+
+    run_command(body, json_mode=as_json, render=None if plan else render)
+
+
+def is_config(word: str) -> bool:
+    """Whether a word is a YAML file or recipe, and not a folder or an override."""
+    return word.startswith("recipe:") or word.endswith((".yaml", ".yml"))
+
+
+def render(result: Mapping[str, Any]) -> None:
+    """The table, the recommendation and the paper's figures, for a person."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for title, part in ((result["title"], result), ("The paper's figures", result["paper"])):
+        table = Table(title=title, box=None, pad_edge=False, collapse_padding=True)
+        for column in part["header"]:
+            table.add_column(column, overflow="fold")
+        for line in part["lines"]:
+            table.add_row(*(Text(text) for text in line))
+        out.print(table)
+    for note in [*result["recommendation"], *result["notes"]]:
+        out.print(Text(note), soft_wrap=True)
+    out.print(Text(f"Saved: {result['directory']}/table.md, table.json, curves.png"), soft_wrap=True)

@@ -1,0 +1,1 @@
+"""searches of trainings on Ray Tune."""

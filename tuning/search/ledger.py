@@ -1,0 +1,205 @@
+"""What a search has tried, a small file a trial: what an interrupted search goes on from. No Ray here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import optuna
+
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from tuning.space import Dimension, grid
+
+Status = Literal["running", "finished", "stopped", "failed", "invalid"]
+STUDY_FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial.
+
+    Attributes:
+        number: from 0, in the order proposed.
+        values: by config key.
+        status: `running` (or interrupted), `finished`, `stopped` early by the scheduler, `failed`, or
+            `invalid`: no config, or one that the stages refuse.
+        value: of the metric; None without one.
+        epochs: reported.
+        seconds: of its last attempt.
+        run_id: MLflow's.
+        reason: of a failure.
+    """
+
+    number: int
+    values: dict[str, Any]
+    status: Status = "running"
+    value: float | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    run_id: str | None = None
+    reason: str | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it needn't be run again."""
+        return self.status in ("finished", "stopped", "invalid")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The records under a search's directory."""
+
+    directory: Storage
+
+    def begin(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Open the search; the same question goes on with what was tried.
+
+        Args:
+            question: all that decides a trial's value (space, metric, settings); JSON-able.
+
+        Returns:
+            The stored study: `question`, and what else was kept beside it.
+
+        Raises:
+            UserError: the search was begun with another question.
+        """
+        if not self.directory.exists(STUDY_FILE):
+            self.directory.create()
+            self.keep({"question": dict(question)})
+        study: dict[str, Any] = self.directory.read_json(STUDY_FILE)
+        for key, value in question.items():
+            if study["question"].get(key) != value:
+                raise UserError(
+                    f"The search {self.directory.uri} was begun with another {key} "
+                    f"({_short(study['question'].get(key))}, now {_short(value)}); give --name another name, "
+                    "or the same again."
+                )
+        return study
+
+    def keep(self, study: Mapping[str, Any]) -> None:
+        """Store the study's own file."""
+        self.directory.write_json(STUDY_FILE, dict(study))
+
+    def write(self, record: TrialRecord) -> None:
+        """Store a trial, replacing what was known of it."""
+        self.directory.write_json(f"trials/{record.number:05d}.json", asdict(record))
+
+    def read(self, number: int) -> TrialRecord:
+        """A stored trial."""
+        return TrialRecord(**self.directory.read_json(f"trials/{number:05d}.json"))
+
+    def records(self) -> list[TrialRecord]:
+        """All stored trials by number."""
+        names = [name for name in self.directory.at("trials").children() if name.endswith(".json")]
+        return [self.read(int(name.removesuffix(".json"))) for name in names]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+@dataclass
+class Proposals:
+    """Which trial comes next: interrupted ones first, then new ones, by Optuna (TPE) or a grid.
+
+    Args:
+        ledger: of what was tried.
+        space: searched.
+        trials: in all.
+        seed: of the sampler.
+        exhaustive: every combination instead of Optuna's choice.
+    """
+
+    ledger: Ledger
+    space: Sequence[Dimension]
+    trials: int
+    seed: int
+    exhaustive: bool = False
+    _asked: dict[int, optuna.trial.Trial] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        known = self.ledger.records()
+        self.pending = [record for record in known if not record.over]
+        self.count = len(known)
+        # Another seed after an interruption, or the sampler would propose its first ones again.
+        sampler = optuna.samplers.TPESampler(
+            seed=self.seed + self.count, n_startup_trials=max(4, self.trials // 5), constant_liar=True
+        )
+        self.study = optuna.create_study(direction="maximize", sampler=sampler)
+        for record in known:
+            if record.over and record.value is not None:
+                self.study.add_trial(self._frozen(record))
+        self.points = list(grid(self.space)) if self.exhaustive else []
+        if self.exhaustive:
+            self.trials = len(self.points)
+
+    def _frozen(self, record: TrialRecord) -> optuna.trial.FrozenTrial:
+        return optuna.trial.create_trial(
+            params={d.key: d.parameter(record.values[d.key]) for d in self.space},
+            distributions={d.key: d.distribution() for d in self.space},
+            value=record.value,
+        )
+
+    @property
+    def left(self) -> int:
+        """Trials still to be run."""
+        return len(self.pending) + max(0, self.trials - self.count)
+
+    def next(self) -> TrialRecord | None:
+        """The next trial, noted in the ledger; None when all are proposed."""
+        if self.pending:
+            record = replace(self.pending.pop(0), status="running", reason=None)
+        elif self.count >= self.trials:
+            return None
+        else:
+            record = TrialRecord(self.count, self._values())
+            self.count += 1
+        self.ledger.write(record)
+        return record
+
+    def _values(self) -> dict[str, Any]:
+        if self.exhaustive:
+            return self.points[self.count]
+        asked = self.study.ask({d.key: d.distribution() for d in self.space})
+        self._asked[self.count] = asked
+        return {d.key: d.value(asked.params[d.key]) for d in self.space}
+
+    def ended(self, record: TrialRecord) -> None:
+        """Learn from a trial that is over."""
+        asked = self._asked.pop(record.number, None)
+        if asked is not None and record.value is not None:
+            self.study.tell(asked, record.value)
+        elif asked is not None:
+            self.study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        elif record.value is not None:
+            self.study.add_trial(self._frozen(record))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When no new trial is started; None is no limit.
+
+    Attributes:
+        hours: of wall time, over all sessions.
+        gpu_hours: of trials' time times GPUs of each.
+    """
+
+    hours: float | None = None
+    gpu_hours: float | None = None
+
+    def spent(self, wall_seconds: float, records: Iterable[TrialRecord], gpus: float) -> str | None:
+        """Which limit is reached, as words; None while there is budget."""
+        if self.hours is not None and wall_seconds >= self.hours * 3600:
+            return f"{self.hours:g} hours"
+        used = sum(record.seconds for record in records) * gpus / 3600
+        if self.gpu_hours is not None and used >= self.gpu_hours:
+            return f"{self.gpu_hours:g} GPU-hours"
+        return None
+
+
+def best_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The finished trial with the greatest value; the first of equals."""
+    finished = [record for record in records if record.status == "finished" and record.value is not None]
+    return max(finished, key=lambda record: (record.value, -record.number), default=None)

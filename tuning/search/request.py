@@ -1,0 +1,106 @@
+"""What a training search is asked: stage, space, metric, limits; all that can be refused beforehand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.errors import UserError
+from training.project import Project
+from training.starts.words import AGSSP
+from tuning.outcomes import check_outcome
+from tuning.search.ledger import Budget
+from tuning.space import Dimension, check_space, parse_space
+
+ORDER = ("generate", "corpus", "maps", "boxes", "backbone", "detector", "finetune")
+WHERE = {"workspace", "ray", "tracking", "scaling"}  # decides no value
+DEFAULTS = {
+    "backbone": (
+        "backbone.correlation",
+        ("backbone.loop.lr=1e-4..1e-1:log", "backbone.distilled_stages=[1, 2]"),
+    ),
+    "finetune": (
+        "finetune.map50_95",
+        ("finetune.loop.lr=1e-4..1e-2:log", "finetune.freeze=[none, backbone]"),
+    ),
+}
+DEEPER = {"backbone": ("backbone", "detector", "finetune"), "finetune": ("finetune",)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A search as asked for.
+
+    Attributes:
+        stage: `backbone` or `finetune`.
+        name: of the search; its directory under `tune/`.
+        project, document: checked config, and as nested mappings.
+        space: searched.
+        metric: maximised.
+        trials, exhaustive: see `Proposals`.
+        scheduler: `asha` or `none`.
+        grace_epochs: before a trial may be stopped.
+        concurrent: trials at a time; None takes what fits.
+        max_failures: of a trial.
+        budget: see `Budget`.
+    """
+
+    stage: str
+    name: str
+    project: Project
+    document: dict[str, Any]
+    space: tuple[Dimension, ...]
+    metric: str
+    trials: int
+    exhaustive: bool
+    scheduler: str
+    grace_epochs: int
+    concurrent: int | None
+    max_failures: int
+    budget: Budget
+
+    def question(self) -> dict[str, Any]:
+        """What decides the trials' values: the same again is the same search."""
+        settings = self.project.model_dump(mode="json", exclude=WHERE)
+        return {
+            "search space": [dimension.text() for dimension in self.space],
+            "metric": self.metric,
+            "scheduler": [self.scheduler, self.grace_epochs],
+            "exhaustive": self.exhaustive,
+            "settings": settings,
+        }
+
+
+def check_search(
+    stage: str,
+    project: Project,
+    document: Mapping[str, Any],
+    words: Sequence[str],
+    metric: str | None,
+    start: str | None,
+) -> tuple[dict[str, Any], tuple[Dimension, ...], str]:
+    """Everything that can be refused before anything is written; returns document, space and metric.
+
+    Raises:
+        UserError: space, metric or start at fault.
+    """
+    default_metric, default_words = DEFAULTS[stage]
+    metric = metric or default_metric
+    check_outcome(metric, DEEPER[stage])
+    space = parse_space(words or default_words)
+    chosen = start or ("agssp" if AGSSP in project.finetune.starts else project.finetune.starts[-1])
+    fixed = {**document, "finetune": {**(document.get("finetune") or {}), "starts": [chosen]}}
+    space = check_space(space, Project, fixed)
+    measured = metric.partition(".")[0]
+    late = [d.key for d in space if place_of(d.key) > ORDER.index(measured)]
+    if late:
+        raise UserError(
+            f"{late[0]} can't change {metric}, whose stage comes before it; choose another --metric or leave "
+            "it out."
+        )
+    return fixed, space, metric
+
+
+def place_of(key: str) -> int:
+    """Place in `ORDER` of the first stage that a config key decides."""
+    section = key.split(".")[0]
+    return ORDER.index(section) if section in ORDER else 0  # e.g. seed, which decides everything

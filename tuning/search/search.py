@@ -1,0 +1,260 @@
+"""`tune pretrain` and `tune finetune`: question, shared stages, trials, and the best one kept."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cluster.errors import UserError
+from cluster.on_ray.session import ray_session, start_ray
+from cluster.progress import say
+from cluster.registry.registry import register
+from cluster.storage.storage import Storage
+from cluster.tracking.run import Run, ending
+from cluster.tracking.tracker import PipelineRun, Tracker
+from pipelines.tables.corpus_tables import read_labels
+from training.agbp.data import held_out_count
+from training.export.registration_stage import register_detector
+from training.opening import check_project
+from training.pipeline import Pipeline
+from training.starts.words import AGBP, AGSSP
+from tuning.search.cost import Cost, estimate
+from tuning.search.ledger import Ledger, Proposals, TrialRecord, best_of
+from tuning.search.request import ORDER, Request, place_of
+from tuning.search.trial import TrialPlan
+from tuning.search.tuner import Share, cluster_size, run_trials, share_of
+from tuning.space import patch_text
+
+
+def plan_cost(request: Request, images: int, trials: int, share: Share) -> Cost:
+    """See `estimate`."""
+    return estimate(
+        request.project,
+        request.stage,
+        request.space,
+        images=images,
+        trials=trials,
+        concurrent=share.concurrent,
+        gpus=share.gpus,
+    )
+
+
+def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dict[str, Any]:
+    """Run the search, or what is left of it; the same command goes on after an interruption.
+
+    Writes `study.json`, `trials/*.json`, `result.json` and `patch.yaml` into `tune/NAME`.
+
+    Args:
+        request: checked.
+        registers: register the best trial's model with the alias `candidate`.
+        estimate_only: say what it would cost, and stop.
+
+    Raises:
+        UserError: see `Ledger.begin`, `share_of`; no trial gave a figure.
+    """
+    project = request.project
+    check_project(project)
+    workspace = Storage.open(project.workspace)
+    directory = workspace.at("tune", request.name)
+    ledger = Ledger(directory)
+    if directory.exists("study.json"):
+        study = ledger.begin(request.question())  # before anything is started
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    command = f"tune {'pretrain' if request.stage == 'backbone' else request.stage}"
+    tags = {"agssp.project": project.name, "agssp.command": command, "agssp.search": request.name}
+    with ray_session(project.ray):
+        with tracker.pipeline(f"{project.name}: {command}, shared stages", tags) as shared:
+            images = _shared_stages(request, Pipeline(project, workspace, shared))
+        start_ray()
+        study = ledger.begin(request.question())
+        _end_interrupted(ledger, tracker)
+        proposals = Proposals(
+            ledger, request.space, request.trials, project.seed, exhaustive=request.exhaustive
+        )
+        share = share_of(
+            project.scaling, *cluster_size(), asked=request.concurrent, trials=max(1, proposals.left)
+        )
+        done = [record for record in ledger.records() if record.over]
+        if done:
+            say(f"{request.name}: {len(done)} trials are over already, {proposals.left} are left")
+        cost = plan_cost(request, images, proposals.left, share)
+        say(f"{request.name}: {cost.text()}")
+        if estimate_only:
+            return {
+                "estimate": cost.text(),
+                "hours": cost.hours,
+                "gpu_hours": cost.gpu_hours,
+                **_said(request),
+            }
+        parent = _parent(study, ledger, tracker, f"{project.name}: {command}", tags)
+        began, before = time.monotonic(), float(study.get("wall_seconds", 0.0))
+
+        def wall() -> float:
+            return before + time.monotonic() - began
+
+        def spent() -> str | None:
+            return request.budget.spent(wall(), ledger.records(), share.gpus)
+
+        scaling = share.scaling.model_dump(mode="json")
+        plan = TrialPlan({**request.document, "scaling": scaling}, request.metric, parent.id, directory)
+        with ending(lambda: parent):
+            over = run_trials(
+                plan,
+                proposals,
+                name=request.name,
+                share=share,
+                tracking_uri=tracker.uri,
+                scheduler=request.scheduler,
+                grace_epochs=request.grace_epochs,
+                max_epochs=_max_epochs(request),
+                max_failures=request.max_failures,
+                spent=spent,
+                on_over=lambda record: ledger.keep({**study, "wall_seconds": round(wall(), 1)}),
+            )
+            result = _finish(request, ledger, plan, workspace, tracker, parent, over, registers)
+        tracker.deliver(None)
+        return result
+
+
+def _shared_stages(request: Request, pipeline: Pipeline) -> int:
+    """Make what every trial reads, so that none waits for another's; images that an epoch learns from."""
+    first = min(place_of(dimension.key) for dimension in request.space)
+    start = request.project.finetune.starts[0]
+    needed: tuple[str, ...] = {"backbone": ("corpus", "maps"), "finetune": ()}[request.stage]
+    if request.stage == "finetune" and start in (AGBP, AGSSP):
+        needed = ("corpus", "maps", "backbone")
+        if start == AGSSP:
+            needed = (*needed, "boxes", "detector")
+    elif request.metric.startswith("detector") or (request.metric.startswith("finetune") and start == AGSSP):
+        needed = (*needed, "boxes")
+    for name in needed:
+        if ORDER.index(name) < first:
+            getattr(pipeline, name)
+    learnt = pipeline.corpus if request.stage == "backbone" else pipeline.labelled
+    rows = learnt.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
+    train = [row["image_id"] for row in rows if row["split"] != "test"]
+    if request.stage == "backbone":
+        return len(train) - held_out_count(len(train))
+    labels = read_labels(learnt)
+    labelled = sum(bool(labels.get(image)) for image in train)
+    section = request.project.finetune
+    chosen = min(labelled, section.limit or labelled)
+    return max(1, round(chosen * (1 - section.validation_share) / (1 - section.background_share)))
+
+
+def _end_interrupted(ledger: Ledger, tracker: Tracker) -> None:
+    """Trials that a killed search left running: their runs are ended."""
+    for record in ledger.records():
+        if record.status == "running" and record.run_id is not None:
+            Run(tracker.uri, record.run_id).end_tree("KILLED")
+
+
+def _parent(
+    study: dict[str, Any], ledger: Ledger, tracker: Tracker, name: str, tags: Mapping[str, str]
+) -> Run:
+    """The search's run: the one it began with, or a new one."""
+    if "run_id" in study:
+        return Run(tracker.uri, study["run_id"])
+    run = tracker.create_run(name, tags)
+    study["run_id"] = run.id
+    ledger.keep(study)
+    return run
+
+
+def _max_epochs(request: Request) -> int:
+    epochs = int(getattr(request.project, request.metric.partition(".")[0]).loop.epochs)
+    for dimension in request.space:
+        if dimension.key.endswith(".loop.epochs"):
+            epochs = max(epochs, int(max(dimension.values or (dimension.high,))))
+    return epochs
+
+
+def _said(request: Request) -> dict[str, Any]:
+    return {
+        "name": request.name,
+        "metric": request.metric,
+        "space": [dimension.text() for dimension in request.space],
+    }
+
+
+def _finish(
+    request: Request,
+    ledger: Ledger,
+    plan: TrialPlan,
+    workspace: Storage,
+    tracker: Tracker,
+    parent: Run,
+    over: str | None,
+    registers: bool,
+) -> dict[str, Any]:
+    records = ledger.records()
+    best = best_of(records)
+    if best is None:
+        reasons = [record.reason for record in records if record.reason]
+        raise UserError(
+            f"No trial of {request.name} finished with a {request.metric}"
+            f"{': ' + reasons[0] if reasons else ''}"
+        )
+    counts = {
+        status: sum(r.status == status for r in records) for status in sorted({r.status for r in records})
+    }
+    result: dict[str, Any] = {
+        **_said(request),
+        "directory": ledger.directory.uri,
+        "best": asdict(best),
+        "counts": counts,
+        "budget_reached": over,
+        "trials": [asdict(record) for record in records],
+        "model": _registered(plan, best, workspace, tracker, parent) if registers else None,
+    }
+    told = f"Chosen by agssp tune: {request.metric} {best.value:.4f}, trial {best.number} of {len(records)}."
+    ledger.directory.write("patch.yaml", patch_text(best.values, told).encode())
+    ledger.directory.write_json("result.json", result)
+    parent.log_json(result, "result.json")
+    parent.log_metrics(
+        {f"best {request.metric}": best.value or 0.0, **{f"trials {k}": v for k, v in counts.items()}}
+    )
+    parent.set_tags({"agssp.best_trial": str(best.number), "agssp.best_run_id": str(best.run_id)})
+    return result
+
+
+def _registered(
+    plan: TrialPlan, best: TrialRecord, workspace: Storage, tracker: Tracker, parent: Run
+) -> dict[str, Any]:
+    """The best trial's model in the registry, alias `candidate`: the detector, or the backbone alone."""
+    project = plan.project(best.values)
+    under = PipelineRun(tracker, "registration", {})
+    under.run = parent
+    pipeline = Pipeline(project, workspace, under)
+    start = project.finetune.starts[0]
+    if plan.metric.startswith("finetune"):
+        ancestors = {"corpus": pipeline.labelled}
+        if start in (AGBP, AGSSP):
+            ancestors = {"corpus": pipeline.corpus, "maps": pipeline.maps, "backbone": pipeline.backbone}
+            if pipeline.labelled is not pipeline.corpus:
+                ancestors["labels"] = pipeline.labelled
+        if start == AGSSP:
+            ancestors |= {"boxes": pipeline.boxes, "detector": pipeline.detector}
+        artifact = register_detector(
+            project.name,
+            workspace=workspace,
+            pipeline=under,
+            detector_name=project.finetune.name,
+            finetuned=pipeline.finetuned(start),
+            evaluated=pipeline.evaluated(start),
+            ancestors=ancestors,
+        )
+        return dict(artifact.results)
+    stage = plan.metric.partition(".")[0]
+    made = getattr(pipeline, stage)
+    model = getattr(project, stage).name
+    name = f"{project.name}-{stage}-{model}"
+    version = register(
+        Run(tracker.uri, made.record["mlflow_run_id"]),
+        name=name,
+        folder="weights",
+        tags={"fingerprint": made.fingerprint, plan.metric: f"{best.value:.4f}"},
+        description=f"{model}, the best of a search by {plan.metric}",
+    )
+    return {"name": name, "version": version, "alias": "candidate"}

@@ -1,0 +1,140 @@
+"""One trial of a training search: a project's stages up to the metric, reported epoch by epoch."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cluster.config import merge, validate
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from cluster.tracking.run import Run, ending
+from cluster.tracking.tracker import PipelineRun, Tracker
+from training.loop.reports import NonFiniteLoss
+from training.pipeline import Pipeline
+from training.project import Project
+from tuning.outcomes import measured
+from tuning.search.ledger import Ledger, TrialRecord
+from tuning.space import nested
+
+Report = Callable[[float, int], None]  # best value so far, epoch
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """What every trial of a search shares; picklable.
+
+    Attributes:
+        document: the project's config as nested mappings; a trial's values are laid over it.
+        metric: an outcome, see `tuning/outcomes.py`.
+        parent_id: the search's MLflow run.
+        directory: of the ledger.
+    """
+
+    document: dict[str, Any]
+    metric: str
+    parent_id: str
+    directory: Storage
+
+    def project(self, values: Mapping[str, Any]) -> Project:
+        """The project of a trial.
+
+        Raises:
+            UserError: the values don't go together.
+        """
+        return validate(Project, merge(self.document, nested(values)), "The trial")
+
+
+@dataclass(frozen=True)
+class ReportedRun(Run):
+    """A stage's run whose metrics are heard by the search too."""
+
+    heard: Callable[[Mapping[str, float], int], None]
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """As `Run.log_metrics`, then tell."""
+        super().log_metrics(metrics, step)
+        if step is not None:
+            self.heard(metrics, step)
+
+
+class TrialRun(PipelineRun):
+    """The runs of a trial's stages, nested under the trial's own.
+
+    Args:
+        tracker: where they are recorded.
+        run: the trial's own.
+        stage: whose epochs are told.
+        heard: gets a stage's metrics and epoch.
+    """
+
+    def __init__(
+        self, tracker: Tracker, run: Run, stage: str, heard: Callable[[Mapping[str, float], int], None]
+    ) -> None:
+        super().__init__(tracker, "trial", {})
+        self.run, self._stage, self._heard = run, stage, heard
+
+    @contextmanager
+    def stage(self, name: str, *, config: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
+        """See `PipelineRun.stage`."""
+        with super().stage(name, config=config, tags=tags) as run:
+            yield run if name != self._stage else ReportedRun(run.tracking_uri, run.id, self._heard)
+
+
+def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
+    """Run a trial to its end and note it; what was interrupted before goes on from its stages' checkpoints.
+
+    Args:
+        plan: of the search.
+        number: of the trial, which the ledger has.
+        report: called after each epoch that has the metric.
+
+    Returns:
+        The record as it was noted: finished, or invalid where the stages refuse the settings.
+    """
+    ledger, began = Ledger(plan.directory), time.monotonic()
+    record = ledger.read(number)
+    try:
+        project = plan.project(record.values)
+        workspace = Storage.open(project.workspace)
+        tracker = Tracker.open(project.tracking, workspace)
+    except UserError as error:
+        return _noted(ledger, replace(record, status="invalid", reason=str(error)))
+    parent = {"mlflow.parentRunId": plan.parent_id, "agssp.stage": "trial", "agssp.trial": str(number)}
+    run = tracker.create_run(f"trial {number}", parent)
+    record = replace(record, run_id=run.id)
+    ledger.write(record)
+    stage, _, figure = plan.metric.partition(".")
+    seen: list[float] = []
+    last = [0]
+
+    def heard(metrics: Mapping[str, float], epoch: int) -> None:
+        last[0] = max(last[0], epoch)
+        if figure in metrics and epoch > 0:
+            seen.append(float(metrics[figure]))
+            # The finetuning keeps its best epoch, the others their last.
+            report(max(seen) if stage == "finetune" else seen[-1], epoch)
+
+    try:
+        with ending(lambda: run):
+            run.log_params(record.values)
+            try:
+                pipeline = Pipeline(project, workspace, TrialRun(tracker, run, stage, heard))
+                value = measured(plan.metric, pipeline, project.finetune.starts[0])
+            except (UserError, NonFiniteLoss) as error:  # no retry can mend it
+                return _noted(ledger, replace(record, status="invalid", reason=str(error)))
+            if value is None:
+                reason = f"its {stage} stage gave no {figure}: nothing to measure it on"
+                return _noted(ledger, replace(record, status="invalid", reason=reason))
+            run.log_metrics({plan.metric: value})
+            seconds = round(time.monotonic() - began, 3)
+            done = replace(record, status="finished", value=value, epochs=last[0], seconds=seconds)
+            return _noted(ledger, done)
+    finally:
+        tracker.deliver(None)  # this process ends with the trial
+
+
+def _noted(ledger: Ledger, record: TrialRecord) -> TrialRecord:
+    ledger.write(record)
+    return record

@@ -1,0 +1,1 @@
+"""declared studies: the papers' tables and figures."""

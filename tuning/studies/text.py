@@ -1,0 +1,109 @@
+"""A study's table, measured figures beside the paper's, for the terminal and as markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuning.outcomes import OUTCOMES
+from tuning.studies.study import CellResult, Study
+
+NOT_RUN, NOTHING = "not run", "–"
+
+
+def header(study: Study, datasets: Sequence[str]) -> list[str]:
+    """Heads: the rows' names, our datasets, the paper's."""
+    return [*study.columns, *datasets, *(f"paper: {name}" for name in study.paper_datasets)]
+
+
+def lines(study: Study, datasets: Sequence[str], cells: Sequence[CellResult]) -> list[list[str]]:
+    """One line a row, under `header`."""
+    by_place = {(cell.row, cell.dataset): cell for cell in cells}
+    found = []
+    for place, row in enumerate(study.rows):
+        ours = [_ours(study, by_place.get((place, name))) for name in datasets]
+        theirs = [" / ".join(_plain(value) for value in figures) for figures in row.paper]
+        found.append([*row.names, *ours, *(theirs or [NOTHING] * len(study.paper_datasets))])
+    return found
+
+
+def _ours(study: Study, cell: CellResult | None) -> str:
+    if cell is None or not cell.seeds:
+        return NOT_RUN
+    return " / ".join(_figure(name, cell.mean(name)) for name in study.metrics)
+
+
+def _figure(name: str, value: tuple[float, float | None] | None) -> str:
+    if value is None:
+        return NOTHING
+    outcome = OUTCOMES[name]
+    factor = 100 if outcome.percent else 1
+    text = f"{value[0] * factor:,.{outcome.digits}f}"
+    return text if value[1] is None else f"{text} ± {value[1] * factor:,.{outcome.digits}f}"
+
+
+def _plain(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:g}"
+
+
+def footnotes(study: Study, preset: str, cells: Sequence[CellResult]) -> list[str]:
+    """How to read the table, how it was run, and what was not run and why."""
+    chosen = study.presets[preset]
+    heads = " / ".join(OUTCOMES[name].title for name in study.metrics)
+    seeds = sorted({seed for cell in cells for seed in cell.seeds})
+    notes = [f"Our columns: {heads}, on the test split"]
+    notes[0] += f"; mean ± deviation over seeds {', '.join(map(str, seeds))}." if len(seeds) > 1 else "."
+    if len(seeds) == 1:
+        notes.append(f"One seed ({seeds[0]}): differences within its chance say nothing.")
+    if study.paper_datasets:
+        notes.append(f"The paper's columns: {' / '.join(study.paper_metrics)}, as printed.")
+    if study.says:
+        notes.append(f"The paper, which prints no figures here: {study.says}")
+    notes += [f"Paper: {study.source}.", f"Preset {preset}: {chosen.summary}", *study.notes]
+    notes += [f"Not run: {reason}" for reason in not_run(study, cells)]
+    return notes
+
+
+def not_run(study: Study, cells: Sequence[CellResult]) -> list[str]:
+    """The reasons, each with the rows and datasets that it keeps from running."""
+    by_reason: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.not_run:
+            name = " ".join(part for part in study.rows[cell.row].names if part != "-")
+            by_reason.setdefault(cell.not_run, []).append(f"{name} ({cell.dataset})")
+    return [f"{', '.join(who)}: {reason}" for reason, who in by_reason.items()]
+
+
+def markdown(study: Study, preset: str, datasets: Sequence[str], cells: Sequence[CellResult]) -> str:
+    """The whole table as a document."""
+    head = header(study, datasets)
+    rows = [head, ["---"] * len(head), *lines(study, datasets, cells)]
+    table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
+    notes = "\n".join(f"- {note}" for note in footnotes(study, preset, cells))
+    return f"# {study.title}\n\n{table}\n\n{notes}\n"
+
+
+def document(
+    study: Study, preset: str, datasets: Sequence[str], cells: Sequence[CellResult]
+) -> dict[str, Any]:
+    """Everything, JSON-able."""
+    return {
+        "title": study.title,
+        "preset": preset,
+        "header": header(study, datasets),
+        "lines": lines(study, datasets, cells),
+        "notes": footnotes(study, preset, cells),
+        "cells": [cell.document(study) for cell in cells],
+        "paper": _paper(study),
+    }
+
+
+def _paper(study: Study) -> list[Mapping[str, Any]]:
+    return [
+        {
+            "row": dict(zip(study.columns, row.names, strict=True)),
+            "figures": {
+                name: dict(zip(study.paper_metrics, figures, strict=True))
+                for name, figures in zip(study.paper_datasets, row.paper, strict=False)
+            },
+        }
+        for row in study.rows
+    ]

@@ -1,0 +1,1 @@
+"""the method's ablation on labelled images."""

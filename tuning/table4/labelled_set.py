@@ -1,0 +1,130 @@
+"""Labelled images of a corpus for measuring maps: what is judged, what serves as reference. No Ray here."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cluster.errors import UserError
+from cluster.progress import progress
+from pipelines.annotations.rle import decode_mask
+from pipelines.corpus.inspection import inspect
+from pipelines.corpus.listing import Listing
+from pipelines.corpus.section import REFERENCE, CorpusSection
+from pipelines.corpus.sorting import Corpus
+from pipelines.images.reading import ImageError, read_image
+from pipelines.tables.quarantine import check_bad_share
+
+CHUNK = 64  # images between two signs of progress
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image whose truth is known.
+
+    Attributes:
+        defective: whether it has a defect.
+        runs: its pixel mask as COCO run-length text; None for normal images and where only boxes are known.
+        width, height: pixels.
+    """
+
+    uri: str
+    category: str
+    defective: bool
+    runs: str | None
+    width: int
+    height: int
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB.
+
+        Raises:
+            UserError: it can't be read any more.
+        """
+        return read_labelled(self.uri)
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """(H, W) bool, True where defective; all False for a normal image."""
+        if self.runs is None:
+            return np.zeros((self.height, self.width), np.bool_)
+        return decode_mask(self.runs, self.width, self.height)
+
+
+def read_labelled(uri: str) -> npt.NDArray[np.uint8]:
+    """As `read_image`, of an image that was readable before.
+
+    Raises:
+        UserError: it can't be read any more.
+    """
+    try:
+        return read_image(uri)
+    except ImageError as error:
+        raise UserError(f"The image {uri} can't be read any more: {error}.") from None
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images to judge, and URIs of normal references by category; none of them is judged."""
+
+    images: tuple[LabelledImage, ...]
+    references: Mapping[str, tuple[str, ...]]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories of the judged images, sorted."""
+        return tuple(sorted({image.category for image in self.images}))
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every defective image has a pixel mask."""
+        return all(image.runs is not None for image in self.images if image.defective)
+
+
+def inspect_listing(listing: Listing) -> pa.Table:
+    """Every listed image hashed and decoded in this process; rows of `pipelines.corpus.inspect`."""
+    rows = listing.table()
+    with progress("hashing and decoding", rows.num_rows) as bar:
+
+        def parts() -> Iterator[pa.Table]:
+            for start in range(0, rows.num_rows, CHUNK):
+                part = rows.slice(start, CHUNK)
+                yield inspect(part)
+                bar.advance(part.num_rows)
+
+        return pa.concat_tables(list(parts()))
+
+
+def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) -> LabelledSet:
+    """The labelled images that are no references; held-out and training ones alike, as nothing is trained.
+
+    Args:
+        inspected: from `inspect_listing`.
+        section, listing: the corpus'.
+
+    Raises:
+        UserError: too many bad images, or nothing labelled.
+    """
+    corpus = Corpus(inspected, section, listing.reference_candidates(section))
+    bad = corpus.quarantine
+    first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
+    check_bad_share(len(bad), inspected.num_rows, section.max_bad_share, "corpus", first)
+    references: dict[str, list[str]] = {row["category"]: [] for row in corpus.manifest}
+    for row in corpus.manifest:
+        if row["role"] == REFERENCE:
+            references[row["category"]].append(row["uri"])
+    used = {uri for uris in references.values() for uri in uris}
+    images = tuple(
+        LabelledImage(
+            row["uri"], row["category"], bool(row["boxes"]), row["mask"], row["width"], row["height"]
+        )
+        for row in corpus.labels
+        if row["uri"] not in used
+    )
+    if not images:
+        raise UserError(
+            "The corpus has no labelled image beside its references; the study needs masks, boxes or "
+            "images known to be normal, as a layout with labels reads them."
+        )
+    return LabelledSet(images, {name: tuple(uris) for name, uris in references.items()})

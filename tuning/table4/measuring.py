@@ -1,0 +1,159 @@
+"""Table 4 measured: WinCLIP and KeAD ± DF ± V-V, zero- and few-shot, on labelled images. No Ray here."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cluster.errors import UserError
+from cluster.progress import progress
+from pipelines.encoder.loading import LoadedEncoder
+from pipelines.maps.build import method_over
+from pipelines.maps.method import CategoryState, MapMethod
+from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
+from pipelines.maps.resources import images_at_once
+from pipelines.maps.section import MapsSection
+from tuning.table4.labelled_set import LabelledSet, read_labelled
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row of the table runs; WinCLIP has neither `defect_features` nor `vv`, as in the paper."""
+
+    model: Literal["WinCLIP", "KeAD"]
+    mode: Literal["zero", "few"]
+    defect_features: bool = False
+    vv: bool = False
+
+    @property
+    def key(self) -> str:
+        """File name of its result, e.g. `kead-few-df-vv`."""
+        parts = [self.model.lower(), self.mode]
+        return "-".join(parts + ["df"] * self.defect_features + ["vv"] * self.vv)
+
+    def section(self, base: MapsSection) -> MapsSection:
+        """The maps stage's config for this row; few-shot takes the config's own number of references."""
+        kead = base.kead.model_copy(update={"defect_features": self.defect_features, "vv": self.vv})
+        winclip = base.winclip
+        if self.mode == "zero":
+            kead, winclip = kead.model_copy(update={"shots": 0}), winclip.model_copy(update={"shots": 0})
+        method = self.model.lower()
+        return base.model_copy(update={"method": method, "kead": kead, "winclip": winclip})
+
+
+ROWS = (
+    *(Row("WinCLIP", mode) for mode in ("zero", "few")),
+    *(Row("KeAD", mode, df, vv) for mode in ("zero", "few") for df in (False, True) for vv in (False, True)),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row's figures, or why there are none.
+
+    Attributes:
+        shots: normal references used per category.
+        image_auroc, pixel_auroc, aupro: 0…1 over all images together; None where the labels don't allow it.
+        seconds_per_image: encoder and maps alone, without decoding and metrics.
+        not_run: the reason, where the row could not be run; the figures are None then.
+    """
+
+    row: Row
+    shots: int
+    image_auroc: float | None = None
+    pixel_auroc: float | None = None
+    aupro: float | None = None
+    seconds_per_image: float | None = None
+    not_run: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As stored; `read` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "Measured":
+        """From a stored document."""
+        return cls(**{**document, "row": Row(**document["row"])})
+
+
+def measure(row: Row, base: MapsSection, encoder: LoadedEncoder, labelled: LabelledSet) -> Measured:
+    """Run one row over all labelled images.
+
+    Args:
+        row: which.
+        base: encoder, prompts, batch size and the options that rows don't set.
+        encoder: loaded, on its device.
+        labelled: the images.
+
+    Raises:
+        UserError: an image can't be read any more; a category without prompts.
+    """
+    section = row.section(base)
+    missing = _missing_references(section, labelled) if row.mode == "few" else None
+    if missing:
+        return Measured(row, section.shots, not_run=missing)
+    try:
+        method = method_over(encoder, section)
+    except UserError as error:  # e.g. fewer patches than WinCLIP's window
+        return Measured(row, section.shots, not_run=str(error))
+    states = _states(method, section, labelled)
+    scores: list[float] = []
+    maps: list[npt.NDArray[np.float32]] = []
+    seconds = 0.0
+    together = images_at_once(section, method)
+    with progress(f"table4: {row.key}", len(labelled.images)) as bar:
+        for start in range(0, len(labelled.images), together):
+            batch = labelled.images[start : start + together]
+            pixels = _preprocessed(method, [image.pixels() for image in batch])
+            if start == 0:  # the first call pays for the device's start
+                method(pixels[:1], [states[batch[0].category]])
+            began = time.perf_counter()
+            output = method(pixels, [states[image.category] for image in batch])  # on the CPU when it returns
+            seconds += time.perf_counter() - began
+            scores += output.score.double().tolist()
+            maps += list(output.maps.numpy())
+            bar.advance(len(batch))
+    image, pixel, region = judge(labelled, scores, maps)
+    return Measured(row, section.shots, image, pixel, region, seconds / len(labelled.images))
+
+
+def judge(
+    labelled: LabelledSet, scores: Sequence[float], maps: Sequence[npt.NDArray[np.floating]]
+) -> tuple[float | None, float | None, float | None]:
+    """Image AUROC, pixel AUROC and AUPRO over all images; None where there is one class, or a mask lacks."""
+    defective = [image.defective for image in labelled.images]
+    if not any(defective):
+        return None, None, None
+    image = None if all(defective) else image_auroc(scores, defective)
+    if not labelled.has_masks:
+        return image, None, None
+    masks = Masks(labelled.images)
+    return image, pixel_auroc(maps, masks), aupro(maps, masks)
+
+
+def _missing_references(section: MapsSection, labelled: LabelledSet) -> str | None:
+    if not section.shots:
+        return f"{section.shots_setting} is 0"
+    for category in labelled.categories:
+        have = len(labelled.references[category])
+        if have < section.shots:
+            return f'category "{category}" has {have} normal references, {section.shots} are needed'
+    return None
+
+
+def _states(method: MapMethod, section: MapsSection, labelled: LabelledSet) -> dict[str, CategoryState]:
+    library = section.library()
+    found = {}
+    for category in labelled.categories:
+        uris = labelled.references[category][: section.shots]
+        references = _preprocessed(method, [read_labelled(uri) for uri in uris]) if uris else None
+        found[category] = method.category_state(library.category(category), references)
+    return found
+
+
+def _preprocessed(method: MapMethod, images: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([method.preprocess(image) for image in images]))

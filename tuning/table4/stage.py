@@ -1,0 +1,184 @@
+"""The study of Table 4 as a stage: one process, each finished row kept, so the same command goes on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from cluster.errors import UserError
+from cluster.progress import say
+from cluster.stages.stage import Artifact, Workbench, digest, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun, Tracker
+from pipelines.corpus.listing import Listing
+from pipelines.corpus.section import CorpusSection
+from pipelines.encoder.loading import load_encoder, weights_digest
+from pipelines.maps.section import MapsSection
+from pipelines.surfaces.section import GenerateSection
+from pipelines.surfaces.stage import generate_surfaces
+from training.opening import read_listing
+from training.project import Project
+from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
+from tuning.table4.measuring import ROWS, Measured, measure
+from tuning.table4.paper import paper_table4
+from tuning.table4.text import comparison, footnotes, markdown
+
+INSPECTED = "inspected.parquet"
+
+
+def check_device(name: str | None) -> str:
+    """A torch device that is there: the one named, else an accelerator where there is one, else the CPU.
+
+    Raises:
+        UserError: no such device.
+    """
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f'Device "{name}" can\'t be used ({reason}); give --device cpu or cuda.') from None
+    return name
+
+
+def run_table4(project: Project, device: str) -> Artifact:
+    """The table on the project's labelled images, or on generated surfaces where it has `generate`.
+
+    Writes `rows/ROW.json`, `table4.json` and `table4.md`.
+
+    Args:
+        project: of which `workspace`, `tracking`, `corpus`, `generate` and `maps` are read.
+        device: torch device.
+
+    Raises:
+        UserError: no labelled images, no prompts for a category, an encoder that can't be had or can't serve.
+    """
+    maps = project.maps
+    weights = weights_digest(maps.encoder.model, maps.encoder.weights)
+    listing = None
+    if project.generate is None:
+        listing = _listing(project.corpus, maps)
+    workspace = Storage.open(project.workspace)
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    tags = {"agssp.project": project.name, "agssp.command": "study table4"}
+    with tracker.pipeline(f"{project.name}: study table4", tags) as run:
+        corpus = project.corpus
+        if project.generate is not None:
+            corpus = _generated(project.generate, corpus, workspace, run)
+            listing = _listing(corpus, maps)
+        assert listing is not None
+        return _table4(maps, corpus, listing, weights, device, workspace=workspace, pipeline=run)
+
+
+def _listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
+    """The corpus' files; references may lack (few-shot rows are not run then), prompts may not."""
+    zero = maps.kead.model_copy(update={"shots": 0})
+    listing = read_listing(corpus, maps.model_copy(update={"method": "kead", "kead": zero}))
+    if not any(entry.labelled for entry in listing.entries):
+        raise UserError(
+            f"{corpus.root} has no labelled images as the layout {listing.layout} reads it; the study needs"
+            " masks, or images known to be normal: set corpus.layout, or add them."
+        )
+    library = maps.library()
+    for category in sorted({entry.category for entry in listing.entries}):
+        library.category(category)
+    return listing
+
+
+def _generated(
+    section: GenerateSection, corpus: CorpusSection, workspace: Storage, run: PipelineRun
+) -> CorpusSection:
+    surfaces = generate_surfaces(section, workspace=workspace, pipeline=run)
+    root = f"{surfaces.directory.uri}/images"
+    return corpus.model_copy(update={"root": root, "layout": "masks"})
+
+
+def _table4(
+    maps: MapsSection,
+    corpus: CorpusSection,
+    listing: Listing,
+    weights: str,
+    device: str,
+    *,
+    workspace: Storage,
+    pipeline: PipelineRun,
+) -> Artifact:
+    library, paper = maps.library(), paper_table4()
+    prompts = {
+        name: library.category(name).model_dump() for name in {entry.category for entry in listing.entries}
+    }
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        if not bench.directory.exists(INSPECTED):
+            bench.directory.write_table(INSPECTED, inspect_listing(listing))
+        labelled = labelled_set(bench.directory.read_table(INSPECTED), corpus, listing)
+        say(
+            f"table4: {len(labelled.images)} labelled images,"
+            f" {sum(image.defective for image in labelled.images)} with a defect"
+        )
+        measured = finished_rows(bench.directory, maps, labelled, device)
+        lines = comparison(measured, paper, maps.encoder.model)
+        table = {"rows": lines, "notes": footnotes(lines, paper), "images": len(labelled.images)}
+        bench.directory.write_json("table4.json", table)
+        bench.directory.write("table4.md", markdown(lines, paper, len(labelled.images)).encode())
+        return table
+
+    return ensure(
+        "table4",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={
+            "encoder": maps.encoder.model_dump(),
+            "kead": maps.kead.model_dump(mode="json"),
+            "winclip": maps.winclip.model_dump(mode="json"),
+            "corpus": corpus.model_dump(mode="json"),
+            "batch_size": maps.batch_size,
+            "device": device,
+        },
+        inputs={},
+        extra={
+            "listing": listing.digest(),
+            "encoder": weights,
+            "prompts": digest(prompts),
+            "paper": digest(paper.model_dump()),
+        },
+        body=body,
+    )
+
+
+def finished_rows(
+    directory: Storage, maps: MapsSection, labelled: LabelledSet, device: str
+) -> list[Measured]:
+    """Every row's figures: read where they were kept, else measured and kept, one file a row.
+
+    Raises:
+        UserError: see `measure` and `load_encoder`.
+    """
+    encoder, measured = None, []
+    for number, row in enumerate(ROWS, start=1):
+        name, title = f"rows/{row.key}.json", f"table4: row {number} of {len(ROWS)}, {row.key}"
+        if directory.exists(name):
+            measured.append(Measured.read(directory.read_json(name)))
+            say(f"{title}: done already")
+            continue
+        if encoder is None:
+            encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
+        result = measure(row, maps, encoder, labelled)
+        directory.write_json(name, result.document())
+        measured.append(result)
+        say(f"{title}: {_said(result)}")
+    return measured
+
+
+def _said(result: Measured) -> str:
+    if result.not_run:
+        return f"not run: {result.not_run}"
+    figures = {
+        "image AUROC": result.image_auroc,
+        "pixel AUROC": result.pixel_auroc,
+        "AUPRO": result.aupro,
+    }
+    shown = [f"{name} {value:.3f}" for name, value in figures.items() if value is not None]
+    return ", ".join([*shown, f"{result.seconds_per_image:.3g} s an image"])

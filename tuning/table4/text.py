@@ -1,0 +1,115 @@
+"""Measured rows next to the paper's, as plain data and as markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.encoder.loading import PRESETS
+from tuning.table4.measuring import Measured
+from tuning.table4.paper import PaperRow, PaperTable
+
+HEADER = ("model", "encoder", "mode", "DF", "V-V", "image", "pixel", "AUPRO", "s/image", "billet", "pipe")
+NOTES = (
+    "image, pixel: AUROC; like AUPRO in percent, over all images together. s/image: encoder and maps, without"
+    " decoding and metrics.",
+    "billet, pipe: the paper's image/pixel AUROC on its Casting Billet and Steel Pipe images.",
+    "KeAD without V-V reads the plain path's patches here; what the paper read there it does not say.",
+)
+PAPER_ONLY = "paper only"
+
+
+def paper_encoder(model: str) -> str:
+    """The paper's word for an encoder of `maps.encoder.model`; `base` stands beside any other one."""
+    named = {name: word for word, (name, _) in PRESETS.items()}
+    return model if model in PRESETS else named.get(model.replace("/", "-"), "base")
+
+
+def comparison(measured: Sequence[Measured], paper: PaperTable, model: str) -> list[dict[str, Any]]:
+    """Our rows with the paper's figures beside them, then the paper's that were not run; figures in 0…1.
+
+    Args:
+        measured: our rows.
+        paper: Table 4.
+        model: `maps.encoder.model`.
+    """
+    word, left, lines = paper_encoder(model), list(paper.rows), []
+    for own in measured:
+        row = own.row
+        same = [
+            other
+            for other in left
+            if (other.model, other.encoder, other.mode) == (row.model, word, row.mode)
+            and (bool(other.defect_features), bool(other.vv)) == (row.defect_features, row.vv)
+        ]
+        left = [other for other in left if other not in same]
+        document = own.document()
+        lines.append(
+            {**document.pop("row"), "encoder": model, **document, "paper": _paper(same[0]) if same else None}
+        )
+    for other in left:
+        identity = other.model_dump(include={"model", "mode", "defect_features", "vv", "encoder"})
+        lines.append({**identity, "not_run": PAPER_ONLY, "paper": _paper(other)})
+    return lines
+
+
+def cells(line: Mapping[str, Any]) -> list[str]:
+    """One line of `comparison` as text under `HEADER`."""
+    flags = ["–" if line[name] is None else "✓" if line[name] else "✗" for name in ("defect_features", "vv")]
+    figures = ["not run", "", "", ""]
+    if not line["not_run"]:
+        figures = [_percent(line[name]) for name in ("image_auroc", "pixel_auroc", "aupro")]
+        figures.append(f"{line['seconds_per_image']:.3g}")
+    theirs = ["–", "–"]
+    if line["paper"]:
+        pairs = (line["paper"][name] for name in ("casting_billet", "steel_pipe"))
+        theirs = [f"{_percent(pair['image'])}/{_percent(pair['pixel'])}" for pair in pairs]
+    return [line["model"], line["encoder"], line["mode"], *flags, *figures, *theirs]
+
+
+def footnotes(lines: Sequence[Mapping[str, Any]], paper: PaperTable) -> list[str]:
+    """What must be said with the table: how to read it, what was not run, times compared."""
+    notes = [*NOTES, f"Paper: {paper.source}."]
+    beside = {line["paper"]["encoder"] for line in lines if line["not_run"] != PAPER_ONLY and line["paper"]}
+    notes += [f"Beside our rows stand the paper's of its encoder {word}." for word in sorted(beside)]
+    shots = {line["model"]: line["shots"] for line in lines if line.get("shots")}
+    notes += [
+        f"{model}: {count} normal references a category in few-shot rows." for model, count in shots.items()
+    ]
+    for line in lines:
+        if line["not_run"] not in (None, PAPER_ONLY):
+            notes.append(f"Not run: {line['model']} {line['mode']}: {line['not_run']}.")
+    ratio = time_ratio(lines)
+    if ratio is not None:
+        theirs = paper.minutes["WinCLIP"] / paper.minutes["KeAD"]
+        notes.append(f"WinCLIP takes {ratio:.1f} × KeAD's time an image here, {theirs:.1f} × in the paper.")
+    return notes
+
+
+def time_ratio(lines: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds an image of few-shot WinCLIP over those of whole KeAD; None when either was not run."""
+    seconds = {
+        (line["model"], line["mode"], line["defect_features"], line["vv"]): line["seconds_per_image"]
+        for line in lines
+        if not line["not_run"]
+    }
+    own, rival = seconds.get(("KeAD", "few", True, True)), seconds.get(("WinCLIP", "few", False, False))
+    return rival / own if own and rival else None
+
+
+def markdown(lines: Sequence[Mapping[str, Any]], paper: PaperTable, images: int) -> str:
+    """The whole table as a markdown document."""
+    rows = [HEADER, ["---"] * len(HEADER), *(cells(line) for line in lines)]
+    table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
+    notes = "\n".join(f"- {note}" for note in footnotes(lines, paper))
+    return f"# Table 4 on {images} labelled images\n\n{table}\n\n{notes}\n"
+
+
+def _paper(row: PaperRow) -> dict[str, Any]:
+    billet, pipe = (
+        {name: round(value / 100, 4) for name, value in figures.model_dump().items()}
+        for figures in (row.casting_billet, row.steel_pipe)
+    )
+    return {"encoder": row.encoder, "casting_billet": billet, "steel_pipe": pipe}
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"

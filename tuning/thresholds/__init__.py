@@ -1,0 +1,1 @@
+"""thresholds tried on stored maps."""

@@ -1,0 +1,209 @@
+"""Stored maps of a corpus with whatever truth there is, loaded once for many thresholds. No Ray here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from pipelines.annotations.rle import decode_mask
+from pipelines.corpus.section import REFERENCE
+from pipelines.maps.rows import PARTS
+from pipelines.tables.schemas import IDENTITY, SIZE
+
+TruthKind = Literal["masks", "boxes", "none"]
+Floats = npt.NDArray[np.float32]
+SIDES = ("x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Images of one category that thresholds are judged on.
+
+    Attributes:
+        maps: (n, g, g) M.
+        scores: (n,) image score A.
+        sizes: (n, 2) width, height, pixels.
+        normal: (n,) known to have no defect.
+        pixels: of each image the flat indices of its defective pixels; empty where there is no mask.
+        boxes: of each image (k, 4) x0 y0 x1 y1 of its true boxes.
+        parts: (n, 2, g, g) M_zero and M_few where they are stored.
+    """
+
+    maps: Floats
+    scores: npt.NDArray[np.float64]
+    sizes: npt.NDArray[np.int64]
+    normal: npt.NDArray[np.bool_]
+    pixels: tuple[npt.NDArray[np.int64], ...]
+    boxes: tuple[npt.NDArray[np.float64], ...]
+    parts: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
+@dataclass(frozen=True)
+class CategoryMaps:
+    """All that a category's thresholds need.
+
+    Attributes:
+        category: its name.
+        maxima, scores: (m,) max M and A of every image that pseudo-boxes are made of (no held-out one): the
+            statistics of Eq. 10 and of δ.
+        judged: images that values are chosen by.
+        held_out: those of the test split, that no value is chosen by.
+        part_maps: (m, 2, g, g) M_zero and M_few behind `maxima`, where they are stored.
+    """
+
+    category: str
+    maxima: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    judged: Judged
+    held_out: Judged
+    part_maps: Floats | None = None
+
+    def fused(self, few_weight: float, score_share: float) -> "CategoryMaps":
+        """The same with another weight of M_few.
+
+        Args:
+            few_weight: w of M = 2((1 − w)·M_zero + w·M_few).
+            score_share: what max M counts in the image score: 1, or the released code's half.
+
+        Raises:
+            ValueError: the parts are not stored.
+        """
+        if self.part_maps is None:
+            raise ValueError("the parts of the maps are not stored")
+        maxima = _fuse(self.part_maps, few_weight).max((1, 2)).astype(np.float64)
+        return replace(
+            self,
+            maxima=maxima,
+            scores=self.scores + score_share * (maxima - self.maxima),
+            judged=_refused(self.judged, few_weight, score_share),
+            held_out=_refused(self.held_out, few_weight, score_share),
+        )
+
+
+def _fuse(parts: Floats, few_weight: float) -> Floats:
+    fused: Floats = 2 * (np.float32(1 - few_weight) * parts[:, 0] + np.float32(few_weight) * parts[:, 1])
+    return fused
+
+
+def _refused(judged: Judged, few_weight: float, score_share: float) -> Judged:
+    assert judged.parts is not None
+    maps = _fuse(judged.parts, few_weight)
+    change = _maxima(maps) - _maxima(judged.maps)
+    return replace(judged, maps=maps, scores=judged.scores + score_share * change)
+
+
+def _maxima(maps: Floats) -> npt.NDArray[np.float64]:
+    maxima: npt.NDArray[np.float64] = maps.max((1, 2), initial=-np.inf).astype(np.float64)
+    return maxima
+
+
+def read_stored_maps(corpus: Storage, maps: Storage) -> tuple[tuple[CategoryMaps, ...], TruthKind]:
+    """The maps and truth of two artifacts.
+
+    Judged are the labelled images of the training split, references (whose map is made of themselves) left
+    out; where nothing there is labelled with a defect, every image outside the test split, without truth.
+
+    Args:
+        corpus, maps: the artifacts' directories.
+
+    Returns:
+        Categories by name, and the best truth that every defective image has.
+
+    Raises:
+        UserError: the maps table is empty.
+    """
+    manifest = {row["image_id"]: row for row in corpus.read_table("manifest").to_pylist()}
+    labels = {row["image_id"]: row for row in corpus.read_table("labels.parquet").to_pylist()}
+    table = maps.read_table("maps")
+    if table.num_rows == 0:
+        raise UserError(f"{maps.uri} holds no maps; give the corpus images.")
+    rows = table.select([name for name, _ in [*IDENTITY, *SIZE]] + ["score", "map_max"]).to_pylist()
+    stack = _stack(table, "map")
+    parts = np.stack([_stack(table, name) for name in PARTS], 1) if PARTS[0] in table.column_names else None
+
+    def judged_by(place: int) -> bool:
+        row = manifest[rows[place]["image_id"]]
+        return rows[place]["image_id"] in labels and row["role"] != REFERENCE
+
+    kind: TruthKind = "none"
+    population = [n for n, row in enumerate(rows) if manifest[row["image_id"]]["split"] != "test"]
+    held = [n for n in range(len(rows)) if n not in set(population) and judged_by(n)]
+    chosen = [n for n in population if judged_by(n)]
+    if not any(labels[rows[n]["image_id"]]["boxes"] for n in chosen):
+        chosen = [n for n in population if manifest[rows[n]["image_id"]]["role"] != REFERENCE]
+        held = []
+    else:
+        kind = truth_kind(labels[rows[n]["image_id"]] for n in (*chosen, *held))
+    references = [n for n in population if manifest[rows[n]["image_id"]]["role"] == REFERENCE]
+    found = []
+    for category in sorted({row["category"] for row in rows}):
+
+        def own(places: Iterable[int], name: str = category) -> list[int]:
+            return [n for n in places if rows[n]["category"] == name]
+
+        # Without truth, references are the one thing known: nothing should be found on them.
+        extra = own(references) if kind == "none" else []
+        members = own(population)
+        if not members:
+            continue
+        found.append(
+            CategoryMaps(
+                category,
+                np.array([rows[n]["map_max"] for n in members]),
+                np.array([rows[n]["score"] for n in members]),
+                _judged(own(chosen) + extra, rows, labels, stack, parts, kind, frozenset(extra)),
+                _judged(own(held), rows, labels, stack, parts, kind, frozenset()),
+                None if parts is None else parts[members],
+            )
+        )
+    return tuple(found), kind
+
+
+def truth_kind(labels: Iterable[Mapping[str, Any]]) -> TruthKind:
+    """`masks` when every image with a box has one too, else `boxes`."""
+    return "masks" if all(row["mask"] is not None for row in labels if row["boxes"]) else "boxes"
+
+
+def _stack(table: pa.Table, name: str) -> Floats:
+    stack = table.column(name).combine_chunks().to_numpy_ndarray().astype(np.float32)
+    return np.asarray(stack, np.float32)
+
+
+def _judged(
+    places: Sequence[int],
+    rows: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, Mapping[str, Any]],
+    stack: Floats,
+    parts: Floats | None,
+    kind: TruthKind,
+    normal: frozenset[int],
+) -> Judged:
+    pixels, boxes, good = [], [], []
+    for place in places:
+        row = rows[place]
+        label = labels.get(row["image_id"]) if kind != "none" else None
+        found = label["boxes"] if label else []
+        boxes.append(
+            np.array([[box[side] for side in SIDES] for box in found], dtype=np.float64).reshape(-1, 4)
+        )
+        runs = label["mask"] if label and kind == "masks" else None
+        mask = decode_mask(runs, row["width"], row["height"]) if runs is not None else np.zeros((0, 0), bool)
+        pixels.append(np.flatnonzero(mask))
+        good.append(place in normal or (label is not None and not found))
+    return Judged(
+        stack[list(places)],
+        np.array([rows[n]["score"] for n in places], dtype=np.float64),
+        np.array([[rows[n]["width"], rows[n]["height"]] for n in places], dtype=np.int64).reshape(-1, 2),
+        np.array(good, dtype=np.bool_),
+        tuple(pixels),
+        tuple(boxes),
+        None if parts is None else parts[list(places)],
+    )

@@ -1,0 +1,287 @@
+"""The search for thresholds over stored maps: one objective, and Optuna or a grid. No Ray here."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+
+from cluster.errors import UserError, nearest
+from pipelines.boxes.pseudo_boxes import category_threshold
+from pipelines.boxes.section import PseudoBoxSettings
+from tuning.space import Dimension, grid
+from tuning.thresholds import metrics as threshold_metrics
+from tuning.thresholds.component_table import ComponentTable, component_table
+from tuning.thresholds.judged_maps import CategoryMaps, TruthKind
+from tuning.thresholds.metrics import METRICS, PLAUSIBILITY
+
+FEW_WEIGHT = "maps.kead.few_weight"
+NUDGE = 0.02  # of T, in units of M, to either side for stability
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One tried combination: values by key, the objective, and the other figures."""
+
+    values: dict[str, Any]
+    value: float
+    figures: dict[str, float]
+
+
+def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSettings) -> tuple[Dimension, ...]:
+    """What is searched when nothing is named: ranges that these maps can tell apart.
+
+    C reaches from 0 down to the maps' ordinary values, δ over quantiles of the scores, and the weights of
+    the maps' parts are among it where the parts are stored.
+    """
+    floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
+    tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
+    depth = max((top - low for top, low in zip(tops, floor, strict=True)), default=0.5)
+    steps = 50
+    step = max(0.002, round(min(2.0, depth) / steps, 3))
+    scores = np.concatenate([maps.scores for maps in categories])
+    deltas = sorted({round(float(q), 4) for q in np.quantile(scores, np.linspace(0, 0.9, 10))})
+    space = [
+        Dimension("boxes.c", None, 0.0, round(step * steps, 3), step),
+        Dimension("boxes.delta", ("auto", *deltas)),
+        Dimension("boxes.top_k", (1, 2, 3, 5, 10, 20, 50)),
+        Dimension("boxes.nms_iou", (0.3, 0.5, 0.7, 0.8, 0.9)),
+        Dimension("boxes.min_area", ("released", 0, 10, 20, 50, 100, 200, 500)),
+    ]
+    if all(maps.part_maps is not None for maps in categories):
+        space.append(Dimension(FEW_WEIGHT, (0.0, 0.25, 0.5, 0.75, 1.0)))
+    # The project's own setting can be chosen too.
+    return tuple(_with(dimension, settings) for dimension in space)
+
+
+def _with(dimension: Dimension, settings: PseudoBoxSettings) -> Dimension:
+    section, _, name = dimension.key.rpartition(".")
+    if section != "boxes" or dimension.values is None or getattr(settings, name) in dimension.values:
+        return dimension
+    words = [value for value in dimension.values if isinstance(value, str)]
+    numbers = [value for value in dimension.values if not isinstance(value, str)]
+    return Dimension(dimension.key, (*words, *sorted([*numbers, getattr(settings, name)])))
+
+
+def check_metric(metric: str | None, kind: TruthKind) -> str:
+    """The metric asked for, or the first that this truth allows.
+
+    Raises:
+        UserError: there is no such metric, or this truth doesn't give it.
+    """
+    if metric is None:
+        return METRICS[kind][0]
+    every = dict.fromkeys(name for names in METRICS.values() for name in names)
+    if metric not in every:
+        raise UserError(f'No stage produces a metric "{metric}" of thresholds; {nearest(metric, every)}')
+    if metric not in METRICS[kind]:
+        what = {"none": "no labelled defect", "boxes": "boxes but no masks", "masks": "masks"}[kind]
+        raise UserError(
+            f"The metric {metric} can't be had: the training split has {what}; valid here: "
+            f"{', '.join(METRICS[kind])}."
+        )
+    return metric
+
+
+class ThresholdObjective:
+    """Measures settings on stored maps; components are found once a threshold and kept.
+
+    Args:
+        categories: the maps.
+        settings: what a trial's values are laid over.
+        metric: one of `METRICS`.
+        score_share: see `CategoryMaps.fused`.
+        few_weight: that the stored maps were made with.
+        pool: threads.
+    """
+
+    def __init__(
+        self,
+        categories: Sequence[CategoryMaps],
+        settings: PseudoBoxSettings,
+        metric: str,
+        *,
+        score_share: float,
+        few_weight: float,
+        pool: Executor,
+    ) -> None:
+        self.categories, self.settings, self.metric = categories, settings, metric
+        self.score_share, self.few_weight, self.pool = score_share, few_weight, pool
+        self._fused: dict[float, tuple[CategoryMaps, ...]] = {few_weight: tuple(categories)}
+        self._tables: dict[tuple[float, str, bool, float], ComponentTable] = {}
+
+    def trial(self, values: Values) -> Trial:
+        """Measure a combination on the judged images."""
+        figures = self.measure(values)
+        return Trial(dict(values), figures[self.metric], figures)
+
+    def measure(
+        self, values: Values, *, fixed: float | Mapping[str, float] | None = None, held_out: bool = False
+    ) -> dict[str, float]:
+        """Means over categories of all figures that the truth allows.
+
+        Args:
+            values: by config key, over the settings.
+            fixed: thresholds in the place of T_c, one for all or by category.
+            held_out: on the test split's images instead.
+        """
+        return threshold_metrics.mean_of(
+            list(self.by_category(values, fixed=fixed, held_out=held_out).values())
+        )
+
+    def by_category(
+        self, values: Values, *, fixed: float | Mapping[str, float] | None = None, held_out: bool = False
+    ) -> dict[str, dict[str, float]]:
+        """As `measure`, each category's own; those without the truth that the metric needs are left out."""
+        weight = float(values.get(FEW_WEIGHT, self.few_weight))
+        own = {key.removeprefix("boxes."): value for key, value in values.items() if key != FEW_WEIGHT}
+        settings = self.settings.model_copy(update=own)
+        rows = {}
+        for maps in self._categories(weight):
+            threshold = category_threshold(
+                maps.category, maps.maxima.tolist(), maps.scores.tolist(), settings
+            )
+            level = threshold.threshold
+            if fixed is not None:
+                level = fixed if isinstance(fixed, float) else fixed[maps.category]
+            row = self._row(maps, weight, level, threshold.delta, settings, held_out)
+            if self.metric in row:
+                rows[maps.category] = row
+        return rows
+
+    def _row(
+        self,
+        maps: CategoryMaps,
+        weight: float,
+        level: float,
+        delta: float,
+        settings: PseudoBoxSettings,
+        held_out: bool,
+    ) -> dict[str, float]:
+        judged = maps.held_out if held_out else maps.judged
+        if not len(judged):
+            return {}
+        table = self._table(maps, weight, held_out, level)
+        kept = table.selected(
+            judged,
+            delta=delta,
+            top_k=settings.top_k,
+            nms_iou=settings.nms_iou,
+            min_area=settings.min_area,
+        )
+        row = threshold_metrics.counts(table, kept, judged)
+        if self.metric == PLAUSIBILITY:
+            above, below = (
+                float(self._table(maps, weight, held_out, level + nudge).area.sum())
+                for nudge in (NUDGE, -NUDGE)
+            )
+            return row | threshold_metrics.plausibility(table, kept, judged, above, below)
+        measures = {name: getattr(threshold_metrics, name)(table, kept, judged) for name in METRICS["masks"]}
+        return row | {name: value for name, value in measures.items() if value is not None}
+
+    def _categories(self, weight: float) -> tuple[CategoryMaps, ...]:
+        if weight not in self._fused:
+            self._fused[weight] = tuple(maps.fused(weight, self.score_share) for maps in self.categories)
+        return self._fused[weight]
+
+    def _table(self, maps: CategoryMaps, weight: float, held_out: bool, level: float) -> ComponentTable:
+        key = (weight, maps.category, held_out, float(np.float32(level)))
+        if key not in self._tables:
+            self._tables[key] = component_table(maps.held_out if held_out else maps.judged, level, self.pool)
+        return self._tables[key]
+
+
+def search(
+    objective: ThresholdObjective,
+    space: Sequence[Dimension],
+    *,
+    trials: int,
+    seed: int,
+    exhaustive: bool = False,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+) -> list[Trial]:
+    """Try combinations: the project's own, then Optuna's (TPE) or every one, then single steps from the best.
+
+    Args:
+        objective: measures them.
+        space: keys `boxes.*` and `maps.kead.few_weight`.
+        trials: of Optuna's; with `exhaustive` all there are.
+        seed: of Optuna's sampler; the same seed tries the same.
+        exhaustive: a full grid instead of Optuna.
+        on_trial: called after each.
+
+    Returns:
+        All trials in order, each combination once.
+    """
+    done: dict[tuple[Any, ...], Trial] = {}
+
+    def attempt(values: Values) -> Trial:
+        key = tuple(values[dimension.key] for dimension in space)
+        if key not in done:
+            done[key] = objective.trial(values)
+            on_trial(done[key])
+        return done[key]
+
+    if exhaustive:
+        for values in grid(space):
+            attempt(values)
+        return list(done.values())
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(10, trials // 6))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    if (own := own_values(objective, space)) is not None:
+        attempt(own)
+    steps = trials // 4  # kept for single steps from the best, which TPE leaves lying
+
+    def ask(count: int) -> None:
+        for _ in range(count):
+            asked = study.ask({dimension.key: dimension.distribution() for dimension in space})
+            values = {dimension.key: dimension.value(asked.params[dimension.key]) for dimension in space}
+            study.tell(asked, attempt(values).value)
+
+    ask(max(1, trials - steps))
+    while len(done) < trials:
+        best = max(done.values(), key=lambda trial: trial.value)
+        before = len(done)
+        for values in _neighbours(best.values, space):
+            if len(done) >= trials:
+                break
+            if attempt(values).value > best.value:
+                break
+        else:
+            if len(done) == before:  # no step is left that wasn't tried
+                break
+    ask(trials - len(done))
+    return list(done.values())
+
+
+def own_values(objective: ThresholdObjective, space: Sequence[Dimension]) -> dict[str, Any] | None:
+    """The project's own values of the searched keys; None where one lies outside the space."""
+    values = {}
+    for dimension in space:
+        name = dimension.key.removeprefix("boxes.")
+        values[dimension.key] = (
+            objective.few_weight if dimension.key == FEW_WEIGHT else getattr(objective.settings, name)
+        )
+        try:
+            dimension.parameter(values[dimension.key])
+        except ValueError:
+            return None
+    return values
+
+
+def _neighbours(values: Values, space: Sequence[Dimension]) -> Iterable[dict[str, Any]]:
+    """Combinations that differ in one key: all listed values, or the next points of a range."""
+    for dimension in space:
+        value = values[dimension.key]
+        if dimension.values is not None:
+            others = [other for other in dimension.values if other != value]
+        else:
+            step = dimension.step or (1 if dimension.whole else (dimension.high - dimension.low) / 50)
+            moves = [value + sign * n * step for n in (1, 2, 4) for sign in (1, -1)]
+            others = [dimension.value(v) for v in moves if dimension.low - 1e-9 <= v <= dimension.high + 1e-9]
+        for other in others:
+            yield {**values, dimension.key: other}

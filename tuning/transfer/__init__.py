@@ -1,0 +1,1 @@
+"""which start suits your images."""

@@ -1,0 +1,185 @@
+"""What a transfer study compares, and how: tasks, starts, regimes, seeds, crops, schedule."""
+
+from importlib import resources
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from cluster.config import Section, merge, validate
+from cluster.errors import UserError, nearest
+from cluster.yaml_files import parse_yaml
+from pipelines.images.levels import LevelsSection
+from training.dense.data import CropSection, DenseTask
+from training.dense.model import check_dense_name
+from training.detection.section import ColourSection
+from training.loop.section import LoopSettings
+from training.models.names import Freeze, backbone_of, canonical
+from training.starts.words import AGBP, SCRATCH
+
+Regime = Literal["frozen", "full", "layerwise"]
+
+
+class TransferLoop(LoopSettings):
+    """`LoopSettings` with the study's defaults; the last epoch is judged, which all starts reach alike."""
+
+    epochs: int = Field(default=50, ge=1, le=100_000)
+    batch_size: int = Field(default=16, ge=1, le=1 << 16)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(default=1e-4, gt=0, le=100)
+    weight_decay: float = Field(default=0.05, ge=0, le=1)
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    eval_every: int = Field(default=5, ge=1)
+    eval_at_start: bool = False
+
+
+class StartSection(Section):
+    """One start.
+
+    Attributes:
+        backbone: of our adapters, e.g. `resnet18`, or any timm tag, e.g. `convnext_tiny.dinov3_lvd1689m`.
+        weights: `scratch`; `agbp`, pretrained here on the data set's own training images; `imagenet`, what
+            timm publishes for the tag; or a file, stage directory or registered model, see `resolve_start`.
+    """
+
+    backbone: str
+    weights: str = SCRATCH
+
+
+class TransferSection(Section):
+    """The study.
+
+    Attributes:
+        tasks: `semantic` (mIoU), `instance` (mask AP), `detection` (box AP).
+        starts: by name; all learn from the same images, crops, seeds and schedule.
+        regimes: `frozen`, the backbone stays; `full`, all learns; `layerwise`, all learns, slower toward the
+            image.
+        seeds: of heads, order of images and crops: one training each.
+        models: of each task, put onto each start's backbone: `mask2former`, `semantic-fpn`, `mask-rcnn`,
+            `faster-rcnn`, …; a name with a backbone of its own (`yolov8n`) is for starts of that backbone.
+        layer_decay: of `layerwise`.
+        reach: share of the best start's last score whose first iteration is told for every start.
+        crop, augment, levels: see there.
+        normalise: images by their `dataset`'s colours, or as the `backbone` was pretrained.
+        train_limit, test_limit: most images with defects to learn from, and to be measured on; None takes
+            all.
+        background_share: largest share of normal images among either.
+        loop: of every training; `layer_decay` is the regime's.
+    """
+
+    tasks: tuple[DenseTask, ...] = ("semantic", "detection")
+    starts: dict[str, StartSection]
+    regimes: tuple[Regime, ...] = ("frozen", "full")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    models: dict[DenseTask, str] = Field(
+        default={"semantic": "mask2former", "instance": "mask-rcnn", "detection": "faster-rcnn"}
+    )
+    layer_decay: float = Field(default=0.7, gt=0, le=1)
+    reach: float = Field(default=0.9, gt=0, le=1)
+    crop: CropSection = CropSection()
+    augment: ColourSection = ColourSection()
+    levels: LevelsSection = LevelsSection()
+    normalise: Literal["dataset", "backbone"] = "dataset"
+    train_limit: int | None = Field(default=None, ge=2)
+    test_limit: int | None = Field(default=None, ge=2)
+    background_share: float = Field(default=0.2, ge=0, lt=1)
+    loop: TransferLoop = TransferLoop()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TransferSection":
+        for name in ("tasks", "starts", "regimes", "seeds"):
+            given = list(getattr(self, name))
+            if not given or len(set(given)) != len(given):
+                raise ValueError(f"{name} must name one or more, all different")
+        if any(seed < 0 or seed >= 2**31 for seed in self.seeds):
+            raise ValueError("seeds must be whole numbers from 0 to 2³¹ − 1")
+        if self.loop.best_metric is not None or self.loop.layer_decay is not None:
+            raise ValueError("loop.best_metric and loop.layer_decay are not the user's in this study")
+        for task in self.tasks:
+            if task not in self.models:
+                raise ValueError(f"models names none for the task {task}")
+            for start in self.starts.values():
+                canonical(start.backbone)
+                check_dense_name(task, self.model(task, start))
+        return self
+
+    def model(self, task: DenseTask, start: StartSection) -> str:
+        """The model's name on the start's backbone."""
+        family = self.models[task]
+        return family if backbone_of(family) == start.backbone else f"{family}+{start.backbone}"
+
+    def freeze(self, regime: Regime) -> Freeze:
+        """The parts that stay."""
+        return "backbone" if regime == "frozen" else "none"
+
+    def settings(self, regime: Regime, seed: int) -> LoopSettings:
+        """Of one training."""
+        decay = self.layer_decay if regime == "layerwise" else None
+        return self.loop.model_copy(update={"seed": seed, "layer_decay": decay})
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether a start is pretrained here."""
+        return any(start.weights == AGBP for start in self.starts.values())
+
+
+class TransferPreset(Section):
+    """How large a study is run.
+
+    Attributes:
+        summary: one sentence.
+        project: settings of the `Project` that makes the corpus, and the AGBP start.
+        transfer: of `TransferSection`.
+    """
+
+    summary: str
+    project: dict[str, Any] = Field(default={})
+    transfer: dict[str, Any]
+
+
+class PaperLine(Section):
+    """Figures as printed, in percent; None where the paper has none."""
+
+    data: str
+    metric: str
+    start: str
+    frozen: float | None = None
+    full: float | None = None
+
+
+class TransferPaper(Section):
+    """The second paper: where it is from, its figures and what it says."""
+
+    source: str
+    says: tuple[str, ...]
+    lines: tuple[PaperLine, ...]
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    return parse_yaml((resources.files("tuning.transfer") / name).read_text("utf-8"), name)
+
+
+def transfer_preset(name: str) -> TransferPreset:
+    """The preset of a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    presets = _shipped("presets.yaml")
+    if name not in presets:
+        raise UserError(f'The transfer study has no preset "{name}"; {nearest(name, presets)}')
+    return validate(TransferPreset, presets[name], f"Preset {name}")
+
+
+def transfer_section(preset: TransferPreset, words: dict[str, Any]) -> TransferSection:
+    """The study of a preset with the user's own settings laid over it; own `starts` replace the preset's.
+
+    Raises:
+        UserError: see `validate`.
+    """
+    base = {k: v for k, v in preset.transfer.items() if not (k == "starts" and words.get("starts"))}
+    return validate(TransferSection, merge(base, words), "Config: transfer")
+
+
+def transfer_paper() -> TransferPaper:
+    """The paper's figures."""
+    return validate(TransferPaper, _shipped("paper.yaml"), "The paper's figures")

@@ -1,0 +1,124 @@
+"""The `objects` stage: every labelled image's objects one by one, and what the training images look like."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from cluster.errors import UserError
+from cluster.progress import progress
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.annotations.base import Annotation
+from pipelines.annotations.instances import Instance, read_instances
+from pipelines.corpus.listing import Listing
+from pipelines.images.levels import LevelsSection, dataset_colours
+from pipelines.images.reading import ImageError
+from pipelines.tables.schemas import LABELLED_BOX
+
+OBJECTS_FILE = "objects.parquet"
+COLOURS_FILE = "colours.json"
+THREADS = 8
+
+OBJECT = pa.struct(
+    [
+        *LABELLED_BOX,
+        *(pa.field(name, pa.int32()) for name in ("left", "top", "width", "height")),
+        pa.field("runs", pa.string()),
+        pa.field("stray", pa.bool_()),
+    ]
+)
+OBJECTS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("uri", pa.string()),
+        ("split", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("objects", pa.list_(OBJECT)),
+    ]
+)
+
+
+def list_objects(
+    levels: LevelsSection, listing: Listing, *, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
+) -> Artifact:
+    """Write `objects.parquet` (labelled images of the corpus) and `colours.json` (of its training images).
+
+    Args:
+        levels: of deep images.
+        listing: of the corpus: where the annotations are.
+        corpus: its manifest decides which images there are, and their split.
+
+    Raises:
+        UserError: an annotation or image changed since the corpus was made; no labelled training image.
+    """
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        notes = {
+            source.uri(entry): source.truth(entry)
+            for source in listing.sources
+            for entry in source.entries
+            if entry.labelled
+        }
+        labelled = set(
+            corpus.directory.read_table("labels.parquet", columns=["image_id"])["image_id"].to_pylist()
+        )
+        manifest = [
+            row
+            for row in corpus.directory.read_table("manifest").to_pylist()
+            if row["image_id"] in labelled and row["uri"] in notes
+        ]
+        with progress("reading objects", len(manifest)) as bar, ThreadPoolExecutor(THREADS) as pool:
+            rows = []
+            for row in pool.map(lambda row: _row(row, notes[row["uri"]]), manifest):
+                rows.append(row)
+                bar.advance(1)
+        bench.directory.write_table(OBJECTS_FILE, pa.Table.from_pylist(rows, schema=OBJECTS))
+        train = [row["uri"] for row in rows if row["split"] == "train"]
+        if not train:
+            raise UserError(
+                "The data set has no labelled image in its training split; lower corpus.test_share."
+            )
+        try:
+            colours = dataset_colours(train, levels)
+        except ImageError as error:
+            raise UserError(f"A training image can't be read any more ({error}); restore it.") from None
+        bench.directory.write_json(COLOURS_FILE, asdict(colours))
+        objects = [one for row in rows for one in row["objects"] if not one["stray"]]
+        return {
+            "images": len(rows),
+            "train": len(train),
+            "test": sum(row["split"] == "test" for row in rows),
+            "objects": len(objects),
+            "with_mask": sum(one["runs"] is not None for one in objects),
+            "saturation": round(colours.saturation, 6),
+            "classes": sorted({one["label"] for one in objects}),
+        }
+
+    return ensure(
+        "objects",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={"levels": levels.model_dump(mode="json")},
+        inputs={"corpus": corpus},
+        body=body,
+    )
+
+
+def _row(row: Mapping[str, Any], note: Annotation | None) -> dict[str, Any]:
+    found: list[Instance] = []
+    if note is not None:
+        try:
+            found = read_instances(note, row["width"], row["height"], clip=True)
+        except ImageError as error:
+            raise UserError(
+                f"The labels of {row['uri']} have changed since the corpus was made ({error}); make it anew."
+            ) from None
+    fields = ("left", "top", "width", "height", "runs", "stray")
+    objects = [vars(one.box) | {name: getattr(one, name) for name in fields} for one in found]
+    kept = ("image_id", "uri", "split", "width", "height")
+    return {name: row[name] for name in kept} | {"objects": objects}

@@ -1,0 +1,63 @@
+"""The curves of a transfer study as one picture."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tuning.transfer.statistics import Curve
+from tuning.transfer.text import TITLES, Group
+
+COLOURS = ("#0b6e99", "#c2571a", "#4b8b3b", "#8a4f9e", "#a08400", "#5a5a5a")
+STYLES = {"full": "-", "frozen": "--", "layerwise": ":"}
+
+
+def transfer_picture(groups: Sequence[Group]) -> bytes:
+    """PNG: a panel for each data set and task, a line for each start and regime, a band of its seeds."""
+    from matplotlib.figure import Figure
+
+    groups = [group for group in groups if group.last]  # a task that has not been run gets no panel
+    panels = list(dict.fromkeys((group.data, group.task) for group in groups))
+    starts = list(dict.fromkeys(group.start for group in groups))
+    columns = min(2, len(panels)) or 1
+    rows = -(-len(panels) // columns) or 1
+    figure = Figure(figsize=(5.6 * columns, 3.9 * rows), layout="constrained")
+    for place, (data, task) in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        for group in groups:
+            if (group.data, group.task) != (data, task):
+                continue
+            colour = COLOURS[starts.index(group.start) % len(COLOURS)]
+            steps = sorted({step for curve in group.curves.values() for step, _ in curve})
+            values = np.array([_at(steps, curve) for curve in group.curves.values() if curve])
+            label = f"{group.start}, {group.regime}"
+            axes.plot(
+                steps,
+                100 * values.mean(axis=0),
+                STYLES[group.regime],
+                color=colour,
+                label=label,
+                marker="o",
+                ms=3,
+            )
+            axes.fill_between(
+                steps, 100 * values.min(axis=0), 100 * values.max(axis=0), color=colour, alpha=0.12, lw=0
+            )
+        axes.set_title(f"{data}: {task}", fontsize=10)
+        axes.set_xlabel("iterations")
+        axes.set_ylabel(f"{TITLES[task]}, %")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+        if axes.get_lines():
+            axes.legend(fontsize=8)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    return stream.getvalue()
+
+
+def _at(steps: Sequence[int], curve: Curve) -> npt.NDArray[np.float64]:
+    """A curve's scores at these iterations; NaN before its first."""
+    own, scores = np.array([step for step, _ in curve]), np.array([score for _, score in curve])
+    found: npt.NDArray[np.float64] = np.interp(np.array(steps), own, scores, left=np.nan)
+    return found

@@ -1,0 +1,179 @@
+"""The `transfer` stage: one start, one regime, one seed, one training, measured along the way."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cluster.errors import UserError
+from cluster.stages.stage import Artifact, Workbench, ensure
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun
+from pipelines.images.reading import Levels
+from training.dense.data import DenseSample, DenseTask, dense_samples
+from training.dense.model import Colours, save_dense, started
+from training.dense.task import METRIC, START_FILE, DensePlan, build_dense_task
+from training.detection.selection import shuffled, with_backgrounds
+from training.loop.fit import fit
+from training.loop.section import ScalingSection
+from training.starts.filling import report_json
+from training.starts.resolving import Start
+from tuning.transfer.config import Regime, TransferSection
+from tuning.transfer.objects import COLOURS_FILE, OBJECTS_FILE
+
+MODEL_FILE = "model.safetensors"
+HISTORY_FILE = "history.parquet"
+TRAINING = "training"
+
+
+def dataset_look(objects: Artifact) -> tuple[Levels | None, Colours, float]:
+    """Levels, colours and saturation of a data set's training images."""
+    look = objects.directory.read_json(COLOURS_FILE)
+    levels = None if look["levels"] is None else (look["levels"][0], look["levels"][1])
+    return levels, (tuple(look["mean"]), tuple(look["std"])), look["saturation"]
+
+
+def chosen_samples(
+    section: TransferSection, task: DenseTask, objects: Artifact
+) -> tuple[tuple[str, ...], list[DenseSample], list[DenseSample]]:
+    """Classes, images to learn from, images to be measured on; the same for every start, regime and seed.
+
+    Raises:
+        UserError: no object to learn or to be measured on, or none with a mask where the task needs them.
+    """
+    rows = objects.directory.read_table(OBJECTS_FILE).to_pylist()
+    masks = task != "detection"
+    names = {one["label"] for row in rows if row["split"] == "train" for one in row["objects"]}
+    rows = [row for row in rows if all(one["label"] in names for one in row["objects"])]
+    classes = tuple(sorted(names))
+    sides = []
+    for split, limit in (("train", section.train_limit), ("test", section.test_limit)):
+        samples = dense_samples([row for row in rows if row["split"] == split], classes, masks=masks)
+        boxed = shuffled((sample for sample in samples if sample.objects), 0)[:limit]
+        if not any(sample.boxed for sample in boxed):
+            what = "object with a pixel mask" if masks else "object"
+            raise UserError(f"The data set's {split} split has no {what} for the task {task}.")
+        normal = [sample for sample in samples if not sample.objects]
+        sides.append(with_backgrounds(boxed, normal, section.background_share, 0))
+    return classes, sides[0], sides[1]
+
+
+def transfer(
+    section: TransferSection,
+    *,
+    task: DenseTask,
+    start_name: str,
+    regime: Regime,
+    seed: int,
+    start: Start | None,
+    objects: Artifact,
+    scaling: ScalingSection,
+    workspace: Storage,
+    pipeline: PipelineRun,
+) -> Artifact:
+    """Train from one start; images, crops, head and schedule are the same for every start.
+
+    Writes `model.safetensors` and `history.parquet`, whose rows with a metric make the curve. The test split
+    decides nothing: the last epoch is judged.
+
+    Args:
+        section: the study.
+        task, start_name, regime, seed: which training.
+        start: the weights; None from scratch.
+        objects: of `list_objects`.
+        scaling: workers; decides no result.
+
+    Raises:
+        UserError: nothing to learn or measure, or weights of another architecture.
+    """
+    model_name = section.model(task, section.starts[start_name])
+    settings = section.settings(regime, seed)
+    decides = {"crop", "augment", "levels", "normalise", "train_limit", "test_limit", "background_share"}
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        classes, train, held_out = chosen_samples(section, task, objects)
+        levels, colours, _ = dataset_look(objects)
+        side = section.crop.side
+        model, report = started(
+            task,
+            model_name,
+            classes,
+            side,
+            colours if section.normalise == "dataset" else None,
+            seed,
+            start,
+        )
+        lineage = {"objects": objects.fingerprint} | ({} if start is None else {"weights": start.digest})
+        save_dense(task, model, side, bench.directory, START_FILE, lineage)
+        plan = DensePlan(
+            task=task,
+            directory=bench.directory,
+            freeze=section.freeze(regime),
+            train=tuple(train),
+            held_out=tuple(held_out),
+            crop=section.crop,
+            augment=section.augment,
+            levels=levels,
+            epochs=settings.epochs,
+            seed=seed,
+        )
+        result = fit(
+            build_dense_task,
+            {"plan": plan},
+            settings,
+            name=TRAINING,
+            directory=bench.directory,
+            scaling=scaling,
+            run=bench.run,
+            title=f"{task} from {start_name}, {regime}, seed {seed}",
+        )
+        model.load_state_dict(result.state_dict)
+        save_dense(task, model, side, bench.directory, MODEL_FILE, lineage)
+        bench.directory.write_table(HISTORY_FILE, result.table())
+        with bench.directory.local_copy(MODEL_FILE) as path:
+            bench.run.log_file(path, "weights")
+        bench.directory.delete(TRAINING)  # checkpoints serve a resumed training only
+        figures = {key: value for row in result.history for key, value in row.items()}
+        return {
+            "task": task,
+            "start": start_name,
+            "regime": regime,
+            "seed": seed,
+            "score": figures.get(METRIC[task]),
+            "figures": _measured(figures),
+            "iterations": figures["step"],
+            "images": len(train),
+            "test_images": len(held_out),
+            "class_names": list(classes),
+            "training_seconds": round(result.seconds, 3),
+            "transfer": None if report is None else report_json(report),
+        }
+
+    return ensure(
+        "transfer",
+        workspace=workspace,
+        pipeline=pipeline,
+        config={
+            "task": task,
+            "model": model_name,
+            "regime": regime,
+            "start": start_name,
+            "loop": settings.model_dump(mode="json"),
+            **section.model_dump(mode="json", include=decides),
+        },
+        inputs={"objects": objects},
+        extra={} if start is None else {"weights": start.digest},
+        body=body,
+    )
+
+
+def _measured(figures: Mapping[str, float]) -> dict[str, float]:
+    kinds = ("miou", "iou_", "map", "mask_map")
+    return {key: value for key, value in figures.items() if key.startswith(kinds)}
+
+
+def curve_of(artifact: Artifact, task: DenseTask) -> list[tuple[int, float]]:
+    """Iteration and score of every measurement of a training."""
+    table = artifact.directory.read_table(HISTORY_FILE)
+    if METRIC[task] not in table.column_names:
+        return []
+    rows: Sequence[Mapping[str, Any]] = table.select(["step", METRIC[task]]).to_pylist()
+    return [(int(row["step"]), float(row[METRIC[task]])) for row in rows if row[METRIC[task]] is not None]

@@ -1,0 +1,314 @@
+"""Runs a transfer study cell by cell; every cell is a fingerprinted stage, so the same command goes on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+
+from cluster.config import merge, validate
+from cluster.errors import UserError
+from cluster.on_ray.session import ray_session
+from cluster.progress import say
+from cluster.registry.registry import register
+from cluster.stages.stage import Artifact, digest
+from cluster.storage.storage import Storage
+from cluster.tracking.tracker import PipelineRun, Tracker
+from pipelines.corpus.listing import Listing
+from pipelines.corpus.stage import build_corpus
+from training.dense.cropping import Window
+from training.dense.modality import dead_leaves, feature_shift, pooled_features
+from training.models.backbones.base import build
+from training.models.backbones.filling import fill
+from training.opening import read_listing
+from training.pipeline import Pipeline
+from training.project import Project
+from training.starts.backbone_file import BACKBONE_FILE
+from training.starts.resolving import Start, resolve_start, start_of_artifact
+from training.starts.words import AGBP, SCRATCH
+from tuning.transfer.config import TransferPreset, TransferSection, transfer_paper
+from tuning.transfer.objects import list_objects
+from tuning.transfer.picture import transfer_picture
+from tuning.transfer.stage import MODEL_FILE, chosen_samples, curve_of, dataset_look, transfer
+from tuning.transfer.text import Group, Look, document, markdown
+
+SHIFT_IMAGES = 64
+ALIAS = "candidate"
+FOLDER = "weights"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set of a study.
+
+    Attributes:
+        name: shown.
+        project: makes its corpus, and the AGBP start.
+    """
+
+    name: str
+    project: Project
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """Where a study's table lies, and what is in it."""
+
+    directory: Storage
+    table: Mapping[str, Any]
+
+
+def data_sets(
+    preset: TransferPreset, folders: Sequence[str], words: Mapping[str, Any], section: TransferSection
+) -> list[DataSet]:
+    """A project for every folder, checked as far as it can be without reading a pixel.
+
+    Args:
+        preset: its project settings lie under the user's.
+        folders: of images and labels, local or by URI.
+        words: the user's own settings.
+        section: the study.
+
+    Raises:
+        UserError: no folder, one twice, no labels in one, or settings at fault.
+    """
+    if not folders:
+        raise UserError("Name one or more folders of labelled images, e.g. agssp study transfer ../tiles.")
+    if len(set(folders)) < len(folders):
+        raise UserError("A data set is named twice; name each once.")
+    names = [PurePosixPath(folder.rstrip("/")).name or folder for folder in folders]
+    found = []
+    for folder, name in zip(folders, names, strict=True):
+        shown = name if names.count(name) == 1 else folder
+        config = merge(merge(preset.project, words), {"corpus": {"root": folder}})
+        project = validate(Project, config, "Config")
+        listing = _listing(project, section)
+        if not any(entry.annotation is not None for entry in listing.entries):
+            raise UserError(
+                f"{folder} has no labels that the layout {listing.layout} knows; set corpus.layout, or give "
+                "the folder of images and labels together."
+            )
+        for start in section.starts.values():
+            if start.weights == AGBP and start.backbone != project.backbone.name:
+                raise UserError(
+                    f"The start agbp is pretrained as backbone.name={project.backbone.name}, and the study "
+                    f"wants {start.backbone}; set both alike."
+                )
+        found.append(DataSet(shown, project))
+    return found
+
+
+def _listing(project: Project, section: TransferSection) -> Listing:
+    """Normal references are needed by anomaly maps alone, so by the AGBP start alone."""
+    return read_listing(project.corpus, project.maps) if section.pretrains else Listing(project.corpus)
+
+
+def cell_count(section: TransferSection, sets: Sequence[DataSet]) -> int:
+    """Trainings of a study."""
+    sizes = (sets, section.tasks, section.starts, section.regimes, section.seeds)
+    return int(np.prod([len(each) for each in sizes]))
+
+
+def run_transfer(
+    preset_name: str, preset: TransferPreset, section: TransferSection, sets: Sequence[DataSet]
+) -> TransferResult:
+    """Run every cell; the table is written anew after each, so a killed study shows its part.
+
+    Writes `table.json`, `table.md` and `curves.png`; the best model of every data set and task is registered
+    as `PROJECT-transfer-TASK-MODEL`.
+
+    Raises:
+        UserError: workspace or tracking server at fault.
+    """
+    project = sets[0].project
+    workspace = Storage.open(project.workspace)
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    directory = workspace.at("study", f"transfer-{_key(section, sets)[:16]}")
+    groups = {
+        (data.name, task, regime, start): Group(data.name, task, regime, start)
+        for data, task, regime, start in product(sets, section.tasks, section.regimes, section.starts)
+    }
+    looks: list[Look] = []
+    paper = transfer_paper()
+
+    def write() -> dict[str, Any]:
+        table = document(
+            list(groups.values()),
+            looks,
+            paper,
+            preset=preset_name,
+            summary=preset.summary,
+            reach=section.reach,
+            seeds=section.seeds,
+        )
+        directory.write_json("table.json", table)
+        directory.write("table.md", markdown(table).encode())
+        directory.write("curves.png", transfer_picture(list(groups.values())))
+        return table
+
+    tags = {"agssp.project": project.name, "agssp.command": "study transfer", "agssp.preset": preset_name}
+    with (
+        ray_session(project.ray),
+        tracker.pipeline(f"{project.name}: study transfer", tags) as run,
+    ):
+        total, number = cell_count(section, sets), 0
+        for data in sets:
+            study = _DataStudy(data, section, workspace, run)
+            looks.append(study.look())
+            cells: dict[tuple[str, str, str, int], Artifact] = {}
+            for task, seed, regime, start in product(
+                section.tasks, section.seeds, section.regimes, section.starts
+            ):
+                number += 1
+                title = (
+                    f"transfer: {number} of {total}, {data.name}: {task} from {start}, {regime}, seed {seed}"
+                )
+                key = (data.name, task, regime, start)
+                if groups[key].not_run:
+                    continue
+                say(title)
+                try:
+                    cell = study.cell(task, start, regime, seed)
+                except UserError as error:  # e.g. boxes alone, and the task needs masks
+                    say(f"{title}: not run: {error}")
+                    groups[key] = Group(*key, not_run=str(error))
+                else:
+                    cells[task, regime, start, seed] = cell
+                    groups[key].curves[seed] = curve_of(cell, task)
+                write()
+            _register_best(project.name, section, data, cells, study, workspace, run)
+        table = write()
+        if run.run is not None:
+            run.run.log_json(table, "table.json")
+            for name in ("table.md", "curves.png"):
+                with directory.local_copy(name) as path:
+                    run.run.log_file(Path(path))
+    return TransferResult(directory, table)
+
+
+class _DataStudy:
+    """One data set's artifacts and starts, each made when it is first asked for."""
+
+    def __init__(self, data: DataSet, section: TransferSection, workspace: Storage, run: PipelineRun) -> None:
+        self.data, self.section, self.workspace, self.run = data, section, workspace, run
+        project = data.project
+        self.pipeline = Pipeline(project, workspace, run)
+        listing = _listing(project, section)
+        self.corpus = (
+            self.pipeline.corpus
+            if section.pretrains
+            else build_corpus(
+                project.corpus, listing=listing, shots=0, setting="", workspace=workspace, pipeline=run
+            )
+        )
+        self.objects = list_objects(
+            section.levels, listing, workspace=workspace, pipeline=run, corpus=self.corpus
+        )
+        self._starts: dict[str, Start | None] = {}
+
+    def start(self, name: str) -> Start | None:
+        """The weights of a start; None is scratch."""
+        if name not in self._starts:
+            wanted = self.section.starts[name]
+            if wanted.weights == SCRATCH:
+                self._starts[name] = None
+            elif wanted.weights == AGBP:
+                self._starts[name] = start_of_artifact(self.pipeline.backbone, BACKBONE_FILE)
+            else:
+                self._starts[name] = resolve_start(wanted.weights, wanted.backbone, lambda: self.run.tracker)
+        return self._starts[name]
+
+    def cell(self, task: Any, start: str, regime: Any, seed: int) -> Artifact:
+        """One training."""
+        return transfer(
+            self.section,
+            task=task,
+            start_name=start,
+            regime=regime,
+            seed=seed,
+            start=self.start(start),
+            objects=self.objects,
+            scaling=self.data.project.scaling,
+            workspace=self.workspace,
+            pipeline=self.run,
+        )
+
+    def look(self) -> Look:
+        """What the data set looks like to every pretrained start."""
+        levels, _, saturation = dataset_look(self.objects)
+        side = self.section.crop.side
+        images = list(self._crops(side))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        shifts = {}
+        for name, wanted in self.section.starts.items():
+            try:
+                start = self.start(name)
+            except UserError as error:  # its cells say it too, and are not run
+                say(f"transfer: the shift of {name} was not measured: {error}")
+                continue
+            if start is None or len(images) < 2:
+                continue
+            backbone = build(wanted.backbone)
+            fill(backbone, start.state, start.source, whole=start.whole)
+            reference = pooled_features(backbone, dead_leaves(SHIFT_IMAGES, side), device)
+            shifts[name] = feature_shift(pooled_features(backbone, images, device), reference)
+        labelled = int(self.objects.results["images"])
+        return Look(self.data.name, labelled, saturation, levels is not None, shifts)
+
+    def _crops(self, side: int) -> Iterator[Any]:
+        """One crop each of up to 64 training images."""
+        levels, _, _ = dataset_look(self.objects)
+        _, train, _ = chosen_samples(self.section, "detection", self.objects)
+        for number, sample in enumerate(train[:SHIFT_IMAGES]):
+            window = Window.anywhere((sample.width, sample.height), side, np.random.default_rng(number))
+            yield window.image(sample.pixels(levels))
+
+
+def _register_best(
+    project: str,
+    section: TransferSection,
+    data: DataSet,
+    cells: Mapping[tuple[str, str, str, int], Artifact],
+    study: _DataStudy,
+    workspace: Storage,
+    run: PipelineRun,
+) -> None:
+    """Put the best model of every task into the registry, as the detectors are."""
+    for task in section.tasks:
+        own = [cell for key, cell in cells.items() if key[0] == task and cell.results["score"] is not None]
+        if not own:
+            continue
+        best = max(own, key=lambda cell: float(cell.results["score"]))
+        model = section.model(task, section.starts[best.results["start"]])
+        with run.stage("register", config={"data": data.name, "task": task}, tags={}) as record:
+            with best.directory.local_copy(MODEL_FILE) as path:
+                record.log_file(path, FOLDER)
+            record.log_metrics({"score": float(best.results["score"])})
+            version = register(
+                record,
+                name=f"{project}-transfer-{task}-{model.replace('/', '-')}",
+                folder=FOLDER,
+                tags={
+                    "fingerprint": best.fingerprint,
+                    "objects": study.objects.fingerprint,
+                    "corpus": study.corpus.fingerprint,
+                    "start": str(best.results["start"]),
+                    "regime": str(best.results["regime"]),
+                    "classes": ", ".join(best.results["class_names"]),
+                    "score": f"{best.results['score']:.4f}",
+                },
+                alias=ALIAS,
+                description=f"{model} on {data.name} from {best.results['start']}, {best.results['regime']}",
+            )
+        say(f"transfer: {task} on {data.name}: registered, version {version}, alias {ALIAS}")
+
+
+def _key(section: TransferSection, sets: Sequence[DataSet]) -> str:
+    """Digest of what is run, so that other settings get a table of their own."""
+    left_out = {"workspace", "ray", "tracking", "scaling"}
+    projects = [data.project.model_dump(mode="json", exclude=left_out) for data in sets]
+    return digest([section.model_dump(mode="json"), projects])
