@@ -13,36 +13,38 @@ from training.cli.commands import app as training_commands
 
 if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for others
     from cluster.errors import UserError as UserError
-    from cluster.registry.registry import ModelVersion as ModelVersion
-    from cluster.registry.registry import Registry as Registry
-    from cluster.stages.stage import Artifact as Artifact
-    from pipelines.boxes.pseudo_boxes import PseudoBox as PseudoBox
-    from pipelines.image_maps import AnomalyMap as AnomalyMap
-    from pipelines.image_maps import Mapper as Mapper
-    from pipelines.image_maps import anomaly_maps as anomaly_maps
-    from pipelines.image_maps import boxes_of as boxes_of
-    from pipelines.images.reading import ImageError as ImageError
-    from training.models.detectors.base import Detector as Detector
+    from cluster.registry import ModelVersion as ModelVersion, Registry as Registry
+    from cluster.stages import Artifact as Artifact
+    from pipelines.boxes import PseudoBox as PseudoBox
+    from pipelines.image_maps import (
+        AnomalyMap as AnomalyMap,
+        Mapper as Mapper,
+        anomaly_maps as anomaly_maps,
+        boxes_of as boxes_of,
+    )
+    from pipelines.images import ImageError as ImageError
+    from training.models.detectors import Detector as Detector
     from training.pipeline import Pipeline as Pipeline
-    from training.prediction.predict import ImagePrediction as ImagePrediction
-    from training.prediction.predict import UnreadableImage as UnreadableImage
+    from training.prediction import ImagePrediction as ImagePrediction, UnreadableImage as UnreadableImage
     from training.project import Project as Project
-    from training.steps import build_corpus as build_corpus
-    from training.steps import derive_boxes as derive_boxes
-    from training.steps import detect as detect
-    from training.steps import evaluate as evaluate
-    from training.steps import export as export
-    from training.steps import finetune as finetune
-    from training.steps import load_detector as load_detector
-    from training.steps import load_project as load_project
-    from training.steps import make_maps as make_maps
-    from training.steps import open_project as open_project
-    from training.steps import open_registry as open_registry
-    from training.steps import predict_folder as predict_folder
-    from training.steps import pretrain_backbone as pretrain_backbone
-    from training.steps import pretrain_detector as pretrain_detector
-    from training.steps import pull_model as pull_model
-    from training.steps import run as run
+    from training.steps import (
+        build_corpus as build_corpus,
+        derive_boxes as derive_boxes,
+        detect as detect,
+        evaluate as evaluate,
+        export as export,
+        finetune as finetune,
+        load_detector as load_detector,
+        load_project as load_project,
+        make_maps as make_maps,
+        open_project as open_project,
+        open_registry as open_registry,
+        predict_folder as predict_folder,
+        pretrain_backbone as pretrain_backbone,
+        pretrain_detector as pretrain_detector,
+        pull_model as pull_model,
+        run as run,
+    )
 
 
 def _detector(app: typer.Typer) -> None:

@@ -10,12 +10,10 @@ import torch
 
 from benchmarks.generated_corpus import generated_corpus
 from benchmarks.registry import Row, at_least
-from cluster.on_ray.session import machine_cpus
-from training.agbp.data import PretrainImages
-from training.agbp.section import BackboneSection
-from training.agbp.task import AgbpTask
-from training.loop.loop import train
-from training.models.backbones.base import build
+from cluster.on_ray import machine_cpus
+from training.agbp import AgbpTask, BackboneSection, PretrainImages
+from training.loop import train
+from training.models.backbones import build
 
 SIZE, CATEGORIES, PER_CATEGORY, EPOCHS = 96, 5, 60, 12
 

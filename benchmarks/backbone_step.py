@@ -14,22 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.registry import Row, at_least, at_most
-from cluster.on_ray.section import RaySection
-from cluster.on_ray.session import machine_cpus, ray_session
-from cluster.storage.storage import Storage
-from cluster.tracking.run import Run
-from cluster.tracking.section import TrackingSection
-from cluster.tracking.tracker import Tracker
-from pipelines.surfaces.generator import generate
-from training.agbp.data import PretrainImages
-from training.agbp.pretext.building import pretext_names
-from training.agbp.section import BackboneSection
-from training.agbp.task import AgbpTask
+from cluster.on_ray import RaySection, machine_cpus, ray_session
+from cluster.storage import Storage
+from cluster.tracking import Run, Tracker, TrackingSection
+from pipelines.surfaces import generate
+from training.agbp import AgbpTask, BackboneSection, PretrainImages
+from training.agbp.pretext import pretext_names
+from training.loop import Batch, LoopSettings, ScalingSection, SeededDataset, Task, optimizer
 from training.loop.fit import fit
-from training.loop.optimiser import optimizer
-from training.loop.section import LoopSettings, ScalingSection
-from training.loop.task import Batch, SeededDataset, Task
-from training.models.backbones.base import build
+from training.models.backbones import build
 
 SIZE, BATCH, GRID, ROUNDS, STEPS = 224, 16, 15, 5, 2
 SECOND_PASS = "simmim"  # whose attention is that of the unmasked image, by the method's definition

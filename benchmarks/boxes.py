@@ -9,13 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.registry import Row, at_least
-from cluster.on_ray.section import RaySection
-from cluster.on_ray.session import ray_session, start_ray
-from cluster.storage.storage import Storage
-from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.boxes.stage import find_boxes
-from pipelines.maps.rows import map_schema
-from pipelines.tables.table_job import ROWS_PER_FILE
+from cluster.on_ray import RaySection, ray_session, start_ray
+from cluster.storage import Storage
+from pipelines.boxes import PseudoBoxSettings, find_boxes
+from pipelines.maps import map_schema
+from pipelines.tables import ROWS_PER_FILE
 
 IMAGES, GRID, SIDE = 10_048, 27, 640
 WARM_UP = 1_024

@@ -11,13 +11,9 @@ import torch
 from PIL import Image
 
 from benchmarks.registry import SHARED_DATA, Row, at_least
-from pipelines.encoder.loading import SHIPPED, load_encoder
-from pipelines.encoder.prompts import load_library
-from pipelines.maps.kead import KeAD
-from pipelines.maps.metrics import image_auroc, pixel_auroc
-from pipelines.maps.section import KeadSettings
-from pipelines.surfaces.categories import CATEGORIES
-from pipelines.surfaces.generator import NORMAL, generate
+from pipelines.encoder import SHIPPED, load_encoder, load_library
+from pipelines.maps import KeAD, KeadSettings, image_auroc, pixel_auroc
+from pipelines.surfaces import CATEGORIES, NORMAL, generate
 
 HELD_OUT_SEEDS = (77, 78, 79, 80, 81)  # a production line of each category; training seeds start at 10⁹
 PER_CATEGORY = 40

@@ -9,7 +9,7 @@ from cluster.config import merge, validate
 from cluster.recipes import recipes
 from training.opening import open_pipeline
 from training.project import Project
-from training.starts.words import AGBP, AGSSP, SCRATCH
+from training.starts import AGBP, AGSSP, SCRATCH
 
 SEEDS = (1, 2, 3)
 LABELLED = 50

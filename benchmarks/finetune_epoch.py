@@ -19,16 +19,11 @@ import torch
 
 from benchmarks.labelled_surfaces import LabelledSurfaces, write_surfaces
 from benchmarks.registry import Row, at_least, at_most
-from cluster.on_ray.session import machine_cpus
-from training.detection.data import DetectionDataset
-from training.detection.section import AugmentSection
-from training.detection.task import DetectionTask
-from training.loop.loop import train
-from training.loop.reports import EpochReport
-from training.loop.section import LoopSettings
-from training.loop.state import weights_of
-from training.models.detectors.base import build_detector
-from training.models.letterbox import Preprocessing
+from cluster.on_ray import machine_cpus
+from training.detection import AugmentSection, DetectionDataset, DetectionTask
+from training.loop import EpochReport, LoopSettings, train, weights_of
+from training.models import Preprocessing
+from training.models.detectors import build_detector
 
 NAME = "yolov8n"
 CATEGORIES = ("magnetic_tile", "rail", "casting")

@@ -7,13 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.encoder.loading import SHIPPED, load_encoder
-from pipelines.encoder.prompts import load_library
-from pipelines.maps.kead import KeAD
-from pipelines.maps.section import KeadSettings
-from pipelines.surfaces.categories import CATEGORIES
-from pipelines.surfaces.generator import NORMAL, generate
-from training.agbp.data import PretrainImages
+from pipelines.encoder import SHIPPED, load_encoder, load_library
+from pipelines.maps import KeAD, KeadSettings
+from pipelines.surfaces import CATEGORIES, NORMAL, generate
+from training.agbp import PretrainImages
 
 SHOTS = 4
 BATCH = 32

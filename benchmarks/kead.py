@@ -14,11 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.registry import Row, at_least, at_most
-from pipelines.encoder.loading import LoadedEncoder
-from pipelines.maps.kead import KeAD
-from pipelines.maps.method import CategoryState, MapMethod
-from pipelines.maps.section import KeadSettings, WinclipSettings
-from pipelines.maps.winclip import WinCLIP
+from pipelines.encoder import LoadedEncoder
+from pipelines.maps import CategoryState, KeAD, KeadSettings, MapMethod, WinCLIP, WinclipSettings
 
 MODEL = "ViT-B-16-plus-240"
 BATCH, SHOTS, ROUNDS = 8, 4, 9

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import yaml
 
-from pipelines.annotations.mask_boxes import boxes_of_mask
-from pipelines.surfaces.generator import generate
-from training.detection.data import Sample
-from training.models.letterbox import Image
+from pipelines.annotations import boxes_of_mask
+from pipelines.surfaces import generate
+from training.detection import Sample
+from training.models import Image
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,14 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.registry import Row, at_least, at_most
-from cluster.on_ray.section import RaySection
-from cluster.on_ray.session import machine_cpus, ray_session
-from cluster.stages.stage import Artifact
-from cluster.storage.storage import Storage
-from cluster.tracking.section import TrackingSection
-from cluster.tracking.tracker import Tracker
-from pipelines.corpus.section import REFERENCE
-from pipelines.encoder.loading import CONFIG_FILE, WEIGHTS_FILE
-from pipelines.maps.build import build_method
-from pipelines.maps.rows import category_states, decode_rows, map_batch
-from pipelines.maps.section import MapsSection
-from pipelines.maps.stage import make_maps
-from pipelines.surfaces.generator import write_corpus
+from cluster.on_ray import RaySection, machine_cpus, ray_session
+from cluster.stages import Artifact
+from cluster.storage import Storage
+from cluster.tracking import Tracker, TrackingSection
+from pipelines.corpus import REFERENCE
+from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE
+from pipelines.maps import MapsSection, build_method, category_states, decode_rows, make_maps, map_batch
+from pipelines.surfaces import write_corpus
 
 PICTURES, SIDE = 1_000, 256  # generated once; a larger corpus lists them again
 SHORT, LONG = 1_000, 6_000  # the difference is the steady state, without Ray's and the actor's start

@@ -16,11 +16,9 @@ import sqlalchemy
 from safetensors.numpy import save_file
 
 from benchmarks.registry import Row, at_most
-from cluster.registry.provenance import Evaluation, Provenance, file_tags
-from cluster.registry.registry import register
-from cluster.storage.storage import Storage
-from cluster.tracking.section import TrackingSection
-from cluster.tracking.tracker import Tracker
+from cluster.registry import Evaluation, Provenance, file_tags, register
+from cluster.storage import Storage
+from cluster.tracking import Tracker, TrackingSection
 
 MODELS, VERSIONS, ROUNDS, GOAL = 10, 500, 5, 2.0
 DATASET, NAME = "line", "line-0-finetune-yolov8n"

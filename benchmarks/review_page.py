@@ -15,12 +15,11 @@ import pyarrow as pa
 from benchmarks.boxes import SIDE, write_maps
 from benchmarks.chromium import chromium_program, chromium_tab
 from benchmarks.registry import Row, at_most
-from cluster.stages.stage import RECORD
-from cluster.storage.storage import Storage
-from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.review.gallery import Gallery
-from pipelines.review.server import ReviewServer
-from pipelines.tables.schemas import MANIFEST
+from cluster.stages import RECORD
+from cluster.storage import Storage
+from pipelines.boxes import PseudoBoxSettings
+from pipelines.review import Gallery, ReviewServer
+from pipelines.tables import MANIFEST
 
 IMAGES, PICTURES, LOADS, ROUNDS = 10_000, 48, 5, 40
 CORPUS, MAPS = "c" * 64, "d" * 64

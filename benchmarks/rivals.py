@@ -15,14 +15,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.backbone_step import settings, surfaces, task_of
-from benchmarks.kead import BATCH as MAPS_BATCH
-from benchmarks.kead import MODEL, SHOTS, cpu_seconds, workloads
+from benchmarks.kead import BATCH as MAPS_BATCH, MODEL, SHOTS, cpu_seconds, workloads
 from benchmarks.real_surfaces.lightly import MISSING, ask_child, environment, lightly_python
 from benchmarks.real_surfaces.settings import LightlySection
 from benchmarks.registry import Row
-from cluster.on_ray.session import machine_cpus
-from training.loop.loop import train
-from training.loop.reports import EpochReport
+from cluster.on_ray import machine_cpus
+from training.loop import EpochReport, train
 
 ANOMALIB = "AGSSP_BENCH_ANOMALIB"
 WINCLIP = Path(__file__).with_name("winclip_child.py")

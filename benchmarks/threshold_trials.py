@@ -11,16 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.registry import Row, at_least
-from cluster.storage.storage import Storage
-from pipelines.annotations.rle import encode_mask
-from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.maps.reading import upsample
-from pipelines.maps.rows import map_schema
-from pipelines.tables.schemas import LABELS, MANIFEST
+from cluster.storage import Storage
+from pipelines.annotations import encode_mask
+from pipelines.boxes import PseudoBoxSettings
+from pipelines.maps import map_schema, upsample
+from pipelines.tables import LABELS, MANIFEST
 from tuning.space import Dimension
-from tuning.thresholds.judged_maps import read_stored_maps
-from tuning.thresholds.metrics import MASK_IOU
-from tuning.thresholds.search import ThresholdObjective, default_space, search
+from tuning.thresholds import MASK_IOU, ThresholdObjective, default_space, read_stored_maps
+from tuning.thresholds.search import search
 
 IMAGES, GRID, SIDE, CATEGORIES = 1_000, 27, 480, 5
 TRIALS, MINUTES = 300, 2

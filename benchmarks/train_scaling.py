@@ -11,14 +11,11 @@ import torch
 
 from benchmarks.backbone_step import SIZE, surfaces, worker_bench
 from benchmarks.registry import Row, at_least, at_most
-from cluster.on_ray.session import machine_cpus
-from training.agbp.section import BackboneSection
-from training.agbp.task import AgbpTask
+from cluster.on_ray import machine_cpus
+from training.agbp import AgbpTask, BackboneSection
+from training.loop import FitResult, LoopSettings, ScalingSection, Task
 from training.loop.fit import fit
-from training.loop.fit_result import FitResult
-from training.loop.section import LoopSettings, ScalingSection
-from training.loop.task import Task
-from training.models.backbones.base import build
+from training.models.backbones import build
 
 MODEL, IMAGES, BATCH, EPOCHS = "convnext_atto", 160, 32, 4
 IDLE = 0.3  # load average below which the cores count as free

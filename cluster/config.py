@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.errors import UserError, nearest
 from cluster.recipes import recipes
-from cluster.storage.secret_uris import refuse_secrets_in
+from cluster.storage import refuse_secrets_in
 from cluster.yaml_files import _UniqueKeyLoader, read_config_file
 
 

@@ -12,14 +12,19 @@ import torch
 
 from cluster.config import validate
 from cluster.errors import UserError, nearest
-from pipelines.boxes.pseudo_boxes import PseudoBox, category_threshold, pseudo_boxes
-from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.images.reading import read_image
-from pipelines.maps.build import build_method
-from pipelines.maps.reading import Floats, upsample
-from pipelines.maps.resources import images_at_once
-from pipelines.maps.rows import category_states, map_batch
-from pipelines.maps.section import KeadSettings, MapsSection
+from pipelines.boxes import PseudoBox, PseudoBoxSettings, category_threshold
+from pipelines.boxes.pseudo_boxes import pseudo_boxes
+from pipelines.images import read_image
+from pipelines.maps import (
+    Floats,
+    KeadSettings,
+    MapsSection,
+    build_method,
+    category_states,
+    images_at_once,
+    map_batch,
+    upsample,
+)
 
 MOST_REFERENCES = KeadSettings().shots  # the method uses 1 to 4
 

@@ -45,7 +45,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder is one of random weights, built from its config; loading is all that is left out."""
-    monkeypatch.setattr("pipelines.encoder.loading.load_encoder", lambda *_, **__: tiny_encoder())
+    monkeypatch.setattr("pipelines.maps.build.load_encoder", lambda *_, **__: tiny_encoder())
 
 
 def names() -> set[str]:

@@ -9,16 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import UserError
-from cluster.on_ray.session import ray_session
-from cluster.storage.locations import check_uri
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun, Tracker
-from pipelines.corpus.labelled_listing import list_labelled
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
-from pipelines.maps.section import MapsSection
+from cluster.on_ray import ray_session
+from cluster.storage import Storage, check_uri
+from cluster.tracking import PipelineRun, Tracker
+from pipelines.corpus import CorpusSection, Listing, list_labelled
+from pipelines.maps import MapsSection
 from training.project import Project
-from training.starts.words import AGBP, AGSSP
+from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
     from training.pipeline import Pipeline

@@ -2,28 +2,23 @@
 
 from functools import cached_property, partial
 
-from cluster.stages.stage import Artifact
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.boxes.stage import derive_boxes
-from pipelines.corpus.labelled import build_labelled, check_unseen
-from pipelines.corpus.section import CorpusSection
-from pipelines.corpus.stage import build_corpus
-from pipelines.encoder.loading import weights_digest
-from pipelines.maps.evaluation_stage import evaluate_maps
-from pipelines.maps.stage import make_maps
-from pipelines.surfaces.stage import generate_surfaces
-from training.agbp.stage import pretrain_backbone, started
-from training.detection.agdp_stage import pretrain_detector
+from cluster.stages import Artifact
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.boxes import derive_boxes
+from pipelines.corpus import CorpusSection, build_corpus, build_labelled, check_unseen
+from pipelines.encoder import weights_digest
+from pipelines.maps import evaluate_maps, make_maps
+from pipelines.surfaces import generate_surfaces
+from training.agbp import pretrain_backbone, started
+from training.detection import pretrain_detector
 from training.detection.finetune_stage import finetune
-from training.evaluation.stage import evaluate_detector
-from training.export.registration_stage import register_detector
+from training.evaluation import evaluate_detector
+from training.export import register_detector
 from training.opening import open_tracker, read_listing
 from training.project import Project
-from training.report.stage import write_report
-from training.starts.filling import filled_detector
-from training.starts.resolving import resolve_start
-from training.starts.words import AGBP, AGSSP, SCRATCH
+from training.report import write_report
+from training.starts import AGBP, AGSSP, SCRATCH, filled_detector, resolve_start
 
 # Where and how it runs: no part of what is reported, and it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}

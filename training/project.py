@@ -5,20 +5,20 @@ from typing import Any
 from pydantic import Field
 
 from cluster.config import DEFAULT_WORKSPACE, Section
-from cluster.on_ray.section import RaySection
-from cluster.tracking.section import TrackingSection
-from pipelines.boxes.section import BoxesSection
-from pipelines.corpus.section import CorpusSection
-from pipelines.maps.section import MapsSection
-from pipelines.surfaces.section import GenerateSection
-from training.agbp.section import BackboneSection
-from training.detection.section import DetectorSection, FinetuneSection
-from training.evaluation.section import EvaluateSection
-from training.loop.section import ScalingSection
-from training.models.names import backbone_of
-from training.prediction.section import PredictSection
-from training.report.section import ReportSection
-from training.starts.words import AGBP, AGSSP
+from cluster.on_ray import RaySection
+from cluster.tracking import TrackingSection
+from pipelines.boxes import BoxesSection
+from pipelines.corpus import CorpusSection
+from pipelines.maps import MapsSection
+from pipelines.surfaces import GenerateSection
+from training.agbp import BackboneSection
+from training.detection import DetectorSection, FinetuneSection
+from training.evaluation import EvaluateSection
+from training.loop import ScalingSection
+from training.models import backbone_of
+from training.prediction import PredictSection
+from training.report import ReportSection
+from training.starts import AGBP, AGSSP
 
 
 class Project(Section):

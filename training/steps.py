@@ -8,22 +8,18 @@ from typing import Any
 import torch
 
 from cluster.config import merge, merged, validate
-from cluster.registry.pull import pull, weights_file
-from cluster.registry.registry import Registry
-from cluster.stages.stage import Artifact
-from pipelines.corpus.image_paths import find_images
-from training.export.stage import export_model
-from training.models.detectors.base import Detector
+from cluster.registry import Registry, weights_file
+from cluster.registry.pull import pull
+from cluster.stages import Artifact
+from pipelines.corpus import find_images
+from training.export import export_model
+from training.models.detectors import Detector
 from training.opening import open_pipeline, open_run, open_tracker, whole_run
 from training.pipeline import Pipeline
-from training.prediction.predict import ImagePrediction, UnreadableImage, predict
-from training.prediction.section import PredictSection
-from training.prediction.stage import predict_images
+from training.prediction import ImagePrediction, PredictSection, UnreadableImage, predict_images
+from training.prediction.predict import predict
 from training.project import Project
-from training.starts.backbone_file import BACKBONE_FILE
-from training.starts.detector_file import WEIGHTS_FILE
-from training.starts.detector_file import load_detector as read_detector
-from training.starts.model_source import open_model
+from training.starts import BACKBONE_FILE, WEIGHTS_FILE, load_detector as read_detector, open_model
 
 Config = str | Path | Mapping[str, Any] | Project
 

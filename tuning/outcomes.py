@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.errors import UserError, nearest
-from cluster.stages.stage import Artifact
+from cluster.stages import Artifact
 
 if TYPE_CHECKING:  # the commands' help needs the names alone, in no time
     from training.pipeline import Pipeline

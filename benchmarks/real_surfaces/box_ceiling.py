@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.real_surfaces.box_quality import Box, BoxQuality, box_quality
-from cluster.stages.stage import Artifact
-from pipelines.boxes.pseudo_boxes import category_threshold, pseudo_boxes
-from pipelines.boxes.section import PseudoBoxSettings
+from cluster.stages import Artifact
+from pipelines.boxes import PseudoBoxSettings, category_threshold
+from pipelines.boxes.pseudo_boxes import pseudo_boxes
 
 CONSTANTS = (0.0, 0.1, 0.2, 0.3, 0.5)  # C of Eq. 9
 NORMAL_SHARES = (0.0, 0.6, 0.8)  # of images, those with the lowest scores, that get no box

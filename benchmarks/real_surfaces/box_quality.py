@@ -8,11 +8,8 @@ from typing import Any
 import torch
 from torchvision.ops import box_iou
 
-from cluster.stages.stage import Artifact
-from pipelines.corpus.inspection import inspect
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
-from pipelines.corpus.sorting import Corpus
+from cluster.stages import Artifact
+from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
 
 Box = Mapping[str, Any]
 

@@ -10,13 +10,9 @@ import cv2
 
 from benchmarks.real_surfaces.settings import Settings
 from cluster.progress import say
-from cluster.stages.stage import digest
-from pipelines.corpus.inspection import inspect
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
-from pipelines.corpus.sorting import Corpus
-from pipelines.surfaces.categories import CATEGORIES
-from pipelines.surfaces.generator import generate
+from cluster.stages import digest
+from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
+from pipelines.surfaces import CATEGORIES, generate
 
 CORPUS, COUNTS = "corpus", "counts.json"
 

@@ -13,11 +13,11 @@ from benchmarks.real_surfaces.settings import LIGHTLY, LightlySection
 from cluster.errors import UserError
 from cluster.privacy import QUIET_ENVIRONMENT
 from cluster.progress import say
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from training.starts.resolving import state_digest
-from training.weights.files import load_weights, save_weights
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from training.starts import state_digest
+from training.weights import load_weights, save_weights
 
 CHILD = Path(__file__).with_name("lightly_child.py")
 FILE = "weights.safetensors"

@@ -16,7 +16,7 @@ from benchmarks.real_surfaces.settings import Settings, read_settings, workspace
 from benchmarks.real_surfaces.table import Cell, document, gain, markdown
 from benchmarks.registry import Row, at_least
 from cluster.errors import UserError, nearest
-from cluster.on_ray.session import start_ray
+from cluster.on_ray import start_ray
 from cluster.progress import Bar, progress
 from training.opening import check_project
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.stages.stage import Artifact
-from training.agbp.stage import HISTORY_FILE
+from cluster.stages import Artifact
+from training.agbp import HISTORY_FILE
 from training.pipeline import Pipeline
-from training.starts.words import AGBP, AGSSP, SCRATCH
+from training.starts import AGBP, AGSSP, SCRATCH
 
 Kind = Literal["none", "pretext", "agbp", "agssp", "lightly"]
 WEIGHTS = "weights"  # the name of a start that is a file

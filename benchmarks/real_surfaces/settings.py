@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from benchmarks.registry import SHARED_DATA
 from cluster.config import Section, merge, validate
 from cluster.yaml_files import read_config_file
-from pipelines.surfaces.section import GenerateSection
+from pipelines.surfaces import GenerateSection
 from training.project import Project
 
 OWN = Path(__file__).with_name("settings.yaml")

@@ -15,7 +15,7 @@ from rich.text import Text
 from cluster import json_text
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.tracking.losses import take_losses
+from cluster.tracking import take_losses
 
 USER_AT_FAULT, INTERRUPTED = 2, 130
 

@@ -13,16 +13,11 @@ from typing import Any, Protocol
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
-from cluster.on_ray.section import RaySection
-from cluster.on_ray.session import machine_cpus, ray_session, start_ray
+from cluster.on_ray import RaySection, machine_cpus, ray_session, start_ray
 from cluster.privacy import TELEMETRY_OFF
-from cluster.stages.stage import RECORD
-from cluster.storage.secret_uris import masked
-from cluster.storage.storage import Storage
-from cluster.tracking.places import server_version
-from cluster.tracking.run import client_of
-from cluster.tracking.section import TrackingSection
-from cluster.tracking.tracker import Tracker
+from cluster.stages import RECORD
+from cluster.storage import Storage, masked
+from cluster.tracking import Tracker, TrackingSection, client_of, server_version
 
 GIB = 2**30
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 2.0, 2.0  # below: a demo run doesn't fit

@@ -7,10 +7,9 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 
 from cluster.config import DEFAULT_WORKSPACE, Section, load_words
-from cluster.on_ray.section import RaySection
-from cluster.storage.storage import Storage
-from cluster.tracking.section import TrackingSection
-from cluster.tracking.tracker import Tracker
+from cluster.on_ray import RaySection
+from cluster.storage import Storage
+from cluster.tracking import Tracker, TrackingSection
 
 
 class GroundSection(Section):

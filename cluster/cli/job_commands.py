@@ -19,12 +19,10 @@ from rich.text import Text
 
 from cluster.cli.command import Json, out, run_command
 from cluster.errors import UserError
-from cluster.jobs import jobs, shipping
-from cluster.jobs.standing import standings, standings_json
-from cluster.on_ray.section import RaySection
-from cluster.on_ray.session import ray_session
+from cluster.jobs import jobs, shipping, standings, standings_json
+from cluster.on_ray import RaySection, ray_session
 from cluster.progress import console, say
-from cluster.storage.locations import check_uri
+from cluster.storage import check_uri
 
 REFRESH_SECONDS = 2.0
 # Commands that write into the workspace, which every node must reach.

@@ -18,10 +18,8 @@ from cluster.cli.model_tables import (
     render_versions,
 )
 from cluster.errors import UserError
-from cluster.registry.promotion import promote
-from cluster.registry.pull import REGISTRY_FILE, pull, weights_file
-from cluster.registry.ranking import comparison, ranked
-from cluster.registry.registry import ModelVersion, Registry
+from cluster.registry import REGISTRY_FILE, ModelVersion, Registry, comparison, promote, ranked, weights_file
+from cluster.registry.pull import pull
 
 app = typer.Typer(no_args_is_help=True, help="Registered models: look them up, compare, promote, pull.")
 
@@ -100,7 +98,7 @@ def show_command(
     """
 
     def body() -> Mapping[str, Any]:
-        from cluster.registry.reader import registry_reader
+        from cluster.registry import registry_reader
 
         tracker = ground_of(words).tracker
         version = chosen(Registry.open(tracker), reference, best, dataset)

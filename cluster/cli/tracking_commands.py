@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cluster.cli.command import Json, guard, run_command
-from cluster.tracking.team_server import add_user, serve
+from cluster.tracking import add_user, serve
 
 app = typer.Typer(no_args_is_help=True, help="A tracking server for a team: MLflow on PostgreSQL.")
 

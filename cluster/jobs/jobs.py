@@ -225,7 +225,7 @@ def local_cluster() -> Iterator[str]:
     """A cluster of this machine alone for the block; the URL of its jobs server."""
     import ray
 
-    from cluster.on_ray.session import start_ray
+    from cluster.on_ray import start_ray
 
     url = start_ray(dashboard=True)
     if url is None:

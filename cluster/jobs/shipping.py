@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.errors import UserError
 from cluster.privacy import QUIET_ENVIRONMENT
-from cluster.storage.secret_uris import has_secret
+from cluster.storage import has_secret
 
 PACKAGES = ("cluster", "pipelines", "training", "tuning")
 ROOF = "agssp.py"

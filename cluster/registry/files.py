@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster.registry.pull import pull
 from cluster.registry.registry import Registry
-from cluster.tracking.tracker import Tracker
+from cluster.tracking import Tracker
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,8 @@ from cluster.errors import UserError, nearest
 from cluster.registry.ranking import Judged, judged
 from cluster.registry.reader import API
 from cluster.registry.registry import ModelVersion, Registry
-from cluster.storage.secret_uris import masked
-from cluster.tracking.entries import ALIAS
-from cluster.tracking.http import ask
-from cluster.tracking.places import is_server
-from cluster.tracking.tracker import Tracker
+from cluster.storage import masked
+from cluster.tracking import ALIAS, Tracker, ask, is_server
 
 PROMOTED = "promoted."  # tag of a version, followed by the alias
 # In MLflow's own tables, as its client would.

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cluster import json_text
-from cluster.tracking.entries import MAX_TAG
+from cluster.tracking import MAX_TAG
 
 EVALUATION, FILE = "evaluation.", "sha256."
 CORPUS, PROMPTS, THRESHOLDS, PARENTS = "corpus", "prompts", "thresholds", "parents"
@@ -115,7 +115,7 @@ def file_digests(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _fitting(value: Mapping[str, Any]) -> str:
-    from cluster.stages.stage import digest
+    from cluster.stages import digest
 
     text = json_text.dumps(value)
     if len(text) <= MAX_TAG:

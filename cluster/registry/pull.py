@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster import json_text
 from cluster.errors import UserError
 from cluster.registry.registry import ModelVersion
-from cluster.tracking.tracker import Tracker
+from cluster.tracking import Tracker
 
 WEIGHTS_SUFFIX = ".safetensors"
 REGISTRY_FILE = "registry.json"
@@ -83,7 +83,7 @@ def _fetch(tracker: Tracker, uri: str, folder: Path, name: str) -> None:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    from cluster.tracking.run import quieten
+    from cluster.tracking import quieten
 
     quieten()
     try:

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cluster.errors import UserError
-from cluster.storage.secret_uris import masked
-from cluster.tracking.http import ask
-from cluster.tracking.places import is_server
-from cluster.tracking.tracker import Tracker
+from cluster.storage import masked
+from cluster.tracking import Tracker, ask, is_server
 
 API = "/api/2.0/mlflow"
 PAGE = 1000

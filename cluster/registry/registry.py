@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import UserError, nearest
 from cluster.registry.provenance import EVALUATION, Evaluation, Provenance, evaluations, file_digests
 from cluster.registry.reader import VersionRecord, registry_reader
-from cluster.storage.secret_uris import masked
-from cluster.tracking import entries as tracking_entries
-from cluster.tracking.outbox import outbox_of
-from cluster.tracking.places import is_server
-from cluster.tracking.run import Run, client_of
-from cluster.tracking.tracker import Tracker
+from cluster.storage import masked
+from cluster.tracking import Run, Tracker, client_of, entries as tracking_entries, is_server, outbox_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

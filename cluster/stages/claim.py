@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.progress import say
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 
 FOLDER = ".claims"
 BEAT_SECONDS, LEASE_SECONDS, POLL_SECONDS = 10.0, 60.0, 1.0

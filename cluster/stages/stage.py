@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from cluster.progress import say
 from cluster.stages.claim import claimed
 from cluster.stages.code_version import code_version
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 
 if TYPE_CHECKING:
-    from cluster.tracking.run import Run
-    from cluster.tracking.tracker import PipelineRun
+    from cluster.tracking import PipelineRun, Run
 
 RECORD = "stage.json"
 VERSIONS_OF = (

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.storage.secret_uris import masked
+from cluster.storage import masked
 from cluster.tracking.http import ask
 from cluster.tracking.losses import note_loss
 from cluster.tracking.places import PROBE

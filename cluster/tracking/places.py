@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from cluster.errors import UserError, nearest
-from cluster.storage.secret_uris import masked, refuse_secrets
+from cluster.storage import masked, refuse_secrets
 
 DATABASES = ("sqlite", "postgresql", "postgres", "mysql", "mssql")
 SERVERS = ("http", "https")

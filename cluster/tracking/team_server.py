@@ -18,7 +18,7 @@ import requests
 
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.storage.secret_uris import masked, refuse_secrets
+from cluster.storage import masked, refuse_secrets
 from cluster.tracking.http import ask
 from cluster.tracking.places import with_driver
 

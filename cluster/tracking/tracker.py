@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.errors import UserError
-from cluster.storage.secret_uris import masked
-from cluster.storage.storage import Storage
+from cluster.storage import Storage, masked
 from cluster.tracking import entries as tracking_entries
 from cluster.tracking.outbox import DEFAULT_PATIENCE_S, outbox_of
 from cluster.tracking.places import check_tracking_uri, is_server, sqlite_file, sqlite_uri, with_driver

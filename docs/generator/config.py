@@ -11,7 +11,7 @@ from cluster.config import Section
 from docs.generator.cli import cell
 from docs.generator.docstrings import attributes, parse
 from training.project import Project
-from tuning.transfer.config import TransferSection
+from tuning.transfer import TransferSection
 
 INTRO = """# Configuration
 

@@ -8,11 +8,9 @@ import numpy as np
 
 from cluster.config import validate
 from training.opening import open_pipeline
-from training.pictures.overlays import Picture
+from training.pictures import Picture
 from training.project import Project
-from training.report.data import GalleryItem
-from training.report.pictures import boxed, map_range, masked, overlay
-from training.report.samples import gallery
+from training.report import GalleryItem, boxed, gallery, map_range, masked, overlay
 
 TARGET = Path(__file__).parents[1] / "pictures" / "maps.jpg"
 PROJECT = {

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from docs.generator.cli import cell
-from pipelines.corpus.statistics import STATISTICS
-from pipelines.maps.rows import PARTS, map_schema
-from pipelines.tables.schemas import (
+from pipelines.corpus import STATISTICS
+from pipelines.maps import PARTS, map_schema
+from pipelines.tables import (
     BAD_LABELS,
     BOXES,
     DUPLICATES,
@@ -19,8 +19,8 @@ from pipelines.tables.schemas import (
     QUARANTINE,
     THRESHOLDS,
 )
-from training.evaluation.metrics import CLASS_AP, CONFUSION, CURVES
-from tuning.transfer.objects import OBJECTS
+from training.evaluation import CLASS_AP, CONFUSION, CURVES
+from tuning.transfer import OBJECTS
 
 INTRO = """# Tables
 

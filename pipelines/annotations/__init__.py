@@ -1,1 +1,5 @@
 """Annotation formats, one file each: from what is written of an image to boxes and a mask."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.images.reading import ImageError
+from pipelines.images import ImageError
 
 MAX_BOXES = 10_000  # of one image
 MAX_LABEL = 100  # characters of a class name

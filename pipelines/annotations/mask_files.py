@@ -3,7 +3,7 @@
 from pipelines.annotations.base import Annotation, AnnotationError, LabelledBox, Mask, Truth, checked_label
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.mask_boxes import boxes_of_mask
-from pipelines.images.reading import ImageError, read_mask
+from pipelines.images import ImageError, read_mask
 
 BRIGHT, INDEX = (
     127,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.annotations.base import AnnotationError
-from pipelines.images.reading import ImageError, read_bytes
+from pipelines.images import ImageError, read_bytes
 
 MAX_BYTES = 4 << 20  # one image's annotation; ten thousand boxes of VOC XML fit
 

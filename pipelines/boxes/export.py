@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from pipelines.images.reading import read_bytes
+from cluster.storage import Storage
+from pipelines.images import read_bytes
 
 CLASS_NAME = "anomaly"
 

@@ -11,7 +11,7 @@ from torchvision.ops import nms
 
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.images.components import components
-from pipelines.maps.reading import Floats, upsample
+from pipelines.maps import Floats, upsample
 
 
 @dataclass(frozen=True)

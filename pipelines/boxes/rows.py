@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipelines.boxes.pseudo_boxes import CategoryThreshold, category_threshold, pseudo_boxes
 from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.tables.schemas import BOXES
+from pipelines.tables import BOXES
 
 STATISTICS = ("image_id", "category", "score", "map_max")  # columns of the first pass
 Ids = npt.NDArray[np.bytes_]

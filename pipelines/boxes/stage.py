@@ -8,18 +8,15 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from cluster.on_ray.row_counter import Sender
-from cluster.on_ray.session import start_ray
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
+from cluster.on_ray import Sender, start_ray
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
 from pipelines.boxes.export import coco_document, write_yolo
 from pipelines.boxes.pseudo_boxes import CategoryThreshold
 from pipelines.boxes.rows import STATISTICS, box_rows, category_thresholds, packed_ids, without
 from pipelines.boxes.section import BoxesSection, PseudoBoxSettings
-from pipelines.tables.corpus_tables import held_out_ids
-from pipelines.tables.schemas import BOXES, THRESHOLDS
-from pipelines.tables.table_job import Step, read_columns, run_table_job
+from pipelines.tables import BOXES, THRESHOLDS, Step, held_out_ids, read_columns, run_table_job
 
 BLOCK_ROWS = 2048  # a second's work
 

@@ -7,12 +7,10 @@ from typing import Any
 from cluster.cli.command import USER_AT_FAULT, out, render_table
 from cluster.config import validate
 from cluster.errors import UserError
-from cluster.stages.stage import Artifact
-from cluster.storage.storage import Storage
-from pipelines.corpus.contamination import EXACT, NEAR, HashedImage, contamination, hash_images
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
-from pipelines.corpus.statistics import COUNTED
+from cluster.stages import Artifact
+from cluster.storage import Storage
+from pipelines.corpus import COUNTED, EXACT, NEAR, CorpusSection, HashedImage, Listing, hash_images
+from pipelines.corpus.contamination import contamination
 
 STATISTICS = "statistics"
 

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from cluster.cli.command import Json, Words, out, run_command
 from pipelines.category_names import category_key
-from pipelines.encoder.prompts import TEMPLATES, PromptState, prompt_states
-from pipelines.maps.section import MapsSection
+from pipelines.encoder import TEMPLATES, PromptState, prompt_states
+from pipelines.maps import MapsSection
 
 
 class HasMaps(Protocol):

@@ -11,15 +11,20 @@ import typer
 from cluster.cli.command import Json, Words, out, run_command
 from cluster.errors import UserError, nearest
 from cluster.progress import progress, say
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from pipelines.category_names import find_category
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
-from pipelines.encoder.loading import load_encoder
-from pipelines.maps.kead import KeAD
-from pipelines.maps.section import MapsSection
-from pipelines.references.page import config_patch, picture_name, render_page, render_picture
-from pipelines.references.proposal import CategoryProposal, eligible_images, propose
+from pipelines.corpus import CorpusSection, Listing
+from pipelines.encoder import load_encoder
+from pipelines.maps import KeAD, MapsSection
+from pipelines.references import (
+    CategoryProposal,
+    config_patch,
+    eligible_images,
+    picture_name,
+    propose,
+    render_page,
+    render_picture,
+)
 
 PAGE, PATCH = "references.html", "references.yaml"
 

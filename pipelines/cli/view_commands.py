@@ -9,15 +9,12 @@ import typer
 from cluster import json_text
 from cluster.cli.command import Json, Words, guard
 from cluster.progress import say
-from cluster.storage.storage import Storage
-from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.corpus.section import CorpusSection
-from pipelines.maps.section import MapsSection
-from pipelines.references.page import references_patch
-from pipelines.review.decisions import FILE, FOLDER
-from pipelines.review.gallery import Gallery
-from pipelines.review.server import ReviewServer
-from pipelines.review.stored_maps import find_maps
+from cluster.storage import Storage
+from pipelines.boxes import PseudoBoxSettings
+from pipelines.corpus import CorpusSection
+from pipelines.maps import MapsSection
+from pipelines.references import references_patch
+from pipelines.review import FILE, FOLDER, Gallery, ReviewServer, find_maps
 
 
 class Reviewed(Protocol):

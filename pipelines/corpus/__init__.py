@@ -1,1 +1,5 @@
 """which images there are: listed, inspected, split, near-duplicates, checked."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

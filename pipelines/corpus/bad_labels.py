@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.annotations.faults import LabelFault
+from pipelines.annotations import LabelFault
 
 SHOWN = 10
 

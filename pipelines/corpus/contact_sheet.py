@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.images.reading import ImageError, read_image
+from pipelines.images import ImageError, read_image
 
 TILES = 40  # images on a sheet, whatever the size of the category
 SHEETS = 100  # categories that get one

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from cluster.on_ray.session import machine_cpus
+from cluster.on_ray import machine_cpus
 from cluster.progress import progress
 from pipelines.corpus.near_duplicates import nearest, perceptual_hash
-from pipelines.images.reading import ImageError, content_hash, decode_image, read_bytes
+from pipelines.images import ImageError, content_hash, decode_image, read_bytes
 
 EXACT, NEAR = "exact", "near"
 

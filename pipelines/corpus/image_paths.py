@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from pipelines.corpus.named_references import WILDCARDS, glob_matches
-from pipelines.images.reading import IMAGE_SUFFIXES
-from pipelines.layouts.tree import Tree, list_tree
+from pipelines.images import IMAGE_SUFFIXES
+from pipelines.layouts import Tree, list_tree
 
 IMAGE_FILES = pa.schema(
     [("uri", pa.string()), ("name", pa.string()), ("bytes", pa.int64()), ("modified", pa.int64())]

@@ -4,19 +4,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.annotations.base import Annotation
-from pipelines.annotations.faults import Faults, LabelFault
-from pipelines.annotations.reading import read_truth
-from pipelines.annotations.rle import encode_mask
+from pipelines.annotations import Annotation, Faults, LabelFault, encode_mask, read_truth
 from pipelines.corpus.bad_labels import fault_row
 from pipelines.corpus.near_duplicates import perceptual_hash
 from pipelines.corpus.statistics import grey_levels
-from pipelines.images.reading import ImageError, content_hash, decode_image, read_bytes
-from pipelines.tables.schemas import (
-    BAD_LABELS,
-    LABELLED_BOX,
-    LISTED,
-)
+from pipelines.images import ImageError, content_hash, decode_image, read_bytes
+from pipelines.tables import BAD_LABELS, LABELLED_BOX, LISTED
 
 _INSPECTED = pa.schema(
     [

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from cluster.errors import UserError
-from cluster.stages.stage import Artifact
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
+from cluster.stages import Artifact
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
 from pipelines.corpus.labelled_listing import list_labelled
 from pipelines.corpus.section import KEY, LabelledDataSection
 from pipelines.corpus.stage import build_corpus

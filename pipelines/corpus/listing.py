@@ -8,13 +8,11 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from cluster.errors import UserError, nearest
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.corpus.named_references import Candidates, look_up
 from pipelines.corpus.section import CorpusSection, Source
-from pipelines.layouts.base import Entry
-from pipelines.layouts.catalogue import find_layout
-from pipelines.layouts.tree import list_tree
-from pipelines.tables.schemas import LISTED
+from pipelines.layouts import Entry, find_layout, list_tree
+from pipelines.tables import LISTED
 
 
 class SourceListing:

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from pipelines.category_names import find_category
-from pipelines.images.reading import IMAGE_SUFFIXES
-from pipelines.layouts.base import Entry
-from pipelines.layouts.tree import Tree, list_tree
+from pipelines.images import IMAGE_SUFFIXES
+from pipelines.layouts import Entry, Tree, list_tree
 
 WILDCARDS = frozenset("*?[")
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
-from pipelines.layouts.names import AUTO, LAYOUT_NAMES
+from pipelines.layouts import AUTO, LAYOUT_NAMES
 
 DEFAULT_DISTANCE = 64
 BadLabels = Literal["clip", "drop", "fail"]

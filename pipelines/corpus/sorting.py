@@ -13,7 +13,7 @@ from pipelines.corpus.near_duplicates import group_images
 from pipelines.corpus.section import REFERENCE, TRAIN, CorpusSection
 from pipelines.corpus.split import held_out_ids
 from pipelines.corpus.statistics import category_statistics
-from pipelines.tables.schemas import (
+from pipelines.tables import (
     BAD_LABELS,
     DUPLICATES,
     HASHES,

@@ -5,18 +5,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.on_ray.metrics import record
-from cluster.on_ray.session import start_ray
-from cluster.stages.stage import Artifact, Workbench, digest, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
+from cluster.on_ray import record, start_ray
+from cluster.stages import Artifact, Workbench, digest, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
-from pipelines.tables.quarantine import check_bad_share
-from pipelines.tables.table_job import Step, run_table_job, write_listing
+from pipelines.tables import Step, check_bad_share, run_table_job, write_listing
 
 
 def build_corpus(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from cluster.storage.locations import locate
+from cluster.storage import locate
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000  # 10,000 × 10,000: above any line-scan tile, far below a decompression bomb

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.tree import Tree
 
 NORMAL_NAMES = frozenset({"good", "normal", "ok", "free", "references"})

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cluster.errors import UserError
-from pipelines.annotations.base import Annotation, AnnotationError, checked_label
+from pipelines.annotations import Annotation, AnnotationError, checked_label
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 

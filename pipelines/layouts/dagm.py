@@ -6,7 +6,7 @@ ClassN/{Train,Test}/Label/0576_label.PNG     an ellipse around the defect; only 
 
 from collections.abc import Iterable
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import Entry, annotated, layout, normal
 from pipelines.layouts.tree import Tree
 

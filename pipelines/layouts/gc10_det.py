@@ -9,7 +9,7 @@ Its defects are named in Pinyin (`1_chongkong`); the classes here are the paper'
 import json
 from collections.abc import Iterable
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 

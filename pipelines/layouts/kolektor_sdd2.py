@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 

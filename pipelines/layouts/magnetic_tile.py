@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import Entry, annotated, is_normal, layout, normal
 from pipelines.layouts.tree import Tree
 

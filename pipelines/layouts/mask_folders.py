@@ -11,7 +11,7 @@ class `defect`; an empty mask calls its image normal.
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from cluster.errors import UserError
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import Entry, annotated, layout, normal
 from pipelines.layouts.tree import Tree
 

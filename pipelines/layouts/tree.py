@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
-from cluster.storage.locations import check_uri
-from cluster.storage.storage import Storage
-from pipelines.images.reading import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
+from cluster.storage import Storage, check_uri
+from pipelines.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
 from pipelines.layouts.local_files import local_files
 
 ANNOTATION_SUFFIXES = frozenset({".xml", ".txt", ".json", ".csv", ".yaml", ".yml"})

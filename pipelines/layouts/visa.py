@@ -9,7 +9,7 @@ Its kinds of defect are told by image (several for some) and not by region, so a
 
 from collections.abc import Iterable
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import Entry, annotated, layout, normal
 from pipelines.layouts.tree import Tree
 

@@ -9,7 +9,7 @@ NAME.jpg with NAME.xml beside it
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from pipelines.annotations.base import Annotation
+from pipelines.annotations import Annotation
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from cluster.errors import UserError
 from cluster.yaml_files import MAX_CONFIG_BYTES, parse_yaml
-from pipelines.annotations.base import Annotation, AnnotationError, checked_label
+from pipelines.annotations import Annotation, AnnotationError, checked_label
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 

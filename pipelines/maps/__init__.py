@@ -1,1 +1,5 @@
 """anomaly maps: KeAD and WinCLIP, the stage, reading maps back, their quality."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,6 +1,6 @@
 """The map method that a config asks for, over its encoder."""
 
-from pipelines.encoder.loading import LoadedEncoder, load_encoder
+from pipelines.encoder import LoadedEncoder, load_encoder
 from pipelines.maps.kead import KeAD
 from pipelines.maps.method import MapMethod
 from pipelines.maps.section import MapsSection

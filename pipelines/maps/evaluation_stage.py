@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.annotations.rle import decode_mask
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.annotations import decode_mask
 from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
 from pipelines.maps.reading import map_rows
 

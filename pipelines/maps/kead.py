@@ -4,9 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.encoder.loading import LoadedEncoder
-from pipelines.encoder.prompts import TEMPLATES, CategoryPrompts, sentences
-from pipelines.encoder.surgery import DenseEmbeddings, DenseEncoder
+from pipelines.encoder import (
+    TEMPLATES,
+    CategoryPrompts,
+    DenseEmbeddings,
+    DenseEncoder,
+    LoadedEncoder,
+    sentences,
+)
 from pipelines.maps.method import CategoryState, MapMethod, MapOutput, anomaly_probability, nearest_distance
 from pipelines.maps.section import KeadSettings, Precision
 

@@ -12,9 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from cluster.errors import UserError
-from pipelines.encoder.loading import LoadedEncoder
-from pipelines.encoder.prompts import CategoryPrompts
-from pipelines.encoder.surgery import DenseEmbeddings
+from pipelines.encoder import CategoryPrompts, DenseEmbeddings, LoadedEncoder
 from pipelines.maps.section import Precision
 
 TEXT_BATCH = 256

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from cluster.stages.stage import Artifact
+from cluster.stages import Artifact
 
 
 def map_rows(maps: Artifact) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from pipelines.images.reading import ImageError, read_image
+from pipelines.images import ImageError, read_image
 from pipelines.maps.method import CategoryState, MapMethod, preprocess
 from pipelines.maps.section import MapsSection
-from pipelines.tables.schemas import IDENTITY, SIZE
+from pipelines.tables import IDENTITY, SIZE
 
 PARTS = ("map_zero", "map_few")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
-from pipelines.encoder.prompts import CategoryPrompts, PromptLibrary, load_library
+from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
 
 Precision = Literal["fp32", "bf16", "fp16"]
 

@@ -7,23 +7,19 @@ import pyarrow as pa
 import ray
 import torch
 
-from cluster.on_ray.metrics import record
-from cluster.on_ray.row_counter import Sender
-from cluster.on_ray.session import machine_cpus, start_ray
+from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
-from cluster.stages.stage import Artifact, Workbench, digest, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.corpus.section import REFERENCE
-from pipelines.encoder.loading import input_size, weights_digest
-from pipelines.images.reading import ImageError, read_image
+from cluster.stages import Artifact, Workbench, digest, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.corpus import REFERENCE
+from pipelines.encoder import input_size, weights_digest
+from pipelines.images import ImageError, read_image
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import ACTOR_CPUS, DECODE_CPUS, images_at_once, map_resources
 from pipelines.maps.rows import category_states, decode_rows, map_batch
 from pipelines.maps.section import MapsSection
-from pipelines.tables.quarantine import check_bad_share
-from pipelines.tables.schemas import QUARANTINE
-from pipelines.tables.table_job import ROWS_PER_FILE, Step, run_table_job, write_listing
+from pipelines.tables import QUARANTINE, ROWS_PER_FILE, Step, check_bad_share, run_table_job, write_listing
 
 
 def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:

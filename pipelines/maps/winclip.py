@@ -5,9 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cluster.errors import UserError
-from pipelines.encoder.loading import LoadedEncoder
-from pipelines.encoder.prompts import CategoryPrompts, sentences
-from pipelines.encoder.surgery import DenseEmbeddings, exact, require_dense_vit
+from pipelines.encoder import (
+    CategoryPrompts,
+    DenseEmbeddings,
+    LoadedEncoder,
+    exact,
+    require_dense_vit,
+    sentences,
+)
 from pipelines.maps.method import CategoryState, MapMethod, MapOutput, anomaly_probability, nearest_distance
 from pipelines.maps.section import Precision, WinclipSettings
 

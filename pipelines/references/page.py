@@ -13,8 +13,8 @@ import yaml
 from PIL import Image, ImageDraw, ImageFont
 
 from cluster.html_page import page_environment
-from cluster.storage.storage import Storage
-from pipelines.corpus.section import CorpusSection
+from cluster.storage import Storage
+from pipelines.corpus import CorpusSection
 from pipelines.references.proposal import SIDE, CategoryProposal
 
 TEMPLATE = "page.html.j2"

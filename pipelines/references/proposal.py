@@ -12,14 +12,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from cluster.errors import UserError
-from pipelines.annotations.base import Annotation
-from pipelines.annotations.reading import read_truth
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.split import is_test
-from pipelines.encoder.prompts import CategoryPrompts
-from pipelines.images.reading import ImageError, content_hash, decode_image, read_bytes, read_image
-from pipelines.maps.kead import KeAD, zero_shot_map
-from pipelines.maps.method import anomaly_probability
+from pipelines.annotations import Annotation, read_truth
+from pipelines.corpus import Listing, is_test
+from pipelines.encoder import CategoryPrompts
+from pipelines.images import ImageError, content_hash, decode_image, read_bytes, read_image
+from pipelines.maps import KeAD, anomaly_probability, zero_shot_map
 from pipelines.references.selection import select_references
 
 BATCH = 16

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from cluster.config import Section
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 
 FOLDER, FILE = "review", "decisions.json"
 MAX_BYTES = 256 << 20

@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from pipelines.boxes.rows import category_thresholds
-from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.images.reading import ImageError, decode_image, read_bytes
-from pipelines.tables.schemas import IDENTITY, SIZE
+from cluster.storage import Storage
+from pipelines.boxes import PseudoBoxSettings, category_thresholds
+from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.tables import IDENTITY, SIZE
 
 PER_PAGE, TILE_SIDE = 24, 320  # images of a page; longer side of their pictures
 FILES_KEPT, PICTURES_KEPT = 256, 256  # in memory: about 24 MB of 27×27 maps, 100 MB of pictures at most

@@ -18,8 +18,8 @@ from starlette.routing import Mount, Route
 
 from cluster import json_text
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from pipelines.images.reading import ImageError
+from cluster.storage import Storage
+from pipelines.images import ImageError
 from pipelines.review.decisions import SAME_BOX, Change, Decisions, read_decisions, save_changes
 from pipelines.review.gallery import TILE_SIDE, Gallery
 

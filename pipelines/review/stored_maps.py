@@ -6,10 +6,10 @@ from typing import Any
 
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.stages.stage import RECORD
-from cluster.storage.storage import Storage
-from pipelines.corpus.section import CorpusSection
-from pipelines.maps.section import MapsSection
+from cluster.stages import RECORD
+from cluster.storage import Storage
+from pipelines.corpus import CorpusSection
+from pipelines.maps import MapsSection
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cluster.stages.stage import Artifact
+from cluster.stages import Artifact
 
 
 def held_out_ids(corpus: Artifact) -> frozenset[str]:

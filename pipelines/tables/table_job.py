@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from cluster.on_ray.row_counter import RowCounter, Sender
-from cluster.on_ray.session import stall_seconds
+from cluster.on_ray import RowCounter, Sender, stall_seconds
 from cluster.progress import say
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 
 if TYPE_CHECKING:  # Ray takes seconds to import, which a skipped stage need not pay
     from ray.data import DataContext, Dataset
@@ -141,7 +140,7 @@ def run_table_job(
         StalledJobError: no row was finished for `ray.stall_minutes`.
         Exception: what a step raised.
     """
-    from cluster.on_ray.attempt import Attempt, alive_nodes
+    from cluster.on_ray import Attempt, alive_nodes
 
     limit = stall_seconds()
     with RowCounter(title, total) as counter:

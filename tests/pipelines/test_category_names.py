@@ -1,8 +1,7 @@
 """Names of one category are told apart from names of two; what is ambiguous is refused."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cluster.errors import UserError
 from pipelines.category_names import by_key, category_key, find_category

@@ -4,8 +4,7 @@ import math
 
 import optuna
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cluster.errors import UserError
 from training.project import Project

@@ -1,1 +1,5 @@
 """backbone pretraining: pretext task + attention drawn to the maps."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -10,9 +10,9 @@ import torch
 from training.agbp.attention_quality import held_out_features, normalised_attention, stage_names
 from training.agbp.data import PretrainDataset
 from training.agbp.model import PretrainModel
-from training.agbp.pretext.alone import DistillationAlone
-from training.models.backbones.base import Backbone
-from training.pictures.overlays import Picture, heat_over, mask_over
+from training.agbp.pretext import DistillationAlone
+from training.models.backbones import Backbone
+from training.pictures import Picture, heat_over, mask_over
 
 SHOWN = 6
 SIDE, GAP, HEADER = 150, 6, 22  # pixels

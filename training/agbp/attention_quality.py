@@ -7,12 +7,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipelines.maps.metrics import pixel_auroc
+from pipelines.maps import pixel_auroc
 from training.agbp.attention import attention_map, correlation, normalise, similarity
 from training.agbp.data import PretrainDataset, collate
 from training.agbp.model import PretrainModel
-from training.loop.task import Batch
-from training.models.backbones.base import Backbone
+from training.loop import Batch
+from training.models.backbones import Backbone
 
 BATCH = 32
 

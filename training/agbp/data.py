@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from pipelines.annotations.rle import decode_mask
-from pipelines.images.reading import ImageError, read_image
+from cluster.storage import Storage
+from pipelines.annotations import decode_mask
+from pipelines.images import ImageError, read_image
 from training.agbp.section import AugmentSection
 from training.agbp.views import Image, Map, geometric, lay_over, photometric, resize_square
-from training.loop.task import Batch, SeededDataset
+from training.loop import Batch, SeededDataset
 
 CACHE_BYTES = 2 << 30  # per worker; above it images are read anew each time
 HELD_OUT_MAX = 64

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from training.agbp.pretext.base import Pretext, PretextOutput
-from training.models.backbones.base import Backbone
+from training.agbp.pretext import Pretext, PretextOutput
+from training.models.backbones import Backbone
 
 
 class PretrainModel(nn.Module):

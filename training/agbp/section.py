@@ -6,9 +6,9 @@ from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from cluster.errors import UserError
-from training.loop.section import LoopSettings
-from training.models.names import Family, canonical
-from training.starts.words import SCRATCH
+from training.loop import LoopSettings
+from training.models import Family, canonical
+from training.starts import SCRATCH
 
 Distance = Literal["cosine", "l2"]
 

@@ -10,9 +10,9 @@ import torch
 
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
 from training.agbp.attention_pictures import attention_sheet
 from training.agbp.data import (
     PretrainDataset,
@@ -23,16 +23,10 @@ from training.agbp.data import (
 )
 from training.agbp.section import BackboneSection
 from training.agbp.task import START_FILE, PretrainPlan, backbone_weights, build_pretrain_task
+from training.loop import FitResult, Row, ScalingSection
 from training.loop.fit import fit
-from training.loop.fit_result import FitResult
-from training.loop.section import ScalingSection
-from training.loop.state import Row
-from training.models.backbones.base import Backbone, build
-from training.models.backbones.filling import fill
-from training.starts.backbone_file import BACKBONE_FILE, save_backbone
-from training.starts.filling import report_json
-from training.starts.resolving import Start, resolve_start
-from training.starts.words import SCRATCH
+from training.models.backbones import Backbone, build, fill
+from training.starts import BACKBONE_FILE, SCRATCH, Start, report_json, resolve_start, save_backbone
 
 HISTORY_FILE = "history.parquet"
 ATTENTION_FILE = "attention.png"

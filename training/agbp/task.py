@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from training.agbp.attention import DistillationLoss
 from training.agbp.attention_quality import attention_quality
 from training.agbp.data import (
@@ -22,13 +22,11 @@ from training.agbp.data import (
     read_pretrain_images,
 )
 from training.agbp.model import PretrainModel
-from training.agbp.pretext.base import PretextOutput
-from training.agbp.pretext.building import build_pretext
+from training.agbp.pretext import PretextOutput, build_pretext
 from training.agbp.section import BackboneSection
-from training.loop.task import Batch, Task
-from training.models.backbones.base import Backbone, build
-from training.models.backbones.filling import load_start
-from training.weights.files import StateDict
+from training.loop import Batch, Task
+from training.models.backbones import Backbone, build, load_start
+from training.weights import StateDict
 
 START_FILE = "start.safetensors"
 

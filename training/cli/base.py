@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.cli.command import out, render_table, run_command
 from cluster.config import load_words
-from cluster.stages.stage import Artifact
+from cluster.stages import Artifact
 
 
 def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -> Any:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, Words, out, run_command
-from cluster.stages.stage import Artifact
-from cluster.storage.storage import Storage
+from cluster.stages import Artifact
+from cluster.storage import Storage
 from training.cli.base import artifact_json
 
 app = typer.Typer()
@@ -67,7 +67,7 @@ def export(
 
 
 def _copy(made: Artifact, folder: Path) -> None:
-    from training.export.stage import CONTRACT_FILE
+    from training.export import CONTRACT_FILE
 
     target = Storage.open(str(folder))
     target.create()

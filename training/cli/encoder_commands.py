@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cluster.progress import say
-from training.encoder.train import SurfaceClipSettings, train
+from training.encoder import SurfaceClipSettings
+from training.encoder.train import train
 
 app = typer.Typer(help="Vision-language encoders.", no_args_is_help=True)
 

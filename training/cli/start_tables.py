@@ -14,9 +14,7 @@ Figure = tuple[str, Callable[[Results], Any]]
 
 def _percent(name: str) -> Callable[[Results], str]:
     def shown(results: Results) -> str:
-        from training.report.page import (
-            percent,  # with the libraries of the report: not at every command's start
-        )
+        from training.report import percent
 
         return percent(results.get(name))
 
@@ -47,7 +45,7 @@ FINETUNED: Sequence[Figure] = (
 
 def render_finetuned(result: Mapping[str, Any]) -> None:
     """What each start's training came to, and where its weights lie."""
-    from training.starts.detector_file import WEIGHTS_FILE
+    from training.starts import WEIGHTS_FILE
 
     out.print(_table(result, FINETUNED))
     for start, made in result["starts"].items():

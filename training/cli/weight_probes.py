@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 from cluster.cli.doctor import Probe
 from cluster.errors import UserError
-from pipelines.encoder.loading import load_encoder, weights_digest
+from pipelines.encoder import load_encoder, weights_digest
 from training.opening import open_tracker
 from training.project import Project
-from training.starts.resolving import resolve_start
-from training.starts.words import SCRATCH
+from training.starts import SCRATCH, resolve_start
 
 
 def weight_probes(project: Project) -> Iterator[Probe]:

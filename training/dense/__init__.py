@@ -1,1 +1,5 @@
 """semantic, instance and box tasks on crops (for the transfer study)."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from training.models.letterbox import FILL, Image
+from training.models import FILL, Image
 
 IGNORED = 255  # of a semantic map: what was not in the image and is judged by nobody
 TRIES = 32  # windows drawn at random before all of them are looked through

@@ -10,13 +10,12 @@ from pydantic import Field
 
 from cluster.config import Section
 from cluster.errors import UserError
-from pipelines.annotations.rle import decode_mask
-from pipelines.images.reading import ImageError, Levels, read_image
+from pipelines.annotations import decode_mask
+from pipelines.images import ImageError, Levels, read_image
 from training.dense.cropping import Mask, Patch, Window, choose_window, flipped, semantic_of
-from training.detection.augment import colour
-from training.detection.section import ColourSection
-from training.loop.task import Batch, SeededDataset
-from training.models.letterbox import Image
+from training.detection import ColourSection, colour
+from training.loop import Batch, SeededDataset
+from training.models import Image
 
 DenseTask = Literal["semantic", "instance", "detection"]
 CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch

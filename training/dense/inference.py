@@ -11,11 +11,10 @@ from torchvision.ops import batched_nms
 
 from training.dense.cropping import Window, tiles
 from training.dense.data import CropSection
-from training.metrics.coco import Detections, Runs
-from training.models.detectors.base import Detector
-from training.models.detectors.suppression import Predictions
-from training.models.letterbox import Image
-from training.models.segmenters.base import Segmenter
+from training.metrics import Detections, Runs
+from training.models import Image
+from training.models.detectors import Detector, Predictions
+from training.models.segmenters import Segmenter
 
 BATCH = 8  # windows at a time
 STEP = 32  # sides of the full image are filled up to its multiples

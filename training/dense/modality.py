@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from training.models.backbones.base import Backbone
-from training.models.letterbox import Image
+from training.models import Image
+from training.models.backbones import Backbone
 
 REFERENCES = 64
 LEAVES = 400

@@ -8,17 +8,14 @@ from typing import Any
 import torch
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from training.dense.data import DenseTask
-from training.models.detectors.base import build_detector
-from training.models.detectors.trunk import Trunk
-from training.models.letterbox import Preprocessing
-from training.models.names import backbone_of, check_detector_name, check_segmenter_name
-from training.models.parted import PartedModel
-from training.models.segmenters.base import build_segmenter
-from training.starts.resolving import Start
-from training.weights.files import load_weights, save_weights
-from training.weights.transfer import TransferReport, transfer
+from training.models import PartedModel, Preprocessing, backbone_of, check_detector_name, check_segmenter_name
+from training.models.detectors import Trunk, build_detector
+from training.models.segmenters import build_segmenter
+from training.starts import Start
+from training.weights import TransferReport, load_weights, save_weights
+from training.weights.transfer import transfer
 
 KIND = "dense"
 MAX_CLASSES = 10_000

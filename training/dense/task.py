@@ -9,20 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cluster.storage.storage import Storage
-from pipelines.images.reading import Levels
+from cluster.storage import Storage
+from pipelines.images import Levels
 from training.dense.cropping import Patch, semantic_of
 from training.dense.data import CropDataset, CropSection, DenseSample, DenseTask, collate
 from training.dense.inference import detect, encoded, segment
 from training.dense.model import load_dense
-from training.detection.section import ColourSection
-from training.loop.task import Batch, Task
-from training.metrics.coco import Detections, Truth, average_precision
-from training.metrics.semantic import PixelCounts
-from training.models.detectors.base import Detector
-from training.models.names import Freeze
-from training.models.parted import PartedModel
-from training.models.segmenters.base import Segmenter
+from training.detection import ColourSection
+from training.loop import Batch, Task
+from training.metrics import Detections, PixelCounts, Truth, average_precision
+from training.models import Freeze, PartedModel
+from training.models.detectors import Detector
+from training.models.segmenters import Segmenter
 
 START_FILE = "start.safetensors"
 METRIC: dict[DenseTask, str] = {  # by which a start is judged

@@ -1,1 +1,5 @@
 """training a detector on boxes: AGDP and finetuning."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -5,19 +5,19 @@ from typing import Any
 
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.review.decisions import LeftOut, left_out, read_decisions
-from pipelines.tables.corpus_tables import held_out_ids
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.review import LeftOut, left_out, read_decisions
+from pipelines.tables import held_out_ids
 from training.detection.agdp import CLASSES, pseudo_samples
 from training.detection.section import DetectorSection
 from training.detection.selection import hold_out
 from training.detection.training import train_detector, training_results
-from training.loop.section import ScalingSection
-from training.models.letterbox import Preprocessing
-from training.starts.filling import filled_detector, report_json
-from training.weights.files import load_weights
+from training.loop import ScalingSection
+from training.models import Preprocessing
+from training.starts import filled_detector, report_json
+from training.weights import load_weights
 
 
 def pretrain_detector(

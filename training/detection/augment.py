@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.detection.section import AugmentSection, ColourSection
-from training.models.letterbox import FILL, Boxes, Image
+from training.models import FILL, Boxes, Image
 
 Labels = npt.NDArray[np.int64]
 Labelled = tuple[Image, Boxes, Labels]

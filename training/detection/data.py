@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 
 from cluster.errors import UserError
-from pipelines.images.reading import ImageError, read_image
+from pipelines.images import ImageError, read_image
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
 from training.detection.section import AugmentSection
-from training.loop.task import Batch, SeededDataset
-from training.models.letterbox import Boxes, Image, Preprocessing
+from training.loop import Batch, SeededDataset
+from training.models import Boxes, Image, Preprocessing
 
 CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
 

@@ -5,20 +5,28 @@ from typing import Any
 
 from cluster.errors import UserError, nearest
 from cluster.progress import say
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.tables.corpus_tables import read_labels
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.tables import read_labels
 from training.detection.finetune import select
 from training.detection.section import FinetuneSection
 from training.detection.training import train_detector, training_results
-from training.loop.section import ScalingSection
-from training.models.detectors.base import Detector
-from training.starts.backbone_file import BACKBONE_FILE
-from training.starts.detector_file import WEIGHTS_FILE
-from training.starts.filling import filled_detector, fresh_detector, report_json
-from training.starts.resolving import Start, resolve_start, start_of_artifact
-from training.starts.words import AGBP, AGSSP, SCRATCH
+from training.loop import ScalingSection
+from training.models.detectors import Detector
+from training.starts import (
+    AGBP,
+    AGSSP,
+    BACKBONE_FILE,
+    SCRATCH,
+    WEIGHTS_FILE,
+    Start,
+    filled_detector,
+    fresh_detector,
+    report_json,
+    resolve_start,
+    start_of_artifact,
+)
 
 
 def finetune(

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
-from pipelines.corpus.section import LabelledDataSection
-from training.loop.section import LoopSettings
-from training.models.names import Freeze, Masks, Resize, check_detector_name, check_masks, weighs_boxes
-from training.starts.words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH
+from pipelines.corpus import LabelledDataSection
+from training.loop import LoopSettings
+from training.models import Freeze, Masks, Resize, check_detector_name, check_masks, weighs_boxes
+from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH
 
 if TYPE_CHECKING:
-    from training.models.letterbox import Preprocessing
+    from training.models import Preprocessing
 
 
 class DetectorLoop(LoopSettings):
@@ -198,6 +198,6 @@ class FinetuneSection(Section):
     @property
     def preprocessing(self) -> "Preprocessing":
         """How images become inputs."""
-        from training.models.letterbox import Preprocessing  # brings OpenCV
+        from training.models import Preprocessing  # brings OpenCV
 
         return Preprocessing(self.image_size, self.resize)

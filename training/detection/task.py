@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from training.detection.data import DetectionDataset, Sample, collate
 from training.detection.section import AugmentSection
-from training.loop.task import Batch, Task
-from training.metrics.coco import Detections, Truth, average_precision
-from training.models.detectors.base import Detector
-from training.models.names import Freeze, Masks
-from training.starts.detector_file import load_detector
+from training.loop import Batch, Task
+from training.metrics import Detections, Truth, average_precision
+from training.models import Freeze, Masks
+from training.models.detectors import Detector
+from training.starts import load_detector
 
 EVAL_BATCH = 16
 START_FILE = "start.safetensors"

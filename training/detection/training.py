@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from cluster.stages.stage import Workbench
+from cluster.stages import Workbench
 from training.detection.data import Sample
 from training.detection.section import AugmentSection
 from training.detection.task import START_FILE, DetectionPlan, build_detection_task
+from training.loop import FitResult, LoopSettings, ScalingSection
 from training.loop.fit import fit
-from training.loop.fit_result import FitResult
-from training.loop.section import LoopSettings, ScalingSection
-from training.models.detectors.base import Detector
-from training.models.names import Freeze, Masks
-from training.starts.detector_file import WEIGHTS_FILE, save_detector
+from training.models import Freeze, Masks
+from training.models.detectors import Detector
+from training.starts import WEIGHTS_FILE, save_detector
 
 HISTORY_FILE = "history.parquet"
 TRAINING = "training"

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.surfaces.categories import CATEGORIES
-from pipelines.surfaces.generator import generate
+from pipelines.surfaces import CATEGORIES, generate
 
 FIRST_TRAINING_SEED = 1_000_000_000  # smaller seeds are never trained on
 SAMPLES_PER_LINE = 4

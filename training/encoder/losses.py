@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.encoder.surgery import DenseEmbeddings
+from pipelines.encoder import DenseEmbeddings
 from training.encoder.data import SAMPLES_PER_LINE
 from training.encoder.text import Captions
 

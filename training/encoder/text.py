@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.encoder.prompts import TEMPLATES, PromptLibrary, defect_sentence, sentences
-from pipelines.surfaces.categories import CATEGORIES
+from pipelines.encoder import TEMPLATES, PromptLibrary, defect_sentence, sentences
+from pipelines.surfaces import CATEGORIES
 
 SENTENCES = 96  # a step
 STATE, OBJECT, DEFECT = 0.75, 0.6, 0.3  # how much of a sentence's place each decides

@@ -18,10 +18,8 @@ from torch import Tensor, nn
 from cluster.config import Section
 from cluster.errors import UserError
 from cluster.progress import progress, say
-from pipelines.encoder.loading import CONFIG_FILE, WEIGHTS_FILE, weights_digest
-from pipelines.encoder.prompts import load_library
-from pipelines.encoder.surgery import DenseEncoder
-from pipelines.surfaces.categories import CATEGORIES
+from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE, DenseEncoder, load_library, weights_digest
+from pipelines.surfaces import CATEGORIES
 from training.encoder.data import SurfacePool, augment, draw_looks, make_pool
 from training.encoder.losses import step_losses
 from training.encoder.text import Captions, SentencePlaces

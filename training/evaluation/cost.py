@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from training.models.detectors.base import Detector
+from training.models.detectors import Detector
 
 MIN_SCORE = 0.25  # as a detector is used; the floor of AP's protocol would measure suppression above all
 WARM_UP, MIN_ROUNDS, MAX_SECONDS = 2, 5, 5.0

@@ -7,17 +7,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from training.detection.data import Sample
-from training.metrics.coco import (
+from training.detection import Sample
+from training.metrics import (
+    BACKGROUND,
     AveragePrecision,
     ClassPrecision,
     Detections,
+    Matrix,
     Scores,
     Truth,
     average_precision,
+    confusion_matrix,
 )
-from training.metrics.confusion import BACKGROUND, Matrix, confusion_matrix
-from training.prediction.predict import ImagePrediction
+from training.prediction import ImagePrediction
 
 FIGURES = ("map50", "map75", "map50_95", "small", "medium", "large", "recall")
 

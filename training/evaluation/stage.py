@@ -10,19 +10,18 @@ from torch import Tensor
 
 from cluster.errors import UserError
 from cluster.progress import progress
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.tables.corpus_tables import read_labels
-from pipelines.tables.schemas import PREDICTIONS
-from training.detection.data import DetectionDataset, Sample
-from training.detection.finetune import labelled_samples
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.tables import PREDICTIONS, read_labels
+from training.detection import DetectionDataset, Sample, labelled_samples
 from training.evaluation.cost import model_cost
 from training.evaluation.metrics import measure
 from training.evaluation.section import EvaluateSection
-from training.models.detectors.base import Detector
-from training.prediction.predict import ImagePrediction, UnreadableImage, predict
-from training.starts.detector_file import WEIGHTS_FILE, load_detector
+from training.models.detectors import Detector
+from training.prediction import ImagePrediction, UnreadableImage
+from training.prediction.predict import predict
+from training.starts import WEIGHTS_FILE, load_detector
 
 COST_IMAGES = 16
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from cluster.errors import UserError
-from training.models.backbones.ultralytics import UltralyticsBackbone
-from training.models.ultralytics_library import DetectionModel
-from training.starts.backbone_file import BACKBONE_FILE, load_backbone
+from training.models import DetectionModel
+from training.models.backbones import UltralyticsBackbone
+from training.starts import BACKBONE_FILE, load_backbone
 
 
 def export_backbone(source: Path, folder: Path) -> tuple[Path, str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from training.models.detectors.base import Detector
-from training.models.ultralytics_library import DetectionModel
-from training.weights.files import save_weights
+from training.models import DetectionModel
+from training.models.detectors import Detector
+from training.weights import save_weights
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from training.export.candidate_matching import paired_differences
-from training.models.detectors.base import MIN_SCORE, Detector
-from training.models.letterbox import FILL
-from training.weights.files import METADATA_KEY
+from training.models import FILL
+from training.models.detectors import MIN_SCORE, Detector
+from training.weights import METADATA_KEY
 
 INPUT, OUTPUTS = "images", ("boxes", "scores")
 CHECKED_BATCHES = (1, 3)

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cluster import json_text
-from cluster.registry.provenance import Evaluation, Provenance, file_tags
-from cluster.registry.registry import register
-from cluster.stages.stage import Artifact, Workbench, digest, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.run import Run
-from cluster.tracking.tracker import PipelineRun
-from pipelines.tables.corpus_tables import read_labels
-from training.starts.detector_file import WEIGHTS_FILE
+from cluster.registry import Evaluation, Provenance, file_tags, register
+from cluster.stages import Artifact, Workbench, digest, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Run
+from pipelines.tables import read_labels
+from training.starts import WEIGHTS_FILE
 
 ALIAS = "candidate"
 MODEL_FILE = "model.json"

@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
 from training.export.backbone_export import export_backbone
 from training.export.native_file import write_native
 from training.export.onnx_export import contract, export_onnx
-from training.starts.backbone_file import KIND as BACKBONE
-from training.starts.detector_file import load_detector
-from training.starts.model_source import ModelSource
-from training.weights.files import load_weights
+from training.starts import KIND as BACKBONE, ModelSource, load_detector
+from training.weights import load_weights
 
 STEM = "detector"
 ONNX_FILE, CONTRACT_FILE = f"{STEM}.onnx", "contract.json"

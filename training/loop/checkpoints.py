@@ -7,7 +7,7 @@ import re
 import torch
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from training.loop.state import State
 
 KEPT = 2  # a worker that was given up may still read the one before

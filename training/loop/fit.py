@@ -21,16 +21,14 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is, with its types
 
 from cluster.errors import UserError
+from cluster.on_ray import Trainer, start_ray
 from cluster.on_ray.board import board
-from cluster.on_ray.session import start_ray
-from cluster.on_ray.trainer import Trainer
 from cluster.progress import say
-from cluster.storage.storage import Storage
-from cluster.tracking.run import Run
+from cluster.storage import Storage
+from cluster.tracking import Run
 from training.loop.checkpoints import Checkpoints
 from training.loop.fit_here import fit_here
-from training.loop.fit_result import FitResult as FitResult
-from training.loop.fit_result import note, told
+from training.loop.fit_result import FitResult as FitResult, note, told
 from training.loop.loop import train
 from training.loop.reports import EpochReport, NonFiniteLoss, Notice, StepReport
 from training.loop.scaling import worker_resources

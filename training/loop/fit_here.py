@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 
 from cluster.errors import UserError
-from cluster.on_ray.metrics import record, record_standing
+from cluster.on_ray import record, record_standing
 from cluster.progress import progress
-from cluster.storage.storage import Storage
-from cluster.tracking.run import Run
+from cluster.storage import Storage
+from cluster.tracking import Run
 from training.loop.checkpoints import Checkpoints
 from training.loop.fit_result import FitResult, note, told
 from training.loop.loop import train

@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from training.loop.reports import NonFiniteLoss
 from training.loop.state import Kept, Row, State, kept_of, weights_of
-from training.weights.files import StateDict
+from training.weights import StateDict
 
 NONFINITE_FILE = "nonfinite-loss.json"
 

@@ -18,15 +18,15 @@ from cluster.errors import UserError
 from training.loop.batches import epoch_batches, split
 from training.loop.ema import EMA
 from training.loop.optimiser import learning_rate, optimizer
-from training.loop.reports import EpochReport as EpochReport
-from training.loop.reports import NonFiniteLoss as NonFiniteLoss
-from training.loop.reports import Notice as Notice
-from training.loop.reports import StepReport as StepReport
-from training.loop.reports import Trained as Trained
+from training.loop.reports import (
+    EpochReport as EpochReport,
+    NonFiniteLoss as NonFiniteLoss,
+    Notice as Notice,
+    StepReport as StepReport,
+    Trained as Trained,
+)
 from training.loop.section import LoopSettings as LoopSettings
-from training.loop.state import Progress, copied, weights_of
-from training.loop.state import Row as Row
-from training.loop.state import State as State
+from training.loop.state import Progress, Row as Row, State as State, copied, weights_of
 from training.loop.task import Batch, Task
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -7,7 +7,7 @@ from torch import nn
 
 from cluster.errors import UserError
 from training.loop.section import LoopSettings
-from training.models.parted import PartedModel
+from training.models import PartedModel
 
 
 def optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:

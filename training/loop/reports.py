@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from training.loop.state import Row, State
-from training.weights.files import StateDict
+from training.weights import StateDict
 
 
 class NonFiniteLoss(RuntimeError):  # noqa: N818 (the field's name)

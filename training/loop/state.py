@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from training.weights.files import StateDict
+from training.weights import StateDict
 
 Row = dict[str, float]
 State = dict[str, Any]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.section import MIN_IOU, MIN_SCORE
+from training.evaluation import MIN_IOU, MIN_SCORE
 from training.metrics.coco import Detections, Truth
 
 Matrix = npt.NDArray[np.int64]

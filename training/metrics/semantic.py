@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from training.models.segmenters.base import IGNORED
+from training.models.segmenters import IGNORED
 
 BACKGROUND = "background"
 Map = npt.NDArray[np.uint8]

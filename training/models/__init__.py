@@ -1,1 +1,5 @@
 """backbones/, detectors/, segmenters/ (as today), and what they share: parts, letterbox, names."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

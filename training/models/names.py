@@ -100,7 +100,7 @@ def canonical(name: str) -> str:
 
 def _accepted(name: str) -> bool:
     """Whether a library of many models builds a backbone of a name that isn't listed; imports them."""
-    from training.models.backbones.base import accepts
+    from training.models.backbones import accepts
 
     return accepts(name)
 

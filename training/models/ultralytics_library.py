@@ -3,15 +3,17 @@
 from PIL import Image
 from ultralytics.cfg import get_cfg as get_cfg
 from ultralytics.nn import tasks
-from ultralytics.nn.tasks import DetectionModel as DetectionModel
-from ultralytics.nn.tasks import RTDETRDetectionModel as RTDETRDetectionModel
-from ultralytics.nn.tasks import yaml_model_load as yaml_model_load
-from ultralytics.utils import DEFAULT_CFG as DEFAULT_CFG
-from ultralytics.utils import patches
-from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES as GITHUB_ASSETS_NAMES
-from ultralytics.utils.downloads import GITHUB_ASSETS_REPO as GITHUB_ASSETS_REPO
-from ultralytics.utils.loss import E2ELoss as E2ELoss
-from ultralytics.utils.loss import v8DetectionLoss as v8DetectionLoss
+from ultralytics.nn.tasks import (
+    DetectionModel as DetectionModel,
+    RTDETRDetectionModel as RTDETRDetectionModel,
+    yaml_model_load as yaml_model_load,
+)
+from ultralytics.utils import DEFAULT_CFG as DEFAULT_CFG, patches
+from ultralytics.utils.downloads import (
+    GITHUB_ASSETS_NAMES as GITHUB_ASSETS_NAMES,
+    GITHUB_ASSETS_REPO as GITHUB_ASSETS_REPO,
+)
+from ultralytics.utils.loss import E2ELoss as E2ELoss, v8DetectionLoss as v8DetectionLoss
 from ultralytics.utils.tal import make_anchors as make_anchors
 
 # Its import replaces PIL's `open` by one that installs a package on a damaged file.

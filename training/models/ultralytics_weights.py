@@ -8,8 +8,7 @@ import torch
 from cluster.errors import UserError, nearest
 from cluster.progress import say
 from training.models.ultralytics_library import GITHUB_ASSETS_NAMES, GITHUB_ASSETS_REPO
-from training.weights.files import StateDict
-from training.weights.pickled import read_pickled
+from training.weights import StateDict, read_pickled
 
 RELEASE = "v8.4.0"  # of the assets; the default of the library's own downloads
 SUFFIXES = {"imagenet": "-cls", "coco": ""}  # of the file that was trained so

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 
-from training.models.letterbox import Image
+from training.models import Image
 
 TRUTH = (40, 180, 60)  # RGB
 PREDICTION = (235, 80, 40)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.images.reading import ImageError, read_image
-from training.metrics.coco import Detections
-from training.models.detectors.base import MIN_SCORE, Detector
+from pipelines.images import ImageError, read_image
+from training.metrics import Detections
+from training.models.detectors import MIN_SCORE, Detector
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from cluster.storage.storage import Storage
-from pipelines.images.reading import ImageError, content_hash, decode_image, read_bytes, read_image
-from pipelines.tables.schemas import PREDICTED_BOX, SIZE
-from training.models.detectors.base import Detector
-from training.models.letterbox import Preprocessing
-from training.pictures.drawing import DrawnBox, draw_boxes
+from cluster.storage import Storage
+from pipelines.images import ImageError, content_hash, decode_image, read_bytes, read_image
+from pipelines.tables import PREDICTED_BOX, SIZE
+from training.models import Preprocessing
+from training.models.detectors import Detector
+from training.pictures import DrawnBox, draw_boxes
 from training.prediction.predict import ImagePrediction, detect
 
 READ = [("uri", pa.string()), ("name", pa.string()), ("image_id", pa.string()), *SIZE, ("error", pa.string())]

@@ -8,20 +8,16 @@ import pyarrow as pa
 import ray
 import torch
 
-from cluster.on_ray.row_counter import Sender
-from cluster.on_ray.session import machine_cpus, start_ray
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.boxes.export import coco_document
-from pipelines.corpus.image_paths import listing_digest
-from pipelines.tables.quarantine import check_bad_share
-from pipelines.tables.schemas import PREDICTIONS, QUARANTINE
-from pipelines.tables.table_job import Step, run_table_job, write_listing
+from cluster.on_ray import Sender, machine_cpus, start_ray
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.boxes import coco_document
+from pipelines.corpus import listing_digest
+from pipelines.tables import PREDICTIONS, QUARANTINE, Step, check_bad_share, run_table_job, write_listing
 from training.prediction.rows import draw_rows, predict_rows, read_rows
 from training.prediction.section import PredictSection
-from training.starts.detector_file import WEIGHTS_FILE, load_detector
-from training.starts.model_source import ModelSource
+from training.starts import WEIGHTS_FILE, ModelSource, load_detector
 
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 

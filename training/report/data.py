@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.pictures.overlays import Corners, Picture
+from training.pictures import Corners, Picture
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the evaluate stage measured of one detector, as the report tells it."""
 
-from cluster.stages.stage import Artifact
-from training.metrics.confusion import BACKGROUND
+from cluster.stages import Artifact
+from training.metrics import BACKGROUND
 from training.report.data import DetectorFigures
 
 BUCKETS = ("small", "medium", "large", "map75", "recall")

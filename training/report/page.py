@@ -11,9 +11,11 @@ import yaml
 from markupsafe import Markup
 
 from cluster.html_page import page_environment
-from training.report import charts as report_charts
-from training.report import detectors as report_detectors
-from training.report import pictures as report_pictures
+from training.report import (
+    charts as report_charts,
+    detectors as report_detectors,
+    pictures as report_pictures,
+)
 from training.report.data import GalleryItem, ReportData, StartRow
 
 TEMPLATE = "page.html.j2"

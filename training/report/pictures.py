@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from training.pictures.overlays import Corners, Picture, colours, heat_over, mask_over
+from training.pictures import Corners, Picture, colours, heat_over, mask_over
 from training.report.data import GalleryItem
 
 SIDE = 360  # pixels of the longer side: sharp at 180 CSS pixels on a dense screen

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from itertools import chain, zip_longest
 from typing import Any
 
-from cluster.stages.stage import Artifact
-from pipelines.annotations.rle import decode_mask
-from pipelines.images.reading import read_image
-from pipelines.maps.reading import map_rows, upsample
-from training.pictures.drawing import DrawnBox, draw_boxes
-from training.pictures.overlays import Corners
+from cluster.stages import Artifact
+from pipelines.annotations import decode_mask
+from pipelines.images import read_image
+from pipelines.maps import map_rows, upsample
+from training.pictures import Corners, DrawnBox, draw_boxes
 from training.report.data import Example, GalleryItem
 
 NORMAL_EVERY = 4  # every so many images of the gallery is a normal one

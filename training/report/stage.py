@@ -7,11 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from training.agbp.stage import ATTENTION_FILE
-from training.pictures.overlays import Picture
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from training.agbp import ATTENTION_FILE
+from training.pictures import Picture
 from training.report.data import (
     CategoryScores,
     MapQuality,

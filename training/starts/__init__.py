@@ -1,1 +1,5 @@
 """which weights a training begins with: words, files, registry."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from training.models.backbones.base import Backbone, build
-from training.models.names import canonical
-from training.weights.files import StateDict, load_weights, save_weights
+from cluster.storage import Storage
+from training.models import canonical
+from training.models.backbones import Backbone, build
+from training.weights import StateDict, load_weights, save_weights
 from training.weights.transfer import transfer
 
 BACKBONE_FILE = "backbone.safetensors"

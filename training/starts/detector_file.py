@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from training.models.detectors.base import Detector, build_detector
-from training.models.letterbox import Preprocessing
-from training.weights.files import StateDict, load_weights, save_weights
+from cluster.storage import Storage
+from training.models import Preprocessing
+from training.models.detectors import Detector, build_detector
+from training.weights import StateDict, load_weights, save_weights
 
 WEIGHTS_FILE = "detector.safetensors"
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from cluster.errors import UserError
-from training.models.detectors.base import Detector, build_detector
-from training.models.letterbox import Preprocessing
-from training.weights.files import StateDict
-from training.weights.transfer import TransferReport, transfer
+from training.models import Preprocessing
+from training.models.detectors import Detector, build_detector
+from training.weights import StateDict, TransferReport
+from training.weights.transfer import transfer
 
 
 def fresh_detector(

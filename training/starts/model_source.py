@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
-from cluster.registry.files import registered_files
-from cluster.stages.stage import RECORD
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import Tracker
+from cluster.registry import registered_files
+from cluster.stages import RECORD
+from cluster.storage import Storage
+from cluster.tracking import Tracker
 from training.starts.detector_file import WEIGHTS_FILE
 
 SUFFIX = ".safetensors"

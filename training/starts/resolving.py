@@ -8,15 +8,14 @@ from typing import Any
 
 import torch
 
-from cluster.stages.stage import Artifact
-from cluster.tracking.tracker import Tracker
+from cluster.stages import Artifact
+from cluster.tracking import Tracker
 from training.models.detectors.published import published
 from training.starts.backbone_file import BACKBONE_FILE
 from training.starts.detector_file import WEIGHTS_FILE
 from training.starts.model_source import open_model
 from training.starts.words import PUBLISHED
-from training.weights.files import StateDict, load_weights
-from training.weights.pickled import SUFFIXES
+from training.weights import SUFFIXES, StateDict, load_weights
 
 
 @dataclass(frozen=True)

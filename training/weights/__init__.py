@@ -1,1 +1,5 @@
 """tensors in files, and into models part by part."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

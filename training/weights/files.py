@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cluster.errors import UserError
-from training.weights.pickled import SUFFIXES as PICKLED
-from training.weights.pickled import read_pickled
+from training.weights.pickled import SUFFIXES as PICKLED, read_pickled
 
 METADATA_KEY = "agssp"  # the one entry of the safetensors header that holds our JSON
 

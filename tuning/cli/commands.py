@@ -36,7 +36,7 @@ def table4(
     """
 
     def body() -> Mapping[str, Any]:
-        from tuning.table4.stage import check_device, run_table4
+        from tuning.table4 import check_device, run_table4
 
         project = project_of(words)
         if not (project.corpus.root or project.corpus.sources):
@@ -55,7 +55,7 @@ def render(result: Mapping[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from tuning.table4.text import HEADER, cells
+    from tuning.table4 import HEADER, cells
 
     results = result["results"]
     table = Table(

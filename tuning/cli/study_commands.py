@@ -44,8 +44,7 @@ def declared(name: str) -> Callable[..., None]:
         def body() -> Mapping[str, Any]:
             from cluster.config import validate
             from training.project import Project
-            from tuning.studies.runner import plan_cells, run_study
-            from tuning.studies.study import load_study
+            from tuning.studies import load_study, plan_cells, run_study
 
             study = load_study(name)
             document, source = merged(*split_words(words), {})
@@ -74,7 +73,7 @@ def fig7(
     """
 
     def body() -> Mapping[str, Any]:
-        from tuning.studies.fig7_stage import fig7_project, run_fig7
+        from tuning.studies import fig7_project, run_fig7
 
         document, _ = merged(*split_words(words), {})
         return artifact_json(run_fig7(fig7_project(document, preset)))
@@ -84,7 +83,7 @@ def fig7(
 
 def add_studies(app: typer.Typer) -> None:
     """Give the app a command for every declared study."""
-    from tuning.studies.study import load_study, studies
+    from tuning.studies import load_study, studies
 
     for name in studies():
         study = load_study(name)

@@ -28,8 +28,7 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
 
     def body() -> Mapping[str, Any]:
         from cluster.config import merged
-        from tuning.transfer.config import transfer_preset, transfer_section
-        from tuning.transfer.study import cell_count, data_sets, run_transfer
+        from tuning.transfer import cell_count, data_sets, run_transfer, transfer_preset, transfer_section
 
         given = words or []
         configs = [word for word in given if is_config(word)]

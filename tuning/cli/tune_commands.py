@@ -46,9 +46,8 @@ def thresholds(
     def body() -> Mapping[str, Any]:
         from cluster.errors import UserError
         from training.opening import open_pipeline
-        from tuning.space import grid as combinations
-        from tuning.space import parse_space
-        from tuning.thresholds.stage import check_request, tune_thresholds
+        from tuning.space import grid as combinations, parse_space
+        from tuning.thresholds import check_request, tune_thresholds
 
         project = project_of(words)
         space = check_request(project, parse_space(search or ()), metric)
@@ -199,9 +198,7 @@ def _search(
         from cluster.config import merged, split_words, validate
         from cluster.errors import UserError, nearest
         from training.project import Project
-        from tuning.search.ledger import Budget
-        from tuning.search.request import Request, check_search
-        from tuning.search.search import run_search
+        from tuning.search import Budget, Request, check_search, run_search
         from tuning.space import grid as combinations
 
         if scheduler == "pbt":

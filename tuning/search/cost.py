@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from training.models.backbones.base import build
+from training.models.backbones import build
 from training.project import Project
-from training.starts.filling import fresh_detector
+from training.starts import fresh_detector
 from tuning.space import Dimension
 
 PROBE_IMAGES = 4

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import optuna
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
+from cluster.storage import Storage
 from tuning.space import Dimension, grid
 
 Status = Literal["running", "finished", "stopped", "failed", "invalid"]

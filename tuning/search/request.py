@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.errors import UserError
 from training.project import Project
-from training.starts.words import AGSSP
+from training.starts import AGSSP
 from tuning.outcomes import check_outcome
 from tuning.search.ledger import Budget
 from tuning.space import Dimension, check_space, parse_space

@@ -6,18 +6,17 @@ from dataclasses import asdict
 from typing import Any
 
 from cluster.errors import UserError
-from cluster.on_ray.session import ray_session, start_ray
+from cluster.on_ray import ray_session, start_ray
 from cluster.progress import say
-from cluster.registry.registry import register
-from cluster.storage.storage import Storage
-from cluster.tracking.run import Run, ending
-from cluster.tracking.tracker import PipelineRun, Tracker
-from pipelines.tables.corpus_tables import read_labels
-from training.agbp.data import held_out_count
-from training.export.registration_stage import register_detector
+from cluster.registry import register
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Run, Tracker, ending
+from pipelines.tables import read_labels
+from training.agbp import held_out_count
+from training.export import register_detector
 from training.opening import check_project
 from training.pipeline import Pipeline
-from training.starts.words import AGBP, AGSSP
+from training.starts import AGBP, AGSSP
 from tuning.search.cost import Cost, estimate
 from tuning.search.ledger import Ledger, Proposals, TrialRecord, best_of
 from tuning.search.request import ORDER, Request, place_of

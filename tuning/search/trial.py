@@ -8,10 +8,9 @@ from typing import Any
 
 from cluster.config import merge, validate
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from cluster.tracking.run import Run, ending
-from cluster.tracking.tracker import PipelineRun, Tracker
-from training.loop.reports import NonFiniteLoss
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Run, Tracker, ending
+from training.loop import NonFiniteLoss
 from training.pipeline import Pipeline
 from training.project import Project
 from tuning.outcomes import measured

@@ -16,8 +16,8 @@ from ray.tune.search import Searcher
 
 from cluster.errors import UserError
 from cluster.progress import progress, say
-from cluster.tracking.run import Run
-from training.loop.section import ScalingSection
+from cluster.tracking import Run
+from training.loop import ScalingSection
 from tuning.search.ledger import Ledger, Proposals, TrialRecord
 from tuning.search.trial import TrialPlan, run_trial
 

@@ -8,18 +8,21 @@ import cv2
 
 from cluster.config import merge, validate
 from cluster.errors import UserError, nearest
-from cluster.on_ray.session import machine_cpus
-from cluster.stages.stage import Artifact, Workbench, ensure
-from pipelines.boxes.section import PseudoBoxSettings
+from cluster.on_ray import machine_cpus
+from cluster.stages import Artifact, Workbench, ensure
+from pipelines.boxes import PseudoBoxSettings
 from training.opening import open_pipeline
 from training.pipeline import Pipeline
 from training.project import Project
 from tuning.studies.study import shared_presets
-from tuning.thresholds.curves import Curves, threshold_curves
-from tuning.thresholds.judged_maps import read_stored_maps
-from tuning.thresholds.metrics import MASK_IOU
-from tuning.thresholds.picture import threshold_picture
-from tuning.thresholds.search import ThresholdObjective
+from tuning.thresholds import (
+    MASK_IOU,
+    Curves,
+    ThresholdObjective,
+    read_stored_maps,
+    threshold_curves,
+    threshold_picture,
+)
 
 TITLE = "Fig. 7: adaptive against fixed thresholds, mask IoU in percent"
 HEADER = ("threshold", "value", "chosen on", "test split")

@@ -7,16 +7,15 @@ from typing import Any
 
 from cluster.config import Section, merge, validate
 from cluster.errors import UserError, nearest
-from cluster.on_ray.session import ray_session
+from cluster.on_ray import ray_session
 from cluster.progress import say
-from cluster.stages.stage import digest
-from cluster.storage.storage import Storage
-from cluster.tracking.run import Run, ending
-from cluster.tracking.tracker import Tracker
+from cluster.stages import digest
+from cluster.storage import Storage
+from cluster.tracking import Run, Tracker, ending
 from training.opening import check_project
 from training.pipeline import Pipeline
 from training.project import Project
-from training.starts.words import AGBP, AGSSP
+from training.starts import AGBP, AGSSP
 from tuning.outcomes import measured
 from tuning.studies.study import CellResult, Preset, Study, selected_rows, with_data
 from tuning.studies.text import document, markdown

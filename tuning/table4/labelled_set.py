@@ -9,13 +9,10 @@ import pyarrow as pa
 
 from cluster.errors import UserError
 from cluster.progress import progress
-from pipelines.annotations.rle import decode_mask
-from pipelines.corpus.inspection import inspect
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import REFERENCE, CorpusSection
-from pipelines.corpus.sorting import Corpus
-from pipelines.images.reading import ImageError, read_image
-from pipelines.tables.quarantine import check_bad_share
+from pipelines.annotations import decode_mask
+from pipelines.corpus import REFERENCE, Corpus, CorpusSection, Listing, inspect
+from pipelines.images import ImageError, read_image
+from pipelines.tables import check_bad_share
 
 CHUNK = 64  # images between two signs of progress
 

@@ -11,12 +11,18 @@ import torch
 
 from cluster.errors import UserError
 from cluster.progress import progress
-from pipelines.encoder.loading import LoadedEncoder
-from pipelines.maps.build import method_over
-from pipelines.maps.method import CategoryState, MapMethod
-from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
-from pipelines.maps.resources import images_at_once
-from pipelines.maps.section import MapsSection
+from pipelines.encoder import LoadedEncoder
+from pipelines.maps import (
+    CategoryState,
+    MapMethod,
+    MapsSection,
+    Masks,
+    aupro,
+    image_auroc,
+    images_at_once,
+    method_over,
+    pixel_auroc,
+)
 from tuning.table4.labelled_set import LabelledSet, read_labelled
 
 

@@ -7,15 +7,13 @@ import torch
 
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.stages.stage import Artifact, Workbench, digest, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun, Tracker
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
-from pipelines.encoder.loading import load_encoder, weights_digest
-from pipelines.maps.section import MapsSection
-from pipelines.surfaces.section import GenerateSection
-from pipelines.surfaces.stage import generate_surfaces
+from cluster.stages import Artifact, Workbench, digest, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Tracker
+from pipelines.corpus import CorpusSection, Listing
+from pipelines.encoder import load_encoder, weights_digest
+from pipelines.maps import MapsSection
+from pipelines.surfaces import GenerateSection, generate_surfaces
 from training.opening import read_listing
 from training.project import Project
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set

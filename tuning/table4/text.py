@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.encoder.loading import PRESETS
+from pipelines.encoder import PRESETS
 from tuning.table4.measuring import Measured
 from tuning.table4.paper import PaperRow, PaperTable
 

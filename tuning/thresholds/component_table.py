@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.boxes.pseudo_boxes import Region, regions, smallest_area
-from pipelines.maps.reading import upsample
+from pipelines.boxes import Region, regions, smallest_area
+from pipelines.maps import upsample
 from tuning.thresholds.judged_maps import Judged
 
 Ints = npt.NDArray[np.int64]

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cluster.errors import UserError
-from cluster.storage.storage import Storage
-from pipelines.annotations.rle import decode_mask
-from pipelines.corpus.section import REFERENCE
-from pipelines.maps.rows import PARTS
-from pipelines.tables.schemas import IDENTITY, SIZE
+from cluster.storage import Storage
+from pipelines.annotations import decode_mask
+from pipelines.corpus import REFERENCE
+from pipelines.maps import PARTS
+from pipelines.tables import IDENTITY, SIZE
 
 TruthKind = Literal["masks", "boxes", "none"]
 Floats = npt.NDArray[np.float32]

@@ -9,8 +9,7 @@ import numpy as np
 import optuna
 
 from cluster.errors import UserError, nearest
-from pipelines.boxes.pseudo_boxes import category_threshold
-from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.boxes import PseudoBoxSettings, category_threshold
 from tuning.space import Dimension, grid
 from tuning.thresholds import metrics as threshold_metrics
 from tuning.thresholds.component_table import ComponentTable, component_table

@@ -8,13 +8,13 @@ import cv2
 import pyarrow as pa
 
 from cluster.errors import UserError, nearest
-from cluster.on_ray.session import machine_cpus
+from cluster.on_ray import machine_cpus
 from cluster.progress import progress, say
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.maps.rows import PARTS
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.boxes import PseudoBoxSettings
+from pipelines.maps import PARTS
 from training.project import Project
 from tuning.space import Dimension, check_space, patch_text
 from tuning.thresholds.curves import sensitivity, threshold_curves

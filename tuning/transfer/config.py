@@ -8,13 +8,12 @@ from pydantic import Field, model_validator
 from cluster.config import Section, merge, validate
 from cluster.errors import UserError, nearest
 from cluster.yaml_files import parse_yaml
-from pipelines.images.levels import LevelsSection
-from training.dense.data import CropSection, DenseTask
-from training.dense.model import check_dense_name
-from training.detection.section import ColourSection
-from training.loop.section import LoopSettings
-from training.models.names import Freeze, backbone_of, canonical
-from training.starts.words import AGBP, SCRATCH
+from pipelines.images import LevelsSection
+from training.dense import CropSection, DenseTask, check_dense_name
+from training.detection import ColourSection
+from training.loop import LoopSettings
+from training.models import Freeze, backbone_of, canonical
+from training.starts import AGBP, SCRATCH
 
 Regime = Literal["frozen", "full", "layerwise"]
 

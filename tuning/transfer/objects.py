@@ -9,15 +9,13 @@ import pyarrow as pa
 
 from cluster.errors import UserError
 from cluster.progress import progress
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.annotations.base import Annotation
-from pipelines.annotations.instances import Instance, read_instances
-from pipelines.corpus.listing import Listing
-from pipelines.images.levels import LevelsSection, dataset_colours
-from pipelines.images.reading import ImageError
-from pipelines.tables.schemas import LABELLED_BOX
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.annotations import Annotation, Instance, read_instances
+from pipelines.corpus import Listing
+from pipelines.images import ImageError, LevelsSection, dataset_colours
+from pipelines.tables import LABELLED_BOX
 
 OBJECTS_FILE = "objects.parquet"
 COLOURS_FILE = "colours.json"

@@ -4,18 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.errors import UserError
-from cluster.stages.stage import Artifact, Workbench, ensure
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun
-from pipelines.images.reading import Levels
-from training.dense.data import DenseSample, DenseTask, dense_samples
-from training.dense.model import Colours, save_dense, started
-from training.dense.task import METRIC, START_FILE, DensePlan, build_dense_task
-from training.detection.selection import shuffled, with_backgrounds
+from cluster.stages import Artifact, Workbench, ensure
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun
+from pipelines.images import Levels
+from training.dense import (
+    METRIC,
+    START_FILE,
+    Colours,
+    DensePlan,
+    DenseSample,
+    DenseTask,
+    build_dense_task,
+    dense_samples,
+    save_dense,
+    started,
+)
+from training.detection import shuffled, with_backgrounds
+from training.loop import ScalingSection
 from training.loop.fit import fit
-from training.loop.section import ScalingSection
-from training.starts.filling import report_json
-from training.starts.resolving import Start
+from training.starts import Start, report_json
 from tuning.transfer.config import Regime, TransferSection
 from tuning.transfer.objects import COLOURS_FILE, OBJECTS_FILE
 

@@ -11,24 +11,19 @@ import torch
 
 from cluster.config import merge, validate
 from cluster.errors import UserError
-from cluster.on_ray.session import ray_session
+from cluster.on_ray import ray_session
 from cluster.progress import say
-from cluster.registry.registry import register
-from cluster.stages.stage import Artifact, digest
-from cluster.storage.storage import Storage
-from cluster.tracking.tracker import PipelineRun, Tracker
-from pipelines.corpus.listing import Listing
-from pipelines.corpus.stage import build_corpus
-from training.dense.cropping import Window
-from training.dense.modality import dead_leaves, feature_shift, pooled_features
-from training.models.backbones.base import build
-from training.models.backbones.filling import fill
+from cluster.registry import register
+from cluster.stages import Artifact, digest
+from cluster.storage import Storage
+from cluster.tracking import PipelineRun, Tracker
+from pipelines.corpus import Listing, build_corpus
+from training.dense import Window, dead_leaves, feature_shift, pooled_features
+from training.models.backbones import build, fill
 from training.opening import read_listing
 from training.pipeline import Pipeline
 from training.project import Project
-from training.starts.backbone_file import BACKBONE_FILE
-from training.starts.resolving import Start, resolve_start, start_of_artifact
-from training.starts.words import AGBP, SCRATCH
+from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact
 from tuning.transfer.config import TransferPreset, TransferSection, transfer_paper
 from tuning.transfer.objects import list_objects
 from tuning.transfer.picture import transfer_picture

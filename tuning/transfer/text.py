@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.dense.data import DenseTask
+from training.dense import DenseTask
 from tuning.transfer.config import Regime, TransferPaper
 from tuning.transfer.statistics import Curve, Paired, Spread, iterations_to, paired, spread
 

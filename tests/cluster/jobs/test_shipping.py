@@ -11,8 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from cluster.errors import UserError
 from cluster.jobs.shipping import (

@@ -1,8 +1,7 @@
 """A job's standing, read from the very lines that its stages and steps write."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cluster import progress
 from cluster.jobs.standing import standings

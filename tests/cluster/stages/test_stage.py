@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cluster.stages.claim import FOLDER
 from cluster.stages.stage import RECORD, Artifact, Workbench, digest, ensure, summary

@@ -1,8 +1,7 @@
 """Secrets in URIs: found, masked, refused wherever a config may hold them; innocent texts are let pass."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cluster.config import Section, load
 from cluster.errors import UserError

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from cluster.errors import UserError
 from pipelines.corpus.inspection import inspect

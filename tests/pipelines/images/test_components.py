@@ -1,8 +1,7 @@
 """Connected regions against a flood fill written out."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from pipelines.images.components import components

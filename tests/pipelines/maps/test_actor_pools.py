@@ -1,8 +1,7 @@
 """Pools of actors on the nodes that are left."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelines.tables.table_job import Step, fitting
 

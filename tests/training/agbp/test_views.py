@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from training.agbp.data import PretrainDataset, PretrainImages, collate
 from training.agbp.section import AugmentSection

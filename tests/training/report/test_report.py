@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training.report.report_demo import demo_report, item, surface
-from training.report import charts as report_charts
-from training.report import pictures as report_pictures
+from training.report import charts as report_charts, pictures as report_pictures
 from training.report.data import (
     CategoryScores,
     Example,

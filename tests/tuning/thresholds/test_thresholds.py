@@ -9,8 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from benchmarks.threshold_trials import CATEGORIES, coarse, write_artifacts
 from cluster.errors import UserError
@@ -31,8 +30,13 @@ from tuning.thresholds.component_table import component_table
 from tuning.thresholds.curves import ALL, sensitivity, threshold_curves
 from tuning.thresholds.judged_maps import CategoryMaps, Judged, read_stored_maps
 from tuning.thresholds.picture import threshold_picture
-from tuning.thresholds.search import FEW_WEIGHT, ThresholdObjective, default_space, search
-from tuning.thresholds.search import check_metric as metric_of
+from tuning.thresholds.search import (
+    FEW_WEIGHT,
+    ThresholdObjective,
+    check_metric as metric_of,
+    default_space,
+    search,
+)
 
 
 @pytest.fixture(scope="module")

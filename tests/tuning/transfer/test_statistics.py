@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from training.dense.modality import dead_leaves, feature_shift, pooled_features
 from training.models.backbones.base import build

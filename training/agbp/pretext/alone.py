@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from training.agbp.pretext.base import Pretext, PretextOutput
-from training.models.backbones.base import Backbone
+from training.models.backbones import Backbone
 
 
 class DistillationAlone(Pretext):

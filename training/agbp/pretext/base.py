@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from training.models.backbones.base import Backbone
+from training.models.backbones import Backbone
 
 
 class PretextOutput(NamedTuple):

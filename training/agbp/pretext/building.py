@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import get_args
 
+from training.agbp import MocoSection, PretextName, SimmimSection
 from training.agbp.pretext.alone import DistillationAlone
 from training.agbp.pretext.base import Pretext
 from training.agbp.pretext.cls import Cls
 from training.agbp.pretext.mocov3 import MoCoV3
 from training.agbp.pretext.simmim import SimMIM
-from training.agbp.section import MocoSection, PretextName, SimmimSection
-from training.models.backbones.base import Backbone
+from training.models.backbones import Backbone
 
 
 def build_pretext(

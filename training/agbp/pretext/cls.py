@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.agbp.pretext.base import Pretext, PretextOutput
-from training.models.backbones.base import Backbone
+from training.models.backbones import Backbone
 
 
 class Cls(Pretext):

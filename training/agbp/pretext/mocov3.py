@@ -16,9 +16,9 @@ from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from cluster.errors import UserError
+from training.agbp import MocoSection
 from training.agbp.pretext.base import Pretext, PretextOutput
-from training.agbp.section import MocoSection
-from training.models.backbones.base import Backbone
+from training.models.backbones import Backbone
 
 
 class MoCoV3(Pretext):

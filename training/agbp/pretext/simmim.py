@@ -12,9 +12,9 @@ from lightly.models.utils import mask_bool
 from torch import Tensor, nn
 
 from cluster.errors import UserError
+from training.agbp import SimmimSection
 from training.agbp.pretext.base import Pretext, PretextOutput
-from training.agbp.section import SimmimSection
-from training.models.backbones.base import Backbone
+from training.models.backbones import Backbone
 
 
 class SimMIM(Pretext):

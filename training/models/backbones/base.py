@@ -8,8 +8,7 @@ from typing import NamedTuple, TypeVar
 from torch import Tensor, nn
 
 from cluster.errors import UserError
-from training.models.named_builders import adding, builder_of
-from training.models.names import OPEN_ADAPTERS, Family, backbone_adapters, canonical
+from training.models import OPEN_ADAPTERS, Family, adding, backbone_adapters, builder_of, canonical
 
 
 class Stage(NamedTuple):

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from cluster.errors import UserError
 from training.models.backbones.base import Backbone
-from training.weights.files import load_weights
-from training.weights.transfer import TransferReport, transfer
+from training.weights import TransferReport, load_weights
+from training.weights.transfer import transfer
 
 
 def fill(

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from cluster.errors import UserError
 from cluster.progress import say
+from training.models import TIMM
 from training.models.backbones.base import Backbone, Stage, register
-from training.models.names import TIMM
 
 FINEST_STRIDE = 4  # as P2 of the detectors; what is finer belongs to the first stage
 QUARTERS = 4  # stages of a model that keeps one resolution

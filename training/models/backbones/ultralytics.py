@@ -6,9 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from training.models import YOLO, DetectionModel
 from training.models.backbones.base import Backbone, Stage, register
-from training.models.names import YOLO
-from training.models.ultralytics_library import DetectionModel
 from training.models.ultralytics_weights import ultralytics_weights
 
 STRIDES = (4, 8, 16, 32)  # P2 to P5

@@ -8,21 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from cluster.errors import UserError
-from training.models.detectors.suppression import Predictions as Predictions
-from training.models.detectors.suppression import suppress
-from training.models.letterbox import Preprocessing
-from training.models.named_builders import adding, builder_of
-from training.models.names import Freeze as Freeze
-from training.models.names import Part as Part
-from training.models.names import (
+from training.models import (
+    Freeze as Freeze,
+    Part as Part,
+    PartedModel,
+    Preprocessing,
+    Stages as Stages,
+    Targets as Targets,
+    adding,
+    builder_of,
     check_detector_name,
     detector_adapter,
     detector_adapters,
     on_backbone_adapters,
 )
-from training.models.parted import PartedModel
-from training.models.parted import Stages as Stages
-from training.models.parted import Targets as Targets
+from training.models.detectors.suppression import Predictions as Predictions, suppress
 
 MIN_SCORE = 0.001  # COCO AP integrates over all scores; this is the field's usual floor
 MAX_BOXES = 300

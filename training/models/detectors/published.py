@@ -10,8 +10,8 @@ from torchvision.models.detection import (
 
 from cluster.errors import UserError
 from cluster.progress import say
-from training.models.backbones.base import published as backbone_weights
-from training.models.names import backbone_of
+from training.models import backbone_of
+from training.models.backbones import published as backbone_weights
 from training.models.ultralytics_weights import ultralytics_weights
 
 ULTRALYTICS = ("rtdetr-l", "rtdetr-x", "rtdetr-resnet50", "rtdetr-resnet101")  # on backbones of their own

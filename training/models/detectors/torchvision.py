@@ -19,15 +19,13 @@ from torchvision.ops import FeaturePyramidNetwork, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import LevelMapper
 
-from training.models.backbones.base import build
+from training.models import TORCHVISION, Part, Preprocessing, Stages, Targets, backbone_of
+from training.models.backbones import build
 from training.models.detectors.base import Detector, register_on_backbone
 from training.models.detectors.proposals import choose_proposals
 from training.models.detectors.suppression import Predictions
 from training.models.detectors.torchvision_weighting import anchor_factors, head_loss, proposal_loss
 from training.models.detectors.trunk import Trunk
-from training.models.letterbox import Preprocessing
-from training.models.names import TORCHVISION, Part, backbone_of
-from training.models.parted import Stages, Targets
 
 STRIDES = (4, 8, 16, 32)
 SMALLEST_BOX = 1e-2  # pixels; the library drops detections with a smaller side

@@ -12,12 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.models.backbones.base import build
+from training.models import Part, Preprocessing, Stages, Targets, backbone_of
+from training.models.backbones import build
 from training.models.detectors.base import Detector, register_on_backbone
 from training.models.detectors.trunk import Trunk
-from training.models.letterbox import Preprocessing
-from training.models.names import Part, backbone_of
-from training.models.parted import Stages, Targets
 
 # Its models' checks of their own shapes become operators that ONNX has not.
 os.environ.setdefault("TRANSFORMERS_DISABLE_TORCH_CHECK", "1")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cluster.errors import UserError
-from training.models.backbones.base import Backbone
-from training.models.parted import Stages as Stages
+from training.models import Stages as Stages
+from training.models.backbones import Backbone
 
 PREFIX = "body."  # torchvision's word, so that its published weights fit
 

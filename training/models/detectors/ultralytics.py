@@ -6,13 +6,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from training.models import YOLO, DetectionModel, E2ELoss, Preprocessing, Targets, make_anchors
 from training.models.detectors.base import register, register_on_backbone
 from training.models.detectors.ultralytics_network import UltralyticsNetwork, layers_of, library_batch
 from training.models.detectors.ultralytics_weighting import WeightedDetectionLoss
-from training.models.letterbox import Preprocessing
-from training.models.names import YOLO
-from training.models.parted import Targets
-from training.models.ultralytics_library import DetectionModel, E2ELoss, make_anchors
 
 NMS_IOU = 0.7  # the library's validation default
 CLASS_BRANCHES = ("cv3", "one2one_cv3")  # one2one: the NMS-free head of YOLO26

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from training.models import register_layer, yaml_model_load
 from training.models.detectors.trunk import Trunk
-from training.models.ultralytics_library import register_layer, yaml_model_load
 
 LEVELS = (8, 16, 32)  # strides that the necks join
 TAIL = (

@@ -7,14 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from cluster.errors import UserError
-from training.models.backbones.base import build
+from training.models import DEFAULT_CFG, Part, Preprocessing, Stages, Targets, get_cfg
+from training.models.backbones import build
 from training.models.detectors.base import Detector
 from training.models.detectors.trunk import Trunk
 from training.models.detectors.ultralytics_graft import LEVELS, TrunkLayer, grafted, strides
-from training.models.letterbox import Preprocessing
-from training.models.names import Part
-from training.models.parted import Stages, Targets
-from training.models.ultralytics_library import DEFAULT_CFG, get_cfg
 
 STAGES = (4, 8, 16, 32)  # their strides, as backbones count them
 

@@ -6,12 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.models import RTDETR, RTDETR_RESNET, YOLO_RTDETR, Preprocessing, RTDETRDetectionModel, Targets
 from training.models.detectors.base import register, register_on_backbone
 from training.models.detectors.ultralytics_network import UltralyticsNetwork, layers_of, library_batch
-from training.models.letterbox import Preprocessing
-from training.models.names import RTDETR, RTDETR_RESNET, YOLO_RTDETR
-from training.models.parted import Targets
-from training.models.ultralytics_library import RTDETRDetectionModel
 
 
 # YOLOv8's backbone and neck before RT-DETR's decoder are among the names.

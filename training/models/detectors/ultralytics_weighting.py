@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.models.ultralytics_library import v8DetectionLoss
+from training.models import v8DetectionLoss
 
 
 class WeightedDetectionLoss(v8DetectionLoss):  # type: ignore[misc]

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cluster.errors import UserError
-from training.models.detectors.trunk import Trunk
-from training.models.named_builders import adding, builder_of
-from training.models.names import check_segmenter_name, segmenter_adapters
-from training.models.parted import PartedModel
+from training.models import PartedModel, adding, builder_of, check_segmenter_name, segmenter_adapters
+from training.models.detectors import Trunk
 
 IGNORED = 255  # of a semantic target: a pixel that no loss and no metric counts
 

@@ -9,10 +9,9 @@ from torch.nn import functional
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerPixelDecoder
 
-from training.models.backbones.base import build
-from training.models.detectors.trunk import Trunk
-from training.models.names import Part, backbone_of
-from training.models.parted import Stages, Targets
+from training.models import Part, Stages, Targets, backbone_of
+from training.models.backbones import build
+from training.models.detectors import Trunk
 from training.models.segmenters.base import IGNORED, Segmenter, register_on_backbone
 
 STRIDES = (4, 8, 16, 32)

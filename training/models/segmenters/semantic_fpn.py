@@ -7,10 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
-from training.models.backbones.base import build
-from training.models.detectors.trunk import Trunk
-from training.models.names import Part, backbone_of
-from training.models.parted import Stages, Targets
+from training.models import Part, Stages, Targets, backbone_of
+from training.models.backbones import build
+from training.models.detectors import Trunk
 from training.models.segmenters.base import IGNORED, Segmenter, register_on_backbone
 
 STRIDES = (4, 8, 16, 32)

@@ -1,0 +1,3 @@
+from .standing import standings, standings_json
+
+__all__ = ["standings", "standings_json"]

@@ -1,0 +1,19 @@
+from .export import coco_document
+from .pseudo_boxes import PseudoBox, Region, category_threshold, regions, smallest_area
+from .rows import category_thresholds
+from .section import BoxesSection, PseudoBoxSettings
+from .stage import derive_boxes, find_boxes
+
+__all__ = [
+    "BoxesSection",
+    "PseudoBox",
+    "PseudoBoxSettings",
+    "Region",
+    "category_threshold",
+    "category_thresholds",
+    "coco_document",
+    "derive_boxes",
+    "find_boxes",
+    "regions",
+    "smallest_area",
+]

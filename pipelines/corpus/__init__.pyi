@@ -1,0 +1,33 @@
+from .contamination import EXACT, NEAR, HashedImage, hash_images
+from .image_paths import find_images, listing_digest
+from .inspection import inspect
+from .labelled import build_labelled, check_unseen
+from .labelled_listing import list_labelled
+from .listing import Listing
+from .section import REFERENCE, CorpusSection, LabelledDataSection
+from .sorting import Corpus
+from .split import is_test
+from .stage import build_corpus
+from .statistics import COUNTED, STATISTICS
+
+__all__ = [
+    "COUNTED",
+    "EXACT",
+    "NEAR",
+    "REFERENCE",
+    "STATISTICS",
+    "Corpus",
+    "CorpusSection",
+    "HashedImage",
+    "LabelledDataSection",
+    "Listing",
+    "build_corpus",
+    "build_labelled",
+    "check_unseen",
+    "find_images",
+    "hash_images",
+    "inspect",
+    "is_test",
+    "list_labelled",
+    "listing_digest",
+]

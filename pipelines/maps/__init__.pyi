@@ -1,0 +1,40 @@
+from .build import build_method, method_over
+from .evaluation_stage import evaluate_maps
+from .kead import KeAD, zero_shot_map
+from .method import CategoryState, MapMethod, anomaly_probability
+from .metrics import Masks, aupro, image_auroc, pixel_auroc
+from .reading import Floats, map_rows, upsample
+from .resources import images_at_once
+from .rows import PARTS, category_states, decode_rows, map_batch, map_schema
+from .section import KeadSettings, MapsSection, WinclipSettings
+from .stage import make_maps
+from .winclip import WinCLIP
+
+__all__ = [
+    "PARTS",
+    "CategoryState",
+    "Floats",
+    "KeAD",
+    "KeadSettings",
+    "MapMethod",
+    "MapsSection",
+    "Masks",
+    "WinCLIP",
+    "WinclipSettings",
+    "anomaly_probability",
+    "aupro",
+    "build_method",
+    "category_states",
+    "decode_rows",
+    "evaluate_maps",
+    "image_auroc",
+    "images_at_once",
+    "make_maps",
+    "map_batch",
+    "map_rows",
+    "map_schema",
+    "method_over",
+    "pixel_auroc",
+    "upsample",
+    "zero_shot_map",
+]

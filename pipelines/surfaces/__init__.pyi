@@ -1,0 +1,6 @@
+from .categories import CATEGORIES
+from .generator import NORMAL, generate, write_corpus
+from .section import GenerateSection
+from .stage import generate_surfaces
+
+__all__ = ["CATEGORIES", "NORMAL", "GenerateSection", "generate", "generate_surfaces", "write_corpus"]

@@ -1,0 +1,22 @@
+from .agdp_stage import pretrain_detector
+from .augment import colour
+from .data import DetectionDataset, Sample
+from .finetune import labelled_samples
+from .section import AugmentSection, ColourSection, DetectorSection, FinetuneSection
+from .selection import shuffled, with_backgrounds
+from .task import DetectionTask
+
+__all__ = [
+    "AugmentSection",
+    "ColourSection",
+    "DetectionDataset",
+    "DetectionTask",
+    "DetectorSection",
+    "FinetuneSection",
+    "Sample",
+    "colour",
+    "labelled_samples",
+    "pretrain_detector",
+    "shuffled",
+    "with_backgrounds",
+]

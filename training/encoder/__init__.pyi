@@ -1,0 +1,3 @@
+from .train import SurfaceClipSettings
+
+__all__ = ["SurfaceClipSettings"]

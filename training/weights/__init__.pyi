@@ -1,0 +1,13 @@
+from .files import METADATA_KEY, StateDict, load_weights, save_weights
+from .pickled import SUFFIXES, read_pickled
+from .transfer import TransferReport
+
+__all__ = [
+    "METADATA_KEY",
+    "SUFFIXES",
+    "StateDict",
+    "TransferReport",
+    "load_weights",
+    "read_pickled",
+    "save_weights",
+]

@@ -1,0 +1,18 @@
+from .curves import Curves, threshold_curves
+from .judged_maps import read_stored_maps
+from .metrics import MASK_IOU
+from .picture import threshold_picture
+from .search import ThresholdObjective, default_space
+from .stage import check_request, tune_thresholds
+
+__all__ = [
+    "MASK_IOU",
+    "Curves",
+    "ThresholdObjective",
+    "check_request",
+    "default_space",
+    "read_stored_maps",
+    "threshold_curves",
+    "threshold_picture",
+    "tune_thresholds",
+]
