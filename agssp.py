@@ -1,21 +1,45 @@
 """The roof: one command-line application that joins the packages' commands, and the Python API's names."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import typer
-from typer.core import TyperGroup
+PACKAGES = ("cluster", "pipelines", "training", "tuning")
 
-from cluster.cli.doctor_command import ground_commands
-from training.cli.base import project_of, project_weights
-from training.cli.commands import app as training_commands
+
+def _hidden_packages() -> str | None:
+    """A sentence about the first of our packages that a file of the user's hides; None where none is."""
+    home = Path(__file__).resolve().parent
+    for name in PACKAGES:
+        spec = find_spec(name)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        # Two folders up where this file has become a package's __init__, as in a shipped job.
+        if origin is not None and origin.parent.parent not in (home, home.parent):
+            return (
+                f"{origin} hides the package {name} that agssp needs; rename it, or run Python from another "
+                "folder."
+            )
+    return None
+
+
+if hiding := _hidden_packages():
+    if __name__ == "__main__":
+        print(hiding, file=sys.stderr)  # noqa: T201 - nothing of ours can be imported to say it
+        sys.exit(2)
+    raise ImportError(hiding)
+
+import typer  # noqa: E402 - after the check, whose answer would come from the wrong package
+from typer.core import TyperCommand, TyperGroup  # noqa: E402
 
 if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for others
     from cluster.errors import UserError as UserError
     from cluster.registry import ModelVersion as ModelVersion, Registry as Registry
     from cluster.stages import Artifact as Artifact
-    from pipelines.boxes import PseudoBox as PseudoBox
+    from pipelines.boxes.pseudo_boxes import PseudoBox as PseudoBox
     from pipelines.image_maps import (
         AnomalyMap as AnomalyMap,
         Mapper as Mapper,
@@ -25,7 +49,10 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
     from pipelines.images import ImageError as ImageError
     from training.models.detectors import Detector as Detector
     from training.pipeline import Pipeline as Pipeline
-    from training.prediction import ImagePrediction as ImagePrediction, UnreadableImage as UnreadableImage
+    from training.prediction.predict import (
+        ImagePrediction as ImagePrediction,
+        UnreadableImage as UnreadableImage,
+    )
     from training.project import Project as Project
     from training.steps import (
         build_corpus as build_corpus,
@@ -46,66 +73,7 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
         run as run,
     )
 
-
-def _detector(app: typer.Typer) -> None:
-    from training.cli.detector_commands import app as detector_commands
-
-    app.add_typer(detector_commands)
-
-
-def _encoder(app: typer.Typer) -> None:
-    from training.cli.encoder_commands import app as encoder_commands
-
-    app.add_typer(encoder_commands, name="encoder")
-
-
-def _jobs(app: typer.Typer) -> None:
-    from cluster.cli.job_commands import job_commands
-
-    app.add_typer(job_commands(project_of))
-
-
-def _models(app: typer.Typer) -> None:
-    from cluster.cli.model_commands import app as model_commands
-
-    app.add_typer(model_commands, name="models")
-
-
-def _prompts(app: typer.Typer) -> None:
-    from pipelines.cli.prompt_commands import prompt_commands
-
-    app.add_typer(prompt_commands(project_of), name="prompts")
-
-
-def _references(app: typer.Typer) -> None:
-    from pipelines.cli.reference_commands import reference_commands
-
-    app.add_typer(reference_commands(project_of))
-
-
-def _study(app: typer.Typer) -> None:
-    from tuning.cli.commands import app as study_commands
-
-    app.add_typer(study_commands, name="study")
-
-
-def _tune(app: typer.Typer) -> None:
-    from tuning.cli.tune_commands import app as tune_commands
-
-    app.add_typer(tune_commands, name="tune")
-
-
-def _tracking(app: typer.Typer) -> None:
-    from cluster.cli.tracking_commands import app as tracking_commands
-
-    app.add_typer(tracking_commands, name="tracking")
-
-
-def _view(app: typer.Typer) -> None:
-    from pipelines.cli.view_commands import view_commands
-
-    app.add_typer(view_commands(project_of))
-
+    __version__: str
 
 # The Python API by module, in the order of its reference; imported when named, as the commands are.
 API = {
@@ -118,67 +86,131 @@ API = {
     ),
     "training.project": ("Project",),
     "training.pipeline": ("Pipeline",),
-    "cluster.stages.stage": ("Artifact",),
+    "cluster.stages": ("Artifact",),
     "training.models.detectors": ("Detector",),
     "training.prediction.predict": ("ImagePrediction", "UnreadableImage"),
-    "cluster.registry.registry": ("Registry", "ModelVersion"),
+    "cluster.registry": ("Registry", "ModelVersion"),
     "cluster.errors": ("UserError",),
-    "pipelines.images.reading": ("ImageError",),
+    "pipelines.images": ("ImageError",),
 }
 if not TYPE_CHECKING:  # to a type checker this would make every misspelt name an Any
 
     def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return version("agssp")
         for module, names in API.items():
             if name in names:
                 return getattr(import_module(module), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return [*globals(), *(name for names in API.values() for name in names)]
+        return [*globals(), "__version__", *(name for names in API.values() for name in names)]
 
 
-# Imported when named: with every library loaded, `agssp models list` would take six seconds to start.
-LATER: dict[str, Callable[[typer.Typer], None]] = {
-    "encoder": _encoder,
-    "export": _detector,
-    "jobs": _jobs,
-    "models": _models,
-    "predict": _detector,
-    "prompts": _prompts,
-    "references": _references,
-    "study": _study,
-    "submit": _jobs,
-    "tracking": _tracking,
-    "tune": _tune,
-    "view": _view,
+class Entry(NamedTuple):
+    """A command of the roof, listed without its module, which is imported when the command is named.
+
+    Attributes:
+        panel: of the help page.
+        module: whose typer app has the command.
+        help: what the help page says of it, as its module does.
+    """
+
+    panel: str
+    module: str
+    help: str
+
+
+LOOK, MAKE, FIND, RUN = "Look", "Make", "Find", "Run"
+_PIPELINE, _DETECTOR = "training.cli.commands", "training.cli.detector_commands"
+_DOCTOR = "training.cli.doctor_command"
+_JOBS, _IMAGES = "cluster.cli.job_commands", "pipelines.cli"
+COMMANDS = {
+    "doctor": Entry(LOOK, _DOCTOR, "What this machine, workspace, tracking server and weights can do."),
+    "recipes": Entry(LOOK, _PIPELINE, "The shipped configs, for use as recipe:NAME."),
+    "prompts": Entry(LOOK, f"{_IMAGES}.prompt_commands", "What the encoder is told of each category."),
+    "references": Entry(LOOK, f"{_IMAGES}.reference_commands", "Propose normal references on a page."),
+    "view": Entry(LOOK, f"{_IMAGES}.view_commands", "Review maps and boxes on a local page."),
+    "corpus": Entry(MAKE, _PIPELINE, "List, check and split the images."),
+    "maps": Entry(MAKE, _PIPELINE, "Make anomaly maps with KeAD."),
+    "boxes": Entry(MAKE, _PIPELINE, "Derive pseudo-boxes, with COCO and YOLO exports."),
+    "pretrain": Entry(MAKE, _PIPELINE, "Pretrain a backbone (AGBP) or a detector (AGDP)."),
+    "finetune": Entry(MAKE, _PIPELINE, "Finetune the detector from every start of finetune.starts."),
+    "evaluate": Entry(MAKE, _PIPELINE, "Evaluate anomaly maps or finetuned detectors."),
+    "predict": Entry(MAKE, _DETECTOR, "Find boxes in images."),
+    "export": Entry(MAKE, _DETECTOR, "Write a detector as ONNX and as its library's own file."),
+    "report": Entry(MAKE, _PIPELINE, "Write the HTML report (and whatever it still needs)."),
+    "tune": Entry(FIND, "tuning.cli.tune_commands", "Search for better settings."),
+    "study": Entry(FIND, "tuning.cli.commands", "Studies: the papers' tables on your own images."),
+    "models": Entry(FIND, "cluster.cli.model_commands", "Registered models: look up, promote, pull."),
+    "run": Entry(RUN, _PIPELINE, "All stages in order: from images to a report and a registered detector."),
+    "demo": Entry(RUN, _PIPELINE, "`run` on generated surfaces, without any data."),
+    "submit": Entry(RUN, _JOBS, "Run a command as a job on a Ray cluster."),
+    "jobs": Entry(RUN, _JOBS, "Jobs of a Ray cluster."),
+    "tracking": Entry(RUN, "cluster.cli.tracking_commands", "A tracking server for a team."),
+    "encoder": Entry(RUN, "training.cli.encoder_commands", "Train the shipped encoder anew."),
 }
 
 
 class Roof(TyperGroup):
-    """A group some of whose commands are imported only when they are named, or listed by --help."""
+    """A group whose commands are imported when they are named; its help page is written without them."""
+
+    listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All names: those at hand, then those imported later."""
-        return [*super().list_commands(ctx), *LATER]
+        """All names, in the order of the help page."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; None where there is none."""
-        if cmd_name not in LATER:
-            return super().get_command(ctx, cmd_name)
-        part = typer.Typer(add_completion=False)
-        LATER[cmd_name](part)
-        return typer.main.get_group(part).commands[cmd_name]
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        if self.listing:
+            return TyperCommand(cmd_name, help=entry.help, rich_help_panel=entry.panel)
+        from cluster.cli.projects import read_by
+
+        read_by(_read_project)
+        commands: Any = typer.main.get_group(import_module(entry.module).app)
+        return commands.commands[cmd_name]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help page, by the entries alone."""
+        self.listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.listing = False
+
+
+def _read_project(words: list[str] | None, base: Mapping[str, Any] | None = None) -> Any:
+    """The project of a command line's words; its config classes are imported with the first."""
+    from training.project import read_project
+
+    return read_project(words, base)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"agssp {version('agssp')}")
+        raise typer.Exit
 
 
 app = typer.Typer(
     cls=Roof,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Anomaly-guided self-supervised pretraining: from unlabelled surface images to a better detector.",
 )
-app.add_typer(training_commands)
-app.add_typer(ground_commands(project_of, project_weights))
+
+
+@app.callback()
+def _roof(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Anomaly-guided self-supervised pretraining: from unlabelled surface images to a better detector."""
 
 
 def main() -> None:

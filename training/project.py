@@ -1,10 +1,11 @@
 """The whole project's config: one YAML file, one frozen model, checked before anything starts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
-from cluster.config import DEFAULT_WORKSPACE, Section
+from cluster.config import DEFAULT_WORKSPACE, Section, load_words
 from cluster.on_ray import RaySection
 from cluster.tracking import TrackingSection
 from pipelines.boxes import BoxesSection
@@ -70,3 +71,16 @@ class Project(Section):
                 f"finetune.name={self.finetune.name} must stand on backbone.name={self.backbone.name}, "
                 "whose weights the start agbp takes"
             )
+
+
+def read_project(words: list[str] | None, base: Mapping[str, Any] | None = None) -> Project:
+    """The project that a command line describes.
+
+    Args:
+        words: configs (paths or `recipe:NAME`; a later one wins) and `section.key=value` overrides.
+        base: values under everything else.
+
+    Raises:
+        UserError: a config that is at fault.
+    """
+    return load_words(Project, words, base or {})

@@ -8,38 +8,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow.fs as pafs
 
+from cluster.cli.projects import Ground
 from cluster.errors import UserError
 from cluster.on_ray import RaySection, machine_cpus, ray_session, start_ray
 from cluster.privacy import TELEMETRY_OFF
 from cluster.stages import RECORD
 from cluster.storage import Storage, masked
-from cluster.tracking import Tracker, TrackingSection, client_of, server_version
+from cluster.tracking import Tracker, client_of, server_version
 
 GIB = 2**30
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 2.0, 2.0  # below: a demo run doesn't fit
 STAGE_DIRECTORY = re.compile(r"[0-9a-f]{16}")
 
 Probe = tuple[str, bool, str]  # what, whether it is all right, one sentence
-
-
-class Ground(Protocol):
-    """What is asked of a project's config here."""
-
-    @property
-    def workspace(self) -> str:
-        """Directory or URI of all artifacts."""
-
-    @property
-    def tracking(self) -> TrackingSection:
-        """Where runs are recorded."""
-
-    @property
-    def ray(self) -> RaySection:
-        """Where Ray runs."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.cli.command import Json, out, run_command
+from cluster.cli.projects import project_of
 from cluster.errors import UserError
 from cluster.jobs import jobs, shipping, standings, standings_json
 from cluster.on_ray import RaySection, ray_session
@@ -40,153 +41,147 @@ AnyJob = Annotated[
 ]
 
 
-def job_commands(resolve: Callable[[list[str] | None], Any]) -> typer.Typer:
-    """The app with `submit` and `jobs list`, `show`, `logs`, `stop`, `top`.
+app = typer.Typer()
+listing = typer.Typer(no_args_is_help=True, help="Jobs of a Ray cluster.")
+app.add_typer(listing, name="jobs")
 
-    Args:
-        resolve: makes the project's config of a command line's words.
-    """
-    app = typer.Typer()
-    listing = typer.Typer(no_args_is_help=True, help="Jobs of a Ray cluster.")
-    app.add_typer(listing, name="jobs")
 
-    # What follows the first word is the command's own, options too.
-    @app.command(
-        "submit", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-    )
-    def submit_command(
-        command: Annotated[
-            list[str], typer.Argument(help="Of agssp, e.g. run project.yaml; its configs are shipped.")
-        ],
-        address: Address = None,
-        directory: Annotated[
-            Path | None, typer.Option(help="Ship this folder; the command runs in it (.gitignore is heeded).")
-        ] = None,
-        wheel: Annotated[
-            Path | None, typer.Option(help="Ship agssp from this wheel instead of from this installation.")
-        ] = None,
-        requirements: Annotated[
-            Path | None, typer.Option(help="Install these on every node first, e.g. requirements.lock.")
-        ] = None,
-        env: Annotated[
-            list[str] | None, typer.Option(help="NAME=VALUE, or NAME to take it from here; no secrets.")
-        ] = None,
-        cpus: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
-        gpus: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
-        memory_gb: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
-        resource: Annotated[
-            list[str] | None, typer.Option(help="NAME=AMOUNT of a node's custom resource.")
-        ] = None,
-        wait: Annotated[bool, typer.Option(help="Stream the log, and exit as the command does.")] = True,
-        as_json: Json = False,
-    ) -> None:
-        """Run an agssp command as a job on a Ray cluster; without --address on a local one."""
+# What follows the first word is the command's own, options too.
+@app.command("submit", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def submit_command(
+    command: Annotated[
+        list[str], typer.Argument(help="Of agssp, e.g. run project.yaml; its configs are shipped.")
+    ],
+    address: Address = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Ship this folder; the command runs in it (.gitignore is heeded).")
+    ] = None,
+    wheel: Annotated[
+        Path | None, typer.Option(help="Ship agssp from this wheel instead of from this installation.")
+    ] = None,
+    requirements: Annotated[
+        Path | None, typer.Option(help="Install these on every node first, e.g. requirements.lock.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, or NAME to take it from here; no secrets.")
+    ] = None,
+    cpus: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
+    memory_gb: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
+    resource: Annotated[
+        list[str] | None, typer.Option(help="NAME=AMOUNT of a node's custom resource.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Stream the log, and exit as the command does.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Run an agssp command as a job on a Ray cluster; without --address on a local one."""
 
-        def body() -> Mapping[str, Any]:
-            words = command[1:] if command[0] == "agssp" else list(command)
-            shipping.check_words(words)
-            needs = jobs.Resources(cpus, gpus, memory_gb, _amounts(resource or []))
-            environment = shipping.environment(env or [], os.environ)
-            runtime_env: dict[str, Any] = {"env_vars": environment}
-            if requirements is not None:
-                runtime_env["uv"] = shipping.requirements(requirements)
-            project = resolve(_config_words(words))
-            named = jobs.named_address(address)
-            if named is None:
-                if directory is not None or wheel is not None or not wait:
-                    raise UserError("--directory, --wheel and --no-wait need a cluster: give its --address.")
-                with _started(project.ray) as local:
-                    runtime_env["env_vars"] |= _here()
-                    return _submitted(local, words, runtime_env, needs, wait, as_json)
-            _check_workspace(words, project.workspace)
-            with tempfile.TemporaryDirectory() as folder:
-                runtime_env["py_modules"] = shipping.stage_code(Path(folder) / "code", wheel)
-                if directory is not None:
-                    shipping.check_configs(directory, words)
-                    runtime_env["working_dir"] = str(directory.absolute())
-                else:
-                    words = shipping.stage_configs(Path(folder) / "work", words)
-                    runtime_env["working_dir"] = str(Path(folder) / "work")
-                return _submitted(named, words, runtime_env, needs, wait, as_json)
-
-        run_command(
-            body,
-            json_mode=as_json,
-            render=_render_submitted,
-            exit_code=lambda result: result["exit_code"] or 0,
-        )
-
-    @listing.command("list")
-    def list_command(address: Address = None, as_json: Json = False) -> None:
-        """All jobs of the cluster, the newest first."""
-        run_command(
-            lambda: {"jobs": [jobs.job_json(job) for job in jobs.all_jobs(_client(address))]},
-            json_mode=as_json,
-            render=_render_jobs,
-        )
-
-    @listing.command("show")
-    def show_command(job: JobId, address: Address = None, as_json: Json = False) -> None:
-        """One job: its command, state and times."""
-        run_command(lambda: jobs.job_json(jobs.find_job(_client(address), job)), json_mode=as_json)
-
-    @listing.command("logs")
-    def logs_command(
-        job: AnyJob = None,
-        address: Address = None,
-        follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
-    ) -> None:
-        """What a job printed."""
-
-        def body() -> Mapping[str, Any]:
-            client = _client(address)
-            found = str(jobs.find_job(client, job).submission_id)
-            if follow:
-                _print_log(client, found, sys.stdout)
+    def body() -> Mapping[str, Any]:
+        words = command[1:] if command[0] == "agssp" else list(command)
+        shipping.check_words(words)
+        needs = jobs.Resources(cpus, gpus, memory_gb, _amounts(resource or []))
+        environment = shipping.environment(env or [], os.environ)
+        runtime_env: dict[str, Any] = {"env_vars": environment}
+        if requirements is not None:
+            runtime_env["uv"] = shipping.requirements(requirements)
+        project = project_of(_config_words(words))
+        named = jobs.named_address(address)
+        if named is None:
+            if directory is not None or wheel is not None or not wait:
+                raise UserError("--directory, --wheel and --no-wait need a cluster: give its --address.")
+            with _started(project.ray) as local:
+                runtime_env["env_vars"] |= _here()
+                return _submitted(local, words, runtime_env, needs, wait, as_json)
+        _check_workspace(words, project.workspace)
+        with tempfile.TemporaryDirectory() as folder:
+            runtime_env["py_modules"] = shipping.stage_code(Path(folder) / "code", wheel)
+            if directory is not None:
+                shipping.check_configs(directory, words)
+                runtime_env["working_dir"] = str(directory.absolute())
             else:
-                sys.stdout.write(client.get_job_logs(found))
-            return {}
+                words = shipping.stage_configs(Path(folder) / "work", words)
+                runtime_env["working_dir"] = str(Path(folder) / "work")
+            return _submitted(named, words, runtime_env, needs, wait, as_json)
 
-        run_command(body, json_mode=False, render=lambda result: None)
+    run_command(
+        body,
+        json_mode=as_json,
+        render=_render_submitted,
+        exit_code=lambda result: result["exit_code"] or 0,
+    )
 
-    @listing.command("stop")
-    def stop_command(job: JobId, address: Address = None, as_json: Json = False) -> None:
-        """End a job; the same command submitted again goes on where it was."""
 
-        def body() -> Mapping[str, Any]:
-            client = _client(address)
-            found = str(jobs.find_job(client, job).submission_id)
-            stopped = client.stop_job(found)
-            if stopped:
-                _wait_for_end(client, found)
-            return {"id": found, "stopped": stopped, "status": str(client.get_job_status(found))}
+@listing.command("list")
+def list_command(address: Address = None, as_json: Json = False) -> None:
+    """All jobs of the cluster, the newest first."""
+    run_command(
+        lambda: {"jobs": [jobs.job_json(job) for job in jobs.all_jobs(_client(address))]},
+        json_mode=as_json,
+        render=_render_jobs,
+    )
 
-        run_command(body, json_mode=as_json)
 
-    @listing.command("top")
-    def top_command(
-        job: AnyJob = None,
-        address: Address = None,
-        once: Annotated[
-            bool, typer.Option("--once", help="Print once instead of until the job ends.")
-        ] = False,
-        as_json: Json = False,
-    ) -> None:
-        """A job's stages with throughput and time left, anew every 2 s."""
+@listing.command("show")
+def show_command(job: JobId, address: Address = None, as_json: Json = False) -> None:
+    """One job: its command, state and times."""
+    run_command(lambda: jobs.job_json(jobs.find_job(_client(address), job)), json_mode=as_json)
 
-        def body() -> Mapping[str, Any]:
-            client = _client(address)
-            found = str(jobs.find_job(client, job).submission_id)
-            if not (once or as_json):
-                with Live(console=console, auto_refresh=False, transient=True) as live:
-                    while str(client.get_job_status(found)) not in jobs.ENDED:
-                        live.update(_top_table(_top(client, found)), refresh=True)
-                        time.sleep(REFRESH_SECONDS)
-            return _top(client, found)
 
-        run_command(body, json_mode=as_json, render=lambda result: out.print(_top_table(result)))
+@listing.command("logs")
+def logs_command(
+    job: AnyJob = None,
+    address: Address = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+) -> None:
+    """What a job printed."""
 
-    return app
+    def body() -> Mapping[str, Any]:
+        client = _client(address)
+        found = str(jobs.find_job(client, job).submission_id)
+        if follow:
+            _print_log(client, found, sys.stdout)
+        else:
+            sys.stdout.write(client.get_job_logs(found))
+        return {}
+
+    run_command(body, json_mode=False, render=lambda result: None)
+
+
+@listing.command("stop")
+def stop_command(job: JobId, address: Address = None, as_json: Json = False) -> None:
+    """End a job; the same command submitted again goes on where it was."""
+
+    def body() -> Mapping[str, Any]:
+        client = _client(address)
+        found = str(jobs.find_job(client, job).submission_id)
+        stopped = client.stop_job(found)
+        if stopped:
+            _wait_for_end(client, found)
+        return {"id": found, "stopped": stopped, "status": str(client.get_job_status(found))}
+
+    run_command(body, json_mode=as_json)
+
+
+@listing.command("top")
+def top_command(
+    job: AnyJob = None,
+    address: Address = None,
+    once: Annotated[bool, typer.Option("--once", help="Print once instead of until the job ends.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A job's stages with throughput and time left, anew every 2 s."""
+
+    def body() -> Mapping[str, Any]:
+        client = _client(address)
+        found = str(jobs.find_job(client, job).submission_id)
+        if not (once or as_json):
+            with Live(console=console, auto_refresh=False, transient=True) as live:
+                while str(client.get_job_status(found)) not in jobs.ENDED:
+                    live.update(_top_table(_top(client, found)), refresh=True)
+                    time.sleep(REFRESH_SECONDS)
+        return _top(client, found)
+
+    run_command(body, json_mode=as_json, render=lambda result: out.print(_top_table(result)))
 
 
 def _client(address: str | None) -> Any:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, Words, run_command
-from cluster.cli.ground import ground_of
 from cluster.cli.model_tables import (
     render_comparison,
     render_lineage,
@@ -17,11 +16,16 @@ from cluster.cli.model_tables import (
     render_version,
     render_versions,
 )
+from cluster.cli.projects import ground_of
 from cluster.errors import UserError
 from cluster.registry import REGISTRY_FILE, ModelVersion, Registry, comparison, promote, ranked, weights_file
 from cluster.registry.pull import pull
+from cluster.storage import Storage
+from cluster.tracking import Tracker
 
-app = typer.Typer(no_args_is_help=True, help="Registered models: look them up, compare, promote, pull.")
+app = typer.Typer()
+models = typer.Typer(no_args_is_help=True, help="Registered models: look up, compare, promote, pull.")
+app.add_typer(models, name="models")
 
 METRIC = "map50_95"
 Reference = Annotated[
@@ -42,12 +46,12 @@ Dataset = Annotated[
 ]
 
 
-@app.command("list")
+@models.command("list")
 def list_command(words: Words = None, alias: Alias = None, tag: Tags = None, as_json: Json = False) -> None:
     """All registered models, with versions and aliases."""
 
     def body() -> Mapping[str, Any]:
-        registry = Registry.open(ground_of(words).tracker)
+        registry = Registry.open(tracker_of(words))
         rows = registry.models
         if alias is not None or tag:
             names = {version.name for version in registry.versions(alias=alias, tags=tags_of(tag))}
@@ -57,7 +61,7 @@ def list_command(words: Words = None, alias: Alias = None, tag: Tags = None, as_
     run_command(body, json_mode=as_json, render=render_models)
 
 
-@app.command("versions")
+@models.command("versions")
 def versions_command(
     name: Pattern,
     words: Words = None,
@@ -70,7 +74,7 @@ def versions_command(
     """Versions of one model or of many, with how they were judged; with --best, the best first."""
 
     def body() -> Mapping[str, Any]:
-        registry = Registry.open(ground_of(words).tracker)
+        registry = Registry.open(tracker_of(words))
         found = registry.versions(name, alias=alias, tags=tags_of(tag))
         if best is None:
             if dataset is not None:
@@ -84,7 +88,7 @@ def versions_command(
     run_command(body, json_mode=as_json, render=render_versions)
 
 
-@app.command("show")
+@models.command("show")
 def show_command(
     reference: Reference,
     words: Words = None,
@@ -100,7 +104,7 @@ def show_command(
     def body() -> Mapping[str, Any]:
         from cluster.registry import registry_reader
 
-        tracker = ground_of(words).tracker
+        tracker = tracker_of(words)
         version = chosen(Registry.open(tracker), reference, best, dataset)
         metrics = registry_reader(tracker).metrics(version.run_id)
         return {**version.document(), "metrics": metrics}
@@ -108,23 +112,23 @@ def show_command(
     run_command(body, json_mode=as_json, render=render_version)
 
 
-@app.command("compare")
+@models.command("compare")
 def compare_command(first: Reference, second: Reference, words: Words = None, as_json: Json = False) -> None:
     """Two versions side by side: figures on the same images, and what they were made of differently."""
 
     def body() -> Mapping[str, Any]:
-        registry = Registry.open(ground_of(words).tracker)
+        registry = Registry.open(tracker_of(words))
         return comparison(registry.version(first), registry.version(second))
 
     run_command(body, json_mode=as_json, render=render_comparison)
 
 
-@app.command("lineage")
+@models.command("lineage")
 def lineage_command(reference: Reference, words: Words = None, as_json: Json = False) -> None:
     """What a version was made of, model by model and stage by stage, and what was made of it."""
 
     def body() -> Mapping[str, Any]:
-        registry = Registry.open(ground_of(words).tracker)
+        registry = Registry.open(tracker_of(words))
         version = registry.version(reference)
         return {
             **ancestry(registry, version, frozenset()),
@@ -134,7 +138,7 @@ def lineage_command(reference: Reference, words: Words = None, as_json: Json = F
     run_command(body, json_mode=as_json, render=render_lineage)
 
 
-@app.command("promote")
+@models.command("promote")
 def promote_command(
     reference: Reference,
     words: Words = None,
@@ -149,7 +153,7 @@ def promote_command(
     """Give a version the alias champion, if it was evaluated on --dataset and the holder is not better."""
 
     def body() -> Mapping[str, Any]:
-        tracker = ground_of(words).tracker
+        tracker = tracker_of(words)
         registry = Registry.open(tracker)
         version = registry.version(reference)
         return promote(
@@ -159,7 +163,7 @@ def promote_command(
     run_command(body, json_mode=as_json)
 
 
-@app.command("pull")
+@models.command("pull")
 def pull_command(
     reference: Reference,
     words: Words = None,
@@ -173,7 +177,7 @@ def pull_command(
     """Fetch a version's weights (safetensors, in their library's keys) and JSON, digests verified."""
 
     def body() -> Mapping[str, Any]:
-        tracker = ground_of(words).tracker
+        tracker = tracker_of(words)
         version = chosen(Registry.open(tracker), reference, best, dataset)
         got = pull(tracker, version, folder)
         return {
@@ -186,6 +190,16 @@ def pull_command(
         }
 
     run_command(body, json_mode=as_json, render=render_pulled)
+
+
+def tracker_of(words: list[str] | None) -> Tracker:
+    """The tracking that a command line's project names.
+
+    Raises:
+        UserError: a config or tracking server that is at fault.
+    """
+    ground = ground_of(words)
+    return Tracker.open(ground.tracking, Storage.open(ground.workspace))
 
 
 def chosen(registry: Registry, reference: str, best: str | None, dataset: str | None) -> ModelVersion:

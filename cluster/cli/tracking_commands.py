@@ -8,12 +8,14 @@ import typer
 from cluster.cli.command import Json, guard, run_command
 from cluster.tracking import add_user, serve
 
-app = typer.Typer(no_args_is_help=True, help="A tracking server for a team: MLflow on PostgreSQL.")
+app = typer.Typer()
+tracking = typer.Typer(no_args_is_help=True, help="A tracking server for a team: MLflow on PostgreSQL.")
+app.add_typer(tracking, name="tracking")
 
 NEW_PASSWORD = "AGSSP_NEW_USER_PASSWORD"
 
 
-@app.command("serve")
+@tracking.command("serve")
 def serve_command(
     backend: Annotated[
         str, typer.Option(help="postgresql://USER@HOST:PORT/DATABASE; its password in PGPASSWORD.")
@@ -38,7 +40,7 @@ def serve_command(
             raise typer.Exit(code)
 
 
-@app.command("add-user")
+@tracking.command("add-user")
 def add_user_command(
     name: Annotated[str, typer.Argument(help="Of the user.")],
     server: Annotated[str, typer.Option(help="The server's address.")] = "http://127.0.0.1:5000",

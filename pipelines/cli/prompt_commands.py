@@ -1,51 +1,39 @@
 """Commands about prompts: `agssp prompts list` and `agssp prompts show CATEGORY`."""
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Protocol
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from cluster.cli.command import Json, Words, out, run_command
+from cluster.cli.projects import project_of
 from pipelines.category_names import category_key
 from pipelines.encoder import TEMPLATES, PromptState, prompt_states
 from pipelines.maps import MapsSection
 
-
-class HasMaps(Protocol):
-    """A project's config, as far as prompts go."""
-
-    @property
-    def maps(self) -> MapsSection:
-        """Prompt files, prompts given in the config, and KeAD's options."""
+app = typer.Typer()
+prompts = typer.Typer(no_args_is_help=True, help="What the encoder is told of each category.")
+app.add_typer(prompts, name="prompts")
 
 
-def prompt_commands(resolve: Callable[[list[str] | None], HasMaps]) -> typer.Typer:
-    """The app with `list` and `show`.
+@prompts.command("list")
+def list_command(words: Words = None, as_json: Json = False) -> None:
+    """All categories with their object and defect types, the config's own among them."""
+    run_command(lambda: prompt_list(project_of(words).maps), json_mode=as_json, render=render_list)
 
-    Args:
-        resolve: makes the project's config of a command line's words.
-    """
-    app = typer.Typer(no_args_is_help=True, help="What the encoder is told of each category.")
 
-    @app.command("list")
-    def list_command(words: Words = None, as_json: Json = False) -> None:
-        """All categories with their object and defect types, the config's own among them."""
-        run_command(lambda: prompt_list(resolve(words).maps), json_mode=as_json, render=render_list)
-
-    @app.command("show")
-    def show_command(
-        category: Annotated[str, typer.Argument(help="As `prompts list` or a folder names it.")],
-        words: Words = None,
-        as_json: Json = False,
-    ) -> None:
-        """The exact sentences that are encoded for one category."""
-        run_command(
-            lambda: prompt_details(resolve(words).maps, category), json_mode=as_json, render=render_details
-        )
-
-    return app
+@prompts.command("show")
+def show_command(
+    category: Annotated[str, typer.Argument(help="As `prompts list` or a folder names it.")],
+    words: Words = None,
+    as_json: Json = False,
+) -> None:
+    """The exact sentences that are encoded for one category."""
+    run_command(
+        lambda: prompt_details(project_of(words).maps, category), json_mode=as_json, render=render_details
+    )
 
 
 def prompt_list(maps: MapsSection) -> Mapping[str, Any]:

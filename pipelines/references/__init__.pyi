@@ -1,5 +1,6 @@
 from .page import config_patch, picture_name, references_patch, render_page, render_picture
 from .proposal import CategoryProposal, eligible_images, propose
+from .proposing import propose_references
 
 __all__ = [
     "CategoryProposal",
@@ -7,6 +8,7 @@ __all__ = [
     "eligible_images",
     "picture_name",
     "propose",
+    "propose_references",
     "references_patch",
     "render_page",
     "render_picture",

@@ -11,11 +11,11 @@ from PIL import Image
 from cluster.recipes import recipe_notes, recipes
 from training.agbp.data import PretrainImages
 from training.agbp.task import AgbpTask
-from training.cli.base import project_of
 from training.models.backbones.base import build
 from training.models.detectors.base import build_detector
 from training.models.letterbox import Preprocessing
 from training.models.names import backbone_of
+from training.project import read_project as project_of
 
 SIDE = 64
 

@@ -7,8 +7,9 @@ import typer
 
 from cluster.cli.command import Json, Words, out, run_command
 from cluster.cli.default_command import DefaultCommand
+from cluster.cli.projects import project_of
 from cluster.recipes import recipe_notes, recipes
-from training.cli.base import artifact_json, project_of, stage_command
+from training.cli.base import artifact_json, stage_command
 from training.cli.start_tables import render_evaluated, render_finetuned
 
 app = typer.Typer()
@@ -23,14 +24,16 @@ app.add_typer(evaluate, name="evaluate")
 @corpora.command("build")
 def corpus(words: Words = None, as_json: Json = False) -> None:
     """List, inspect and split the images; the same as `agssp corpus` without a further word."""
-    from pipelines.cli.corpus_check import STATISTICS, render_corpus, statistics_of
-    from training.opening import open_pipeline
 
     def body() -> Mapping[str, Any]:
-        with open_pipeline(project_of(words), "corpus") as pipeline:
+        project = project_of(words)
+        from pipelines.cli.corpus_check import STATISTICS, statistics_of
+        from training.opening import open_pipeline
+
+        with open_pipeline(project, "corpus") as pipeline:
             return {**artifact_json(pipeline.corpus), STATISTICS: statistics_of(pipeline.corpus)}
 
-    run_command(body, json_mode=as_json, render=render_corpus)
+    run_command(body, json_mode=as_json, render=_render_corpus)
 
 
 @corpora.command("check")
@@ -44,16 +47,35 @@ def corpus_check(
     as_json: Json = False,
 ) -> None:
     """Fail (exit 2) when pretraining sees an evaluation image or a near-duplicate of one."""
-    from pipelines.cli.corpus_check import check_corpus, check_exit_code, check_listing, render_check
-    from training.opening import open_pipeline
 
     def body() -> Mapping[str, Any]:
         project = project_of(words)
+        from pipelines.cli.corpus_check import check_corpus, check_listing
+        from training.opening import open_pipeline
+
         evaluation = None if against is None else check_listing(against, layout)
         with open_pipeline(project, "corpus check") as pipeline:
             return check_corpus(pipeline.corpus, project.corpus.near_duplicate_distance, evaluation)
 
-    run_command(body, json_mode=as_json, render=render_check, exit_code=check_exit_code)
+    run_command(body, json_mode=as_json, render=_render_check, exit_code=_check_exit_code)
+
+
+def _render_corpus(result: Mapping[str, Any]) -> None:
+    from pipelines.cli.corpus_check import render_corpus
+
+    render_corpus(result)
+
+
+def _render_check(result: Mapping[str, Any]) -> None:
+    from pipelines.cli.corpus_check import render_check
+
+    render_check(result)
+
+
+def _check_exit_code(result: Mapping[str, Any]) -> int:
+    from pipelines.cli.corpus_check import check_exit_code
+
+    return check_exit_code(result)
 
 
 @app.command()
@@ -85,9 +107,10 @@ def finetune(words: Words = None, as_json: Json = False) -> None:
     """Finetune the detector from every start of finetune.starts."""
 
     def body() -> Mapping[str, Any]:
+        project = project_of(words)
         from training.opening import open_pipeline
 
-        with open_pipeline(project_of(words), "finetune") as pipeline:
+        with open_pipeline(project, "finetune") as pipeline:
             return {"starts": {start: artifact_json(pipeline.finetuned(start)) for start in pipeline.starts}}
 
     run_command(body, json_mode=as_json, render=render_finetuned)
@@ -104,9 +127,10 @@ def evaluate_detectors(words: Words = None, as_json: Json = False) -> None:
     """COCO AP of the finetuned detectors on held-out images."""
 
     def body() -> Mapping[str, Any]:
+        project = project_of(words)
         from training.opening import open_pipeline
 
-        with open_pipeline(project_of(words), "evaluate detectors") as pipeline:
+        with open_pipeline(project, "evaluate detectors") as pipeline:
             return {"starts": {start: artifact_json(pipeline.evaluated(start)) for start in pipeline.starts}}
 
     run_command(body, json_mode=as_json, render=render_evaluated)

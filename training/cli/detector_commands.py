@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cluster.cli.command import Json, Words, out, run_command
-from cluster.stages import Artifact
-from cluster.storage import Storage
+from cluster.cli.projects import project_of
 from training.cli.base import artifact_json
+
+if TYPE_CHECKING:
+    from cluster.stages import Artifact
 
 app = typer.Typer()
 
@@ -34,6 +36,10 @@ def predict(
     """Find boxes in images: Parquet, COCO JSON and drawn pictures; a killed run goes on where it was."""
 
     def body() -> Mapping[str, Any]:
+        project_of(words)  # faults of words and images are told before torch is imported
+        from pipelines.corpus import find_images
+
+        find_images(images)
         from training.steps import predict_folder
 
         return artifact_json(predict_folder(images, model, *(words or ())))
@@ -56,6 +62,7 @@ def export(
     """
 
     def body() -> Mapping[str, Any]:
+        project_of(words)
         from training.steps import export as export_weights
 
         made = export_weights(model, *(words or ()))
@@ -66,7 +73,8 @@ def export(
     run_command(body, json_mode=as_json, render=render_export)
 
 
-def _copy(made: Artifact, folder: Path) -> None:
+def _copy(made: "Artifact", folder: Path) -> None:
+    from cluster.storage import Storage
     from training.export import CONTRACT_FILE
 
     target = Storage.open(str(folder))
@@ -97,6 +105,8 @@ def render_export(result: Mapping[str, Any]) -> None:
 
 def render_predictions(result: Mapping[str, Any]) -> None:
     """Counts and where to look, for a person."""
+    from cluster.storage import Storage
+
     results, where = result["results"], result["directory"]
     classes = ", ".join(f"{name} {count}" for name, count in results["boxes_by_class"].items() if count)
     read = results["images"] + results["quarantined"]

@@ -6,18 +6,18 @@ from typing import Annotated
 import typer
 
 from cluster.progress import say
-from training.encoder import SurfaceClipSettings
-from training.encoder.train import train
 
-app = typer.Typer(help="Vision-language encoders.", no_args_is_help=True)
+app = typer.Typer()
+encoder = typer.Typer(help="Vision-language encoders.", no_args_is_help=True)
+app.add_typer(encoder, name="encoder")
 
 
-@app.callback()
-def encoder() -> None:
+@encoder.callback()
+def _encoder() -> None:
     """Vision-language encoders."""
 
 
-@app.command("train")
+@encoder.command("train")
 def train_command(
     out: Annotated[Path, typer.Option(help="Folder for the model; an interrupted run in it is resumed.")],
     seed: Annotated[int, typer.Option(min=0, help="Of weights, surfaces and order.")] = 0,
@@ -30,6 +30,9 @@ def train_command(
     ] = None,
 ) -> None:
     """Train surface-clip on generated surfaces (about an hour on two cores)."""
+    from training.encoder import SurfaceClipSettings
+    from training.encoder.train import train
+
     settings = SurfaceClipSettings(
         seed=seed, steps=steps, looks=looks, pool=pool, learning_rate=learning_rate
     )

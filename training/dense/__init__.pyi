@@ -1,7 +1,8 @@
 from .cropping import Window
-from .data import CropSection, DenseSample, DenseTask, dense_samples
+from .data import DenseSample, dense_samples
 from .modality import dead_leaves, feature_shift, pooled_features
-from .model import Colours, check_dense_name, save_dense, started
+from .model import Colours, save_dense, started
+from .section import CropSection, DenseTask, check_dense_name
 from .task import METRIC, START_FILE, DensePlan, build_dense_task
 
 __all__ = [

@@ -2,39 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 
-from cluster.config import Section
 from cluster.errors import UserError
 from pipelines.annotations import decode_mask
 from pipelines.images import ImageError, Levels, read_image
 from training.dense.cropping import Mask, Patch, Window, choose_window, flipped, semantic_of
+from training.dense.section import CropSection
 from training.detection import ColourSection, colour
 from training.loop import Batch, SeededDataset
 from training.models import Image
 
-DenseTask = Literal["semantic", "instance", "detection"]
 CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
-
-
-class CropSection(Section):
-    """How training crops are cut.
-
-    Attributes:
-        side: pixels.
-        defect_share: probability that a crop of an image with defects holds a defect pixel.
-        overlap: least share of a window that sliding inference has in common with the next.
-        inference: `sliding` windows of `side`, or the `full` image at once, filled up to multiples of 32.
-    """
-
-    side: int = Field(default=512, ge=32, le=4096, multiple_of=32)
-    defect_share: float = Field(default=0.75, ge=0, le=1)
-    overlap: float = Field(default=0.25, ge=0, lt=0.95)
-    inference: Literal["sliding", "full"] = "sliding"
 
 
 @dataclass(frozen=True)

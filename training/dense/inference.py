@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from training.dense.cropping import Window, tiles
-from training.dense.data import CropSection
+from training.dense.section import CropSection
 from training.metrics import Detections, Runs
 from training.models import Image
 from training.models.detectors import Detector, Predictions

@@ -9,8 +9,8 @@ import torch
 
 from cluster.errors import UserError
 from cluster.storage import Storage
-from training.dense.data import DenseTask
-from training.models import PartedModel, Preprocessing, backbone_of, check_detector_name, check_segmenter_name
+from training.dense.section import DenseTask
+from training.models import PartedModel, Preprocessing, backbone_of
 from training.models.detectors import Trunk, build_detector
 from training.models.segmenters import build_segmenter
 from training.starts import Start
@@ -21,20 +21,6 @@ KIND = "dense"
 MAX_CLASSES = 10_000
 MAX_SIDE = 4096
 Colours = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean, std
-
-
-def check_dense_name(task: DenseTask, name: str) -> None:
-    """Prove that a task can use a model of that name.
-
-    Raises:
-        UserError: there is none, or it finds no masks where the task needs them.
-    """
-    if task == "semantic":
-        check_segmenter_name(name)
-        return
-    check_detector_name(name)
-    if task == "instance" and not name.startswith("mask-rcnn"):
-        raise UserError(f"{name} finds no masks, which the task instance needs; take mask-rcnn+BACKBONE.")
 
 
 def build_dense(

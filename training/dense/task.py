@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from cluster.storage import Storage
 from pipelines.images import Levels
 from training.dense.cropping import Patch, semantic_of
-from training.dense.data import CropDataset, CropSection, DenseSample, DenseTask, collate
+from training.dense.data import CropDataset, DenseSample, collate
 from training.dense.inference import detect, encoded, segment
 from training.dense.model import load_dense
+from training.dense.section import CropSection, DenseTask
 from training.detection import ColourSection
 from training.loop import Batch, Task
 from training.metrics import Detections, PixelCounts, Truth, average_precision

@@ -6,22 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, Words, out, run_command
-from training.cli.base import artifact_json, project_of
+from cluster.cli.projects import project_of
+from training.cli.base import artifact_json
 from tuning.cli.study_commands import add_studies
 from tuning.cli.transfer_commands import transfer
 
-app = typer.Typer(help="Studies: the paper's tables on your own images.", no_args_is_help=True)
+app = typer.Typer()
+study = typer.Typer(help="Studies: the papers' tables on your own images.", no_args_is_help=True)
+app.add_typer(study, name="study")
 
 # Surfaces that the shipped encoder never saw: its training takes seeds from 10⁹ on.
 GENERATED = {"generate": {"seed": 77, "images_per_category": 44}}
 
 
-@app.callback()
-def study() -> None:
-    """Studies: the paper's tables on your own images."""
-
-
-@app.command("table4")
+@study.command("table4")
 def table4(
     words: Words = None,
     device: Annotated[
@@ -36,18 +34,18 @@ def table4(
     """
 
     def body() -> Mapping[str, Any]:
-        from tuning.table4 import check_device, run_table4
-
         project = project_of(words)
         if not (project.corpus.root or project.corpus.sources):
             project = project_of(words, GENERATED)
+        from tuning.table4 import check_device, run_table4
+
         return artifact_json(run_table4(project, check_device(device)))
 
     run_command(body, json_mode=as_json, render=render)
 
 
-add_studies(app)
-app.command("transfer")(transfer)
+add_studies(study)
+study.command("transfer")(transfer)
 
 
 def render(result: Mapping[str, Any]) -> None:

@@ -43,17 +43,26 @@ def declared(name: str) -> Callable[..., None]:
     ) -> None:
         def body() -> Mapping[str, Any]:
             from cluster.config import validate
+            from training.opening import check_inputs, check_project
             from training.project import Project
-            from tuning.studies import load_study, plan_cells, run_study
+            from tuning.studies import load_study, plan_cells
 
             study = load_study(name)
             document, source = merged(*split_words(words), {})
+            project = validate(Project, document, source)
             cells = plan_cells(
-                study, preset, document, data_sets(data), seeds=parse_seeds(seeds), only=only or ()
+                study,
+                preset,
+                document,
+                data_sets(data),
+                seeds=parse_seeds(seeds),
+                only=only or (),
+                check=check_inputs if plan else check_project,  # weights bring torch and libraries
             )
             if plan:
                 return {"title": study.title, "cells": [cell.document(study) for cell in cells]}
-            project = validate(Project, document, source)
+            from tuning.studies import run_study
+
             result = run_study(name, study, preset, cells, project)
             return {"directory": result.directory.uri, **result.table}
 
@@ -132,6 +141,7 @@ def render_plan(result: Mapping[str, Any]) -> None:
         names = " ".join(cell["names"])
         why = f": not run: {cell['not_run']}" if cell["not_run"] else ""
         out.print(Text(f"  {names} on {cell['dataset']}, seed {cell['seed']}{why}"), soft_wrap=True)
+    out.print(Text("Weights that a start names are looked at when it runs."))
 
 
 def render_study(result: Mapping[str, Any]) -> None:

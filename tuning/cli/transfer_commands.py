@@ -28,7 +28,7 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
 
     def body() -> Mapping[str, Any]:
         from cluster.config import merged
-        from tuning.transfer import cell_count, data_sets, run_transfer, transfer_preset, transfer_section
+        from tuning.transfer import cell_count, data_sets, transfer_preset, transfer_section
 
         given = words or []
         configs = [word for word in given if is_config(word)]
@@ -44,6 +44,8 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
                 "trainings": cell_count(section, sets),
                 "transfer": section.model_dump(mode="json"),
             }
+        from tuning.transfer import run_transfer
+
         result = run_transfer(preset, chosen, section, sets)
         return {"directory": result.directory.uri, **result.table}
 

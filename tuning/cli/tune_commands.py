@@ -7,9 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, Words, out, run_command
-from training.cli.base import artifact_json, project_of
+from cluster.cli.projects import project_of
+from training.cli.base import artifact_json
 
-app = typer.Typer(help="Search for better settings.", no_args_is_help=True)
+app = typer.Typer()
+tune = typer.Typer(help="Search for better settings.", no_args_is_help=True)
+app.add_typer(tune, name="tune")
 
 Search = Annotated[
     list[str] | None,
@@ -20,12 +23,7 @@ Search = Annotated[
 ]
 
 
-@app.callback()
-def tune() -> None:
-    """Search for better settings."""
-
-
-@app.command("thresholds")
+@tune.command("thresholds")
 def thresholds(
     words: Words = None,
     search: Search = None,
@@ -132,7 +130,7 @@ Register = Annotated[bool, typer.Option("--register", help="Register the best tr
 Estimate = Annotated[bool, typer.Option("--estimate", help="Say what it would cost, and stop.")]
 
 
-@app.command("pretrain")
+@tune.command("pretrain")
 def pretrain(
     words: Words = None,
     search: Search = None,
@@ -159,7 +157,7 @@ def pretrain(
     _search("backbone", words, options, (hours, gpu_hours), register, estimate, as_json)
 
 
-@app.command("finetune")
+@tune.command("finetune")
 def finetune(
     words: Words = None,
     search: Search = None,

@@ -5,146 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.config import Section, merge, validate
-from cluster.errors import UserError, nearest
+from cluster.config import Section
+from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
 from cluster.stages import digest
 from cluster.storage import Storage
 from cluster.tracking import Run, Tracker, ending
-from training.opening import check_project
 from training.pipeline import Pipeline
 from training.project import Project
 from training.starts import AGBP, AGSSP
 from tuning.outcomes import measured
-from tuning.studies.study import CellResult, Preset, Study, selected_rows, with_data
+from tuning.studies.plan import Cell
+from tuning.studies.study import CellResult, Study
 from tuning.studies.text import document, markdown
-
-OWN_IMAGES = ("corpus", "generate")  # sections that decide which images there are
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training to run, or the reason for not running it.
-
-    Attributes:
-        row, dataset, seed: which.
-        pretraining: project whose corpus is pretrained on; None where there is nothing to run.
-        target: project whose corpus is finetuned and measured on; the same unless the dataset has its own.
-        not_run: reason.
-    """
-
-    row: int
-    dataset: str
-    seed: int
-    pretraining: Project | None = None
-    target: Project | None = None
-    not_run: str | None = None
-
-    def document(self, study: Study) -> dict[str, Any]:
-        """JSON-able, in short."""
-        names = study.rows[self.row].names
-        return {"names": names, "dataset": self.dataset, "seed": self.seed, "not_run": self.not_run}
-
-
-def check_preset(study: Study, name: str) -> Preset:
-    """The preset of a name.
-
-    Raises:
-        UserError: there is none.
-    """
-    if name not in study.presets:
-        raise UserError(f'The study has no preset "{name}"; {nearest(name, study.presets)}')
-    return study.presets[name]
-
-
-def plan_cells(
-    study: Study,
-    preset_name: str,
-    words: Mapping[str, Any],
-    data: Mapping[str, Mapping[str, Any]],
-    *,
-    seeds: Sequence[int] | None,
-    only: Sequence[str],
-) -> list[Cell]:
-    """Every cell with its projects, checked, or with the reason why it can't be run. Nothing is started.
-
-    Args:
-        study, preset_name: what is declared.
-        words: the user's own settings, over the preset's and under a row's.
-        data: the user's datasets by name.
-        seeds: instead of the preset's.
-        only: see `selected_rows`.
-
-    Raises:
-        UserError: no such preset, the user's own settings are at fault, or `only` leaves no row.
-    """
-    preset = check_preset(study, preset_name)
-    validate(Project, _over(preset.base, words), "Config")
-    own = _has_images(words)
-    rows = selected_rows(study, only)
-    if not rows:
-        raise UserError(f"No row of the study has {' and '.join(only)} in its names; look at --plan.")
-    cells = []
-    for declared, dataset in with_data(preset, data).items():
-        has = dataset is not None and _has_images(dataset)
-        lacking = (
-            dataset is None or (not has and "corpus" in dataset) or (own and has and declared not in data)
-        )
-        # The preset's name of its own images would be wrong for the user's.
-        name = str(words.get("name", "your images")) if own and dataset == {} else declared
-        for place in rows:
-            for seed in seeds or preset.seeds:
-                fixed = (place, name, seed)
-                row = study.rows[place]
-                if row.start is None:
-                    cells.append(Cell(*fixed, not_run=row.not_run))
-                elif row.model is not None and row.model not in preset.models:
-                    cells.append(Cell(*fixed, not_run=f"the preset has no model for {row.model}"))
-                elif dataset is None or lacking:
-                    cells.append(Cell(*fixed, not_run=f'give the images of "{name}" in --data FILE'))
-                else:
-                    model = preset.models.get(row.model or "", {})
-                    base = _over(merge(preset.base, model), words)
-                    start = preset.starts.get(row.start, row.start)
-                    config = merge(row.config, row.by_preset.get(preset_name, {}))
-                    config = merge(config, {"seed": seed, "finetune": {"starts": [start]}})
-                    cells.append(_cell(fixed, base, config, dataset))
-    return cells
-
-
-def _cell(
-    fixed: tuple[int, str, int],
-    base: Mapping[str, Any],
-    config: Mapping[str, Any],
-    dataset: Mapping[str, Any],
-) -> Cell:
-    # The dataset's finetuning settings count for both; its images for the target alone.
-    own = _has_images(dataset)
-    settings = {key: value for key, value in dataset.items() if not (own and key in OWN_IMAGES)}
-    source = merge(merge(base, config), settings)
-    try:
-        pretraining = validate(Project, source, "The cell")
-        target = pretraining
-        if own:
-            target = validate(Project, _over(source, dataset), "The cell")
-        for project in {id(each): each for each in (pretraining, target)}.values():
-            check_project(project)
-    except UserError as error:
-        return Cell(*fixed, not_run=str(error).removeprefix("The cell: "))
-    return Cell(*fixed, pretraining=pretraining, target=target)
-
-
-def _has_images(config: Mapping[str, Any]) -> bool:
-    return bool(
-        config.get("generate") or any((config.get("corpus") or {}).get(k) for k in ("root", "sources"))
-    )
-
-
-def _over(base: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Both merged; where `config` names images, those of `base` go."""
-    kept = {key: value for key, value in base.items() if not (_has_images(config) and key in OWN_IMAGES)}
-    return merge(kept, config)
 
 
 @dataclass(frozen=True)

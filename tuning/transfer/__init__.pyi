@@ -1,6 +1,7 @@
 from .config import TransferSection, transfer_preset, transfer_section
 from .objects import OBJECTS
-from .study import cell_count, data_sets, run_transfer
+from .projects import cell_count, data_sets
+from .study import run_transfer
 
 __all__ = [
     "OBJECTS",

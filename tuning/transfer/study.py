@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from cluster.config import merge, validate
 from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
@@ -17,16 +16,15 @@ from cluster.registry import register
 from cluster.stages import Artifact, digest
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Tracker
-from pipelines.corpus import Listing, build_corpus
+from pipelines.corpus import build_corpus
 from training.dense import Window, dead_leaves, feature_shift, pooled_features
 from training.models.backbones import build, fill
-from training.opening import read_listing
 from training.pipeline import Pipeline
-from training.project import Project
 from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact
 from tuning.transfer.config import TransferPreset, TransferSection, transfer_paper
 from tuning.transfer.objects import list_objects
 from tuning.transfer.picture import transfer_picture
+from tuning.transfer.projects import DataSet, _listing, cell_count
 from tuning.transfer.stage import MODEL_FILE, chosen_samples, curve_of, dataset_look, transfer
 from tuning.transfer.text import Group, Look, document, markdown
 
@@ -36,75 +34,11 @@ FOLDER = "weights"
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """One data set of a study.
-
-    Attributes:
-        name: shown.
-        project: makes its corpus, and the AGBP start.
-    """
-
-    name: str
-    project: Project
-
-
-@dataclass(frozen=True)
 class TransferResult:
     """Where a study's table lies, and what is in it."""
 
     directory: Storage
     table: Mapping[str, Any]
-
-
-def data_sets(
-    preset: TransferPreset, folders: Sequence[str], words: Mapping[str, Any], section: TransferSection
-) -> list[DataSet]:
-    """A project for every folder, checked as far as it can be without reading a pixel.
-
-    Args:
-        preset: its project settings lie under the user's.
-        folders: of images and labels, local or by URI.
-        words: the user's own settings.
-        section: the study.
-
-    Raises:
-        UserError: no folder, one twice, no labels in one, or settings at fault.
-    """
-    if not folders:
-        raise UserError("Name one or more folders of labelled images, e.g. agssp study transfer ../tiles.")
-    if len(set(folders)) < len(folders):
-        raise UserError("A data set is named twice; name each once.")
-    names = [PurePosixPath(folder.rstrip("/")).name or folder for folder in folders]
-    found = []
-    for folder, name in zip(folders, names, strict=True):
-        shown = name if names.count(name) == 1 else folder
-        config = merge(merge(preset.project, words), {"corpus": {"root": folder}})
-        project = validate(Project, config, "Config")
-        listing = _listing(project, section)
-        if not any(entry.annotation is not None for entry in listing.entries):
-            raise UserError(
-                f"{folder} has no labels that the layout {listing.layout} knows; set corpus.layout, or give "
-                "the folder of images and labels together."
-            )
-        for start in section.starts.values():
-            if start.weights == AGBP and start.backbone != project.backbone.name:
-                raise UserError(
-                    f"The start agbp is pretrained as backbone.name={project.backbone.name}, and the study "
-                    f"wants {start.backbone}; set both alike."
-                )
-        found.append(DataSet(shown, project))
-    return found
-
-
-def _listing(project: Project, section: TransferSection) -> Listing:
-    """Normal references are needed by anomaly maps alone, so by the AGBP start alone."""
-    return read_listing(project.corpus, project.maps) if section.pretrains else Listing(project.corpus)
-
-
-def cell_count(section: TransferSection, sets: Sequence[DataSet]) -> int:
-    """Trainings of a study."""
-    sizes = (sets, section.tasks, section.starts, section.regimes, section.seeds)
-    return int(np.prod([len(each) for each in sizes]))
 
 
 def run_transfer(

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cluster.cli.model_commands import app
+from cluster.cli.model_commands import models as app
+from cluster.cli.projects import read_by
 from cluster.registry.provenance import Provenance
 from cluster.storage.storage import Storage
 from cluster.tracking.tracker import Tracker
 from tests.cluster.registry.registered_models import DATASET, NAME, judged, registered, weights_run
+from training.project import read_project
 
 PARENT = "line-detector-yolov8n"
+read_by(read_project)
 
 
 @pytest.fixture

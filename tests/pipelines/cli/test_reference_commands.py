@@ -28,7 +28,7 @@ from pipelines.maps.section import KeadSettings
 from pipelines.references.page import picture_name
 from pipelines.references.proposal import eligible_images
 from tests.pipelines.corpus.test_corpus import paint, paint_mask
-from training.cli.base import project_of
+from training.project import read_project as project_of
 
 
 def references(*words: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from torch import Tensor
 from pipelines.images.reading import read_image
 from tests.training.dense.dense_scene import CLASSES, scene
 from training.dense.cropping import IGNORED
-from training.dense.data import CropDataset, CropSection, collate
+from training.dense.data import CropDataset, collate
 from training.dense.inference import detect, segment, windows_of
+from training.dense.section import CropSection
 from training.detection.section import ColourSection
 from training.models.detectors.suppression import Predictions
 

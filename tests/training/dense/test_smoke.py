@@ -9,8 +9,8 @@ import torch
 
 from cluster.storage.storage import Storage
 from tests.training.dense.dense_scene import CLASSES, scene
-from training.dense.data import CropSection, DenseTask
 from training.dense.model import build_dense, load_dense, save_dense, started, trunk_of
+from training.dense.section import CropSection, DenseTask
 from training.dense.task import METRIC, DensePlan, dense_task
 from training.detection.section import ColourSection
 from training.loop.loop import train

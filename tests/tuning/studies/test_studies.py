@@ -15,7 +15,8 @@ from training.pipeline import Pipeline
 from training.project import Project
 from tuning.cli.study_commands import data_sets, parse_seeds
 from tuning.studies import runner as study_runner
-from tuning.studies.runner import plan_cells, run_study
+from tuning.studies.plan import plan_cells
+from tuning.studies.runner import run_study
 from tuning.studies.study import CellResult, load_study, selected_rows, studies
 from tuning.studies.text import document, footnotes, lines, markdown
 

@@ -20,8 +20,8 @@ from training.models.segmenters.base import Segmenter
 from training.starts.backbone_file import save_backbone
 from tuning.transfer.config import StartSection, transfer_paper, transfer_preset, transfer_section
 from tuning.transfer.picture import transfer_picture
+from tuning.transfer.projects import data_sets
 from tuning.transfer.statistics import Curve
-from tuning.transfer.study import data_sets
 from tuning.transfer.text import Group, Look, document, lines, markdown, recommendation
 
 BACKBONE = "test_resnet.r160_in1k"

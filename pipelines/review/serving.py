@@ -1,0 +1,60 @@
+"""The review server over a project's stored maps."""
+
+from typing import Protocol
+
+from cluster.progress import say
+from cluster.storage import Storage
+from pipelines.boxes import PseudoBoxSettings
+from pipelines.corpus import CorpusSection
+from pipelines.maps import MapsSection
+from pipelines.references import references_patch
+from pipelines.review.decisions import FILE, FOLDER
+from pipelines.review.gallery import Gallery
+from pipelines.review.server import ReviewServer
+from pipelines.review.stored_maps import find_maps
+
+
+class Reviewed(Protocol):
+    """A project's config, as far as the review goes."""
+
+    @property
+    def name(self) -> str:
+        """Of the project."""
+
+    @property
+    def workspace(self) -> str:
+        """Directory or URI of all artifacts."""
+
+    @property
+    def corpus(self) -> CorpusSection:
+        """The images."""
+
+    @property
+    def maps(self) -> MapsSection:
+        """How maps are made."""
+
+    @property
+    def boxes(self) -> PseudoBoxSettings:
+        """The settings that the page starts with."""
+
+
+def review_server(project: Reviewed, maps: str | None = None, port: int = 0) -> ReviewServer:
+    """The server over a project's stored maps, listening but not yet answering.
+
+    Raises:
+        UserError: no maps, damaged tables or review, a port that is taken.
+    """
+    workspace = Storage.open(project.workspace)
+    found = find_maps(workspace, project.maps, project.corpus, maps)
+    gallery = Gallery(found.maps, found.corpus, project.boxes)
+    about = {
+        "project": project.name,
+        "workspace": workspace.uri,
+        "maps": str(found.record["fingerprint"])[:16],
+    }
+    server = ReviewServer(
+        gallery, workspace, about, lambda chosen: references_patch(chosen, project.corpus), port
+    )
+    say(f"view: {len(gallery)} images of {found.maps.uri}; decisions go to {workspace.uri}/{FOLDER}/{FILE}")
+    say("Open this address in a browser on this machine; whoever has it may decide. Ctrl+C ends it.")
+    return server
