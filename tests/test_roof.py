@@ -1,29 +1,151 @@
-"""The command's start: what is not asked for is not imported."""
+"""The front door: what it lists, what it answers without a heavy library, and what hides its packages."""
 
+import json
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from agssp import LATER
+import agssp
+from agssp import COMMANDS, app
+
+ROOT = Path(agssp.__file__).parent
+HEAVY = {"torch", "ray", "ultralytics", "transformers", "timm", "open_clip", "mlflow", "pandas"}
+# Each line runs its words as `agssp` would, and tells which heavy libraries they brought.
+SCRIPT = f"""
+import json, sys
+from typer.testing import CliRunner
+from agssp import app
+for line in sys.stdin:
+    words = json.loads(line)
+    code = CliRunner().invoke(app, words).exit_code
+    print(json.dumps([words, code, sorted({HEAVY!r} & set(sys.modules))]), flush=True)
+"""
 
 
-def test_the_roof_itself_needs_none_of_the_heavy_libraries() -> None:
-    code = (
-        "import sys, agssp, cluster.model_commands\n"
-        "print({'torch', 'ray', 'mlflow', 'ultralytics', 'transformers'} & set(sys.modules))"
+def subcommands() -> list[list[str]]:
+    """The words of every command and group."""
+    root = typer.main.get_command(app)
+
+    def below(command: object, words: list[str]) -> list[list[str]]:
+        inner = getattr(command, "commands", {})
+        return [words, *(path for name, one in inner.items() for path in below(one, [*words, name]))]
+
+    with root.make_context("agssp", [], resilient_parsing=True) as context:
+        return [path for name in COMMANDS for path in below(root.get_command(context, name), [name])]  # type: ignore[attr-defined]
+
+
+def test_no_answer_about_the_users_words_brings_a_heavy_library(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    (labels / "good").mkdir(parents=True)
+    studies = [path for path in subcommands() if path[0] == "study" and path[1:] not in ([], ["table4"])]
+    asked: list[tuple[list[str], int]] = [
+        ([], 2),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["mapss"], 2),
+        *(([*path, "--help"], 0) for path in subcommands()),
+        *(
+            ([*words, "wrong.key=1"], 2)
+            for words in (["maps"], ["run"], ["corpus"], ["finetune"], ["report"])
+        ),
+        *(([*words, "wrong.key=1"], 2) for words in (["tune", "thresholds"], ["models", "list"], ["doctor"])),
+        *(([*words, "wrong.key=1"], 2) for words in (["references"], ["view"], ["prompts", "list"])),
+        (["maps", "backbone.name=resnet51x"], 2),
+        (["maps", "detector.name=yolov8q"], 2),
+        (["maps", str(tmp_path / "missing.yaml")], 2),
+        (["maps", "recipe:nothing"], 2),
+        (["corpus", f"corpus.root={tmp_path / 'missing'}"], 2),
+        (["corpus", "check", f"corpus.root={tmp_path / 'missing'}"], 2),
+        (["pretrain", "detector", f"corpus.root={tmp_path / 'missing'}"], 2),
+        (["finetune", "generate={}", f"finetune.data.train.root={tmp_path / 'missing'}"], 2),
+        (["references", f"corpus.root={tmp_path / 'missing'}"], 2),
+        (["predict", str(tmp_path / "missing"), "--model", "line@champion"], 2),
+        (["study", "transfer", str(tmp_path / "missing")], 2),
+        (["recipes", "--json"], 0),
+        (["prompts", "list"], 0),
+        (["prompts", "show", "rail"], 0),
+        (["prompts", "show", "nothing"], 2),
+        *(([*path, "--plan"], 0) for path in studies if path[1] not in ("transfer", "fig7-threshold")),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input="".join(f"{json.dumps(words)}\n" for words, _ in asked),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(asked) > 60
+    for (words, code), (_, got, heavy) in zip(asked, answers, strict=True):
+        assert heavy == [], words
+        assert got == code, words
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_what_is_imported_later_is_found_by_its_name(name: str) -> None:
-    import typer
-
-    from agssp import app
-
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_page_says_what_the_command_says(name: str) -> None:
     root = typer.main.get_command(app)
     with root.make_context("agssp", ["doctor"], resilient_parsing=True) as context:
-        assert name in root.list_commands(context)  # type: ignore[attr-defined]
-        assert root.get_command(context, name).name == name  # type: ignore[attr-defined]
+        command = root.get_command(context, name)  # type: ignore[attr-defined]
+    assert command.name == name
+    assert COMMANDS[name].help
+
+
+def test_the_help_page_lists_every_command_in_its_panel_within_one_screen() -> None:
+    page = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"}).stdout
+    places = [page.index(f"─ {panel} ") for panel in ("Look", "Make", "Find", "Run")]
+    assert places == sorted(places)
+    assert all(f" {name} " in page for name in COMMANDS)
+    assert len(page.splitlines()) <= 50
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"agssp {version('agssp')}\n"
+    assert agssp.__version__ == version("agssp")
+
+
+def test_completion_can_be_installed() -> None:
+    assert "_AGSSP_COMPLETE" in CliRunner().invoke(app, ["--show-completion", "bash"]).stdout
+
+
+@pytest.mark.parametrize("package", agssp.PACKAGES)
+def test_a_file_that_hides_a_package_is_named(package: str, tmp_path: Path) -> None:
+    (tmp_path / f"{package}.py").write_text("mine = 1\n")
+    told = subprocess.run(
+        [sys.executable, "-c", "import agssp"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1
+    sentence = told.stderr.splitlines()[-1]
+    assert sentence.startswith(f"ImportError: {tmp_path / package}.py hides the package {package}")
+    as_program = subprocess.run(
+        [sys.executable, "-m", "agssp", "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert as_program.returncode == 2
+    assert len(as_program.stderr.splitlines()) == 1
+    assert f"{package}.py hides" in as_program.stderr
+
+
+@pytest.mark.ray
+def test_on_a_worker_too(ray_cluster: None, tmp_path: Path) -> None:
+    import ray
+
+    (tmp_path / "training.py").write_text("mine = 1\n")
+
+    @ray.remote(runtime_env={"working_dir": str(tmp_path)})
+    def importing() -> str:
+        try:
+            import agssp  # noqa: F401
+        except ImportError as error:
+            return str(error)
+        return ""
+
+    assert "training.py hides the package training" in ray.get(importing.remote())

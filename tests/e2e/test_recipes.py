@@ -11,6 +11,7 @@ from PIL import Image
 from cluster.recipes import recipe_notes, recipes
 from training.agbp.data import PretrainImages
 from training.agbp.task import AgbpTask
+from training.loop import LoopSettings
 from training.models.backbones.base import build
 from training.models.detectors.base import build_detector
 from training.models.letterbox import Preprocessing
@@ -65,12 +66,13 @@ def test_the_papers_figures(name: str) -> None:
     assert (loop.batch_size, loop.optimizer, loop.lr, loop.epochs) == row.bp
     assert backbone.image_size == (192 if row.pretext == "simmim" else 224)
     for section, (batch, optimizer, rate, epochs) in ((project.detector, row.dp), (project.finetune, row.ft)):
-        loop = section.loop
-        assert (loop.batch_size, loop.optimizer, loop.epochs) == (batch, optimizer, epochs)
+        later: LoopSettings = section.loop
+        assert (later.batch_size, later.optimizer, later.epochs) == (batch, optimizer, epochs)
         # A step on the batch's mean loss, as large as the paper's on its sum.
-        assert loop.lr / batch == pytest.approx(rate)
-        assert loop.lr * loop.weight_decay == pytest.approx(rate * 5e-4, rel=1e-4)
-        assert loop.clip_norm * batch == pytest.approx(10, rel=1e-4)
+        assert later.lr / batch == pytest.approx(rate)
+        assert later.lr * later.weight_decay == pytest.approx(rate * 5e-4, rel=1e-4)
+        assert later.clip_norm is not None
+        assert later.clip_norm * batch == pytest.approx(10, rel=1e-4)
     assert (project.detector.image_size, project.finetune.image_size) == (224, 640)
     assert project.detector.freezes(backbone.start)
     assert (project.maps.kead.shots, project.boxes.c) == (4, 0.1)

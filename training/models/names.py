@@ -5,9 +5,15 @@ the shipped adapters stand here too, so that a config is checked without importi
 a test holds the two equal.
 """
 
+import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -22,6 +28,7 @@ Resize = Literal["letterbox", "square"]
 
 _BACKBONES, _DETECTORS = "training.models.backbones", "training.models.detectors"
 _SEGMENTERS = "training.models.segmenters"
+_REGISTRY = f"{_BACKBONES}.base"  # where an adapter of the user's own registers, too
 YOLO_FAMILIES, YOLO_SCALES = ("yolov8", "yolo11", "yolo12", "yolo26"), "nsmlx"
 YOLO = tuple(family + scale for family, scale in product(YOLO_FAMILIES, YOLO_SCALES))
 RTDETR, RTDETR_RESNET = ("rtdetr-l", "rtdetr-x"), ("rtdetr-resnet50", "rtdetr-resnet101")
@@ -99,10 +106,23 @@ def canonical(name: str) -> str:
 
 
 def _accepted(name: str) -> bool:
-    """Whether a library of many models builds a backbone of a name that isn't listed; imports them."""
-    from training.models.backbones import accepts
+    """Whether a library of many models builds a backbone of a name that isn't listed; imports them.
 
-    return accepts(name)
+    Nothing is imported for a slip of the pen: a word that timm's sources never mention is no model of its.
+    """
+    if _REGISTRY not in sys.modules and not _mentioned_by_timm(name.partition(".")[0]):
+        return False
+    return bool(import_module(_REGISTRY).accepts(name))
+
+
+@cache
+def _mentioned_by_timm(word: str) -> bool:
+    """Whether timm's model files have the word, read as text: importing them takes seconds."""
+    timm = find_spec("timm")
+    folders = timm.submodule_search_locations if timm else None
+    mention = re.compile(rf"\b{re.escape(word)}\b")
+    files = (file for folder in folders or () for file in Path(folder, "models").glob("*.py"))
+    return any(mention.search(file.read_text("utf-8")) for file in files)
 
 
 def backbone_of(name: str) -> str:

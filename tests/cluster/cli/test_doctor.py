@@ -1,20 +1,15 @@
 """The doctor: what is broken is named with a remedy, what isn't is left as it was."""
 
-import json
 import os
 import socket
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from cluster.cli import doctor as checks
-from cluster.cli.doctor import Probe, Row, doctor
-from cluster.cli.doctor_command import ground_commands
-from cluster.config import Section, parse_overrides, validate
+from cluster.cli.doctor import Row, doctor
+from cluster.config import Section
 from cluster.on_ray.section import RaySection
 from cluster.stages.stage import RECORD
 from cluster.storage.storage import Storage
@@ -99,25 +94,3 @@ def test_too_little_memory_or_disk_is_told(tmp_path: Path, monkeypatch: pytest.M
 def test_telemetry_the_user_turned_on_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "RAY_USAGE_STATS_ENABLED", "1")
     assert checks.telemetry() == Row("telemetry", True, "off, except as you set: RAY_USAGE_STATS_ENABLED=1")
-
-
-def app_with(probes: Iterable[Probe]) -> typer.Typer:
-    """The commands over a config that `Ground` describes."""
-    app = typer.Typer()
-    app.callback()(lambda: None)  # or typer would take an only command for the app itself
-    app.add_typer(
-        ground_commands(
-            lambda words: validate(Ground, parse_overrides(words or []), "Config"), lambda _: probes
-        )
-    )
-    return app
-
-
-def test_the_command_exits_2_when_something_must_be_fixed(tmp_path: Path) -> None:
-    words = ["doctor", f"workspace={tmp_path}", "--json"]
-    broken = CliRunner().invoke(app_with([("encoder", False, "gone; copy it.")]), words)
-    assert broken.exit_code == 2
-    assert json.loads(broken.stdout.splitlines()[-1])["ok"] is False
-    people = CliRunner().invoke(app_with([("encoder", True, "[in] place")]), words[:2])
-    assert "weights encoder" in people.stdout
-    assert "[in] place" in people.stdout

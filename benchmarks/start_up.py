@@ -1,0 +1,70 @@
+"""How soon the command answers, in turn with `import torch`: wall time and peak memory of whole processes."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.registry import Row, at_most
+
+BEFORE = "AGSSP_BENCH_BEFORE"  # the Python of another installation of agssp, e.g. an earlier release's
+ROUNDS, SHARE, MEGABYTES = 7, 0.25, 250.0
+TORCH = ["-c", "import torch"]
+ANSWERS = {
+    "agssp --help": (["--help"], 0),
+    "agssp maps wrong.key=1": (["maps", "wrong.key=1"], 2),
+    "agssp corpus corpus.root=missing": (["corpus", "corpus.root=missing"], 2),
+}
+Measured = dict[str, list[tuple[float, float]]]  # seconds and MB of each round
+
+
+def run() -> Iterator[Row]:
+    """Medians of `ROUNDS` rounds; each runs every command once, so that a busy machine slows all alike."""
+    mine = [sys.executable, "-m", "agssp"]
+    other = os.environ.get(BEFORE)
+    measured: Measured = {}
+    for turn in range(ROUNDS + 1):
+        for name, command, code in _commands(mine, other):
+            taken = _measure(command, code)
+            if turn:  # the first fills the machine's file cache
+                measured.setdefault(name, []).append(taken)
+    torch_seconds = _seconds(measured, "torch")
+    yield Row("python -c 'import torch': seconds", torch_seconds)
+    for name in ANSWERS:
+        yield Row(f"{name}: seconds", _seconds(measured, name))
+        yield at_most(f"{name}: share of import torch", _seconds(measured, name) / torch_seconds, SHARE)
+        yield at_most(f"{name}: MB at most", max(size for _, size in measured[name]), MEGABYTES)
+        if other is None:
+            yield Row(f"{name}: how many times faster than before", None, f"{BEFORE} is not set")
+        else:
+            before = _seconds(measured, f"before {name}")
+            yield Row(f"{name}, before: seconds", before)
+            yield Row(f"{name}: how many times faster than before", before / _seconds(measured, name))
+
+
+def _commands(mine: list[str], other: str | None) -> Iterator[tuple[str, list[str], int]]:
+    """Each command with its name and the exit code that it must have."""
+    yield "torch", [sys.executable, *TORCH], 0
+    for name, (words, code) in ANSWERS.items():
+        yield name, [*mine, *words], code
+        if other is not None:  # its console script, so that the working directory's sources don't come first
+            yield f"before {name}", [str(Path(other).with_name("agssp")), *words], code
+
+
+def _measure(command: list[str], code: int) -> tuple[float, float]:
+    """Wall seconds, and the process's own peak memory in MB; its exit code must be `code`."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    taken = time.monotonic() - began
+    if process.returncode != code:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}, not {code}")
+    return taken, usage.ru_maxrss / 1024
+
+
+def _seconds(measured: Measured, name: str) -> float:
+    return statistics.median(seconds for seconds, _ in measured[name])
