@@ -73,7 +73,8 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
         run as run,
     )
 
-    __version__: str
+
+__version__: str  # of the installed distribution, read when asked for
 
 # The Python API by module, in the order of its reference; imported when named, as the commands are.
 API = {

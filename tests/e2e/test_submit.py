@@ -54,7 +54,7 @@ HEAD = """
 import ray, sys
 from functools import partial
 from ray._private import parameter
-parameter.RayParams = partial(parameter.RayParams, dashboard_agent_listen_port=0)  # as in cluster.session
+parameter.RayParams = partial(parameter.RayParams, dashboard_agent_listen_port=0)  # as in cluster.on_ray
 context = ray.init("local", num_cpus=1, num_gpus=0, object_store_memory=100 << 20, include_dashboard=True)
 print(context.dashboard_url, flush=True)
 sys.stdin.read()

@@ -19,7 +19,7 @@ class FitResult:
     """A training's end.
 
     Attributes:
-        state_dict, history: see `training.loop.Trained`.
+        state_dict, history: see `training.loop.loop.Trained`.
         task_state: what `Task.state` gave at the end, e.g. λ.
         seconds: wall time, start of workers included.
         kept: the `keep_best` best epochs, best first, and the last one.

@@ -1,4 +1,4 @@
-// Pseudo-boxes as pipelines/pseudo_boxes.py makes them (Eq. 9–11), fast enough to follow a finger.
+// Pseudo-boxes as pipelines/boxes/pseudo_boxes.py makes them (Eq. 9–11), fast enough to follow a finger.
 //
 // The map is upsampled as OpenCV does it (bilinear, half-pixel centres, float32), but never as a whole: along a
 // row of pixels the values between two cells of the map are linear, so a row is known by its ends and by where

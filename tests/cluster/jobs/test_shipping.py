@@ -160,7 +160,7 @@ def test_the_code_is_shipped_whole_and_runs(tmp_path: Path) -> None:
     assert "demo" in json.loads(ran.stdout)["recipes"]
     (known,) = metadata.distributions(path=[str(tmp_path / "code")])
     assert (known.name, known.version) == ("agssp", metadata.version("agssp"))
-    assert (tmp_path / "code/pipelines/weights/surface-clip/open_clip_model.safetensors").is_file()
+    assert (tmp_path / "code/pipelines/encoder/weights/surface-clip/open_clip_model.safetensors").is_file()
     assert not list((tmp_path / "code").rglob("__pycache__"))
 
 

@@ -60,7 +60,7 @@ TAKEN = """
 import re
 from pathlib import Path
 import torch
-from pipelines.map_resources import image_bytes
+from pipelines.maps.resources import image_bytes
 from pipelines.maps import MapsSection
 
 def resident(name):

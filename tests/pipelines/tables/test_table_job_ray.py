@@ -122,8 +122,8 @@ def driver(folder: Path, step: str, section: str) -> list[str]:
             import sys
             sys.path.insert(0, {root!r})
             from pathlib import Path
-            from cluster.session import RaySection, ray_session, start_ray
-            from pipelines.table_job import Step
+            from cluster.on_ray import RaySection, ray_session, start_ray
+            from pipelines.tables import Step
             from tests.pipelines.tables.test_table_job_ray import Dying, double, job, listed
             listing, target = listed(Path({str(folder)!r}))
             with ray_session(RaySection(cpus=2, object_store_gb=0.2, {section})):
