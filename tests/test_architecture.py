@@ -1,28 +1,92 @@
-"""The house stays as designed: imports run downwards; mathematics knows no Ray, no MLflow, no CLI."""
+"""The house stays as designed: which room may import which, where the glue is, and what a face may show."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import PIL.Image
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-FLOORS = ["cluster", "pipelines", "training", "tuning", "agssp"]  # each may import itself and those before it
-SOURCES = sorted(path for floor in FLOORS[:-1] for path in (ROOT / floor).rglob("*.py"))
-GLUE = (
-    "_stage.py",
-    "_commands.py",
-    "commands.py",
-    "fit.py",
-    "table_job.py",
-    "pipeline.py",
-    "project.py",
-    "tuner.py",
-)
+from docs.generator.rooms import faults, room_imports
+from tests.repository import ROOT
+
+PACKAGES = ("cluster", "pipelines", "training", "tuning")  # each may import itself and those before it
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FACES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("__init__.pyi"))
+
+# A room with the rooms of its own package that it may import; every room may import the packages below it.
+ROOMS = {
+    "cluster.config": "errors storage",
+    "cluster.errors": "",
+    "cluster.html_page": "errors",
+    "cluster.json_text": "",
+    "cluster.privacy": "",
+    "cluster.progress": "",
+    "cluster.recipes": "yaml_files",
+    "cluster.yaml_files": "errors",
+    "cluster.storage": "errors",
+    "cluster.on_ray": "config errors privacy progress",
+    "cluster.tracking": "config errors json_text progress storage",
+    "cluster.stages": "errors json_text progress storage tracking",
+    "cluster.registry": "errors json_text progress stages storage tracking",
+    "cluster.jobs": "config errors on_ray privacy progress stages storage yaml_files",
+    "cluster.cli": "*",
+    "pipelines.category_names": "",
+    "pipelines.image_maps": "boxes device encoder images maps",
+    "pipelines.device": "",
+    "pipelines.images": "",
+    "pipelines.tables": "",
+    "pipelines.surfaces": "",
+    "pipelines.annotations": "images",
+    "pipelines.layouts": "annotations images",
+    "pipelines.encoder": "category_names",
+    "pipelines.corpus": "annotations category_names images layouts tables",
+    "pipelines.maps": "annotations category_names corpus encoder images tables",
+    "pipelines.boxes": "images maps tables",
+    "pipelines.references": "annotations category_names corpus device encoder images maps tables",
+    "pipelines.review": "boxes category_names corpus images maps references tables",
+    "pipelines.cli": "*",
+    "training.weights": "",
+    "training.models": "weights",
+    "training.metrics": "models",
+    "training.pictures": "models",
+    "training.loop": "models weights",
+    "training.starts": "models weights",
+    "training.agbp": "loop models pictures starts weights",
+    "training.detection": "loop metrics models pictures starts weights",
+    "training.dense": "detection loop metrics models pictures starts weights",
+    "training.prediction": "metrics models pictures starts",
+    "training.evaluation": "detection metrics models prediction starts",
+    "training.export": "models starts weights",
+    "training.report": "agbp metrics models pictures",
+    "training.encoder": "loop",
+    "training.project": "*",
+    "training.opening": "*",
+    "training.pipeline": "*",
+    "training.steps": "*",
+    "training.cli": "*",
+    "tuning.outcomes": "",
+    "tuning.space": "",
+    "tuning.thresholds": "space",
+    "tuning.search": "outcomes space",
+    "tuning.studies": "outcomes thresholds",
+    "tuning.table4": "",
+    "tuning.transfer": "",
+    "tuning.cli": "*",
+}
+# Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.
+GLUE_ROOMS = ("on_ray", "jobs", "tracking", "registry", "cli")
+GLUE_FILES = {
+    "pipelines/tables/table_job.py",
+    "training/loop/fit.py",
+    "training/steps.py",
+    "training/opening.py",
+    "tuning/search/tuner.py",
+}
 
 
 def imported(path: Path) -> set[str]:
-    """Top-level packages that a file imports, anywhere in it."""
+    """Modules that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -33,26 +97,54 @@ def imported(path: Path) -> set[str]:
 
 
 def test_there_is_something_to_check() -> None:
-    assert len(SOURCES) > 40
+    assert len(SOURCES) > 250
+    assert len(FACES) > 30
+
+
+def test_no_arrow_runs_upwards_and_no_circle_is_left() -> None:
+    assert faults(room_imports()) == []
+
+
+def test_every_room_imports_what_the_table_lets_it() -> None:
+    rooms = {room: others for room, others in room_imports().items() if room.count(".") == 1}
+    assert rooms.keys() == ROOMS.keys()
+    for room, others in rooms.items():
+        package = room.partition(".")[0]
+        beside = {other.partition(".")[2] for other in others if other.startswith(f"{package}.")}
+        if ROOMS[room] != "*":
+            assert beside <= set(ROOMS[room].split()), room
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_downwards(path: Path) -> None:
-    floor = FLOORS.index(path.relative_to(ROOT).parts[0])
-    above = set(FLOORS[floor + 1 :]) | {"tests", "benchmarks"}
-    assert not {name for name in imported(path) if name.split(".")[0] in above}
+def test_a_room_is_entered_by_its_face(path: Path) -> None:
+    """Other rooms' names come from the face; a file is named only where its function is called as it is."""
+    here = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        package, _, stem = node.module.rpartition(".")
+        face = ROOT / package.replace(".", "/") / "__init__.pyi"
+        if package == here or not face.exists() or (ROOT / node.module.replace(".", "/")).is_dir():
+            continue
+        files = {file.stem for file in face.parent.iterdir()}
+        assert all(alias.name in files for alias in node.names), f"{node.module}: {stem}"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        path
-        for path in SOURCES
-        if path.relative_to(ROOT).parts[0] != "cluster" and not path.name.endswith(GLUE)
-    ],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("face", FACES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_face_shows_what_is_there(face: Path) -> None:
+    room = import_module(".".join(face.relative_to(ROOT).parts[:-1]))
+    assert room.__doc__
+    files = {file.stem for file in face.parent.iterdir()}
+    for name in room.__all__:
+        assert name not in files, f"{name} is a file of the room too"
+        assert getattr(room, name) is not None
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_mathematics_is_free_of_glue(path: Path) -> None:
+    place = path.relative_to(ROOT)
+    if set(place.parts) & set(GLUE_ROOMS) or str(place) in GLUE_FILES or path.stem.endswith("stage"):
+        return
     assert not {name.split(".")[0] for name in imported(path)} & {"ray", "mlflow", "typer"}
 
 

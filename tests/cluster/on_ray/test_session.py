@@ -17,7 +17,7 @@ SUPERVISOR = (
 
 def told(raylet: list[str], **environment: str) -> str:
     """What a job's process says below a process with a raylet's options."""
-    job = f"{sys.executable} -c 'from cluster.on_ray import job_cluster; print(job_cluster())'"
+    job = f"{sys.executable} -c 'from cluster.on_ray.session import job_cluster; print(job_cluster())'"
     supervisor = "|".join([sys.executable, "-c", SUPERVISOR, job])
     done = subprocess.run(
         [sys.executable, "-c", CHILD, supervisor, *raylet],

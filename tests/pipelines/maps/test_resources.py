@@ -60,8 +60,8 @@ TAKEN = """
 import re
 from pathlib import Path
 import torch
+from pipelines.maps import MapsSection, build_method
 from pipelines.maps.resources import image_bytes
-from pipelines.maps import MapsSection
 
 def resident(name):
     return int(re.search(rf"{name}:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
