@@ -16,7 +16,7 @@ STATISTICS = "statistics"
 
 
 def statistics_of(corpus: Artifact) -> list[dict[str, Any]]:
-    """The figures of each category, as `pipelines.corpus_statistics` has them."""
+    """The figures of each category, as `pipelines.corpus.statistics` has them."""
     rows: list[dict[str, Any]] = corpus.directory.read_table("statistics.parquet").to_pylist()
     return rows
 

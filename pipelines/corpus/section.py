@@ -83,7 +83,7 @@ class CorpusSection(Source):
         test_share: share of the labelled images, by content hash, that is held out for evaluation and never
             used in pretraining; near-duplicates are on one side.
         near_duplicate_distance: bits of 256 in which the perceptual hashes of near-duplicates differ at
-            most, see `pipelines/near_duplicates.py` for what the default was measured on.
+            most, see `pipelines/corpus/near_duplicates.py` for what the default was measured on.
         max_bad_share: share of unusable images above which the stage fails.
         bad_labels: `clip` cuts boxes to the image, `drop` doesn't; both leave out images whose labels have
             another fault. `fail` stops at any fault, an empty label file too. `bad_labels.parquet` lists all.

@@ -1,4 +1,4 @@
-"""What the program says of itself holds: config keys in messages exist, as do the pages that the code names."""
+"""What the program says of itself holds: config keys in messages exist, and so do pages that are named."""
 
 import ast
 import re

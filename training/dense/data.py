@@ -101,7 +101,7 @@ class DenseSample:
 def dense_samples(
     rows: Sequence[Mapping[str, Any]], classes: Sequence[str], *, masks: bool
 ) -> list[DenseSample]:
-    """Rows of the `objects` table (see `tuning/transfer_objects.py`) as samples.
+    """Rows of the `objects` table (see `tuning/transfer/objects.py`) as samples.
 
     Args:
         rows: of the table.

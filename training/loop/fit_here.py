@@ -33,13 +33,13 @@ def fit_here(
     """Train in this process; one that was killed is resumed by the next call.
 
     Args:
-        builder, payload, settings, directory, run, title: see `training.fit.fit`.
+        builder, payload, settings, directory, run, title: see `training.loop.fit.fit`.
         checkpoints: of this training.
         gpu: whether the GPU is taken; `auto` when there is one.
 
     Raises:
         UserError: raised by the task or the loop; or there is no GPU and one was asked for.
-        NonFiniteLoss: see `training.fit.fit`.
+        NonFiniteLoss: see `training.loop.fit.fit`.
     """
     start = time.monotonic()
     if gpu is True and not torch.cuda.is_available():

@@ -53,7 +53,7 @@ class ComponentTable:
         nms_iou: float,
         min_area: int | Literal["released"],
     ) -> Bools:
-        """(N,) which components become pseudo-boxes, chosen just as `pipelines.pseudo_boxes` does."""
+        """(N,) which components become pseudo-boxes, chosen just as `pipelines.boxes.pseudo_boxes` does."""
         if min_area == "released":
             least = np.array([smallest_area("released", int(w), int(h)) for w, h in judged.sizes])
         else:

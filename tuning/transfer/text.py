@@ -50,7 +50,7 @@ class Look:
         images: labelled ones.
         saturation: see `DatasetColours`.
         deep: whether it has images of more than 8 bits.
-        shifts: by start: see `training/modality.py`.
+        shifts: by start: see `training/dense/modality.py`.
     """
 
     data: str
