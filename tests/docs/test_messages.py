@@ -22,6 +22,9 @@ DOTTED = re.compile(rf"(?<![\w./{{}}@-])(?:{'|'.join(sorted(FIRST))})(?:\.\w+)+"
 FILE_ENDINGS = (".parquet", ".safetensors", ".pt", ".onnx", ".html")
 RAY = re.compile(r"ray\.(?:data|train|init|dashboard)\b")  # Ray's own modules and calls
 PARTS = {"backbone.body", "backbone.fpn"}  # of torchvision's state dicts
+FILE = re.compile(
+    r"(?<![\w./-])((?:cluster|pipelines|training|tuning|tests|docs|benchmarks|examples)/[\w./-]+\.(?:py|md|yaml))\b"
+)
 PAGE = re.compile(r"docs/[\w/-]+\.md(?:#[\w-]+)?")
 
 
@@ -57,6 +60,21 @@ def test_config_keys_in_messages_exist() -> None:
 def test_a_key_that_is_none_would_be_found(word: str) -> None:
     assert DOTTED.findall(f"Lower {word}.") == [word]
     assert not is_known(word)
+
+
+def test_files_that_pages_and_docstrings_name_exist() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks/README.md"]
+    pages += [path for path in (ROOT / "cluster/deploy").rglob("*") if path.is_file()]
+    named = {
+        (str(path.relative_to(ROOT)), file)
+        for path in [*pages, *SOURCES]
+        if "_build" not in path.parts
+        for file in FILE.findall(path.read_text("utf-8"))
+        if not re.search(r"[A-Z_]{3,}\.py", file)  # a name of the reader's own
+    }
+    assert len(named) > 50
+    lost = [(where, file) for where, file in sorted(named) if not (ROOT / file).exists()]
+    assert lost == []
 
 
 def test_pages_that_the_code_names_exist() -> None:
