@@ -5,18 +5,30 @@ UV := .bootstrap/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
-.PHONY: install demo test unit lint format bench docs rivals proof lock clean
+.PHONY: install install-user demo test unit lint format bench docs rivals proof lock clean
 
+# With the developers' tools, which `make test` needs; who only runs the commands takes `make install-user`.
 install: .venv/installed
+
+install-user: LOCK := requirements.lock
+install-user: | $(UV)
+	$(FILL)
+	rm -f .venv/installed # the tools are gone: `make test` puts them back
 
 # `pip --target` works on systems whose Python is externally managed, and `uv venv` without ensurepip.
 $(UV):
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .bootstrap "uv>=0.5,<1"
 
-.venv/installed: requirements.lock pyproject.toml | $(UV)
-	test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
-	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --link-mode copy requirements.lock
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+# An environment with exactly the packages of a lock, and agssp itself.
+define FILL
+test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
+$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --link-mode copy $(LOCK)
+$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+endef
+
+.venv/installed: LOCK := requirements-dev.lock
+.venv/installed: requirements-dev.lock pyproject.toml | $(UV)
+	$(FILL)
 	touch $@
 
 demo: install
@@ -66,9 +78,13 @@ rivals: .rivals/lightly/installed .rivals/anomalib/installed
 proof: install .rivals/lightly/installed
 	AGSSP_BENCH_LIGHTLY=$(CURDIR)/.rivals/lightly/bin/python $(BIN)/python -m benchmarks real_surfaces
 
+# Newer versions of everything: what users install, then the same with the developers' tools.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
 lock: | $(UV)
-	$(UV) pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	cp requirements-dev.lock requirements.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv .venv-docs .bootstrap .rivals docs/_build

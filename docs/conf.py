@@ -46,6 +46,20 @@ reference/config
 reference/python
 reference/tables
 ```
+
+```{toctree}
+:hidden:
+:caption: Design
+
+design
+decisions/1-fingerprints
+decisions/2-own-loop
+decisions/3-outbox
+decisions/4-checkpoints-by-id
+decisions/5-ray-internals
+decisions/6-one-exception
+decisions/7-lazy-faces
+```
 """
 
 

@@ -8,14 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.storage import Storage, check_uri
 from cluster.tracking import PipelineRun, Tracker
-from pipelines.corpus import CorpusSection, Listing, list_labelled
-from pipelines.maps import MapsSection
+from training.inputs import check_inputs
 from training.project import Project
-from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
     from training.pipeline import Pipeline
@@ -39,49 +36,6 @@ def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun
     tags = {"agssp.project": project.name, "agssp.command": name}
     with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
         yield workspace, run
-
-
-def open_tracker(project: Project) -> Tracker:
-    """Where the project's runs and models are recorded, for asking only.
-
-    Raises:
-        UserError: see `Tracker.open`.
-    """
-    return Tracker.open(project.tracking, Storage.open(project.workspace))
-
-
-def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
-    """List the corpus and check it against the config, without Ray and without reading a pixel.
-
-    Raises:
-        UserError: no root, no image, categories without references.
-    """
-    if not corpus.root and not corpus.sources:
-        raise UserError(
-            "corpus.root is not set; give a folder of images, e.g. corpus.root=photos, or several in "
-            "corpus.sources."
-        )
-    listing = Listing(corpus)
-    if maps.shots:
-        listing.require_references(corpus, maps.shots, maps.shots_setting)
-    return listing
-
-
-def check_inputs(project: Project) -> None:
-    """Refuse folders, references and prompts that are at fault, before a heavy library is imported.
-
-    Raises:
-        UserError: the first fault found.
-    """
-    categories: set[str] = set()
-    data, starts = project.finetune.data, set(project.finetune.starts)
-    own = project.corpus.root or project.corpus.sources
-    if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
-        listing = read_listing(project.corpus, project.maps)
-        categories = {entry.category for entry in listing.entries}
-    project.maps.prompts_of(categories)
-    if data is not None:
-        list_labelled(data)
 
 
 def check_project(project: Project) -> None:

@@ -15,7 +15,7 @@ from training.detection import pretrain_detector
 from training.detection.finetune_stage import finetune
 from training.evaluation import evaluate_detector
 from training.export import register_detector
-from training.opening import open_tracker, read_listing
+from training.inputs import open_tracker, read_listing
 from training.project import Project
 from training.report import write_report
 from training.starts import AGBP, AGSSP, SCRATCH, filled_detector, resolve_start

@@ -13,8 +13,9 @@ from cluster.registry.pull import pull
 from cluster.stages import Artifact
 from pipelines.corpus import find_images
 from training.export import export_model
+from training.inputs import open_tracker
 from training.models.detectors import Detector
-from training.opening import open_pipeline, open_run, open_tracker, whole_run
+from training.opening import open_pipeline, open_run, whole_run
 from training.pipeline import Pipeline
 from training.prediction import ImagePrediction, PredictSection, UnreadableImage, predict_images
 from training.prediction.predict import predict

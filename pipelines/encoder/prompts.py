@@ -14,7 +14,7 @@ from cluster.errors import UserError
 from cluster.yaml_files import parse_yaml, read_config_file
 from pipelines.category_names import by_key, category_key
 
-# After WinCLIP's prompt ensemble, which the paper takes over (METHOD.md, "Text").
+# After WinCLIP's prompt ensemble, which the paper takes over (docs/method.md#prompts).
 TEMPLATES: tuple[str, ...] = (
     "a photo of a {}.",
     "a photo of the {}.",
@@ -167,7 +167,7 @@ class PromptState:
 def prompt_states(
     prompts: CategoryPrompts, defect_features: bool
 ) -> tuple[list[PromptState], list[PromptState]]:
-    """The prompt sets of a category by state (METHOD.md, "Text").
+    """The prompt sets of a category by state (docs/method.md#prompts).
 
     Args:
         prompts: the category.

@@ -27,7 +27,7 @@ class DenseEmbeddings:
 
 
 def default_layers(depth: int) -> tuple[int, ...]:
-    """The layers read at a ViT of `depth` blocks, counted from 1: n/4, n/2, 3n/4, n (METHOD.md, KeAD).
+    """The layers read at a ViT of `depth` blocks, counted from 1: n/4, n/2, 3n/4, n (docs/method.md#kead).
 
     Halves are rounded up; equal layers of a very shallow model are merged.
     """
@@ -37,9 +37,9 @@ def default_layers(depth: int) -> tuple[int, ...]:
 class DenseEncoder(nn.Module):
     """Image and patch embeddings of one ViT tower, which it shares and never changes.
 
-    V-V attention (METHOD.md; CLIP Surgery): `vv(x) = out_proj(softmax(V Vᵀ/√d) V)` per head, V from
-    the block's own `in_proj` of `ln_1(x)`. From the first surgery block on, `y = x + vv(x)`, then
-    `y ← y + vv(x)` with x the normal path's input to each block. Patch embedding: `proj(ln_post(y))`.
+    V-V attention (docs/method.md#v-v-attention; CLIP Surgery): `vv(x) = out_proj(softmax(V Vᵀ/√d) V)` per
+    head, V from the block's own `in_proj` of `ln_1(x)`. From the first surgery block on, `y = x + vv(x)`,
+    then `y ← y + vv(x)` with x the normal path's input to each block. Patch embedding: `proj(ln_post(y))`.
 
     Args:
         visual: open_clip's image tower; pooled by class token or average.

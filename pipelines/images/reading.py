@@ -103,8 +103,8 @@ def decode_image(
     Args:
         data: the file.
         levels: grey values that become 0 and 255 where the image has more than 8 bits (16-bit, float), see
-            `pipelines/images/levels.py`; without them each such image's own minimum and maximum. Images of
-            8 bits stay as they are.
+            `pipelines/images/levels.py`; without them each such image's own minimum and maximum. Images of 8
+            bits stay as they are.
         least_side: a JPEG may be decoded at a half, quarter or eighth of its size, which is faster, as long
             as no side gets shorter than this; None keeps its size.
 

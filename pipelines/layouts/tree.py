@@ -38,7 +38,7 @@ class Tree:
         return [path for path in self.files if path.suffix.lower() in suffixes]
 
     def uri(self, path: PurePosixPath | str) -> str:
-        """Where a file is: a local path, or a URI that `cluster.storage.locations.locate` takes."""
+        """Where a file is: a local path, or a URI that `cluster.storage.locate` takes."""
         return self.root.uri_of(str(path))
 
     def read(self, path: PurePosixPath, limit: int = MAX_FILE_BYTES) -> bytes:

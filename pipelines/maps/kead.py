@@ -1,4 +1,4 @@
-"""KeAD: training-free anomaly maps from a vision-language encoder (METHOD.md, "KeAD"; paper eq. 1–5)."""
+"""KeAD: training-free anomaly maps from a vision-language encoder (docs/method.md#kead, eq. 1–5)."""
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +57,7 @@ class KeAD(MapMethod):
         super().__init__(encoder, settings.shots, self.dense.grid, precision)
 
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
-        """METHOD.md, "Text"."""
+        """Of a category's normal and anomalous sentences, (D,) each (docs/method.md#prompts)."""
         normal, anomalous = sentences(prompts, self.settings.defect_features)
         t_n, t_a = self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
         if self.settings.redundant_text:

@@ -146,7 +146,7 @@ def test_configs_are_valid(where: str, block: Block, tmp_path: Path) -> None:
 
 def links() -> Iterator[tuple[Path, str]]:
     """Every relative link of the pages."""
-    for page in PAGES:
+    for page in [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"))]:
         text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
         for target in re.findall(r"\]\(([^)\s]+)\)", text):
             if "://" not in target:

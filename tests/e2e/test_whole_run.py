@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_the_registered_model_can_be_looked_up(first: dict[str, Any], workspace:
     assert len(made["prompts"]) == 64
     assert set(made["thresholds"]) == {"casting", "magnetic_tile", "rail"}
     assert made["seeds"] == {"surfaces": 7, "backbone": 0, "detector": 0, "finetune": 0}
-    assert made["code_version"].startswith("0.1.0+")
+    assert made["code_version"].startswith(f"{metadata.version('agssp')}+")
     (evaluation,) = shown["evaluations"].values()
     assert evaluation["metrics"]["map50"] == first["table"][-1]["map50"]
     above, _ = agssp("models", "lineage", name, place)

@@ -1,4 +1,4 @@
-"""Attention maps and their distillation from anomaly maps (METHOD.md, AGBP, Eq. 6-8)."""
+"""Attention maps and their distillation from anomaly maps (docs/method.md#agbp, eq. 6–8)."""
 
 from collections.abc import Mapping, Sequence
 

@@ -14,7 +14,7 @@ Distance = Literal["cosine", "l2"]
 
 
 class BackboneLoop(LoopSettings):
-    """`LoopSettings` with this stage's defaults (METHOD.md, Table 1: SGD, 0.01, 200 epochs)."""
+    """`LoopSettings` with this stage's defaults (docs/method.md#settings, Table 1: SGD, 0.01, 200 epochs)."""
 
     epochs: int = Field(default=200, ge=1, le=100_000)
     batch_size: int = Field(default=64, ge=1, le=1 << 16)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from cluster.cli.doctor import Probe
 from cluster.errors import UserError
 from pipelines.encoder import load_encoder, weights_digest
-from training.opening import open_tracker
+from training.inputs import open_tracker
 from training.project import Project
 from training.starts import SCRATCH, resolve_start
 

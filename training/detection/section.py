@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DetectorLoop(LoopSettings):
-    """`LoopSettings` with this stage's defaults: 10 epochs as in METHOD.md.
+    """`LoopSettings` with this stage's defaults: 10 epochs (docs/method.md#settings).
 
     The paper's SGD (lr 0.01, batch 256) steps on a loss summed over the batch; ours is its mean, for which
     AdamW needs no factor.
@@ -66,7 +66,7 @@ class DetectorAugment(AugmentSection):
 
 
 class DetectorSection(Section):
-    """How the detector is pretrained (METHOD.md, AGDP).
+    """How the detector is pretrained (docs/method.md#agdp).
 
     Attributes:
         name: of the detector; its backbone is that of the backbone stage.
@@ -113,9 +113,10 @@ Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
 
 
 class FinetuneLoop(LoopSettings):
-    """`LoopSettings` with this stage's defaults: 500 epochs, batch 32, the best epoch kept (METHOD.md).
+    """`LoopSettings` with this stage's defaults: 500 epochs, batch 32, the best epoch kept.
 
-    AdamW instead of the paper's SGD (lr 0.0025 on a loss summed over the batch; ours is its mean).
+    AdamW instead of the paper's SGD (lr 0.0025 on a loss summed over the batch; ours is its mean); see
+    docs/method.md#settings.
     """
 
     epochs: int = Field(default=500, ge=1, le=100_000)

@@ -3,8 +3,7 @@
 from pydantic import Field
 
 from cluster.config import Section
-
-MIN_SCORE, MIN_IOU = 0.25, 0.45  # ultralytics' validator's
+from training.metrics import MIN_SCORE
 
 
 class EvaluateSection(Section):

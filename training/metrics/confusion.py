@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation import MIN_IOU, MIN_SCORE
 from training.metrics.coco import Detections, Truth
+from training.metrics.floors import MIN_IOU, MIN_SCORE
 
 Matrix = npt.NDArray[np.int64]
 

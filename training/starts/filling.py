@@ -39,8 +39,8 @@ def filled_detector(
 ) -> tuple[Detector, TransferReport]:
     """A detector whose backbone, neck and head are taken from a state dict, as far as it has them.
 
-    The last, class-dependent layers stay fresh unless the metadata names the very same classes (METHOD.md,
-    AGDP: only they are re-made).
+    The last, class-dependent layers stay fresh unless the metadata names the very same classes
+    (docs/method.md#agdp: only they are made anew).
 
     Args:
         name, classes, preprocessing, seed: see `fresh_detector`.

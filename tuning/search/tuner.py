@@ -21,7 +21,8 @@ from training.loop import ScalingSection
 from tuning.search.ledger import Ledger, Proposals, TrialRecord
 from tuning.search.trial import TrialPlan, run_trial
 
-# A trial's own process does nothing but wait for its workers; 0 is refused by Ray (STACK.md).
+# A trial's own process does nothing but wait for its workers. Ray refuses 0, and a whole CPU would be kept
+# from them: on two CPUs no trial would ever start.
 TRIAL_CPU = 0.01
 OBJECTIVE, EPOCH = "objective", "epoch"
 

@@ -14,7 +14,7 @@ from pipelines.corpus import CorpusSection, Listing
 from pipelines.encoder import load_encoder, weights_digest
 from pipelines.maps import MapsSection
 from pipelines.surfaces import GenerateSection, generate_surfaces
-from training.opening import read_listing
+from training.inputs import read_listing
 from training.project import Project
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
 from tuning.table4.measuring import ROWS, Measured, measure

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -136,12 +137,34 @@ def test_requirements_are_read_as_a_lock_writes_them(tmp_path: Path) -> None:
         requirements(tmp_path / "absent")
 
 
-def test_our_own_lock_is_read_whole() -> None:
-    lock = Path(__file__).parents[3] / "requirements.lock"
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_our_own_locks_are_read_whole(name: str) -> None:
+    lock = ROOT / name
     found = requirements(lock)
     pinned = re.findall(r"^[A-Za-z0-9_.\[\]-]+==", lock.read_text(), flags=re.MULTILINE)
     assert len(found["packages"]) == len(pinned) > 50
     assert all("--hash=sha256:" in package for package in found["packages"])
+
+
+def pins(name: str) -> dict[str, str]:
+    """Versions by package, of a lock."""
+    words = [package.split()[0].partition("==") for package in requirements(ROOT / name)["packages"]]
+    return {package.partition("[")[0]: version for package, _, version in words}
+
+
+def test_users_install_what_is_tested_and_no_tool_of_the_developers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    tools = {re.split(r"[\[><=]", line)[0].lower() for line in project["optional-dependencies"]["dev"]}
+    needed = {re.split(r"[\[><=]", line)[0].lower().replace("_", "-") for line in project["dependencies"]}
+    users, developers = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert users.items() < developers.items()
+    assert needed <= set(users)
+    assert tools <= set(developers)
+    brought = {"jsonschema", "markdown-it-py", "networkx"}  # by ray, rich and torch
+    assert tools & set(users) <= brought
 
 
 def test_the_code_is_shipped_whole_and_runs(tmp_path: Path) -> None:

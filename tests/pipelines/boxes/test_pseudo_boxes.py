@@ -1,4 +1,4 @@
-"""Pseudo-boxes against a plainly written float64 reference (METHOD.md, Pseudo-boxes; Eq. 9–11)."""
+"""Pseudo-boxes against a plainly written float64 reference (docs/method.md#pseudo-boxes, eq. 9–11)."""
 
 import cv2
 import numpy as np

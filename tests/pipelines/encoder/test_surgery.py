@@ -48,7 +48,7 @@ def loop_vv(attention: torch.nn.MultiheadAttention, tokens: Array) -> Array:
 def loop_patches(
     model: open_clip.CLIP, image: torch.Tensor, layers: tuple[int, ...], *, residual: bool, released: bool
 ) -> list[Array]:
-    """Patch embeddings of one image: the dense path of METHOD.md, written out."""
+    """Patch embeddings of one image: the dense path of docs/method.md#v-v-attention, written out."""
     visual = model.visual
     blocks = visual.transformer.resblocks
     first = len(blocks) - -(-3 * len(blocks) // 4) + 1  # the last ⌈3n/4⌉ blocks

@@ -1,4 +1,4 @@
-"""Every formula of KeAD (METHOD.md, eq. 1–5) against plain float64 loops on a tiny random encoder."""
+"""Every formula of KeAD (docs/method.md#kead, eq. 1–5) against plain float64 loops on a tiny encoder."""
 
 import pickle
 from typing import Any

@@ -1,4 +1,4 @@
-"""KeAD from pixels to scores against METHOD.md written out in numpy float64, for all option combinations."""
+"""KeAD from pixels to scores against docs/method.md#kead in numpy float64, for all option combinations."""
 
 import copy
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Cls: cross-entropy over the object categories (METHOD.md, AGBP, L_task a)."""
+"""Cls: cross-entropy over the object categories (docs/method.md#agbp, a)."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""MoCo v3: two views of an image attract, those of other images repel (METHOD.md, AGBP, L_task b).
+"""MoCo v3: two views of an image attract, those of other images repel (docs/method.md#agbp, b).
 
 Chen, Xie, He: An Empirical Study of Training Self-Supervised Vision Transformers, ICCV 2021, section 3 and
 algorithm 1; heads and schedule as in the authors' code for ResNet-50.

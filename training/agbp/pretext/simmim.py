@@ -1,4 +1,4 @@
-"""SimMIM: the hidden patches of an image are painted from the rest (METHOD.md, AGBP, L_task c).
+"""SimMIM: the hidden patches of an image are painted from the rest (docs/method.md#agbp, c).
 
 Xie et al.: SimMIM, a Simple Framework for Masked Image Modeling, CVPR 2022, section 3.
 """

@@ -1,0 +1,117 @@
+"""Canaries: every private name of Ray that we patch or call is still there, as our files take it to be.
+
+Where a newer Ray fails one of these, what the named file does about Ray's internals must be done anew, or Ray
+does it itself by then. Until that is settled, pyproject.toml keeps to older releases.
+"""
+
+import importlib.util
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TRAINER, CLEANER = "cluster/on_ray/trainer.py", "cluster/on_ray/controller_cleaner.py"
+SESSION, JOBS = "cluster/on_ray/session.py", "cluster/jobs/jobs.py"
+CALLBACKS = "ray.train.v2._internal.callbacks"
+CLEANER_MODULE = "ray.train.v2._internal.execution.controller.placement_group_cleaner"
+NAMES = [
+    (TRAINER, "ray.train.torch", "TorchTrainer._create_default_callbacks", ["self"]),
+    (TRAINER, CALLBACKS, "DatasetsCallback", None),
+    (TRAINER, f"{CALLBACKS}.placement_group_callback", "PlacementGroupCleanerCallback", None),
+    (
+        CLEANER,
+        f"{CALLBACKS}.placement_group_callback",
+        "PlacementGroupCleanerCallback.after_controller_start",
+        ["self", "train_run_context"],
+    ),
+    (CLEANER, f"{CALLBACKS}.placement_group_callback", "PlacementGroupCleaner", None),
+    (
+        CLEANER,
+        CLEANER_MODULE,
+        "PlacementGroupCleaner.__init__",
+        ["self", "controller_actor_id", "check_interval_s", "get_actor_timeout_s", "stop_timeout"],
+    ),
+    (CLEANER, CLEANER_MODULE, "is_actor_alive", ["actor_id", "timeout"]),
+    (CLEANER, "ray._private.state", "actors", ["actor_id", "job_id", "actor_state_name"]),
+    (SESSION, "ray._private.parameter", "RayParams", None),
+    (
+        JOBS,
+        "ray._private.authentication.authentication_token_setup",
+        "maybe_enable_token_auth_if_token_available",
+        ["warn_if_disabled"],
+    ),
+]
+
+
+def private(ours: str, module: str, name: str) -> Any:
+    """A name of Ray's that a file of ours relies on."""
+    try:
+        thing = importlib.import_module(module)
+        for part in name.split("."):
+            thing = getattr(thing, part)
+    except (ImportError, AttributeError) as error:
+        pytest.fail(f"Ray has no {module}.{name} any more ({error}); look at {ours}")
+    return thing
+
+
+@pytest.mark.parametrize(
+    ("ours", "module", "name", "arguments"), NAMES, ids=[name for _, _, name, _ in NAMES]
+)
+def test_ray_still_has(ours: str, module: str, name: str, arguments: list[str] | None) -> None:
+    thing = private(ours, module, name)
+    if arguments is not None:
+        found = list(inspect.signature(thing).parameters)
+        assert found == arguments, f"{module}.{name} takes {found}; look at {ours}"
+
+
+def source(ours: str, module: str, name: str) -> str:
+    """The text of a function or class of Ray's."""
+    return inspect.getsource(private(ours, module, name))
+
+
+def test_the_trainers_callbacks_are_the_two_that_we_replace() -> None:
+    made = source(TRAINER, "ray.train.torch", "TorchTrainer._create_default_callbacks")
+    for name in ("DatasetsCallback(", "PlacementGroupCleanerCallback("):
+        assert name in made, f"TorchTrainer no longer makes a {name[:-1]}; look at {TRAINER}"
+
+
+def test_the_callback_takes_the_cleaner_from_its_module() -> None:
+    """Where we put ours; its arguments go by keyword."""
+    text = source(
+        CLEANER,
+        f"{CALLBACKS}.placement_group_callback",
+        "PlacementGroupCleanerCallback.after_controller_start",
+    )
+    assert "(PlacementGroupCleaner)" in text, f"the cleaner is started otherwise; look at {CLEANER}"
+    assert "controller_actor_id=" in text, f"the cleaner is given its settings otherwise; look at {CLEANER}"
+
+
+def test_the_cleaner_asks_by_the_name_that_we_replace() -> None:
+    text = source(CLEANER, CLEANER_MODULE, "PlacementGroupCleaner")
+    assert "is_actor_alive(" in text, f"the cleaner asks otherwise; look at {CLEANER}"
+    states = source(CLEANER, "ray._private.state", "GlobalState._gen_actor_info")
+    assert '"State"' in states, f"an actor's state is named otherwise; look at {CLEANER}"
+
+
+def test_a_session_is_started_from_parameters_that_name_the_agents_port() -> None:
+    parameters = private(SESSION, "ray._private.parameter", "RayParams")
+    assert "dashboard_agent_listen_port" in inspect.signature(parameters).parameters, f"look at {SESSION}"
+    started = source(SESSION, "ray._private.worker", "init")
+    assert "ray._private.parameter.RayParams(" in started, f"ray.init goes otherwise; look at {SESSION}"
+
+
+def test_a_job_is_known_by_its_environment_and_its_raylet() -> None:
+    from cluster.on_ray.session import GCS_OPTION, JOB_CONFIG
+
+    variable = private(SESSION, "ray._private.runtime_env.constants", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+    assert variable == JOB_CONFIG, f"look at {SESSION}"
+    started = source(SESSION, "ray._private.services", "start_raylet")
+    assert GCS_OPTION in started, f"a raylet is started with other options; look at {SESSION}"
+
+
+def test_a_head_without_an_agent_says_so_in_the_words_that_we_wait_for() -> None:
+    found = importlib.util.find_spec("ray.dashboard.modules.job.job_head")
+    assert found is not None, f"Ray's jobs server lies elsewhere; look at {JOBS}"
+    assert found.origin is not None, f"Ray's jobs server lies elsewhere; look at {JOBS}"
+    assert "No available agent" in Path(found.origin).read_text("utf-8"), f"look at {JOBS}"

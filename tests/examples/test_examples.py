@@ -1,0 +1,62 @@
+"""The examples run as they are, at small sizes."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.surfaces import write_corpus
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SMALL = [
+    "generate.images_per_category=24",
+    "generate.size=64",
+    "generate.defect_share=0.8",
+    "backbone.image_size=64",
+    "backbone.loop.epochs=1",
+    "detector.image_size=64",
+    "detector.loop.epochs=1",
+    "finetune.image_size=64",
+    "finetune.loop.epochs=1",
+    "finetune.loop.eval_every=1",
+    "finetune.starts=[scratch, agssp]",
+    "scaling.workers=0",
+    "report.gallery=2",
+    "report.examples=1",
+]
+
+
+def example(name: str) -> dict[str, Any]:
+    """What an example defines."""
+    return runpy.run_path(str(EXAMPLES / name))
+
+
+def test_every_example_is_run_here() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"three_maps.py", "whole_run.py"}
+
+
+def test_three_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_corpus(tmp_path, seed=3, images_per_category=8, size=64, defect_share=0.5, categories=["casting"])
+    found = sorted(path for path in (tmp_path / "casting").rglob("*.png") if "mask" not in path.name)
+    folder = tmp_path / "photos"
+    (folder / "references").mkdir(parents=True)
+    for number, path in enumerate(found[:7]):
+        path.rename((folder / "references" if number < 4 else folder) / f"{number}.png")
+    example("three_maps.py")["main"](folder, "casting")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": score ")[0] for line in lines] == ["4.png", "5.png", "6.png"]
+    assert {path.name for path in folder.glob("*.map.png")} == {"4.map.png", "5.map.png", "6.map.png"}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_whole_run(ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["recipe:demo", f"workspace={tmp_path}", *SMALL]
+    example("whole_run.py")["main"](words)
+    lines = capsys.readouterr().out.splitlines()
+    heads = ["corpus", "maps", "boxes", "backbone", "detector", "scratch", "agssp", "report", "model"]
+    assert [line.partition(":")[0].strip() for line in lines] == heads
+    (report,) = [line.split()[1] for line in lines if line.startswith("report")]
+    assert Path(report.removeprefix("file://")).is_file()
+    assert lines[-1].endswith("demo-finetune-yolov8n@1")

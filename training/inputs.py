@@ -1,0 +1,55 @@
+"""What a project's config names: listed images, references, prompts, the place of its models.
+
+A fault in them is told before torch, Ray or a model library is imported.
+"""
+
+from cluster.errors import UserError
+from cluster.storage import Storage
+from cluster.tracking import Tracker
+from pipelines.corpus import CorpusSection, Listing, list_labelled
+from pipelines.maps import MapsSection
+from training.project import Project
+from training.starts import AGBP, AGSSP
+
+
+def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
+    """List the corpus and check it against the config, without Ray and without reading a pixel.
+
+    Raises:
+        UserError: no root, no image, categories without references.
+    """
+    if not corpus.root and not corpus.sources:
+        raise UserError(
+            "corpus.root is not set; give a folder of images, e.g. corpus.root=photos, or several in "
+            "corpus.sources."
+        )
+    listing = Listing(corpus)
+    if maps.shots:
+        listing.require_references(corpus, maps.shots, maps.shots_setting)
+    return listing
+
+
+def check_inputs(project: Project) -> None:
+    """Refuse folders, references and prompts that are at fault, before a heavy library is imported.
+
+    Raises:
+        UserError: the first fault found.
+    """
+    categories: set[str] = set()
+    data, starts = project.finetune.data, set(project.finetune.starts)
+    own = project.corpus.root or project.corpus.sources
+    if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
+        listing = read_listing(project.corpus, project.maps)
+        categories = {entry.category for entry in listing.entries}
+    project.maps.prompts_of(categories)
+    if data is not None:
+        list_labelled(data)
+
+
+def open_tracker(project: Project) -> Tracker:
+    """Where the project's runs and models are recorded, for asking only.
+
+    Raises:
+        UserError: see `Tracker.open`.
+    """
+    return Tracker.open(project.tracking, Storage.open(project.workspace))
