@@ -2,11 +2,10 @@ from .cropping import Window
 from .data import CropSection, DenseSample, DenseTask, dense_samples
 from .modality import dead_leaves, feature_shift, pooled_features
 from .model import Colours, check_dense_name, save_dense, started
-from .task import METRIC, START_FILE, DensePlan, build_dense_task
+from .task import METRIC, DensePlan, build_dense_task
 
 __all__ = [
     "METRIC",
-    "START_FILE",
     "Colours",
     "CropSection",
     "DensePlan",
