@@ -159,10 +159,9 @@ class ReadyTask(Task):
         return {"looped": looped / self.steps, "bare": bare / self.steps}
 
 
-def build_ready(payload: dict[str, Any]) -> Task:
+def build_ready(images: PretrainImages) -> Task:
     """What the Ray Train worker trains."""
-    images = payload["images"]
-    return ReadyTask(task_of(images), task_of(images), payload["steps"])
+    return ReadyTask(task_of(images), task_of(images), STEPS)
 
 
 def loop_and_data(images: PretrainImages, folder: str) -> Iterator[Row]:
@@ -170,7 +169,7 @@ def loop_and_data(images: PretrainImages, folder: str) -> Iterator[Row]:
     with worker_bench(folder) as (directory, run):
         result = fit(
             build_ready,
-            {"images": images, "steps": STEPS},
+            images,
             settings(epochs=ROUNDS, eval_every=1),
             name="ready",
             directory=directory,

@@ -5,14 +5,13 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks.backbone_step import SIZE, surfaces, worker_bench
 from benchmarks.registry import Row, at_least, at_most
 from cluster.on_ray import machine_cpus
-from training.agbp import AgbpTask, BackboneSection
+from training.agbp import AgbpTask, BackboneSection, PretrainImages
 from training.loop import FitResult, LoopSettings, ScalingSection, Task
 from training.loop.fit import fit
 from training.models.backbones import build
@@ -30,7 +29,7 @@ def run() -> Iterator[Row]:
             one, two = (
                 fit(
                     build_task,
-                    {"images": images},
+                    images,
                     LoopSettings(epochs=EPOCHS, batch_size=BATCH, lr=0.01, seed=0, eval_every=EPOCHS),
                     name=f"workers-{workers}",
                     directory=directory,
@@ -59,8 +58,8 @@ def speed(result: FitResult) -> float:
     return statistics.median(row["images_per_s"] for row in result.history[1:])
 
 
-def build_task(payload: dict[str, Any]) -> Task:
+def build_task(images: PretrainImages) -> Task:
     """Cls and distillation, λ measured over all workers."""
     torch.manual_seed(0)
     section = BackboneSection.model_validate({"name": MODEL, "image_size": SIZE})
-    return AgbpTask(section, build(MODEL), payload["images"], seed=0)
+    return AgbpTask(section, build(MODEL), images, seed=0)

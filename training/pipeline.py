@@ -35,6 +35,7 @@ class Pipeline:
 
     def __init__(self, project: Project, workspace: Storage, run: PipelineRun) -> None:
         self.project, self.workspace, self.run = project, workspace, run
+        self.seeded = project.seeded()
         self._finetuned: dict[str, Artifact] = {}
         self._evaluated: dict[str, Artifact] = {}
 
@@ -92,9 +93,8 @@ class Pipeline:
     @cached_property
     def backbone(self) -> Artifact:
         """The backbone pretrained with anomaly maps (AGBP)."""
-        section = self.project.backbone
         return pretrain_backbone(
-            section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
+            self.seeded.backbone,
             scaling=self.project.scaling,
             workspace=self.workspace,
             pipeline=self.run,
@@ -105,9 +105,8 @@ class Pipeline:
     @cached_property
     def detector(self) -> Artifact:
         """The detector pretrained on pseudo-boxes (AGDP) over that backbone."""
-        section = self.project.detector
         return pretrain_detector(
-            section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
+            self.seeded.detector,
             scaling=self.project.scaling,
             workspace=self.workspace,
             pipeline=self.run,
@@ -131,9 +130,8 @@ class Pipeline:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
         if start in self._finetuned:
             return self._finetuned[start]
-        section = self.project.finetune
         self._finetuned[start] = finetune(
-            section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
+            self.seeded.finetune,
             start=start,
             scaling=self.project.scaling,
             workspace=self.workspace,

@@ -51,6 +51,16 @@ class Project(Section):
     predict: PredictSection = PredictSection()
     report: ReportSection = ReportSection()
 
+    def seeded(self) -> "Project":
+        """This project with its seed in every loop that has none of its own; trainings are given these."""
+        return self.model_copy(
+            update={
+                "backbone": self.backbone.model_copy(update={"loop": self.backbone.loop.seeded(self.seed)}),
+                "detector": self.detector.model_copy(update={"loop": self.detector.loop.seeded(self.seed)}),
+                "finetune": self.finetune.model_copy(update={"loop": self.finetune.loop.seeded(self.seed)}),
+            }
+        )
+
     def model_post_init(self, context: Any, /) -> None:
         """Check what spans sections."""
         if self.generate is not None and (self.corpus.root or self.corpus.sources):

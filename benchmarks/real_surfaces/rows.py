@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.stages import Artifact
-from training.agbp import HISTORY_FILE
+from training.loop import HISTORY_FILE
 from training.pipeline import Pipeline
 from training.starts import AGBP, AGSSP, SCRATCH
 

@@ -11,7 +11,7 @@ from benchmarks.real_surfaces.settings import Settings
 from cluster.errors import UserError
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
-from training.agbp.stage import HISTORY_FILE
+from training.loop.files import HISTORY_FILE
 
 
 def settings(coco: Path, rows: tuple[str, ...] | None) -> Settings:

@@ -103,7 +103,7 @@ def fit_line(folder: Path, victim: str | int | None, *, workers: int = 1, budget
     """Fit the line in `folder`; what lies there is gone on with."""
     return fit(
         build,
-        {"folder": str(folder)} | ({} if victim is None else {"victim": victim}),
+        {"folder": str(folder), "victim": victim},
         LoopSettings(epochs=EPOCHS, batch_size=8, lr=0.05, ema_decay=0.9, seed=0),
         name="training",
         directory=Storage.open(str(folder)),

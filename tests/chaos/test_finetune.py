@@ -3,7 +3,6 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +14,8 @@ from cluster.storage.storage import Storage
 from tests.silent_tracking import SilentRun
 from training.detection.data import Sample
 from training.detection.section import AugmentSection
-from training.detection.task import START_FILE, DetectionPlan, DetectionTask, build_detection_task
+from training.detection.task import DetectionPlan, DetectionTask, build_detection_task
+from training.loop.files import START_FILE
 from training.loop.fit import fit
 from training.loop.fit_result import FitResult
 from training.loop.section import LoopSettings, ScalingSection
@@ -29,17 +29,17 @@ pytestmark = pytest.mark.chaos
 EPOCHS, FATAL_EPOCH, SIDE = 4, 3, 64
 
 
-def build(payload: dict[str, Any]) -> DetectionTask:
-    """The task as every finetuning builds it; where `payload` names a marker, its worker is killed once."""
-    task = build_detection_task(payload)
-    marker = payload.get("marker")
+def build(marked: tuple[DetectionPlan, Path | None]) -> DetectionTask:
+    """The task as every finetuning builds it; where a marker is given, its worker is killed once."""
+    plan, marker = marked
+    task = build_detection_task(plan)
     if marker is None:
         return task
     loss = task.loss
 
     def fatal(model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        if task.dataset.epoch == FATAL_EPOCH and not Path(marker).exists():
-            Path(marker).touch()
+        if task.dataset.epoch == FATAL_EPOCH and not marker.exists():
+            marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return loss(model, batch)
 
@@ -80,7 +80,7 @@ def finetuned(folder: Path, samples: tuple[Sample, ...], marker: Path | None) ->
     )
     return fit(
         build,
-        {"plan": plan} | ({"marker": str(marker)} if marker else {}),
+        (plan, marker),
         LoopSettings(
             epochs=EPOCHS,
             batch_size=4,

@@ -1,11 +1,10 @@
 from .data import PretrainImages, held_out_count
 from .section import BackboneSection, MocoSection, PretextName, SimmimSection
-from .stage import ATTENTION_FILE, HISTORY_FILE, pretrain_backbone, started
+from .stage import ATTENTION_FILE, pretrain_backbone, started
 from .task import AgbpTask
 
 __all__ = [
     "ATTENTION_FILE",
-    "HISTORY_FILE",
     "AgbpTask",
     "BackboneSection",
     "MocoSection",

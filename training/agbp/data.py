@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,12 +14,12 @@ import torch
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
-from pipelines.images import ImageError, read_image
 from training.agbp.section import AugmentSection
 from training.agbp.views import Image, Map, geometric, lay_over, photometric, resize_square
 from training.loop import Batch, SeededDataset
+from training.pictures import PixelCache, read_pixels
 
-CACHE_BYTES = 2 << 30  # per worker; above it images are read anew each time
+CACHE_BYTES = 2 << 30  # per process; a larger data set is read from its files every epoch
 HELD_OUT_MAX = 64
 HELD_OUT_SHARE = 0.1
 
@@ -113,8 +114,11 @@ class PretrainDataset(SeededDataset):
         super().__init__(seed)
         self.images, self.indices, self.size, self.augment = images, indices, size, augment
         self.views, self.mask_patch, self.mask_ratio = views, mask_patch, mask_ratio
-        fits = len(indices) * size * size * 3 <= CACHE_BYTES
-        self._cache: dict[int, npt.NDArray[np.uint8]] | None = {} if fits else None
+        self.pixels = PixelCache(
+            partial(_read_square, images.uris, size),
+            whole_bytes=len(indices) * size * size * 3,
+            limit_bytes=CACHE_BYTES,
+        )
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -126,7 +130,7 @@ class PretrainDataset(SeededDataset):
             UserError: the image can't be read any more.
         """
         at = self.indices[index]
-        image = self._read(at)
+        image = self.pixels[at]
         anomaly_map = lay_over(self.images.maps[at].astype(np.float32), self.size)
         rng = self.rng(index)
         views = [self._view(image, anomaly_map, rng) for _ in range(self.views)]
@@ -146,19 +150,9 @@ class PretrainDataset(SeededDataset):
         image, anomaly_map = geometric(image, anomaly_map, rng, self.augment)
         return photometric(image, rng, self.augment), anomaly_map
 
-    def _read(self, at: int) -> npt.NDArray[np.uint8]:
-        if self._cache is not None and at in self._cache:
-            return self._cache[at]
-        uri = self.images.uris[at]
-        try:
-            image = resize_square(read_image(uri), self.size)
-        except ImageError as error:
-            raise UserError(
-                f"Image {uri} can't be read any more ({error}); restore it or build the corpus again."
-            ) from None
-        if self._cache is not None:
-            self._cache[at] = image
-        return image
+
+def _read_square(uris: Sequence[str], size: int, at: int) -> Image:
+    return resize_square(read_pixels(uris[at]), size)
 
 
 def random_mask(side: int, ratio: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

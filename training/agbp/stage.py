@@ -22,15 +22,12 @@ from training.agbp.data import (
     read_pretrain_images,
 )
 from training.agbp.section import BackboneSection
-from training.agbp.task import START_FILE, PretrainPlan, backbone_weights, build_pretrain_task
-from training.loop import FitResult, Row, ScalingSection
-from training.loop.fit import fit
+from training.agbp.task import PretrainPlan, backbone_weights, build_pretrain_task
+from training.loop import FitResult, Row, ScalingSection, trained
 from training.models.backbones import Backbone, build, fill
 from training.starts import BACKBONE_FILE, SCRATCH, Start, report_json, resolve_start, save_backbone
 
-HISTORY_FILE = "history.parquet"
 ATTENTION_FILE = "attention.png"
-TRAINING = "training"
 
 
 def pretrain_backbone(
@@ -64,40 +61,31 @@ def pretrain_backbone(
     digest_of_start = start.digest if start else SCRATCH
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        seed = section.loop.seed or 0
+        seed = section.loop.resolved_seed
         images = read_pretrain_images(corpus.directory, maps.directory)
         _check_task(section, images)
         backbone, filled = started(section, start, seed)
         lineage = {"corpus": corpus.fingerprint, "maps": maps.fingerprint, "start": digest_of_start}
-        keep = partial(
-            save_backbone,
-            image_size=section.image_size,
-            lineage=lineage,
-            beyond=backbone.beyond(start.state) if start else {},
-        )
-        keep(backbone, bench.directory, START_FILE)
-        result = fit(
-            build_pretrain_task,
-            {"plan": PretrainPlan(section, corpus.directory, maps.directory, bench.directory, seed)},
-            section.loop,
-            name=TRAINING,
-            directory=bench.directory,
-            scaling=scaling,
-            run=bench.run,
-            title="backbone: learning where anomalies are",
-        )
         before = copy.deepcopy(backbone)
-        for kept in result.kept if section.loop.keep_best > 1 else ():
-            backbone_weights(kept.weights, backbone)
-            name = "last" if kept.value is None else f"epoch-{kept.epoch}"
-            keep(backbone, bench.directory, f"kept/{name}.safetensors")
-        backbone_weights(result.state_dict, backbone)
-        keep(backbone, bench.directory, BACKBONE_FILE)
-        _draw(section, before, backbone, images, corpus.directory, bench)
-        bench.directory.write_table(HISTORY_FILE, result.table())
-        with bench.directory.local_copy(BACKBONE_FILE) as path:
-            bench.run.log_file(path, "weights")
-        bench.directory.delete(TRAINING)  # checkpoints serve a resumed training only
+        result = trained(
+            build_pretrain_task,
+            PretrainPlan(section, corpus.directory, maps.directory, bench.directory, seed),
+            section.loop,
+            bench=bench,
+            scaling=scaling,
+            title="backbone: learning where anomalies are",
+            weights_file=BACKBONE_FILE,
+            save=partial(
+                save_backbone,
+                backbone,
+                bench.directory,
+                image_size=section.image_size,
+                lineage=lineage,
+                beyond=backbone.beyond(start.state) if start else {},
+            ),
+            load=lambda weights: backbone_weights(weights, backbone),
+            finish=lambda: _draw(section, before, backbone, images, corpus.directory, bench),
+        )
         return {
             "start": section.start,
             "images": len(images) - held_out_count(len(images)),
@@ -130,7 +118,7 @@ def _draw(
 ) -> None:
     """Leave the attention of both over some held-out images, in the artifact and in tracking."""
     count = held_out_count(len(images))
-    held_out = PretrainDataset(images, range(count), section.image_size, None, section.loop.seed or 0)
+    held_out = PretrainDataset(images, range(count), section.image_size, None, section.loop.resolved_seed)
     masks = read_masks(corpus, images.image_ids[:count], section.image_size)
     distilled = section.distilled(len(after.stages))
     sheet = attention_sheet(before, after, held_out, masks, distilled)

@@ -24,11 +24,9 @@ from training.agbp.data import (
 from training.agbp.model import PretrainModel
 from training.agbp.pretext import PretextOutput, build_pretext
 from training.agbp.section import BackboneSection
-from training.loop import Batch, Task
+from training.loop import START_FILE, Batch, Task
 from training.models.backbones import Backbone, build, load_start
 from training.weights import StateDict
-
-START_FILE = "start.safetensors"
 
 
 class AgbpTask(Task):
@@ -132,9 +130,8 @@ class PretrainPlan:
     seed: int
 
 
-def build_pretrain_task(payload: Mapping[str, Any]) -> AgbpTask:
-    """The task of `payload["plan"]`, a `PretrainPlan`."""
-    plan: PretrainPlan = payload["plan"]
+def build_pretrain_task(plan: PretrainPlan) -> AgbpTask:
+    """The task of a plan; called in every worker."""
     backbone = build(plan.section.name)
     with plan.start.local_copy(START_FILE) as path:
         load_start(backbone, path)

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from cluster.errors import UserError
 from pipelines.annotations import decode_mask
-from pipelines.images import ImageError, Levels, read_image
+from pipelines.images import Levels
 from training.dense.cropping import Mask, Patch, Window, choose_window, flipped, semantic_of
 from training.dense.section import CropSection
 from training.detection import ColourSection, colour
 from training.loop import Batch, SeededDataset
 from training.models import Image
+from training.pictures import PixelCache, read_pixels
 
 CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
 
@@ -72,12 +73,7 @@ class DenseSample:
         Raises:
             UserError: it can't be read any more.
         """
-        try:
-            return read_image(self.uri, levels)
-        except ImageError as error:
-            raise UserError(
-                f"Image {self.uri} can't be read any more ({error}); restore it, or make the corpus anew."
-            ) from None
+        return read_pixels(self.uri, levels)
 
 
 def dense_samples(
@@ -137,8 +133,11 @@ class CropDataset(SeededDataset):
         super().__init__(seed)
         self.samples, self.crop, self.augment = list(samples), crop, augment
         self.levels, self.semantic = levels, semantic
-        small = sum(3 * sample.width * sample.height for sample in self.samples) <= CACHE_BYTES
-        self._cache: dict[int, Image] | None = {} if small else None
+        self.pixels = PixelCache(
+            partial(_read_whole, self.samples, levels),
+            whole_bytes=sum(3 * sample.width * sample.height for sample in self.samples),
+            limit_bytes=CACHE_BYTES,
+        )
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -149,7 +148,7 @@ class CropDataset(SeededDataset):
         window = choose_window(size, patches, side, self.crop.defect_share, rng)
         across, down = (rng.random(2) < (self.augment.flip_lr, self.augment.flip_ud)).tolist()
         flip = (slice(None, None, -1 if down else 1), slice(None, None, -1 if across else 1))
-        image = colour(np.ascontiguousarray(window.image(self._pixels(index))[flip]), self.augment, rng)
+        image = colour(np.ascontiguousarray(window.image(self.pixels[index])[flip]), self.augment, rng)
         item: Batch = {
             "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             "image_id": sample.image_id,
@@ -175,13 +174,9 @@ class CropDataset(SeededDataset):
         width, height = (min(window.width, size[0]), min(window.height, size[1]))
         return inside.semantic(semantic_of(shown, window.width, window.height)[:height, :width])
 
-    def _pixels(self, index: int) -> Image:
-        image = self._cache.get(index) if self._cache is not None else None
-        if image is None:
-            image = self.samples[index].pixels(self.levels)
-            if self._cache is not None:
-                self._cache[index] = image
-        return image
+
+def _read_whole(samples: Sequence[DenseSample], levels: Levels | None, index: int) -> Image:
+    return samples[index].pixels(levels)
 
 
 def _whole(patch: Patch, side: int) -> Any:

@@ -17,13 +17,12 @@ from training.dense.inference import detect, encoded, segment
 from training.dense.model import load_dense
 from training.dense.section import CropSection, DenseTask
 from training.detection import ColourSection
-from training.loop import Batch, Task
+from training.loop import START_FILE, Batch, Task
 from training.metrics import Detections, PixelCounts, Truth, average_precision
 from training.models import Freeze, PartedModel
 from training.models.detectors import Detector
 from training.models.segmenters import Segmenter
 
-START_FILE = "start.safetensors"
 METRIC: dict[DenseTask, str] = {  # by which a start is judged
     "semantic": "miou",
     "instance": "mask_map50_95",
@@ -157,8 +156,7 @@ def dense_task(model: PartedModel, plan: DensePlan) -> CroppedTask:
     return (SemanticTask if plan.task == "semantic" else ObjectTask)(model, plan)
 
 
-def build_dense_task(payload: dict[str, Any]) -> CroppedTask:
-    """The task of `payload["plan"]`, a `DensePlan`; called in every worker."""
-    plan: DensePlan = payload["plan"]
+def build_dense_task(plan: DensePlan) -> CroppedTask:
+    """The task of a plan; called in every worker."""
     with plan.directory.local_copy(START_FILE) as path:
         return dense_task(load_dense(path), plan)

@@ -61,7 +61,7 @@ def pretrain_detector(
                 else "The review leaves no pseudo-box in any image, so there is nothing to pretrain a "
                 "detector on; take some rejections back with agssp view."
             )
-        seed = section.loop.seed or 0
+        seed = section.loop.resolved_seed
         train, held = hold_out(samples, section.holdout, seed)
         freeze = section.freezes(backbone.results["start"])
         with backbone.directory.local_copy("backbone.safetensors") as path:

@@ -3,18 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from cluster.errors import UserError
-from pipelines.images import ImageError, read_image
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
 from training.detection.section import AugmentSection
 from training.loop import Batch, SeededDataset
 from training.models import Boxes, Image, Preprocessing
+from training.pictures import PixelCache, read_pixels
 
 CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
 
@@ -69,8 +69,11 @@ class DetectionDataset(SeededDataset):
         super().__init__(seed)
         self.samples = list(samples)
         self.preprocessing, self.augment, self.epochs = preprocessing, augment, epochs
-        small = len(self.samples) * 3 * math.prod(preprocessing.shape) <= CACHE_BYTES
-        self._cache: dict[int, Image] | None = {} if small else None
+        self.pixels = PixelCache(
+            partial(_read_placed, self.samples, preprocessing),
+            whole_bytes=len(self.samples) * 3 * math.prod(preprocessing.shape),
+            limit_bytes=CACHE_BYTES,
+        )
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -97,21 +100,15 @@ class DetectionDataset(SeededDataset):
     def _plain(self, index: int) -> Labelled:
         sample = self.samples[index]
         placement = self.preprocessing.place(sample.width, sample.height)
-        image = self._cache.get(index) if self._cache is not None else None
-        if image is None:
-            try:
-                image = placement.image(read_image(sample.uri))
-            except ImageError as error:
-                raise UserError(
-                    f"Image {sample.uri} can't be read any more ({error}); restore it, or make the corpus "
-                    "anew."
-                ) from None
-            if self._cache is not None:
-                self._cache[index] = image
         labels: npt.NDArray[Any] = sample.labels
         if sample.weights is not None:  # a second column, which goes with the label through all that follows
             labels = np.stack([sample.labels, sample.weights], axis=1)
-        return image, *clip(placement.boxes(sample.boxes), labels, placement.shape)
+        return self.pixels[index], *clip(placement.boxes(sample.boxes), labels, placement.shape)
+
+
+def _read_placed(samples: Sequence[Sample], preprocessing: Preprocessing, index: int) -> Image:
+    sample = samples[index]
+    return preprocessing.place(sample.width, sample.height).image(read_pixels(sample.uri))
 
 
 def collate(items: Sequence[Batch]) -> Batch:

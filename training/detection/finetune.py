@@ -95,7 +95,7 @@ def select(
         )
     classes = tuple(sorted(names))
     samples = labelled_samples(rows, labels, classes)
-    seed = section.loop.seed or 0
+    seed = section.loop.resolved_seed
     chosen = few_shot([sample for sample in samples if len(sample.labels)], section.limit, seed)
     if section.validation_share > 0 and len(chosen) < 2:
         raise UserError(

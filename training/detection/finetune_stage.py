@@ -116,7 +116,7 @@ def _started(
     given: Start | None,
 ) -> tuple[Detector, dict[str, Any] | None]:
     """The detector before its first step, and the record of what was filled (None from scratch)."""
-    seed = section.loop.seed or 0
+    seed = section.loop.resolved_seed
     if start == SCRATCH:
         return fresh_detector(section.name, classes, section.preprocessing, seed), None
     if given is None:

@@ -11,14 +11,13 @@ from torch.utils.data import DataLoader
 from cluster.storage import Storage
 from training.detection.data import DetectionDataset, Sample, collate
 from training.detection.section import AugmentSection
-from training.loop import Batch, Task
+from training.loop import START_FILE, Batch, Task
 from training.metrics import Detections, Truth, average_precision
 from training.models import Freeze, Masks
 from training.models.detectors import Detector
 from training.starts import load_detector
 
 EVAL_BATCH = 16
-START_FILE = "start.safetensors"
 
 
 @dataclass(frozen=True)
@@ -111,9 +110,8 @@ def filled(boxes: Tensor, size: Sequence[int]) -> Tensor:
     return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).to(torch.uint8)
 
 
-def build_detection_task(payload: dict[str, Any]) -> DetectionTask:
-    """The task of `payload["plan"]`, a `DetectionPlan`; called in every worker."""
-    plan: DetectionPlan = payload["plan"]
+def build_detection_task(plan: DetectionPlan) -> DetectionTask:
+    """The task of a plan; called in every worker."""
     with plan.directory.local_copy(START_FILE) as path:
         detector = load_detector(path)
     if plan.masks == "boxes":

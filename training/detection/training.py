@@ -5,15 +5,11 @@ from collections.abc import Mapping, Sequence
 from cluster.stages import Workbench
 from training.detection.data import Sample
 from training.detection.section import AugmentSection
-from training.detection.task import START_FILE, DetectionPlan, build_detection_task
-from training.loop import FitResult, LoopSettings, ScalingSection
-from training.loop.fit import fit
+from training.detection.task import DetectionPlan, build_detection_task
+from training.loop import FitResult, LoopSettings, ScalingSection, trained
 from training.models import Freeze, Masks
 from training.models.detectors import Detector
 from training.starts import WEIGHTS_FILE, save_detector
-
-HISTORY_FILE = "history.parquet"
-TRAINING = "training"
 
 
 def train_detector(
@@ -30,7 +26,7 @@ def train_detector(
     lineage: Mapping[str, str],
     title: str,
 ) -> FitResult:
-    """Train `detector` and write `detector.safetensors` and `history.parquet`; a killed training is resumed.
+    """Train `detector` and write `detector.safetensors` and what else `trained` leaves, also when resumed.
 
     Args:
         detector: before its first step; it is left with the trained weights.
@@ -41,9 +37,8 @@ def train_detector(
         title: shown beside the progress bar.
 
     Raises:
-        UserError, NonFiniteLoss, RuntimeError: see `fit`.
+        UserError, NonFiniteLoss, RuntimeError: see `training.loop.fit.fit`.
     """
-    save_detector(detector, bench.directory, START_FILE, lineage)
     plan = DetectionPlan(
         directory=bench.directory,
         freeze=freeze,
@@ -52,25 +47,19 @@ def train_detector(
         held_out=tuple(held_out),
         augment=augment,
         epochs=loop.epochs,
-        seed=loop.seed or 0,
+        seed=loop.resolved_seed,
     )
-    result = fit(
+    return trained(
         build_detection_task,
-        {"plan": plan},
+        plan,
         loop,
-        name=TRAINING,
-        directory=bench.directory,
+        bench=bench,
         scaling=scaling,
-        run=bench.run,
         title=title,
+        weights_file=WEIGHTS_FILE,
+        save=lambda name: save_detector(detector, bench.directory, name, lineage),
+        load=detector.load_state_dict,
     )
-    detector.load_state_dict(result.state_dict)
-    save_detector(detector, bench.directory, WEIGHTS_FILE, lineage)
-    bench.directory.write_table(HISTORY_FILE, result.table())
-    with bench.directory.local_copy(WEIGHTS_FILE) as path:
-        bench.run.log_file(path, "weights")
-    bench.directory.delete(TRAINING)  # checkpoints serve a resumed training only
-    return result
 
 
 def training_results(result: FitResult) -> dict[str, float]:

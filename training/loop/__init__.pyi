@@ -1,12 +1,16 @@
+from .files import HISTORY_FILE, START_FILE
 from .fit_result import FitResult
 from .loop import train
 from .optimiser import optimizer
 from .reports import EpochReport, NonFiniteLoss
 from .section import LoopSettings, ScalingSection
+from .stage_training import trained
 from .state import Row, weights_of
 from .task import Batch, SeededDataset, Task
 
 __all__ = [
+    "HISTORY_FILE",
+    "START_FILE",
     "Batch",
     "EpochReport",
     "FitResult",
@@ -18,5 +22,6 @@ __all__ = [
     "Task",
     "optimizer",
     "train",
+    "trained",
     "weights_of",
 ]

@@ -5,6 +5,7 @@ import itertools
 import torch
 
 from cluster.errors import UserError
+from training.loop.seeds import epoch_seed
 
 
 def epoch_batches(
@@ -27,7 +28,7 @@ def epoch_batches(
             f"There are {images} training images for {world} workers; use fewer workers or more images."
         )
     share = min(batch_size, images) // world
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     order: list[int] = torch.randperm(images, generator=generator).tolist()
     size = share * world
     starts = range(rank * share, images // size * size, size)

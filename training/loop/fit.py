@@ -9,7 +9,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic
 
 import cv2
 import ray
@@ -34,19 +36,38 @@ from training.loop.reports import EpochReport, NonFiniteLoss, Notice, StepReport
 from training.loop.scaling import worker_resources
 from training.loop.section import LoopSettings, ScalingSection
 from training.loop.state import finished
-from training.loop.task import Task
+from training.loop.task import PlanT, Task
 
 # How often the controller asks the workers whether they live, and how late it sees that they are done.
 QUICK = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1"}
 # One process less to start; a machine of one's own isn't pre-empted.
 SINGLE_NODE = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
-Builder = Callable[[dict[str, Any]], Task]
+
+@dataclass(frozen=True)
+class _Job(Generic[PlanT]):
+    """What every worker of one training is given; pickled.
+
+    Attributes:
+        build, plan, settings: see `fit`.
+        desk: actor of the board that metrics and errors go to.
+        checkpoints: of this training.
+        threads: of one worker.
+        watched: whether a notice that the worker's node will be taken away is looked for.
+    """
+
+    build: Callable[[PlanT], Task]
+    plan: PlanT
+    settings: LoopSettings
+    desk: Any
+    checkpoints: Checkpoints
+    threads: int
+    watched: bool
 
 
 def fit(
-    builder: Builder,
-    payload: dict[str, Any],
+    build: Callable[[PlanT], Task],
+    plan: PlanT,
     settings: LoopSettings,
     *,
     name: str,
@@ -60,8 +81,8 @@ def fit(
     Without workers (`scaling.workers=0`) this process trains.
 
     Args:
-        builder: an importable function that makes the task from `payload`, on each worker.
-        payload: picklable; what the task reads it reads on the worker.
+        build: an importable function that makes the task from `plan`, on each worker.
+        plan: picklable; what the task reads it reads on the worker.
         settings: of the loop.
         name: of this training; checkpoints lie in `directory`/`name`, and a finished one is only read.
         directory: storage that every worker reaches.
@@ -84,8 +105,8 @@ def fit(
             return FitResult.of(state, start)
     if scaling.workers == 0:
         return fit_here(
-            builder,
-            payload,
+            build,
+            plan,
             settings,
             checkpoints=checkpoints,
             directory=directory,
@@ -100,19 +121,18 @@ def fit(
     environment = QUICK | (SINGLE_NODE if len(nodes) == 1 else {})
     lost = 0
     with board(title, settings.epochs, lambda step, row: run.log_metrics(row, step=step)) as desk:
-        loop_config = {
-            "builder": builder,
-            "payload": payload,
-            "settings": settings,
-            "board": desk,
-            "checkpoints": checkpoints,
-            "threads": max(1, int(resources["CPU"])),
-            "watched": len(nodes) > 1,
-        }
+        job = _Job(
+            build,
+            plan,
+            settings,
+            desk=desk,
+            checkpoints=checkpoints,
+            threads=max(1, int(resources["CPU"])),
+            watched=len(nodes) > 1,
+        )
         while True:
             trainer = Trainer(
-                _worker,
-                train_loop_config=loop_config,
+                partial(_work, job),  # Ray's own config for workers would be a dict
                 scaling_config=ScalingConfig(
                     num_workers=scaling.workers, use_gpu="GPU" in resources, resources_per_worker=resources
                 ),
@@ -149,30 +169,29 @@ def fit(
     return FitResult.of(checkpoints.read(latest), start)
 
 
-def _worker(config: dict[str, Any]) -> None:
+def _work(job: _Job[PlanT]) -> None:
     """What each worker runs; an error that no retry can mend goes to the board instead of to Ray."""
-    desk, context = config["board"], ray.train.get_context()
-    if ray.get(desk.failure.remote()) is not None:
+    context = ray.train.get_context()
+    if ray.get(job.desk.failure.remote()) is not None:
         return  # a retry after such an error
     try:
-        _train(config, context.get_world_rank(), context.get_world_size())
+        _train(job, context.get_world_rank(), context.get_world_size())
     except (UserError, NonFiniteLoss) as error:
-        ray.get(desk.fail.remote(pickle.dumps(error)))
+        ray.get(job.desk.fail.remote(pickle.dumps(error)))
         if context.get_world_size() > 1:
             raise  # only Ray can end the other ranks, which wait for this one
 
 
-def _train(config: dict[str, Any], rank: int, world: int) -> None:
-    torch.set_num_threads(config["threads"])
-    cv2.setNumThreads(config["threads"])
-    desk, settings = config["board"], config["settings"]
-    checkpoints: Checkpoints = config["checkpoints"]
+def _train(job: _Job[PlanT], rank: int, world: int) -> None:
+    torch.set_num_threads(job.threads)
+    cv2.setNumThreads(job.threads)
+    desk, checkpoints = job.desk, job.checkpoints
     # Rank 0 decides, lest a lost worker's last write make the others go on from another epoch.
     shared = [checkpoints.latest() if rank == 0 else None]
     if world > 1:
         dist.broadcast_object_list(shared, src=0, device=ray.train.torch.get_device())
     resume = checkpoints.read(shared[0]) if shared[0] is not None else None
-    task = config["builder"](config["payload"])
+    task = job.build(job.plan)
 
     def on_epoch(report: EpochReport) -> None:
         if report.state is not None:  # rank 0
@@ -189,7 +208,7 @@ def _train(config: dict[str, Any], rank: int, world: int) -> None:
             ray.get(desk.post.remote(int(row["epoch"]), row, note(row)))
     train(
         task,
-        settings,
+        job.settings,
         device=ray.train.torch.get_device(),
         on_epoch=on_epoch,
         rank=rank,
@@ -198,7 +217,7 @@ def _train(config: dict[str, Any], rank: int, world: int) -> None:
         resume=resume,
         on_step=on_step,
         notice=Notice(lambda: ray.train.get_preemption_info() is not None, checkpoints.save)
-        if config["watched"]
+        if job.watched
         else None,
     )
 

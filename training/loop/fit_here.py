@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -16,12 +16,12 @@ from training.loop.fit_result import FitResult, note, told
 from training.loop.loop import train
 from training.loop.reports import EpochReport, NonFiniteLoss, StepReport
 from training.loop.section import LoopSettings
-from training.loop.task import Task
+from training.loop.task import PlanT, Task
 
 
 def fit_here(
-    builder: Callable[[dict[str, Any]], Task],
-    payload: dict[str, Any],
+    build: Callable[[PlanT], Task],
+    plan: PlanT,
     settings: LoopSettings,
     *,
     checkpoints: Checkpoints,
@@ -33,7 +33,7 @@ def fit_here(
     """Train in this process; one that was killed is resumed by the next call.
 
     Args:
-        builder, payload, settings, directory, run, title: see `training.loop.fit.fit`.
+        build, plan, settings, directory, run, title: see `training.loop.fit.fit`.
         checkpoints: of this training.
         gpu: whether the GPU is taken; `auto` when there is one.
 
@@ -64,9 +64,7 @@ def fit_here(
             bar.to(bar.done, report.text())
 
         try:
-            train(
-                builder(payload), settings, device=device, on_epoch=on_epoch, on_step=on_step, resume=resume
-            )
+            train(build(plan), settings, device=device, on_epoch=on_epoch, on_step=on_step, resume=resume)
         except NonFiniteLoss as error:
             raise told(error, directory) from None
     last = checkpoints.latest()

@@ -1,13 +1,11 @@
 """The training loop in plain PyTorch: the same on one CPU, one GPU or as one of many workers."""
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import chain
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -26,6 +24,7 @@ from training.loop.reports import (
     Trained as Trained,
 )
 from training.loop.section import LoopSettings as LoopSettings
+from training.loop.seeds import seed_everything, step_seed
 from training.loop.state import Progress, Row as Row, State as State, copied, weights_of
 from training.loop.task import Batch, Task
 
@@ -124,7 +123,7 @@ class _Loop:
         self.optimizer = optimizer(self.model, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self.wrapped = wrap(self.model)
-        self.seed = settings.seed or 0
+        self.seed = settings.resolved_seed
         self.progress = Progress()
 
     def run_epoch(self, epoch: int) -> Row:
@@ -146,7 +145,7 @@ class _Loop:
         rate, seen = 0.0, 0
         loaded = self.batches(list(chain.from_iterable(parts)))
         for number, (batch, members) in enumerate(zip(indices[done:], parts, strict=True), done + 1):
-            seed_everything((self.seed * 1_000_003 + progress.step) * 4099 + self.rank)
+            seed_everything(step_seed(self.seed, progress.step, self.rank))
             rate = learning_rate(settings, progress.step, len(indices))
             shares = [len(part) / len(batch) for part in members]
             values = self.step(zip(shares, loaded, strict=False), len(shares), rate)
@@ -295,10 +294,3 @@ class _Loop:
             self.ema.load_state(state["ema"])
         self.task.load_state(state["task"])
         self.progress = Progress(**copied(state["progress"]))
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of torch (all devices), numpy and Python, which libraries draw from."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 (the global one is meant)
-    random.seed(seed)

@@ -97,6 +97,11 @@ class LoopSettings(Section):
         """These settings with the project's seed, unless they have their own."""
         return self if self.seed is not None else self.model_copy(update={"seed": seed})
 
+    @property
+    def resolved_seed(self) -> int:
+        """The seed that a training takes: `seed`, or 0 where no project has given its own (see `seeded`)."""
+        return self.seed or 0
+
 
 class ScalingSection(Section):
     """Workers of every training.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -87,3 +87,6 @@ class Task(ABC):
         """Take back what `state` gave."""
         if state:
             raise ValueError(f"this task keeps no state, yet was given {sorted(state)}")
+
+
+PlanT = TypeVar("PlanT")  # all that a worker needs to build a task; picklable

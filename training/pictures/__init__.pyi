@@ -1,4 +1,15 @@
 from .drawing import DrawnBox, draw_boxes
 from .overlays import Corners, Picture, colours, heat_over, mask_over
+from .pixels import PixelCache, read_pixels
 
-__all__ = ["Corners", "DrawnBox", "Picture", "colours", "draw_boxes", "heat_over", "mask_over"]
+__all__ = [
+    "Corners",
+    "DrawnBox",
+    "Picture",
+    "PixelCache",
+    "colours",
+    "draw_boxes",
+    "heat_over",
+    "mask_over",
+    "read_pixels",
+]

@@ -10,6 +10,7 @@ from training.models import Image
 TRUTH = (40, 180, 60)  # RGB
 PREDICTION = (235, 80, 40)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_SCALE = 0.45  # capitals are 9 pixels high, the smallest that read well
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def _draw(drawn: Image, box: DrawnBox, scale: float, colour: tuple[int, int, int
     cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, 2)
     # The built-in letters are ASCII only; anything else would be drawn as question marks of odd width.
     text = box.text.encode("ascii", "replace").decode()
-    (text_width, text_height), drop = cv2.getTextSize(text, FONT, 0.45, 1)
+    (text_width, text_height), drop = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
     left = min(max(x0, 0), max(0, width - text_width))
     base = y1 + text_height + 4 if below else y0 - 5
     base = min(max(base, text_height + 1), height - drop)
     cv2.rectangle(drawn, (left, base - text_height - 1), (left + text_width, base + drop), colour, cv2.FILLED)
-    cv2.putText(drawn, text, (left, base), FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(drawn, text, (left, base), FONT, FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA)

@@ -17,6 +17,13 @@ COLOUR_MAP = "inferno"  # perceptually uniform, readable in grey and by the colo
 
 
 MASK_COLOUR = (0, 190, 150)
+OUTLINE_COLOUR = (235, 255, 250)  # the mask's colour, nearly white: seen on its own tint and on dark surfaces
+# Chosen by eye. The lowest heat still shows as the colour map's dark end, the highest lets a trace of the
+# surface through, so that a defect is seen under it.
+LOW_OPACITY, OPACITY_RISE = 0.45, 0.5
+# The surroundings are dimmed as much as the mask's inside is, so that the tint alone tells them apart.
+TINT = 0.55
+DIMMED = 0.55
 
 
 @cache
@@ -35,7 +42,7 @@ def heat_over(image: Picture, values: npt.NDArray[np.floating[Any]], low: float,
     level = np.clip((heat - low) / (high - low), 0, 1)
     paint = colours()[np.round(level * 255).astype(np.uint8)]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    opacity = (0.45 + 0.5 * level)[..., None]
+    opacity = (LOW_OPACITY + OPACITY_RISE * level)[..., None]
     return np.asarray(np.clip(grey * (1 - opacity) + paint * opacity, 0, 255), dtype=np.uint8)
 
 
@@ -43,10 +50,10 @@ def mask_over(image: Picture, truth: npt.NDArray[np.bool_]) -> Picture:
     """The mask, of any size, tinted and outlined on the dimmed image."""
     height, width = image.shape[:2]
     mask = cv2.resize(truth.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    canvas = image.astype(np.float32) * 0.55
+    canvas = image.astype(np.float32) * DIMMED
     inside = mask.astype(bool)
-    canvas[inside] = image[inside] * 0.45 + np.array(MASK_COLOUR, np.float32) * 0.55
+    canvas[inside] = image[inside] * (1 - TINT) + np.array(MASK_COLOUR, np.float32) * TINT
     picture = np.asarray(canvas, dtype=np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, contours, -1, (235, 255, 250), 1, cv2.LINE_AA)
+    cv2.drawContours(picture, contours, -1, OUTLINE_COLOUR, 1, cv2.LINE_AA)
     return picture

@@ -11,7 +11,10 @@ from training.report.data import GalleryItem
 
 SIDE = 360  # pixels of the longer side: sharp at 180 CSS pixels on a dense screen
 BOX_COLOUR = (255, 176, 0)  # amber: seen on dark and on light surfaces
-QUALITIES = (84, 70, 55, 40, 25)
+EDGE_COLOUR = (20, 20, 20)  # about the boxes, for surfaces as bright as amber
+BOX_PIXELS, EDGE_PIXELS = 2, 4  # widths of lines; the edge is left a pixel wide on either side
+QUALITIES = (84, 70, 55, 40, 25)  # of JPEG, tried in turn: from one without visible loss to the coarsest
+SHRINK = 3, 4  # then sides are made smaller by this factor, and all qualities tried again
 
 
 def data_uri(picture: Picture, most_bytes: int) -> str:
@@ -27,7 +30,7 @@ def data_uri(picture: Picture, most_bytes: int) -> str:
             if encoded.size <= most_bytes:
                 text = base64.b64encode(encoded.tobytes()).decode("ascii")
                 return f"data:image/jpeg;base64,{text}"
-        picture, _ = fit(picture, max(picture.shape) * 3 // 4)
+        picture, _ = fit(picture, max(picture.shape) * SHRINK[0] // SHRINK[1])
 
 
 def fit(picture: Picture, side: int = SIDE) -> tuple[Picture, float]:
@@ -76,6 +79,6 @@ def boxed(image: Picture, boxes: Sequence[tuple[Corners, float]]) -> Picture:
     picture = np.ascontiguousarray(fitted).copy()
     for corners, _ in boxes:
         x0, y0, x1, y1 = (round(value * scale) for value in corners)
-        for colour, thickness in (((20, 20, 20), 4), (BOX_COLOUR, 2)):
+        for colour, thickness in ((EDGE_COLOUR, EDGE_PIXELS), (BOX_COLOUR, BOX_PIXELS)):
             cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
     return picture

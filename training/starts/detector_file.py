@@ -35,7 +35,7 @@ def save_detector(detector: Detector, directory: Storage, name: str, lineage: Ma
         "lineage": dict(lineage),
     }
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / name
+        local = Path(folder) / WEIGHTS_FILE  # `name` may hold folders
         save_weights(local, detector.state_dict(), metadata)
         directory.put(local, name)
 

@@ -10,7 +10,6 @@ from cluster.tracking import PipelineRun
 from pipelines.images import Levels
 from training.dense import (
     METRIC,
-    START_FILE,
     Colours,
     DensePlan,
     DenseSample,
@@ -21,15 +20,12 @@ from training.dense import (
     started,
 )
 from training.detection import shuffled, with_backgrounds
-from training.loop import ScalingSection
-from training.loop.fit import fit
+from training.loop import HISTORY_FILE, ScalingSection, trained
 from training.starts import Start, report_json
 from tuning.transfer.config import Regime, TransferSection
 from tuning.transfer.objects import COLOURS_FILE, OBJECTS_FILE
 
 MODEL_FILE = "model.safetensors"
-HISTORY_FILE = "history.parquet"
-TRAINING = "training"
 
 
 def dataset_look(objects: Artifact) -> tuple[Levels | None, Colours, float]:
@@ -110,7 +106,6 @@ def transfer(
             start,
         )
         lineage = {"objects": objects.fingerprint} | ({} if start is None else {"weights": start.digest})
-        save_dense(task, model, side, bench.directory, START_FILE, lineage)
         plan = DensePlan(
             task=task,
             directory=bench.directory,
@@ -123,22 +118,17 @@ def transfer(
             epochs=settings.epochs,
             seed=seed,
         )
-        result = fit(
+        result = trained(
             build_dense_task,
-            {"plan": plan},
+            plan,
             settings,
-            name=TRAINING,
-            directory=bench.directory,
+            bench=bench,
             scaling=scaling,
-            run=bench.run,
             title=f"{task} from {start_name}, {regime}, seed {seed}",
+            weights_file=MODEL_FILE,
+            save=lambda name: save_dense(task, model, side, bench.directory, name, lineage),
+            load=model.load_state_dict,
         )
-        model.load_state_dict(result.state_dict)
-        save_dense(task, model, side, bench.directory, MODEL_FILE, lineage)
-        bench.directory.write_table(HISTORY_FILE, result.table())
-        with bench.directory.local_copy(MODEL_FILE) as path:
-            bench.run.log_file(path, "weights")
-        bench.directory.delete(TRAINING)  # checkpoints serve a resumed training only
         figures = {key: value for row in result.history for key, value in row.items()}
         return {
             "task": task,

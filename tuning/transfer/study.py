@@ -18,7 +18,6 @@ from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Tracker
 from pipelines.corpus import build_corpus
 from training.dense import Window, dead_leaves, feature_shift, pooled_features
-from training.inputs import read_listing
 from training.models.backbones import build, fill
 from training.pipeline import Pipeline
 from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact

@@ -15,7 +15,8 @@ from cluster.storage.storage import Storage
 from pipelines.annotations.rle import encode_mask
 from training.agbp.data import PretrainDataset, held_out_count, read_pretrain_images
 from training.agbp.section import BackboneSection
-from training.agbp.task import START_FILE, PretrainPlan, backbone_weights, build_pretrain_task
+from training.agbp.task import PretrainPlan, backbone_weights, build_pretrain_task
+from training.loop.files import START_FILE
 from training.loop.loop import train
 from training.loop.section import LoopSettings
 from training.models.backbones.base import build
@@ -72,7 +73,7 @@ def plan(storage: Storage, **changes: Any) -> PretrainPlan:
 
 def test_attention_moves_onto_the_maps(tmp_path: Path) -> None:
     chosen = plan(write_corpus(tmp_path, 60))
-    task = build_pretrain_task({"plan": chosen})
+    task = build_pretrain_task(chosen)
     trained = train(task, chosen.section.loop, device=torch.device("cpu"), on_epoch=lambda report: None)
     before, after = trained.history[0], trained.history[-1]
     assert before["epoch"] == 0
@@ -95,7 +96,7 @@ def test_attention_moves_onto_the_maps(tmp_path: Path) -> None:
 
 def test_one_category_trains_on_maps_alone(tmp_path: Path) -> None:
     chosen = plan(write_corpus(tmp_path, 20, ("tile",)), freeze_stages=2)
-    task = build_pretrain_task({"plan": chosen})
+    task = build_pretrain_task(chosen)
     batch = task.collate([task.dataset[index] for index in range(4)])
     loss, parts = task.loss(task.model, batch)
     assert parts["task"].item() == 0
@@ -111,7 +112,7 @@ def test_the_test_split_is_never_read_and_held_out_is_apart(tmp_path: Path) -> N
     assert len(images) == 48
     assert not {f"id{index:03d}" for index in range(0, 60, 5)} & set(images.image_ids)
     assert images.names == ("strip", "tile")
-    task = build_pretrain_task({"plan": plan(storage)})
+    task = build_pretrain_task(plan(storage))
     held = [images.image_ids[index] for index in task.held_out.indices]
     assert len(held) == 4
     learnt = {images.image_ids[at] for at in task.held_out.indices} & {
@@ -157,7 +158,7 @@ def test_faults_of_the_user_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Image .*png can't be read any more \(file is missing\)"):
         PretrainDataset(images, range(9), 64, None, seed=0)[3]
     with pytest.raises(UserError, match=r"distilled_stages=5 doesn't fit yolov8n, which has 4 stages"):
-        build_pretrain_task({"plan": plan(write_corpus(tmp_path / "many", 12), distilled_stages=5)})
+        build_pretrain_task(plan(write_corpus(tmp_path / "many", 12), distilled_stages=5))
 
 
 def test_overriding_one_loop_setting_keeps_the_stages_defaults() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from training.agbp.data import PretrainDataset, PretrainImages, collate
 from training.agbp.section import AugmentSection
 from training.agbp.views import Image, Map, geometric, lay_over, photometric, resize_square
+from training.pictures.pixels import PixelCache
 
 SIZE = 96
 
@@ -104,7 +105,8 @@ def test_every_view_has_its_map_over_its_pixels(
     pictures = [
         (lay_over(grid_map.astype(np.float32), SIZE) * 255).round().astype(np.uint8) for grid_map in maps
     ]
-    dataset._cache = {at: np.repeat(picture[..., None], 3, axis=2) for at, picture in enumerate(pictures)}
+    coloured = [np.repeat(picture[..., None], 3, axis=2) for picture in pictures]
+    dataset.pixels = PixelCache(coloured.__getitem__, whole_bytes=0, limit_bytes=0)
     dataset.set_epoch(epoch)
     item = dataset[1]
     assert item["images"].shape == (2, 3, SIZE, SIZE)
@@ -120,7 +122,7 @@ def test_views_differ_and_the_first_is_that_of_one_view() -> None:
     images = PretrainImages(("a",), ("a",), np.zeros(1, np.int64), ("tile",), maps)
     one, two = (PretrainDataset(images, range(1), SIZE, AugmentSection(), 3, views=n) for n in (1, 2))
     picture = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    one._cache, two._cache = {0: picture}, {0: picture}
+    one.pixels = two.pixels = PixelCache([picture].__getitem__, whole_bytes=0, limit_bytes=0)
     assert torch.equal(one[0]["images"][0], two[0]["images"][0])
     assert not torch.equal(two[0]["images"][0], two[0]["images"][1])
     batch = collate([two[0], two[0], two[0]])

@@ -19,12 +19,12 @@ from training.detection.finetune import Selection, select
 from training.detection.section import AugmentSection, DetectorSection, FinetuneLoop, FinetuneSection
 from training.detection.selection import few_shot, hold_out, with_backgrounds
 from training.detection.task import (
-    START_FILE,
     DetectionPlan,
     DetectionTask,
     build_detection_task,
     filled,
 )
+from training.loop.files import START_FILE
 from training.models.letterbox import Preprocessing
 from training.starts.detector_file import save_detector
 from training.starts.filling import filled_detector, fresh_detector, report_json
@@ -283,7 +283,7 @@ def task(squares: list[Sample], folder: Path, *, freeze: bool = False) -> Detect
         epochs=1,
         seed=0,
     )
-    return build_detection_task({"plan": plan})
+    return build_detection_task(plan)
 
 
 def test_a_few_steps_lower_the_loss(squares: list[Sample], tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Pixels of a data set's images: read with one message when a file is gone, kept while all of them fit."""
+
+from collections.abc import Callable
+
+from cluster.errors import UserError
+from pipelines.images import ImageError, Levels, read_image
+from training.models import Image
+
+
+def read_pixels(uri: str, levels: Levels | None = None) -> Image:
+    """(height, width, 3) uint8 RGB of an image that was readable before.
+
+    Args:
+        uri: local path or URI of the file.
+        levels: of deep images, see `read_image`.
+
+    Raises:
+        UserError: it can't be read any more.
+    """
+    try:
+        return read_image(uri, levels)
+    except ImageError as error:
+        raise UserError(
+            f"Image {uri} can't be read any more ({error}); restore it, or make the corpus anew."
+        ) from None
+
+
+class PixelCache:
+    """Images by their index, each read once if all of them fit into memory together, else at every access.
+
+    It keeps all or nothing: every loading process has a cache of its own, and one that keeps a part of a
+    large data set would take memory in each of them and still read most images anew. Nothing is evicted, so
+    users must not write into what they get.
+
+    Args:
+        read: gives the pixels of an index; picklable. A method of the cache's owner would make a circle of
+            references, which frees the pixels late.
+        whole_bytes: size of all images together.
+        limit_bytes: most that may be kept in one process.
+    """
+
+    def __init__(self, read: Callable[[int], Image], *, whole_bytes: int, limit_bytes: int) -> None:
+        self._read = read
+        self._kept: dict[int, Image] | None = {} if whole_bytes <= limit_bytes else None
+
+    def __getitem__(self, index: int) -> Image:
+        """The pixels of one image; whatever `read` raises goes through, and nothing is kept then."""
+        if self._kept is None:
+            return self._read(index)
+        if index not in self._kept:
+            self._kept[index] = self._read(index)
+        return self._kept[index]
