@@ -1,11 +1,13 @@
 """What the commands of a project share: its config, an artifact as JSON, a stage's command."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.cli.command import out, render_table, run_command
 from cluster.config import load_words
-from cluster.stages import Artifact
+
+if TYPE_CHECKING:  # the stages' tables and files, which a command's help need not load
+    from cluster.stages import Artifact
 
 
 def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -> Any:
@@ -30,7 +32,7 @@ def project_weights(project: Any) -> Iterable[Any]:
     return weight_probes(project)
 
 
-def artifact_json(artifact: Artifact) -> dict[str, Any]:
+def artifact_json(artifact: "Artifact") -> dict[str, Any]:
     """An artifact as commands report it."""
     return {
         "stage": artifact.stage,
@@ -54,7 +56,7 @@ def render_stage(result: Mapping[str, Any]) -> None:
 
 
 def stage_command(
-    name: str, words: list[str] | None, json_mode: bool, make: Callable[[Any], Artifact]
+    name: str, words: list[str] | None, json_mode: bool, make: "Callable[[Any], Artifact]"
 ) -> None:
     """Run the pipeline up to one artifact and report it."""
 

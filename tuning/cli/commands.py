@@ -36,11 +36,12 @@ def table4(
     """
 
     def body() -> Mapping[str, Any]:
-        from tuning.table4 import check_device, run_table4
-
         project = project_of(words)
         if not (project.corpus.root or project.corpus.sources):
             project = project_of(words, GENERATED)
+
+        from tuning.table4 import check_device, run_table4
+
         return artifact_json(run_table4(project, check_device(device)))
 
     run_command(body, json_mode=as_json, render=render)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, Words, out, run_command
-from cluster.config import merged, split_words
+from cluster.config import merged, split_words, validate
 from cluster.errors import UserError
 from cluster.yaml_files import read_config_file
 from training.cli.base import artifact_json
@@ -42,12 +42,12 @@ def declared(name: str) -> Callable[..., None]:
         as_json: Json = False,
     ) -> None:
         def body() -> Mapping[str, Any]:
-            from cluster.config import validate
+            document, source = merged(*split_words(words), {})
+
             from training.project import Project
             from tuning.studies import load_study, plan_cells, run_study
 
             study = load_study(name)
-            document, source = merged(*split_words(words), {})
             cells = plan_cells(
                 study, preset, document, data_sets(data), seeds=parse_seeds(seeds), only=only or ()
             )
@@ -73,9 +73,10 @@ def fig7(
     """
 
     def body() -> Mapping[str, Any]:
+        document, _ = merged(*split_words(words), {})
+
         from tuning.studies import fig7_project, run_fig7
 
-        document, _ = merged(*split_words(words), {})
         return artifact_json(run_fig7(fig7_project(document, preset)))
 
     run_command(body, json_mode=as_json, render=render_study)
