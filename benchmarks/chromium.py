@@ -1,6 +1,5 @@
 """A headless Chromium driven over its DevTools pipe: no driver program, no port, no package."""
 
-import base64
 import itertools
 import json
 import os
@@ -121,10 +120,6 @@ class Tab:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-
-    def screenshot(self) -> bytes:
-        """What is seen, PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def _note(self, event: dict[str, Any]) -> None:
         if event.get("method") == "Runtime.exceptionThrown":

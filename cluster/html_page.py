@@ -1,5 +1,6 @@
-"""How the project's HTML pages are made of their templates."""
+"""How the project's HTML pages are made of their templates and pictures."""
 
+from base64 import b64encode
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,3 +15,8 @@ def page_environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def jpeg_uri(encoded: bytes) -> str:
+    """A JPEG file's content as a data URI, so that the page needs no file beside it."""
+    return f"data:image/jpeg;base64,{b64encode(encoded).decode('ascii')}"

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 
 from cluster.config import validate
 from cluster.errors import UserError, nearest
 from pipelines.boxes import PseudoBox, PseudoBoxSettings, category_threshold
 from pipelines.boxes.pseudo_boxes import pseudo_boxes
+from pipelines.device import best_device
 from pipelines.images import read_image
 from pipelines.maps import (
     Floats,
@@ -80,7 +80,7 @@ class Mapper:
         library = self.section.library()
         for category in references:
             library.category(category)  # refused before the encoder is loaded
-        self.method = build_method(self.section, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.method = build_method(self.section, best_device(device))
         uris = {name: [str(item) for item in items] for name, items in references.items()}
         self.states = category_states(self.method, self.section, uris)
 

@@ -12,6 +12,7 @@ from cluster.registry import Registry, weights_file
 from cluster.registry.pull import pull
 from cluster.stages import Artifact
 from pipelines.corpus import find_images
+from pipelines.device import best_device
 from training.export import export_model
 from training.inputs import open_tracker
 from training.models.detectors import Detector
@@ -257,7 +258,7 @@ def detect(
         min_score: boxes below are dropped; None takes the default of `predict.min_score`.
         device: torch's; None takes a GPU where there is one.
     """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = torch.device(best_device(device))
     least = PredictSection().min_score if min_score is None else min_score
     named = {str(number): str(image) for number, image in enumerate(images)}
     found = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}

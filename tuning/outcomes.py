@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.errors import UserError, nearest
-from cluster.stages import Artifact
 
 if TYPE_CHECKING:  # the commands' help needs the names alone, in no time
+    from cluster.stages import Artifact
     from training.pipeline import Pipeline
 
 
@@ -67,7 +67,7 @@ def _of(name: str) -> str:
     return name.partition(".")[0]
 
 
-def artifact_of(name: str, pipeline: "Pipeline", start: str) -> Artifact:
+def artifact_of(name: str, pipeline: "Pipeline", start: str) -> "Artifact":
     """The stage's artifact that an outcome is read from; made where it is absent."""
     stage = _of(name)
     if stage == "evaluate":

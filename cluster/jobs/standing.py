@@ -1,17 +1,12 @@
 """Where a job is, read from its log: stages done, the one that runs, its throughput and time left."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cluster.progress import Standing
+from cluster.stages import StageState, parse_sentence
 
-# What `cluster.stages.ensure` says.
-STARTED = re.compile(r"(?P<stage>[\w-]+): started, into .*")
-DONE = re.compile(r"(?P<stage>[\w-]+): done in (?P<seconds>[\d.]+) s(?:: (?P<figures>.*))?")
-REUSED = re.compile(r"(?P<stage>[\w-]+): complete already, reusing .*")
-WAITING = re.compile(r"(?P<stage>[\w-]+): another run makes it .*")
 MAX_LINE = 2000  # characters; ours are shorter
 
 
@@ -28,7 +23,7 @@ class StageStanding:
     """
 
     stage: str
-    state: str
+    state: StageState
     seconds: float | None = None
     figures: str = ""
     step: Standing | None = None
@@ -45,17 +40,11 @@ def standings(log: str) -> list[StageStanding]:
     for line in log.splitlines():
         if len(line) > MAX_LINE:
             continue
-        if match := STARTED.fullmatch(line):
-            current = match["stage"]
-            found[current] = StageStanding(current, "running")
-        elif match := DONE.fullmatch(line):
-            found[match["stage"]] = StageStanding(
-                match["stage"], "done", float(match["seconds"]), match["figures"] or ""
-            )
-        elif match := REUSED.fullmatch(line):
-            found[match["stage"]] = StageStanding(match["stage"], "reused")
-        elif match := WAITING.fullmatch(line):
-            found[match["stage"]] = StageStanding(match["stage"], "waiting")
+        said = parse_sentence(line)
+        if said is not None:
+            found[said.stage] = StageStanding(said.stage, said.state, said.seconds, said.figures)
+            if said.state == "running":
+                current = said.stage
         elif current in found and found[current].state == "running":
             step = Standing.parse(line)
             if step is not None:

@@ -1,10 +1,16 @@
-"""A Ray session for as long as a command needs one."""
+"""A Ray session for as long as a command needs one.
+
+The config is of the caller's context, so that two threads of the Python API may have different ones. Ray
+itself is one a process: the first that needs it decides how it is started, and the last that leaves ends it.
+"""
 
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
+from threading import RLock
 from typing import Any
 
 import psutil
@@ -23,31 +29,39 @@ def machine_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Session:
-    """The session that the running command was configured with; Ray has one per process as well."""
+_section: ContextVar[RaySection | None] = ContextVar("ray_section", default=None)
 
-    section: RaySection | None = None
+
+class _Ray:
+    """This process' Ray, under a lock: how many sessions are open, and whether one of them started it."""
+
+    lock = RLock()
+    sessions = 0
     ours = False
 
 
 @contextmanager
 def ray_session(section: RaySection) -> Iterator[None]:
-    """Within the block, `start_ray` goes by `section`; a session it started ends with the block."""
-    before, _Session.section = _Session.section, section
+    """Within the block, `start_ray` goes by `section`; Ray ends with the last block of this process."""
+    token = _section.set(section)
+    with _Ray.lock:
+        _Ray.sessions += 1
     try:
         yield
     finally:
-        _Session.section = before
-        if _Session.ours and before is None:
-            import ray
+        _section.reset(token)
+        with _Ray.lock:
+            _Ray.sessions -= 1
+            if _Ray.ours and not _Ray.sessions:
+                import ray
 
-            _Session.ours = False
-            ray.shutdown()
+                _Ray.ours = False
+                ray.shutdown()
 
 
 def stall_seconds() -> float:
     """How long a data job may go without a finished row, by the running command's config."""
-    return (_Session.section or RaySection()).stall_minutes * 60
+    return (_section.get() or RaySection()).stall_minutes * 60
 
 
 def start_ray(*, dashboard: bool = False) -> str | None:
@@ -64,12 +78,16 @@ def start_ray(*, dashboard: bool = False) -> str | None:
     Raises:
         UserError: the configured cluster can't be reached.
     """
+    with _Ray.lock:
+        return _started(_section.get() or RaySection(), dashboard)
+
+
+def _started(section: RaySection, dashboard: bool) -> str | None:
     import ray
 
     if ray.is_initialized():
         return None
-    section = _Session.section or RaySection()
-    _Session.ours = True
+    _Ray.ours = True
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
         quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}

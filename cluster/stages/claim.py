@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.progress import say
+from cluster.stages.sentences import waiting
 from cluster.storage import Storage
 
 FOLDER = ".claims"
@@ -182,7 +183,7 @@ def claimed(stage: str, directory: Storage, complete: Callable[[], bool]) -> Ite
         while not complete() and (other := claim.ahead()) is not None:
             if not told and other["number"] is not None:
                 who = f"process {other['pid']} on {other['host']}"
-                say(f"{stage}: another run makes it ({who}); waiting for it")
+                say(waiting(stage, who))
                 told = True
             time.sleep(pause)
             pause = min(2 * pause, POLL_SECONDS)

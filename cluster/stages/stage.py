@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from cluster.progress import say
+from cluster.stages import sentences
 from cluster.stages.claim import claimed
 from cluster.stages.code_version import code_version
 from cluster.storage import Storage
@@ -113,7 +114,7 @@ def ensure(
     with claimed(stage, directory, lambda: directory.exists(RECORD)) as claim:
         if claim is None:
             return _reused(stage, fingerprint, directory)
-        say(f"{stage}: started, into {directory.uri}")
+        say(sentences.started(stage, directory.uri))
         start, began = time.monotonic(), datetime.now(UTC)
         with pipeline.stage(stage, config=dict(config), tags={"fingerprint": fingerprint}) as run:
             results = dict(body(Workbench(directory, run)))
@@ -131,23 +132,13 @@ def ensure(
             run.log_metrics({"seconds": seconds})
             run.log_json(record, RECORD)
             directory.write_json(RECORD, record)  # last: its presence means complete
-    say(f"{stage}: done in {seconds:.1f} s{summary(results)}")
+    say(sentences.done(stage, seconds, results))
     return Artifact(stage, fingerprint, directory, record, reused=False)
 
 
 def _reused(stage: str, fingerprint: str, directory: Storage) -> Artifact:
-    say(f"{stage}: complete already, reusing {directory.uri}")
+    say(sentences.reused(stage, directory.uri))
     return Artifact(stage, fingerprint, directory, directory.read_json(RECORD), reused=True)
-
-
-def summary(results: Mapping[str, Any]) -> str:
-    """The scalar figures of a stage as `: a 1, b 0.93`."""
-    shown = {name: value for name, value in results.items() if isinstance(value, int | float | str)}
-    parts = [
-        f"{n.replace('_', ' ')} {v:.4g}" if isinstance(v, float) else f"{n.replace('_', ' ')} {v}"
-        for n, v in shown.items()
-    ]
-    return f": {', '.join(parts)}" if parts else ""
 
 
 def versions() -> dict[str, str]:

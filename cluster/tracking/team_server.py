@@ -25,7 +25,7 @@ from cluster.tracking.places import with_driver
 ADMIN_NAME, ADMIN_PASSWORD = "MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD"
 SESSION_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY"
 LEAST_PASSWORD = 12  # MLflow's own minimum
-START_SECONDS, STOP_SECONDS = 180, 20
+START_SECONDS = 180
 STORES = ("s3", "gs", "wasbs", "abfss", "hdfs", "file")
 
 # Everyone who has a login may log runs and register models; only the admin makes users. Without the cache

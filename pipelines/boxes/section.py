@@ -35,3 +35,8 @@ class BoxesSection(PseudoBoxSettings):
     """
 
     export_yolo: bool = True
+
+    @property
+    def settings(self) -> PseudoBoxSettings:
+        """The method's knobs alone."""
+        return PseudoBoxSettings(**self.model_dump(include=set(PseudoBoxSettings.model_fields)))

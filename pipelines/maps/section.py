@@ -64,7 +64,7 @@ class MapsSection(Section):
         actors: KeAD actors, or `[least, most]` for a pool that grows with the work; None: one per GPU, or
             one on the CPU.
         gpus_per_actor: GPUs each holds, fractions too; None: one where there is one.
-        batch_size: images a forward pass gets; `auto`: as many as fit, see `map_resources`.
+        batch_size: images a forward pass gets; `auto`: as many as fit, see `images_at_once`.
         decode_workers: at most so many tasks read and decode images at once; None: as many as Ray has CPUs
             for.
         max_bad_share: share of unreadable images above which the stage fails.

@@ -16,10 +16,19 @@ from pipelines.corpus import REFERENCE
 from pipelines.encoder import input_size, weights_digest
 from pipelines.images import ImageError, read_image
 from pipelines.maps.build import build_method
-from pipelines.maps.resources import ACTOR_CPUS, DECODE_CPUS, images_at_once, map_resources
+from pipelines.maps.resources import DECODE_CPUS, images_at_once
 from pipelines.maps.rows import category_states, decode_rows, map_batch
 from pipelines.maps.section import MapsSection
-from pipelines.tables import QUARANTINE, ROWS_PER_FILE, Step, check_bad_share, run_table_job, write_listing
+from pipelines.tables import (
+    ACTOR_CPUS,
+    QUARANTINE,
+    ROWS_PER_FILE,
+    Step,
+    actor_pool,
+    check_bad_share,
+    run_table_job,
+    write_listing,
+)
 
 
 def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
@@ -58,11 +67,10 @@ def make_maps(
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
         source = write_listing(work, manifest.select(["image_id", "uri", "category", "width", "height"]))
         start_ray()
-        cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        resources = map_resources(section, cluster.get("GPU", 0), cluster.get("CPU", 0))
-        say(f"maps: {resources.note}")
-        cuda, neighbours = resources.gpus > 0, resources.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
-        prepare = ray.remote(num_gpus=resources.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
+        pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        say(f"maps: {pool.note}")
+        cuda, neighbours = pool.gpus > 0, pool.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
+        prepare = ray.remote(num_gpus=pool.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
         states, batch = cast(list[Any], prepare.remote(section, references, cuda, neighbours))
         images: int = ray.get(batch)
         run_table_job(
@@ -87,9 +95,9 @@ def make_maps(
                         "neighbours": neighbours,
                         "counter": None,
                     },
-                    actors=resources.actors,
+                    actors=pool.actors,
                     cpus=ACTOR_CPUS,
-                    gpus=resources.gpus,
+                    gpus=pool.gpus,
                     batch_size=images,
                 ),
             ],

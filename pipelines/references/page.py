@@ -1,6 +1,5 @@
 """The gallery of proposed references: one HTML page, a picture per category, and the lines for the config."""
 
-import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
-from cluster.html_page import page_environment
+from cluster.html_page import jpeg_uri, page_environment
 from cluster.storage import Storage
 from pipelines.corpus import CorpusSection
 from pipelines.references.proposal import SIDE, CategoryProposal
@@ -73,16 +72,16 @@ def _patch(chosen: Sequence[dict[str, list[str]]], names: set[str], section: Cor
 def render_page(proposals: Sequence[CategoryProposal], title: str, patch: str) -> str:
     """The gallery as one HTML document without scripts or anything from elsewhere; all text is escaped."""
     environment = page_environment(Path(__file__).parent)
-    environment.filters["picture"] = data_uri
+    environment.filters["picture"] = _picture_uri
     template = environment.get_template(TEMPLATE)
     return template.render(title=title, categories=proposals, patch=patch)
 
 
-def data_uri(picture: npt.NDArray[np.uint8]) -> str:
+def _picture_uri(picture: npt.NDArray[np.uint8]) -> str:
     """A JPEG data URI of (H, W, 3) uint8."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return jpeg_uri(stream.getvalue())
 
 
 def render_picture(found: CategoryProposal) -> bytes:

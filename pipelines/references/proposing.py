@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cluster.errors import UserError, nearest
 from cluster.progress import progress, say
 from cluster.storage import Storage
 from pipelines.category_names import find_category
 from pipelines.corpus import CorpusSection, Listing
+from pipelines.device import best_device
 from pipelines.encoder import load_encoder
 from pipelines.maps import KeAD, MapsSection
 from pipelines.references.page import config_patch, picture_name, render_page, render_picture
@@ -52,8 +51,7 @@ def propose_references(
     library = maps.library()
     prompts = {name: library.category(name) for name in categories}
     with _made(folder):
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
+        encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=best_device())
         kead = KeAD(encoder, maps.kead.model_copy(update={"shots": 0}))
         found: list[CategoryProposal] = []
         for name in categories:

@@ -1,3 +1,4 @@
+from .actor_pool import ACTOR_CPUS, actor_pool
 from .corpus_tables import held_out_ids, read_labels
 from .quarantine import check_bad_share
 from .schemas import (
@@ -20,6 +21,7 @@ from .schemas import (
 from .table_job import ROWS_PER_FILE, Step, read_columns, run_table_job, write_listing
 
 __all__ = [
+    "ACTOR_CPUS",
     "BAD_LABELS",
     "BOXES",
     "DUPLICATES",
@@ -37,6 +39,7 @@ __all__ = [
     "SIZE",
     "THRESHOLDS",
     "Step",
+    "actor_pool",
     "check_bad_share",
     "held_out_ids",
     "read_columns",

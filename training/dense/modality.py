@@ -17,7 +17,6 @@ from torch import nn
 from training.models import Image
 from training.models.backbones import Backbone
 
-REFERENCES = 64
 LEAVES = 400
 SMALLEST, LARGEST = 3, 60  # radii, pixels of an image of 128
 MIN_DEVIATION = 1e-3  # share of the largest channel's; a dead channel measures nothing

@@ -14,7 +14,7 @@ from training.models import PartedModel, Preprocessing, backbone_of
 from training.models.detectors import Trunk, build_detector
 from training.models.segmenters import build_segmenter
 from training.starts import Start
-from training.weights import TransferReport, load_weights, save_weights
+from training.weights import TransferReport, check_whole, load_weights, save_weights
 from training.weights.transfer import transfer
 
 KIND = "dense"
@@ -124,13 +124,14 @@ def load_dense(path: Path) -> PartedModel:
     """
     state, metadata = load_weights(path)
     model = _build(path, metadata)
-    own = model.state_dict()
-    odd = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
-    if odd:
-        raise UserError(
-            f'Weights file {path} is not a whole {model.architecture} (tensor "{odd[0]}" is missing, not '
-            "part of it or of another shape); train it again."
-        )
+    check_whole(
+        path,
+        state,
+        model.state_dict(),
+        name=model.architecture,
+        remedy="train it again",
+        classes=len(model.classes),
+    )
     model.load_state_dict(state)
     return model.eval()
 

@@ -1,3 +1,3 @@
-from .train import SurfaceClipSettings
+from .section import SurfaceClipSettings
 
 __all__ = ["SurfaceClipSettings"]

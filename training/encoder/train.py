@@ -1,8 +1,9 @@
 """surface-clip: the small shipped CLIP, trained from scratch on generated surfaces and their captions."""
 
 import json
-import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,18 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.pos_embed import get_2d_sincos_pos_embed
-from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cluster.config import Section
 from cluster.errors import UserError
-from cluster.progress import progress, say
+from cluster.progress import progress
 from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE, DenseEncoder, load_library, weights_digest
 from pipelines.surfaces import CATEGORIES
 from training.encoder.data import SurfacePool, augment, draw_looks, make_pool
 from training.encoder.losses import step_losses
+from training.encoder.section import SurfaceClipSettings
+from training.encoder.state import Shard, TrainingState
 from training.encoder.text import Captions, SentencePlaces
 
 MODEL: dict[str, Any] = {
@@ -31,41 +32,7 @@ MODEL: dict[str, Any] = {
 }
 MEAN, STD = [0.45, 0.45, 0.45], [0.25, 0.25, 0.25]
 RECORD_FILE = "training.json"
-TERMS = ("contrastive", "image", "dense", "few")
 WHITENING_FLOOR, WHITENED = 0.02, 0.7  # least variance that is still lifted, and to which deviation
-
-
-class SurfaceClipSettings(Section):
-    """Training of surface-clip; how the shipped weights were made stands in benchmarks/README.md."""
-
-    seed: int = Field(0, ge=0)
-    text_steps: int = Field(300, gt=0, description="of the text tower alone, before it is locked")
-    steps: int = Field(4500, gt=0)
-    looks: int = Field(6, gt=0, description="production lines' categories in a shard, four surfaces each")
-    shards: int = Field(2, gt=0, description="parts of a batch, each computed by a thread of its own")
-    pool: int = Field(40_000, gt=0, description="distinct generated surfaces, each seen several times")
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup: int = Field(40, ge=0, description="steps")
-    weight_decay: float = Field(0.05, ge=0)
-    checkpoint_every: int = Field(100, gt=0, description="steps")
-
-
-def learning_rate(step: int, settings: SurfaceClipSettings) -> float:
-    """Linear warm-up, the full rate up to a third of the steps, then a cosine to zero; factor of the rate."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    hold = settings.steps / 3
-    done = max(0.0, (step - hold) / max(1.0, settings.steps - hold))
-    return float(0.5 * (1 + torch.cos(torch.tensor(done * torch.pi))))
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; gains, biases, embeddings and the logit scale don't."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (free if parameter.ndim < 2 or "embedding" in name else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -> dict[str, Any]:
@@ -99,68 +66,51 @@ def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -
     pool = _pool(settings, dense.grid)
     if start is None:
         initialise(model, pool, torch.Generator().manual_seed(settings.seed))
-    learnt = nn.ModuleDict({"visual": model.visual})
-    learnt.logit_scale = model.logit_scale
-    optimizer = torch.optim.AdamW(
-        parameter_groups(learnt, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.98)
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, settings))
-    curve: list[dict[str, float]] = []
-    checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
+    state = TrainingState(model, settings, origin, out / "checkpoint.pt")
     library, tokenizer = load_library().only(CATEGORIES), open_clip.get_tokenizer("ViT-B-32")
-    if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
-        if (saved["settings"], saved["start"]) != (settings.model_dump(), origin):
-            raise UserError(
-                f"Checkpoint {checkpoint} is of other settings or another start; give them again or another "
-                "folder."
-            )
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        curve, first, spent = saved["curve"], saved["step"], saved["seconds"]
-        say(f"Resuming at step {first} of {settings.steps}.")
-    started = time.monotonic() - spent
-    # One single-threaded shard per thread: no barrier inside an operation, so a busy machine costs little.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    if first == 0 and start is None:
-        train_text(model, SentencePlaces(library, tokenizer, MODEL["embed_dim"], settings.seed), settings)
-    captions = Captions(model, library, tokenizer)
-    sums = torch.zeros(len(TERMS))
-    model.train()
+    state.resume()
+    with _one_thread_an_operation():
+        if state.done == 0 and start is None:
+            train_text(model, SentencePlaces(library, tokenizer, MODEL["embed_dim"], settings.seed), settings)
+        train_images(state, dense, pool, Captions(model, library, tokenizer))
+    record = state.record()
+    write_model(out, model, record)
+    state.checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def train_images(state: TrainingState, dense: DenseEncoder, pool: SurfacePool, captions: Captions) -> None:
+    """Let the image tower learn until all steps are done, each part of a batch in a thread of its own.
+
+    Args:
+        state: fresh or resumed.
+        dense: the model's image tower.
+        pool: surfaces that batches are drawn from.
+        captions: sentences' embeddings by the locked text tower.
+    """
+    settings = state.settings
+    state.model.train()
+    shard = partial(_shard, state.learnt, dense, pool, captions, settings.looks)
     with (
         progress("training surface-clip", settings.steps) as bar,
         ThreadPoolExecutor(settings.shards) as workers,
     ):
-        bar.to(first)
-        for step in range(first, settings.steps):
-            at = ((settings.seed * settings.steps) + step) * settings.shards
-            shard = partial(_shard, learnt, dense, pool, captions, settings.looks)
-            sums += _step(learnt, optimizer, list(workers.map(shard, range(at, at + settings.shards))))
-            schedule.step()
-            done = step + 1
-            if done % 50 == 0 or done == settings.steps:
-                means = (sums / ((done - 1) % 50 + 1)).tolist()
-                curve.append({"step": done, **{n: round(v, 4) for n, v in zip(TERMS, means, strict=True)}})
-                sums.zero_()
-            bar.to(done, " ".join(f"{name} {curve[-1][name]:.3f}" for name in TERMS) if curve else "")
-            if done % settings.checkpoint_every == 0 and done < settings.steps:
-                state = {
-                    "model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve,
-                    "schedule": schedule.state_dict(), "step": done,
-                    "seconds": time.monotonic() - started, "settings": settings.model_dump(), "start": origin,
-                }  # fmt: skip
-                torch.save(state, checkpoint.with_suffix(".new"))
-                checkpoint.with_suffix(".new").replace(checkpoint)
-    torch.set_num_threads(threads)
-    record = {
-        "settings": settings.model_dump(), "seconds": round(time.monotonic() - started), "curve": curve,
-        "start": origin,
-    }  # fmt: skip
-    write_model(out, model, record)
-    checkpoint.unlink(missing_ok=True)
-    return record
+        bar.to(state.done)
+        while state.done < settings.steps:
+            seed = (settings.seed * settings.steps + state.done) * settings.shards
+            state.update(list(workers.map(shard, range(seed, seed + settings.shards))))
+            bar.to(state.done, state.note())
+
+
+@contextmanager
+def _one_thread_an_operation() -> Iterator[None]:
+    """Without a barrier inside an operation a busy machine costs little; parts of a batch have threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def load_start(model: nn.Module, folder: Path) -> dict[str, Any]:
@@ -241,8 +191,8 @@ def _pool(settings: SurfaceClipSettings, grid: int) -> SurfacePool:
 
 def _shard(
     learnt: nn.Module, dense: DenseEncoder, pool: SurfacePool, captions: Captions, looks: int, seed: int
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Loss terms (4,) and gradients of one part of a batch."""
+) -> Shard:
+    """Loss terms and gradients of one part of a batch."""
     rng = torch.Generator().manual_seed(seed)
     rows = draw_looks(pool, looks, rng)
     images, cover = augment(pool.images[rows], pool.cover[rows], rng)
@@ -254,14 +204,3 @@ def _shard(
     losses = step_losses(embedded, cover.flatten(1), pool.category[rows], pool.defect[rows], captions, scale)
     gradients = torch.autograd.grad(losses.total(), list(learnt.parameters()))
     return torch.stack([losses.contrastive, losses.image, losses.dense, losses.few]).detach(), gradients
-
-
-def _step(
-    learnt: nn.Module, optimizer: torch.optim.Optimizer, shards: list[tuple[Tensor, tuple[Tensor, ...]]]
-) -> Tensor:
-    """Average the shards' gradients and update; returns the mean loss terms (4,)."""
-    for parameter, *parts in zip(learnt.parameters(), *(gradients for _, gradients in shards), strict=True):
-        parameter.grad = torch.stack(parts).mean(0)
-    nn.utils.clip_grad_norm_(learnt.parameters(), 1.0)
-    optimizer.step()
-    return torch.stack([terms for terms, _ in shards]).mean(0)

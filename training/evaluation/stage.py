@@ -13,6 +13,7 @@ from cluster.progress import progress
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from pipelines.device import best_device
 from pipelines.tables import PREDICTIONS, read_labels
 from training.detection import DetectionDataset, Sample, labelled_samples
 from training.evaluation.cost import model_cost
@@ -57,7 +58,7 @@ def evaluate_detector(
         # A class that only the test split has can't be found; it counts as AP 0.
         classes = (*detector.classes, *sorted(names - set(detector.classes)))
         samples = labelled_samples(rows, labels, classes)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         found: list[ImagePrediction] = []
         start = time.monotonic()
         with progress("evaluate: finding defects", len(samples)) as bar:

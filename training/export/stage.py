@@ -1,7 +1,9 @@
 """The export stage: a detector as ONNX and as its library's own file, a backbone as the latter."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,29 @@ from cluster.tracking import PipelineRun
 from training.export.backbone_export import export_backbone
 from training.export.native_file import write_native
 from training.export.onnx_export import contract, export_onnx
+from training.models.detectors import Detector
 from training.starts import KIND as BACKBONE, ModelSource, load_detector
 from training.weights import load_weights
 
 STEM = "detector"
 ONNX_FILE, CONTRACT_FILE = f"{STEM}.onnx", "contract.json"
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """What an export wrote.
+
+    Attributes:
+        paths: files in the scratch folder.
+        contract: what stands in `contract.json`.
+        results: figures and names of files.
+        errors: differences from the model, for the tracking run.
+    """
+
+    paths: Sequence[Path]
+    contract: Mapping[str, Any]
+    results: Mapping[str, Any]
+    errors: Mapping[str, float] = field(default_factory=dict)
 
 
 def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRun) -> Artifact:
@@ -28,37 +48,8 @@ def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRu
     _, metadata = load_weights(model.path)
     if metadata.get("kind") != BACKBONE:
         return export_detector(model=model, workspace=workspace, pipeline=pipeline)
-
-    def body(bench: Workbench) -> Mapping[str, Any]:
-        with tempfile.TemporaryDirectory() as scratch:
-            path, line = export_backbone(model.path, Path(scratch))
-            bench.directory.put(path, path.name)
-            bench.run.log_file(path, "export")
-        native = {"file": path.name, "load": line.replace(str(path), path.name)}
-        about = {
-            "architecture": metadata["architecture"],
-            "preprocessing": metadata.get("preprocessing"),
-            "lineage": dict(model.lineage),
-            "native": native,
-        }
-        bench.directory.write_json(CONTRACT_FILE, about)
-        bench.run.log_json(about, CONTRACT_FILE)
-        return {
-            "model": model.name,
-            "architecture": metadata["architecture"],
-            "native": native["file"],
-            "load": native["load"],
-        }
-
-    return ensure(
-        "export",
-        workspace=workspace,
-        pipeline=pipeline,
-        config={},
-        inputs={},
-        extra={"model": model.digest},
-        body=body,
-    )
+    write = partial(_backbone_files, model, metadata)
+    return _ensure(write, model=model, workspace=workspace, pipeline=pipeline)
 
 
 def export_detector(*, model: ModelSource, workspace: Storage, pipeline: PipelineRun) -> Artifact:
@@ -72,32 +63,57 @@ def export_detector(*, model: ModelSource, workspace: Storage, pipeline: Pipelin
         UserError: not a detector's file.
         RuntimeError: see `export_onnx`.
     """
-    detector = load_detector(model.path)
+    write = partial(_detector_files, model, load_detector(model.path))
+    return _ensure(write, model=model, workspace=workspace, pipeline=pipeline)
+
+
+def _backbone_files(model: ModelSource, metadata: Mapping[str, Any], folder: Path) -> _Exported:
+    path, line = export_backbone(model.path, folder)
+    architecture, load = metadata["architecture"], line.replace(str(path), path.name)
+    return _Exported(
+        [path],
+        contract={
+            "architecture": architecture,
+            "preprocessing": metadata.get("preprocessing"),
+            "lineage": dict(model.lineage),
+            "native": {"file": path.name, "load": load},
+        },
+        results={"architecture": architecture, "native": path.name, "load": load},
+    )
+
+
+def _detector_files(model: ModelSource, detector: Detector, folder: Path) -> _Exported:
+    check = export_onnx(detector, folder / ONNX_FILE, model.lineage)
+    native = write_native(detector, folder, STEM)
+    errors = {"max_box_error": check.boxes, "max_score_error": check.scores}
+    files = {"onnx": ONNX_FILE, "native": native.path.name, "load": native.how}
+    return _Exported(
+        [folder / ONNX_FILE, native.path],
+        contract={
+            **contract(detector, model.lineage),
+            "native": {"file": native.path.name, "load": native.how},
+        },
+        results={"architecture": detector.architecture, **errors, **files},
+        errors=errors,
+    )
+
+
+def _ensure(
+    write: Callable[[Path], _Exported], *, model: ModelSource, workspace: Storage, pipeline: PipelineRun
+) -> Artifact:
+    """The stage of either export: what `write` leaves in a scratch folder becomes the artifact."""
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            check = export_onnx(detector, folder / ONNX_FILE, model.lineage)
-            native = write_native(detector, folder, STEM)
-            for path in (folder / ONNX_FILE, native.path):
+            exported = write(Path(scratch))
+            for path in exported.paths:
                 bench.directory.put(path, path.name)
                 bench.run.log_file(path, "export")
-        about = {
-            **contract(detector, model.lineage),
-            "native": {"file": native.path.name, "load": native.how},
-        }
-        bench.directory.write_json(CONTRACT_FILE, about)
-        bench.run.log_json(about, CONTRACT_FILE)
-        errors = {"max_box_error": check.boxes, "max_score_error": check.scores}
-        bench.run.log_metrics(errors)
-        return {
-            "model": model.name,
-            "architecture": detector.architecture,
-            **errors,
-            "onnx": ONNX_FILE,
-            "native": native.path.name,
-            "load": native.how,
-        }
+        bench.directory.write_json(CONTRACT_FILE, exported.contract)
+        bench.run.log_json(exported.contract, CONTRACT_FILE)
+        if exported.errors:
+            bench.run.log_metrics(exported.errors)
+        return {"model": model.name, **exported.results}
 
     return ensure(
         "export",

@@ -11,6 +11,7 @@ from cluster.on_ray import record, record_standing
 from cluster.progress import progress
 from cluster.storage import Storage
 from cluster.tracking import Run
+from pipelines.device import best_device
 from training.loop.checkpoints import Checkpoints
 from training.loop.fit_result import FitResult, note, told
 from training.loop.loop import train
@@ -44,7 +45,7 @@ def fit_here(
     start = time.monotonic()
     if gpu is True and not torch.cuda.is_available():
         raise UserError("scaling.gpu=true needs a GPU, and this machine has none; use scaling.gpu=false.")
-    device = torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device() if gpu else "cpu")
     latest = checkpoints.latest()
     resume = checkpoints.read(latest) if latest is not None else None
     if resume is not None:

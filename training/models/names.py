@@ -180,11 +180,6 @@ def check_masks(name: str, masks: Masks) -> None:
         raise ValueError(f"{name} has no masks to learn; set masks=none, or take a mask-rcnn")
 
 
-def segmenter_names() -> list[str]:
-    """All names of segmenters, sorted, as `NAME+BACKBONE`."""
-    return sorted(f"{name}+BACKBONE" for name in segmenter_adapters)
-
-
 def check_segmenter_name(name: str) -> None:
     """Prove that a segmenter of that name exists.
 

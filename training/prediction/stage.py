@@ -14,7 +14,16 @@ from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.boxes import coco_document
 from pipelines.corpus import listing_digest
-from pipelines.tables import PREDICTIONS, QUARANTINE, Step, check_bad_share, run_table_job, write_listing
+from pipelines.tables import (
+    ACTOR_CPUS,
+    PREDICTIONS,
+    QUARANTINE,
+    Step,
+    actor_pool,
+    check_bad_share,
+    run_table_job,
+    write_listing,
+)
 from training.prediction.rows import draw_rows, predict_rows, read_rows
 from training.prediction.section import PredictSection
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
@@ -42,7 +51,8 @@ def predict_images(
         workspace: root of all stages; every worker reaches it.
 
     Raises:
-        UserError: not a detector's file; more unreadable images than `section.max_bad_share`.
+        UserError: not a detector's file; more unreadable images than `section.max_bad_share`; actors that
+            leave no CPU for reading and writing.
     """
     detector = load_detector(model.path)
 
@@ -51,15 +61,15 @@ def predict_images(
         work.put(model.path, WEIGHTS_FILE)  # where every worker reaches it
         source = write_listing(work.at("listing"), files)
         start_ray()
-        available = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
-        gpus = section.gpus_per_actor if section.gpus_per_actor is not None else float(available > 0)
+        pool = actor_pool("predict", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         steps = [
             Step(read_rows, {"preprocessing": detector.preprocessing}, batch_size=section.batch_size),
             Step(
                 PredictActor,
-                {"weights": work, "section": section, "cuda": gpus > 0, "counter": None},
-                actors=section.actors or (max(1, int(available / gpus)) if gpus else 1),
-                gpus=gpus,
+                {"weights": work, "section": section, "cuda": pool.gpus > 0, "counter": None},
+                actors=pool.actors,
+                cpus=ACTOR_CPUS,
+                gpus=pool.gpus,
                 batch_size=section.batch_size,
             ),
         ]

@@ -68,7 +68,7 @@ def render(data: ReportData) -> str:
         detectors=report_detectors,
         gallery=gallery(data.gallery),
         attention=(
-            None if data.attention is None else report_pictures.data_uri(data.attention, ATTENTION_BYTES)
+            None if data.attention is None else report_pictures.fitting_uri(data.attention, ATTENTION_BYTES)
         ),
         examples=examples(data),
         colour_stops=report_pictures.colour_stops(),
@@ -149,7 +149,7 @@ def panels(item: GalleryItem, low: float, high: float, most_bytes: int) -> list[
         ("pseudo-boxes", report_pictures.boxed(item.image, item.boxes)),
     )
     return [
-        (caption, None if picture is None else report_pictures.data_uri(picture, most_bytes))
+        (caption, None if picture is None else report_pictures.fitting_uri(picture, most_bytes))
         for caption, picture in pictures
     ]
 
@@ -160,7 +160,7 @@ def examples(data: ReportData) -> list[dict[str, Any]]:
     by_name: dict[str, list[dict[str, str]]] = {}
     for example in data.examples:
         picture, _ = report_pictures.fit(example.picture, EXAMPLE_SIDE)
-        uri = report_pictures.data_uri(picture, budget)
+        uri = report_pictures.fitting_uri(picture, budget)
         by_name.setdefault(example.name, []).append({"start": example.start, "uri": uri})
     return [{"name": name, "pictures": pictures} for name, pictures in by_name.items()]
 

@@ -1,11 +1,11 @@
 """Pictures of the report's gallery as small data URIs: map overlay, mask, pseudo-boxes."""
 
-import base64
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from cluster.html_page import jpeg_uri
 from training.pictures import Corners, Picture, colours, heat_over, mask_over
 from training.report.data import GalleryItem
 
@@ -17,7 +17,7 @@ QUALITIES = (84, 70, 55, 40, 25)  # of JPEG, tried in turn: from one without vis
 SHRINK = 3, 4  # then sides are made smaller by this factor, and all qualities tried again
 
 
-def data_uri(picture: Picture, most_bytes: int) -> str:
+def fitting_uri(picture: Picture, most_bytes: int) -> str:
     """A JPEG data URI in the best quality, then the largest size, that fits.
 
     Args:
@@ -28,8 +28,7 @@ def data_uri(picture: Picture, most_bytes: int) -> str:
         for quality in QUALITIES:
             _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
             if encoded.size <= most_bytes:
-                text = base64.b64encode(encoded.tobytes()).decode("ascii")
-                return f"data:image/jpeg;base64,{text}"
+                return jpeg_uri(encoded.tobytes())
         picture, _ = fit(picture, max(picture.shape) * SHRINK[0] // SHRINK[1])
 
 

@@ -8,7 +8,7 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from training.models import canonical
 from training.models.backbones import Backbone, build
-from training.weights import StateDict, load_weights, save_weights
+from training.weights import StateDict, check_whole, load_weights, save_weights
 from training.weights.transfer import transfer
 
 BACKBONE_FILE = "backbone.safetensors"
@@ -73,11 +73,6 @@ def load_backbone(path: Path) -> Backbone:
     beyond = state.keys() - own.keys()
     if len(beyond) == metadata.get(BEYOND):
         state = {key: tensor for key, tensor in state.items() if key in own}
-    odd = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
-    if odd:
-        raise UserError(
-            f'Weights file {path} is not a whole {name} (tensor "{odd[0]}" is missing, not part of it or of '
-            "another shape); export it again."
-        )
+    check_whole(path, state, own, name=name, remedy="export it again")
     transfer(backbone.library, state, part_of=lambda key: KIND)
     return backbone.eval()

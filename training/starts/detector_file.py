@@ -9,7 +9,7 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from training.models import Preprocessing
 from training.models.detectors import Detector, build_detector
-from training.weights import StateDict, load_weights, save_weights
+from training.weights import StateDict, check_whole, load_weights, save_weights
 
 WEIGHTS_FILE = "detector.safetensors"
 
@@ -49,20 +49,14 @@ def load_detector(path: Path) -> Detector:
     """
     state, metadata = load_weights(path)
     detector = _build(path, metadata, state)
-    own = detector.state_dict()
-    if own.keys() != state.keys():
-        odd = min(own.keys() ^ state.keys())
-        raise UserError(
-            f'Weights file {path} is not a whole {detector.architecture} (tensor "{odd}" is '
-            f"{'missing' if odd in own else 'not part of it'}); export it again."
-        )
-    for key, tensor in state.items():
-        if tensor.shape != own[key].shape:
-            raise UserError(
-                f'Weights file {path}: tensor "{key}" has shape {tuple(tensor.shape)} where '
-                f"{detector.architecture} for {len(detector.classes)} classes has {tuple(own[key].shape)}; "
-                "export it again."
-            )
+    check_whole(
+        path,
+        state,
+        detector.state_dict(),
+        name=detector.architecture,
+        remedy="export it again",
+        classes=len(detector.classes),
+    )
     detector.load_state_dict(state)
     return detector.eval()
 

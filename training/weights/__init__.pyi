@@ -1,4 +1,4 @@
-from .files import METADATA_KEY, StateDict, load_weights, save_weights
+from .files import METADATA_KEY, StateDict, check_whole, load_weights, save_weights
 from .pickled import SUFFIXES, read_pickled
 from .transfer import TransferReport
 
@@ -7,6 +7,7 @@ __all__ = [
     "SUFFIXES",
     "StateDict",
     "TransferReport",
+    "check_whole",
     "load_weights",
     "read_pickled",
     "save_weights",

@@ -85,3 +85,34 @@ def _metadata(header: dict[str, str], path: Path) -> dict[str, Any]:
             f"Weights file {path}: its {METADATA_KEY} metadata is not a JSON mapping; export it again."
         )
     return metadata
+
+
+def check_whole(
+    path: Path, given: StateDict, own: StateDict, *, name: str, remedy: str, classes: int | None = None
+) -> None:
+    """Prove that a file's tensors are a model's, each of its shape.
+
+    Args:
+        path: the file, for the user.
+        given: its tensors.
+        own: the model's.
+        name: the model's architecture, for the user.
+        remedy: what the user can do, e.g. "export it again".
+        classes: number that the model has, which decides shapes.
+
+    Raises:
+        UserError: a tensor is missing, not part of the model, or of another shape.
+    """
+    if own.keys() != given.keys():
+        odd = min(own.keys() ^ given.keys())
+        raise UserError(
+            f'Weights file {path} is not a whole {name} (tensor "{odd}" is '
+            f"{'missing' if odd in own else 'not part of it'}); {remedy}."
+        )
+    for key, tensor in given.items():
+        if tensor.shape != own[key].shape:
+            of_classes = "" if classes is None else f" for {classes} classes"
+            raise UserError(
+                f'Weights file {path}: tensor "{key}" has shape {tuple(tensor.shape)} where '
+                f"{name}{of_classes} has {tuple(own[key].shape)}; {remedy}."
+            )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, Words, out, run_command
-from cluster.config import merged, split_words
+from cluster.config import merged, split_words, validate
 from cluster.errors import UserError
 from cluster.yaml_files import read_config_file
 from training.cli.base import artifact_json
@@ -42,7 +42,6 @@ def declared(name: str) -> Callable[..., None]:
         as_json: Json = False,
     ) -> None:
         def body() -> Mapping[str, Any]:
-            from cluster.config import validate
             from training.opening import check_inputs, check_project
             from training.project import Project
             from tuning.studies import load_study, plan_cells
@@ -82,9 +81,10 @@ def fig7(
     """
 
     def body() -> Mapping[str, Any]:
+        document, _ = merged(*split_words(words), {})
+
         from tuning.studies import fig7_project, run_fig7
 
-        document, _ = merged(*split_words(words), {})
         return artifact_json(run_fig7(fig7_project(document, preset)))
 
     run_command(body, json_mode=as_json, render=render_study)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, out, run_command
+from cluster.config import merged
 
 Words = Annotated[
     list[str] | None,
@@ -27,14 +28,14 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
     """
 
     def body() -> Mapping[str, Any]:
-        from cluster.config import merged
-        from tuning.transfer import cell_count, data_sets, transfer_preset, transfer_section
-
         given = words or []
         configs = [word for word in given if is_config(word)]
         overrides = [word for word in given if "=" in word and not is_config(word)]
         folders = [word for word in given if word not in configs and word not in overrides]
         document, _ = merged(configs, overrides, {})
+
+        from tuning.transfer import cell_count, data_sets, transfer_preset, transfer_section
+
         chosen = transfer_preset(preset)
         section = transfer_section(chosen, document.pop("transfer", {}))
         sets = data_sets(chosen, folders, document, section)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pipelines.device import best_device
 from training.models.backbones import build
 from training.project import Project
 from training.starts import fresh_detector
@@ -55,7 +56,7 @@ class Cost:
 
 def step_seconds(project: Project, stage: str) -> float:
     """Seconds an image of one training step costs on this machine's device, of the stage's model."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     section = getattr(project, stage)
     preprocessing = project.finetune.preprocessing
     height, width = (section.image_size,) * 2 if stage == "backbone" else preprocessing.shape

@@ -10,10 +10,10 @@ from cluster.config import merge, validate
 from cluster.errors import UserError, nearest
 from cluster.on_ray import machine_cpus
 from cluster.stages import Artifact, Workbench, ensure
-from pipelines.boxes import PseudoBoxSettings
 from training.opening import open_pipeline
 from training.pipeline import Pipeline
 from training.project import Project
+from tuning.markdown import bullets, grid
 from tuning.studies.study import shared_presets
 from tuning.thresholds import (
     MASK_IOU,
@@ -81,7 +81,7 @@ def _fig7(project: Project, pipeline: Pipeline) -> Artifact:
                 "Fig. 7 is measured by pixel masks, and not every labelled defect here has one; give images "
                 "with masks (layouts masks, mvtec, …)."
             )
-        settings = PseudoBoxSettings(**project.boxes.model_dump(include=set(PseudoBoxSettings.model_fields)))
+        settings = project.boxes.settings
         with ThreadPoolExecutor(machine_cpus()) as pool:
             objective = ThresholdObjective(
                 categories,
@@ -158,6 +158,5 @@ def _images(categories: Any) -> str:
 
 
 def _markdown(table: Mapping[str, Any]) -> str:
-    rows = [table["header"], ["---"] * len(table["header"]), *table["lines"]]
-    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"# {table['title']}\n\n{body}\n\n" + "\n".join(f"- {note}" for note in table["notes"]) + "\n"
+    body = grid(table["header"], table["lines"])
+    return f"# {table['title']}\n\n{body}\n\n{bullets(table['notes'])}\n"

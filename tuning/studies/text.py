@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tuning.markdown import bullets, grid
 from tuning.outcomes import OUTCOMES
 from tuning.studies.study import CellResult, Study
 
@@ -74,10 +75,8 @@ def not_run(study: Study, cells: Sequence[CellResult]) -> list[str]:
 
 def markdown(study: Study, preset: str, datasets: Sequence[str], cells: Sequence[CellResult]) -> str:
     """The whole table as a document."""
-    head = header(study, datasets)
-    rows = [head, ["---"] * len(head), *lines(study, datasets, cells)]
-    table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
-    notes = "\n".join(f"- {note}" for note in footnotes(study, preset, cells))
+    table = grid(header(study, datasets), lines(study, datasets, cells))
+    notes = bullets(footnotes(study, preset, cells))
     return f"# {study.title}\n\n{table}\n\n{notes}\n"
 
 

@@ -11,6 +11,7 @@ from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Tracker
 from pipelines.corpus import CorpusSection, Listing
+from pipelines.device import best_device
 from pipelines.encoder import load_encoder, weights_digest
 from pipelines.maps import MapsSection
 from pipelines.surfaces import GenerateSection, generate_surfaces
@@ -31,7 +32,7 @@ def check_device(name: str | None) -> str:
         UserError: no such device.
     """
     if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return best_device()
     try:
         torch.zeros(1, device=name).cpu()
     except (RuntimeError, AssertionError) as error:

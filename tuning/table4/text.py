@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.encoder import PRESETS
+from tuning.markdown import bullets, grid
 from tuning.table4.measuring import Measured
 from tuning.table4.paper import PaperRow, PaperTable
 
@@ -97,9 +98,8 @@ def time_ratio(lines: Sequence[Mapping[str, Any]]) -> float | None:
 
 def markdown(lines: Sequence[Mapping[str, Any]], paper: PaperTable, images: int) -> str:
     """The whole table as a markdown document."""
-    rows = [HEADER, ["---"] * len(HEADER), *(cells(line) for line in lines)]
-    table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
-    notes = "\n".join(f"- {note}" for note in footnotes(lines, paper))
+    table = grid(HEADER, [cells(line) for line in lines])
+    notes = bullets(footnotes(lines, paper))
     return f"# Table 4 on {images} labelled images\n\n{table}\n\n{notes}\n"
 
 

@@ -94,7 +94,7 @@ def tune_thresholds(
                 "maps.store_parts=true, or leave it out of the search."
             )
         kead = project.maps.kead
-        settings = PseudoBoxSettings(**project.boxes.model_dump(include=set(PseudoBoxSettings.model_fields)))
+        settings = project.boxes.settings
         with ThreadPoolExecutor(machine_cpus()) as pool:
             objective = ThresholdObjective(
                 categories,

@@ -17,6 +17,7 @@ from cluster.stages import Artifact, digest
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Tracker
 from pipelines.corpus import build_corpus
+from pipelines.device import best_device
 from training.dense import Window, dead_leaves, feature_shift, pooled_features
 from training.models.backbones import build, fill
 from training.pipeline import Pipeline
@@ -171,7 +172,7 @@ class _DataStudy:
         levels, _, saturation = dataset_look(self.objects)
         side = self.section.crop.side
         images = list(self._crops(side))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(best_device())
         shifts = {}
         for name, wanted in self.section.starts.items():
             try:

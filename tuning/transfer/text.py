@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.dense import DenseTask
+from tuning.markdown import bullets, grid
 from tuning.transfer.config import Regime, TransferPaper
 from tuning.transfer.statistics import Curve, Paired, Spread, iterations_to, paired, spread
 
@@ -239,17 +240,8 @@ def document(
 
 def markdown(table: Mapping[str, Any]) -> str:
     """The document for people."""
-    parts = [f"# {table['title']}", _grid(table["header"], table["lines"])]
-    parts += ["## Recommendation", _bullets(table["recommendation"])]
-    parts += ["![curves](curves.png)", "## The paper's figures", _grid(**table["paper"])]
-    parts += [_bullets(table["paper_says"]), "## Notes", _bullets(table["notes"])]
+    parts = [f"# {table['title']}", grid(table["header"], table["lines"])]
+    parts += ["## Recommendation", bullets(table["recommendation"])]
+    parts += ["![curves](curves.png)", "## The paper's figures", grid(**table["paper"])]
+    parts += [bullets(table["paper_says"]), "## Notes", bullets(table["notes"])]
     return "\n\n".join(parts) + "\n"
-
-
-def _grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)
-
-
-def _bullets(texts: Sequence[str]) -> str:
-    return "\n".join(f"- {text}" for text in texts)

@@ -1,11 +1,24 @@
-"""Which cluster a process belongs to."""
+"""Which cluster a process belongs to, and whose session is whose."""
 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
-from cluster.on_ray.session import GCS_OPTION, JOB_CONFIG, job_cluster
+import pytest
+import ray
+
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import (
+    GCS_OPTION,
+    JOB_CONFIG,
+    job_cluster,
+    ray_session,
+    stall_seconds,
+    start_ray,
+)
 
 ROOT = Path(__file__).parents[3]
 # A raylet's child is Ray's supervisor of the job, whose child is the job's shell.
@@ -43,3 +56,49 @@ def test_a_process_that_is_no_job_belongs_to_none() -> None:
     assert JOB_CONFIG not in os.environ
     assert told([f"{GCS_OPTION}10.0.0.2:6379"]) == "None"
     assert job_cluster() is None
+
+
+def test_each_thread_goes_by_its_own_config() -> None:
+    both = Barrier(2)
+
+    def patience(minutes: float) -> tuple[float, float]:
+        with ray_session(RaySection(stall_minutes=minutes)):
+            both.wait(30)
+            outer = stall_seconds()
+            with ray_session(RaySection(stall_minutes=minutes + 1)):
+                both.wait(30)
+                inner = stall_seconds()
+            assert stall_seconds() == outer
+        return outer, inner
+
+    with ray_session(RaySection(stall_minutes=7)), ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(patience, (1, 5))) == [(60, 120), (300, 360)]
+        assert stall_seconds() == 420
+    assert stall_seconds() == RaySection().stall_minutes * 60
+
+
+def test_ray_ends_with_the_last_session_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[str] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: bool(running))
+    monkeypatch.setattr(ray, "init", lambda **options: running.append(options["address"]))
+    monkeypatch.setattr(ray, "shutdown", running.clear)
+    first_has_left, second_is_in = Barrier(2), Barrier(2)
+
+    def first() -> None:
+        with ray_session(RaySection(address="one:1")):
+            start_ray()
+            second_is_in.wait(30)
+        first_has_left.wait(30)
+
+    def second() -> list[str]:
+        with ray_session(RaySection(address="two:2")):
+            second_is_in.wait(30)
+            start_ray()
+            first_has_left.wait(30)
+            return list(running)
+
+    with ThreadPoolExecutor(2) as pool:
+        leaving, staying = pool.submit(first), pool.submit(second)
+        leaving.result()
+        assert staying.result() == ["one:1"]
+    assert running == []

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from cluster.stages.claim import FOLDER
-from cluster.stages.stage import RECORD, Artifact, Workbench, digest, ensure, summary
+from cluster.stages.sentences import summary
+from cluster.stages.stage import RECORD, Artifact, Workbench, digest, ensure
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker

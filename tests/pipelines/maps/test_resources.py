@@ -1,4 +1,4 @@
-"""Devices, actors, images at once, precision and compilation of the maps stage."""
+"""Images at once, precision and compilation of the maps stage."""
 
 import os
 import subprocess
@@ -13,41 +13,10 @@ from pydantic import ValidationError
 from cluster.errors import UserError
 from pipelines.encoder.loading import load_encoder
 from pipelines.maps.build import method_over
-from pipelines.maps.resources import image_bytes, images_at_once, map_resources
+from pipelines.maps.resources import image_bytes, images_at_once
 from pipelines.maps.section import MapsSection
 from pipelines.surfaces.generator import generate
 from tests.pipelines.tiny_encoder import tiny_clip, tiny_encoder
-
-
-@pytest.mark.parametrize(
-    ("config", "gpus", "expected", "note"),
-    [
-        ({}, 0, (0.0, 1, 1), "1 actor on the CPU (no GPU in the cluster)"),
-        ({"actors": 4}, 0, (0.0, 4, 2), "4 actors on the CPU (no GPU in the cluster)"),
-        ({"gpus_per_actor": 0, "actors": [1, 3]}, 8, (0.0, (1, 3), 2), "1 to 3 actors on the CPU"),
-        ({}, 8, (1.0, 8, 1), "8 actors with 1 GPU each"),
-        ({"gpus_per_actor": 0.25}, 2, (0.25, 8, 4), "8 actors with 0.25 GPU each"),
-        ({"gpus_per_actor": 2}, 3, (2.0, 1, 1), "1 actor with 2 GPU each"),
-    ],
-)
-def test_what_the_config_leaves_open_follows_the_cluster(
-    config: dict[str, object], gpus: int, expected: tuple[object, ...], note: str
-) -> None:
-    found = map_resources(MapsSection.model_validate(config), gpus, available_cpus=8)
-    assert (found.gpus, found.actors, found.neighbours(nodes=2)) == expected
-    assert found.note.startswith(note)
-
-
-@pytest.mark.parametrize(
-    ("actors", "cpus", "fits"), [(2, 2, True), (3, 2, False), ([2, 9], 2, True), (9, 0, True)]
-)
-def test_actors_that_leave_ray_no_cpu_are_refused(actors: object, cpus: int, fits: bool) -> None:
-    section = MapsSection.model_validate({"actors": actors})
-    if fits:
-        map_resources(section, 0, cpus)
-    else:
-        with pytest.raises(UserError, match=r"maps\.actors=3 need 2\.5 CPUs"):
-            map_resources(section, 0, cpus)
 
 
 @pytest.mark.parametrize(("actors", "fault"), [([3, 2], "above the most"), (0, "greater than or equal to 1")])

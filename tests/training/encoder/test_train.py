@@ -19,6 +19,7 @@ from pipelines.encoder.loading import WEIGHTS_FILE, load_encoder
 from pipelines.encoder.prompts import PromptLibrary, load_library
 from pipelines.surfaces.categories import CATEGORIES
 from training.cli.encoder_commands import app
+from training.encoder import state
 from training.encoder.data import (
     CHUNK,
     FIRST_TRAINING_SEED,
@@ -30,8 +31,10 @@ from training.encoder.data import (
     make_pool,
 )
 from training.encoder.losses import FEW_MARGIN, FEW_WIDTH, dense_loss, few_shot_loss
+from training.encoder.section import SurfaceClipSettings
+from training.encoder.state import learning_rate
 from training.encoder.text import SentencePlaces
-from training.encoder.train import SurfaceClipSettings, learning_rate, train
+from training.encoder.train import train
 
 SMALL: dict[str, Any] = {
     "embed_dim": 16,
@@ -210,18 +213,18 @@ def test_killed_training_resumes_to_the_same_weights(
     settings = SurfaceClipSettings(steps=4, text_steps=3, looks=2, pool=CHUNK, warmup=1, checkpoint_every=2)
     record = train(tmp_path / "whole", settings)
     assert record["curve"][-1]["step"] == 4
-    real = surface_clip.learning_rate
+    real = state.learning_rate
 
     def killed(step: int, given: SurfaceClipSettings) -> float:
         if step == 4:  # asked for after the last update
             raise KeyboardInterrupt
         return real(step, given)
 
-    monkeypatch.setattr(surface_clip, "learning_rate", killed)
+    monkeypatch.setattr(state, "learning_rate", killed)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed", settings)
     assert (tmp_path / "killed" / "checkpoint.pt").is_file()
-    monkeypatch.setattr(surface_clip, "learning_rate", real)
+    monkeypatch.setattr(state, "learning_rate", real)
     with pytest.raises(UserError, match="of other settings or another start"):
         train(tmp_path / "killed", SurfaceClipSettings(steps=5, looks=2, pool=CHUNK))
     train(tmp_path / "killed", settings)

@@ -94,6 +94,9 @@ def test_a_folder_becomes_tables_json_and_pictures(
         strict = PredictSection(min_score=0.41, max_bad_share=0.1)
         with pytest.raises(UserError, match="1 of 6 images can't be used"):
             predict_images(strict, files=files, model=model, workspace=workspace, pipeline=pipeline)
+        crowd = PredictSection(min_score=0.42, actors=1000)
+        with pytest.raises(UserError, match=r"predict\.actors=1000 need 501 CPUs"):  # at once
+            predict_images(crowd, files=files, model=model, workspace=workspace, pipeline=pipeline)
     assert again.reused
     assert (made.results["images"], made.results["quarantined"]) == (5, 1)
     (bad,) = made.directory.read_table("quarantine.parquet").to_pylist()

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cluster.errors import UserError
-from training.weights.files import load_weights, save_weights
+from training.weights.files import check_whole, load_weights, save_weights
 from training.weights.transfer import transfer
 
 
@@ -121,3 +121,22 @@ def test_a_start_that_fills_nothing_is_refused() -> None:
         transfer(Tiny(3), Tiny(3, width=8).state_dict(), part_of=part_of, only={"backbone"})
     with pytest.raises(UserError, match=r"theirs are named like other, the model's like backbone\.0\.weight"):
         transfer(Tiny(3), {"other": torch.zeros(1)}, part_of=part_of)
+
+
+@pytest.mark.parametrize(
+    ("given", "classes", "fault"),
+    [
+        ({"a": (2,)}, None, r'w\.pt is not a whole net \(tensor "b" is missing\); train it again\.'),
+        ({"a": (2,), "b": (3,), "c": (1,)}, 4, r'\(tensor "c" is not part of it\)'),
+        ({"a": (2,), "b": (4,)}, None, r'tensor "b" has shape \(4,\) where net has \(3,\); train it again\.'),
+        ({"a": (2,), "b": (4,)}, 4, r'tensor "b" has shape \(4,\) where net for 4 classes has \(3,\)'),
+    ],
+)
+def test_tensors_that_are_no_whole_model_are_refused(
+    given: dict[str, tuple[int, ...]], classes: int | None, fault: str
+) -> None:
+    own = {"a": torch.zeros(2), "b": torch.zeros(3)}
+    state = {key: torch.zeros(shape) for key, shape in given.items()}
+    with pytest.raises(UserError, match=fault):
+        check_whole(Path("w.pt"), state, own, name="net", remedy="train it again", classes=classes)
+    check_whole(Path("w.pt"), own, own, name="net", remedy="train it again")

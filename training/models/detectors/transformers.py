@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from training.models import Part, Preprocessing, Stages, Targets, backbone_of
 from training.models.backbones import build
 from training.models.detectors.base import Detector, register_on_backbone
-from training.models.detectors.trunk import Trunk
+from training.models.detectors.trunk import Trunk, TrunkEncoder
 
 # Its models' checks of their own shapes become operators that ONNX has not.
 os.environ.setdefault("TRANSFORMERS_DISABLE_TORCH_CHECK", "1")
@@ -34,22 +34,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 NECK = ("model.encoder_input_proj.", "model.encoder.")
 CLASS_LAYERS = ("model.denoising_class_embed.", "model.enc_score_head.", "model.decoder.class_embed.")
-
-
-class TrunkEncoder(nn.Module):
-    """A trunk as the library's models call their backbone; keys `trunk.…`.
-
-    Args:
-        trunk: with maps of strides 8, 16 and 32.
-    """
-
-    def __init__(self, trunk: Trunk) -> None:
-        super().__init__()
-        self.trunk = trunk
-
-    def forward(self, images: Tensor, mask: Tensor) -> list[tuple[Tensor, None]]:
-        """Maps, each with the mask of its padding, of which there is none."""
-        return [(x, None) for x in self.trunk(images)]
 
 
 @register_on_backbone(*FAMILIES)
@@ -88,7 +72,7 @@ class TransformersDetector(Detector):
             **settings,
         )
         network: Any = getattr(transformers, f"{word}ForObjectDetection")(config)
-        network.model.backbone = TrunkEncoder(trunk)
+        network.model.backbone = TrunkEncoder(trunk, _unmasked)
         network.model.encoder_input_proj = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels, config.encoder_hidden_dim, 1, bias=False),
@@ -147,6 +131,11 @@ class TransformersDetector(Detector):
         """See `PartedModel.backbone_layers`."""
         found: list[list[nn.Parameter]] = self.model.backbone.trunk.backbone.layers()
         return found
+
+
+def _unmasked(maps: list[Tensor]) -> list[tuple[Tensor, None]]:
+    """Maps, each with the mask of its padding, of which there is none."""
+    return [(one, None) for one in maps]
 
 
 def _placeholder() -> Any:

@@ -1,6 +1,7 @@
 """A backbone under a detector: colours normalised, maps of the strides that the neck joins."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -68,3 +69,25 @@ class Trunk(nn.Module):
         std = images.new_tensor(self.backbone.std)[:, None, None]
         maps = self.backbone((images - mean) / std)
         return [maps[level] for level in self.levels]
+
+
+class TrunkEncoder(nn.Module):
+    """A trunk in the place of the backbone of a transformers model; keys `trunk.…`.
+
+    Args:
+        trunk: with maps of the strides that the model joins.
+        as_read: makes of the maps what the model reads.
+    """
+
+    def __init__(self, trunk: Trunk, as_read: Callable[[list[Tensor]], Any]) -> None:
+        super().__init__()
+        self.trunk, self.as_read = trunk, as_read
+
+    def forward(self, images: Tensor, mask: Tensor | None = None) -> Any:
+        """Maps of (B, 3, H, W) images, as the model reads them.
+
+        Args:
+            images: RGB in [0, 1].
+            mask: pixels that are no padding; there is none, so it is left out of account.
+        """
+        return self.as_read(self.trunk(images))

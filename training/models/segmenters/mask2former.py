@@ -4,14 +4,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerPixelDecoder
 
 from training.models import Part, Stages, Targets, backbone_of
 from training.models.backbones import build
-from training.models.detectors import Trunk
+from training.models.detectors import Trunk, TrunkEncoder
 from training.models.segmenters.base import IGNORED, Segmenter, register_on_backbone
 
 STRIDES = (4, 8, 16, 32)
@@ -34,18 +34,6 @@ SIZES: dict[str, dict[str, int]] = {
 ENCODER = "model.pixel_level_module.encoder."
 NECK = "model.pixel_level_module.decoder."
 CLASS_LAYERS = ("class_predictor.", "criterion.")
-
-
-class TrunkEncoder(nn.Module):
-    """A trunk as the library's model calls its backbone; keys `trunk.…`."""
-
-    def __init__(self, trunk: Trunk) -> None:
-        super().__init__()
-        self.trunk = trunk
-
-    def forward(self, images: Tensor) -> SimpleNamespace:
-        """Maps under the library's name."""
-        return SimpleNamespace(feature_maps=self.trunk(images))
 
 
 @register_on_backbone(*SIZES)
@@ -77,7 +65,7 @@ class Mask2Former(Segmenter):
         network: Any = Mask2FormerForUniversalSegmentation(config)
         decoder: Any = Mask2FormerPixelDecoder(config, feature_channels=trunk.channels)
         decoder.apply(network._init_weights)
-        network.model.pixel_level_module.encoder = TrunkEncoder(trunk)
+        network.model.pixel_level_module.encoder = TrunkEncoder(trunk, _named)
         network.model.pixel_level_module.decoder = decoder
         self.model: Any = network.model
         self.class_predictor: Any = network.class_predictor
@@ -138,6 +126,11 @@ class Mask2Former(Segmenter):
     def stages(self, count: int) -> Stages:
         """See `PartedModel.stages`."""
         return self.trunk.stages(count)
+
+
+def _named(maps: list[Tensor]) -> SimpleNamespace:
+    """Maps under the library's name."""
+    return SimpleNamespace(feature_maps=maps)
 
 
 def _placeholder() -> SwinConfig:

@@ -1,0 +1,77 @@
+"""Actors and GPUs of a table job, for the cluster at hand; they leave CPUs for reading and writing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from cluster.errors import UserError
+
+# Logical CPUs: an actor's, and those that reading and writing tasks must find beside all actors.
+ACTOR_CPUS, FREE_CPUS = 0.5, 1.0
+
+
+class PoolSection(Protocol):
+    """A stage's config, as far as its actors go."""
+
+    @property
+    def actors(self) -> int | tuple[int, int] | None:
+        """Actors, or (least, most) of a pool that grows; None takes one, or one per GPU."""
+
+    @property
+    def gpus_per_actor(self) -> float | None:
+        """GPUs each holds; None takes one where the cluster has GPUs."""
+
+
+@dataclass(frozen=True)
+class ActorPool:
+    """Devices and actors, for the cluster at hand.
+
+    Attributes:
+        gpus: each actor holds; 0 on CPUs.
+        actors: of the pool, or (least, most).
+        note: one line for the user.
+    """
+
+    gpus: float
+    actors: int | tuple[int, int]
+    note: str
+
+    @property
+    def most(self) -> int:
+        """Actors at the most."""
+        return self.actors if isinstance(self.actors, int) else self.actors[1]
+
+    def neighbours(self, nodes: int) -> int:
+        """Actors that share one device: a GPU, or a node's CPUs."""
+        return max(1, int(1 / self.gpus)) if self.gpus else -(-self.most // nodes)
+
+
+def actor_pool(stage: str, section: PoolSection, available: Mapping[str, float]) -> ActorPool:
+    """What the config leaves open, by what the cluster has.
+
+    Args:
+        stage: section's name in a project, for the user.
+        section: the stage's config.
+        available: the whole cluster's resources; without "CPU" where nodes are yet to come.
+
+    Raises:
+        UserError: the actors leave no CPU for reading and writing, for which Ray would wait for ever.
+    """
+    available_gpus, available_cpus = available.get("GPU", 0.0), available.get("CPU", 0.0)
+    gpus = section.gpus_per_actor
+    if gpus is None:
+        gpus = 1.0 if available_gpus else 0.0
+    actors = section.actors or (max(1, int(available_gpus / gpus)) if gpus else 1)
+    least, most = (actors, actors) if isinstance(actors, int) else actors
+    needed = least * ACTOR_CPUS + FREE_CPUS
+    if 0 < available_cpus < needed:
+        raise UserError(
+            f"{stage}.actors={least} need {needed:g} CPUs with those for reading and writing, Ray has "
+            f"{available_cpus:g}; lower {stage}.actors, or raise ray.cpus (logical CPUs)."
+        )
+    pool = f"{least} to {most}" if isinstance(actors, tuple) else str(most)
+    plural = "s" if most > 1 else ""
+    if gpus:
+        return ActorPool(gpus, actors, f"{pool} actor{plural} with {gpus:g} GPU each")
+    why = "no GPU in the cluster" if not available_gpus else f"{stage}.gpus_per_actor=0"
+    return ActorPool(gpus, actors, f"{pool} actor{plural} on the CPU ({why})")
