@@ -10,7 +10,7 @@ from cluster.errors import UserError
 from pipelines.corpus.bad_labels import fault_sentence
 from pipelines.corpus.named_references import Candidates
 from pipelines.corpus.near_duplicates import group_images
-from pipelines.corpus.section import REFERENCE, TRAIN, CorpusSection
+from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.split import held_out_ids
 from pipelines.corpus.statistics import category_statistics
 from pipelines.tables import (
@@ -21,6 +21,8 @@ from pipelines.tables import (
     MANIFEST,
     NEAR_DUPLICATES,
     QUARANTINE,
+    REFERENCE,
+    TRAIN,
 )
 
 

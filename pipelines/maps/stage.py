@@ -12,14 +12,21 @@ from cluster.progress import say
 from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
-from pipelines.corpus import REFERENCE
 from pipelines.encoder import input_size, weights_digest
 from pipelines.images import ImageError, read_image
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import ACTOR_CPUS, DECODE_CPUS, images_at_once, map_resources
 from pipelines.maps.rows import category_states, decode_rows, map_batch
 from pipelines.maps.section import MapsSection
-from pipelines.tables import QUARANTINE, ROWS_PER_FILE, Step, check_bad_share, run_table_job, write_listing
+from pipelines.tables import (
+    QUARANTINE,
+    ROWS_PER_FILE,
+    CorpusTables,
+    Step,
+    check_bad_share,
+    run_table_job,
+    write_listing,
+)
 
 
 def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
@@ -46,17 +53,13 @@ def make_maps(
     Raises:
         UserError: too many unreadable images; see `check_maps`.
     """
-    manifest = corpus.directory.read_table("manifest")
-    references: dict[str, list[str]] = {
-        name: [] for name in sorted(set(manifest.column("category").to_pylist()))
-    }
-    for row in manifest.to_pylist():
-        if row["role"] == REFERENCE:
-            references[row["category"]].append(row["uri"])
+    tables = CorpusTables(corpus.directory)
+    references = tables.references()
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
-        source = write_listing(work, manifest.select(["image_id", "uri", "category", "width", "height"]))
+        manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height"))
+        source = write_listing(work, manifest)
         start_ray()
         cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
         resources = map_resources(section, cluster.get("GPU", 0), cluster.get("CPU", 0))
@@ -85,12 +88,12 @@ def make_maps(
                         "states": states,
                         "cuda": cuda,
                         "neighbours": neighbours,
-                        "counter": None,
                     },
                     actors=resources.actors,
                     cpus=ACTOR_CPUS,
                     gpus=resources.gpus,
                     batch_size=images,
+                    counted=True,
                 ),
             ],
             id_column="image_id",

@@ -12,7 +12,7 @@ from cluster.registry import Evaluation, Provenance, file_tags, register
 from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Run
-from pipelines.tables import read_labels
+from pipelines.tables import CorpusTables
 from training.starts import WEIGHTS_FILE
 
 ALIAS = "candidate"
@@ -136,9 +136,9 @@ def code_of(artifact: Artifact) -> str:
 
 def evaluation_of(dataset: str, corpus: Artifact, evaluated: Artifact) -> Evaluation:
     """The figures on a corpus' held-out images; their digest covers every image and label of that split."""
-    labels = read_labels(corpus)
-    rows = corpus.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
-    ids = sorted(row["image_id"] for row in rows if row["split"] == "test" and row["image_id"] in labels)
+    tables = CorpusTables(corpus.directory)
+    labels = tables.boxes()
+    ids = sorted(tables.held_out() & set(labels))
     return Evaluation(
         dataset=dataset,
         digest=digest([[image, labels[image]] for image in ids]),

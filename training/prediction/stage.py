@@ -57,10 +57,11 @@ def predict_images(
             Step(read_rows, {"preprocessing": detector.preprocessing}, batch_size=section.batch_size),
             Step(
                 PredictActor,
-                {"weights": work, "section": section, "cuda": gpus > 0, "counter": None},
+                {"weights": work, "section": section, "cuda": gpus > 0},
                 actors=section.actors or (max(1, int(available / gpus)) if gpus else 1),
                 gpus=gpus,
                 batch_size=section.batch_size,
+                counted=True,
             ),
         ]
         if section.draw:

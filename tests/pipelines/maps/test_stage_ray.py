@@ -10,12 +10,12 @@ from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
-from pipelines.corpus.section import REFERENCE
 from pipelines.maps.build import build_method
 from pipelines.maps.rows import category_states, decode_rows, map_batch
 from pipelines.maps.section import MapsSection
 from pipelines.maps.stage import make_maps
 from pipelines.surfaces.generator import write_corpus
+from pipelines.tables.corpus_tables import REFERENCE
 
 
 def corpus_of(folder: Path) -> tuple[Artifact, pa.Table]:
