@@ -10,9 +10,9 @@ from pipelines.corpus import CorpusSection, build_corpus, build_labelled, check_
 from pipelines.encoder import weights_digest
 from pipelines.maps import evaluate_maps, make_maps
 from pipelines.surfaces import generate_surfaces
-from training.agbp import pretrain_backbone, started
+from training.agbp import pretrain_backbone, started_backbone
 from training.detection import pretrain_detector
-from training.detection.finetune_stage import finetune
+from training.detection.finetune_stage import finetune_detector
 from training.evaluation import evaluate_detector
 from training.export import register_detector
 from training.opening import open_tracker, read_listing
@@ -132,7 +132,7 @@ class Pipeline:
         if start in self._finetuned:
             return self._finetuned[start]
         section = self.project.finetune
-        self._finetuned[start] = finetune(
+        self._finetuned[start] = finetune_detector(
             section.model_copy(update={"loop": section.loop.seeded(self.project.seed)}),
             start=start,
             scaling=self.project.scaling,
@@ -232,7 +232,7 @@ def check_models(project: Project) -> None:
     start = None
     if backbone.start != SCRATCH:
         start = resolve_start(backbone.start, backbone.name, tracker)
-    started(backbone, start, project.seed)
+    started_backbone(backbone, start, project.seed)
     for word in (section.weights | section.given).values():
         given = resolve_start(word, section.name, tracker)
         filled_detector(

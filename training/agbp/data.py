@@ -15,9 +15,10 @@ from cluster.storage import Storage
 from pipelines.annotations import decode_mask
 from pipelines.images import ImageError, read_image
 from pipelines.tables import CorpusTables
-from training.agbp.section import AugmentSection
-from training.agbp.views import Image, Map, geometric, lay_over, photometric, resize_square
+from training.agbp.section import ViewAugment
+from training.agbp.views import Map, geometric, lay_over, photometric, resize_square
 from training.loop import Batch, SeededDataset
+from training.models import Image
 
 CACHE_BYTES = 2 << 30  # per worker; above it images are read anew each time
 HELD_OUT_MAX = 64
@@ -100,7 +101,7 @@ class PretrainDataset(SeededDataset):
         images: PretrainImages,
         indices: Sequence[int],
         size: int,
-        augment: AugmentSection | None,
+        augment: ViewAugment | None,
         seed: int,
         views: int = 1,
         mask_patch: int | None = None,

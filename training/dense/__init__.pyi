@@ -1,7 +1,7 @@
 from .cropping import Window
 from .data import CropSection, DenseSample, DenseTask, dense_samples
 from .modality import dead_leaves, feature_shift, pooled_features
-from .model import Colours, check_dense_name, save_dense, started
+from .model import Colours, check_dense_name, save_dense, started_dense
 from .task import METRIC, START_FILE, DensePlan, build_dense_task
 
 __all__ = [
@@ -20,5 +20,5 @@ __all__ = [
     "feature_shift",
     "pooled_features",
     "save_dense",
-    "started",
+    "started_dense",
 ]

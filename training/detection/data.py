@@ -13,7 +13,7 @@ from cluster.errors import UserError
 from pipelines.images import ImageError, read_image
 from pipelines.tables import box_array
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.loop import Batch, SeededDataset
 from training.models import Boxes, Image, Preprocessing
 
@@ -89,7 +89,7 @@ class DetectionDataset(SeededDataset):
         samples: Sequence[Sample],
         *,
         preprocessing: Preprocessing,
-        augment: AugmentSection | None = None,
+        augment: BoxAugment | None = None,
         epochs: int = 1,
         seed: int = 0,
     ) -> None:

@@ -29,7 +29,7 @@ from training.starts import (
 )
 
 
-def finetune(
+def finetune_detector(
     section: FinetuneSection,
     *,
     start: str,

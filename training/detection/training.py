@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.stages import Workbench
 from training.detection.data import Sample
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.detection.task import START_FILE, DetectionPlan, build_detection_task
 from training.loop import FitResult, LoopSettings, ScalingSection
 from training.loop.fit import fit
@@ -22,7 +22,7 @@ def train_detector(
     *,
     train: Sequence[Sample],
     held_out: Sequence[Sample],
-    augment: AugmentSection,
+    augment: BoxAugment,
     loop: LoopSettings,
     freeze: Freeze,
     masks: Masks,

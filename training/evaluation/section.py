@@ -4,7 +4,7 @@ from pydantic import Field
 
 from cluster.config import Section
 
-MIN_SCORE, MIN_IOU = 0.25, 0.45  # ultralytics' validator's
+CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.45  # ultralytics' validator's
 
 
 class EvaluateSection(Section):
@@ -16,4 +16,4 @@ class EvaluateSection(Section):
     """
 
     batch_size: int = Field(default=16, ge=1, le=4096)
-    min_score: float = Field(default=MIN_SCORE, ge=0, lt=1)
+    min_score: float = Field(default=CONFUSION_SCORE, ge=0, lt=1)

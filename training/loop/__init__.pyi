@@ -3,16 +3,16 @@ from .loop import train
 from .optimiser import optimizer
 from .reports import EpochReport, NonFiniteLoss
 from .section import LoopSettings, ScalingSection
-from .state import Row, weights_of
+from .state import HistoryRow, weights_of
 from .task import Batch, SeededDataset, Task
 
 __all__ = [
     "Batch",
     "EpochReport",
     "FitResult",
+    "HistoryRow",
     "LoopSettings",
     "NonFiniteLoss",
-    "Row",
     "ScalingSection",
     "SeededDataset",
     "Task",

@@ -1,4 +1,4 @@
-from .coco import AveragePrecision, ClassPrecision, Detections, Runs, Scores, Truth, average_precision
+from .coco import AveragePrecision, ClassPrecision, Detections, Runs, Scores, TrueObjects, average_precision
 from .confusion import BACKGROUND, Matrix, confusion_matrix
 from .semantic import PixelCounts
 
@@ -11,7 +11,7 @@ __all__ = [
     "PixelCounts",
     "Runs",
     "Scores",
-    "Truth",
+    "TrueObjects",
     "average_precision",
     "confusion_matrix",
 ]

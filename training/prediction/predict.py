@@ -50,7 +50,7 @@ class ImagePrediction:
         }
 
 
-def detect(
+def detect_batch(
     detector: Detector,
     inputs: npt.NDArray[np.uint8],
     sizes: Sequence[tuple[int, int]],
@@ -119,7 +119,7 @@ def predict(
             read.append((image_id, uri, (width, height)))
         if not read:
             continue
-        results = detect(
+        results = detect_batch(
             detector, np.stack(inputs), [size for *_, size in read], device=device, min_score=min_score
         )
         for (image_id, uri, size), found in zip(read, results, strict=True):

@@ -18,7 +18,7 @@ from training.dense import (
     build_dense_task,
     dense_samples,
     save_dense,
-    started,
+    started_dense,
 )
 from training.detection import shuffled, with_backgrounds
 from training.loop import ScalingSection
@@ -100,7 +100,7 @@ def transfer(
         classes, train, held_out = chosen_samples(section, task, objects)
         levels, colours, _ = dataset_look(objects)
         side = section.crop.side
-        model, report = started(
+        model, report = started_dense(
             task,
             model_name,
             classes,

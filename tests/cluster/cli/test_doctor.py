@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from cluster.cli import doctor as checks
-from cluster.cli.doctor import Probe, Row, doctor
+from cluster.cli.doctor import Check, Probe, doctor
 from cluster.cli.doctor_command import ground_commands
 from cluster.config import Section, parse_overrides, validate
 from cluster.on_ray.section import RaySection
@@ -98,7 +98,7 @@ def test_too_little_memory_or_disk_is_told(tmp_path: Path, monkeypatch: pytest.M
 
 def test_telemetry_the_user_turned_on_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "RAY_USAGE_STATS_ENABLED", "1")
-    assert checks.telemetry() == Row("telemetry", True, "off, except as you set: RAY_USAGE_STATS_ENABLED=1")
+    assert checks.telemetry() == Check("telemetry", True, "off, except as you set: RAY_USAGE_STATS_ENABLED=1")
 
 
 def app_with(probes: Iterable[Probe]) -> typer.Typer:
