@@ -20,7 +20,7 @@ import torch
 from benchmarks.labelled_surfaces import LabelledSurfaces, write_surfaces
 from benchmarks.registry import Row, at_least, at_most
 from cluster.on_ray import machine_cpus
-from training.detection import AugmentSection, DetectionDataset, DetectionTask
+from training.detection import BoxAugment, DetectionDataset, DetectionTask
 from training.loop import EpochReport, LoopSettings, train, weights_of
 from training.models import Preprocessing
 from training.models.detectors import build_detector
@@ -30,7 +30,7 @@ CATEGORIES = ("magnetic_tile", "rail", "casting")
 SIZE, BATCH, EPOCHS, TRAIN, VAL = 160, 16, 40, 160, 80
 SEEDS = (0, 1, 2)
 LR, WARMUP, DECAY, EMA = 1e-3, 3, 0.01, 0.9999
-AUGMENT = AugmentSection()
+AUGMENT = BoxAugment()
 CPU = torch.device("cpu")
 THREADS = min(8, max(1, machine_cpus() - 1))  # what ultralytics takes
 

@@ -21,10 +21,10 @@ from cluster.on_ray import RaySection, machine_cpus, ray_session
 from cluster.stages import Artifact
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
-from pipelines.corpus import REFERENCE
 from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE
 from pipelines.maps import MapsSection, build_method, category_states, decode_rows, make_maps, map_batch
 from pipelines.surfaces import write_corpus
+from pipelines.tables import REFERENCE
 
 PICTURES, SIDE = 1_000, 256  # generated once; a larger corpus lists them again
 SHORT, LONG = 1_000, 6_000  # the difference is the steady state, without Ray's and the actor's start

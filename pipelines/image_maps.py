@@ -28,7 +28,7 @@ from pipelines.maps import (
 
 MOST_REFERENCES = KeadSettings().shots  # the method uses 1 to 4
 
-Image = str | Path | npt.NDArray[np.uint8]
+ImageSource = str | Path | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Mapper:
         uris = {name: [str(item) for item in items] for name, items in references.items()}
         self.states = category_states(self.method, self.section, uris)
 
-    def __call__(self, images: Sequence[Image], category: str) -> list[AnomalyMap]:
+    def __call__(self, images: Sequence[ImageSource], category: str) -> list[AnomalyMap]:
         """Maps of images of one category, in their order; the numbers are the maps stage's own.
 
         Args:
@@ -126,7 +126,7 @@ class Mapper:
         )
 
 
-def _named(image: Image, place: int) -> tuple[str, npt.NDArray[np.uint8]]:
+def _named(image: ImageSource, place: int) -> tuple[str, npt.NDArray[np.uint8]]:
     if isinstance(image, str | Path):
         return str(image), read_image(str(image))
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -135,7 +135,7 @@ def _named(image: Image, place: int) -> tuple[str, npt.NDArray[np.uint8]]:
 
 
 def anomaly_maps(
-    images: Sequence[Image],
+    images: Sequence[ImageSource],
     category: str,
     *,
     references: Sequence[str | Path] = (),

@@ -10,9 +10,9 @@ from pipelines.corpus import CorpusSection, build_corpus, build_labelled, check_
 from pipelines.encoder import weights_digest
 from pipelines.maps import evaluate_maps, make_maps
 from pipelines.surfaces import generate_surfaces
-from training.agbp import pretrain_backbone, started
+from training.agbp import pretrain_backbone, started_backbone
 from training.detection import pretrain_detector
-from training.detection.finetune_stage import finetune
+from training.detection.finetune_stage import finetune_detector
 from training.evaluation import evaluate_detector
 from training.export import register_detector
 from training.inputs import open_tracker, read_listing
@@ -130,7 +130,7 @@ class Pipeline:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
         if start in self._finetuned:
             return self._finetuned[start]
-        self._finetuned[start] = finetune(
+        self._finetuned[start] = finetune_detector(
             self.seeded.finetune,
             start=start,
             scaling=self.project.scaling,
@@ -230,7 +230,7 @@ def check_models(project: Project) -> None:
     start = None
     if backbone.start != SCRATCH:
         start = resolve_start(backbone.start, backbone.name, tracker)
-    started(backbone, start, project.seed)
+    started_backbone(backbone, start, project.seed)
     for word in (section.weights | section.given).values():
         given = resolve_start(word, section.name, tracker)
         filled_detector(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from benchmarks.real_surfaces.halves import CORPUS
 from benchmarks.real_surfaces.lightly import FILE, pretrain_lightly
-from benchmarks.real_surfaces.rows import Start, seconds_spent
+from benchmarks.real_surfaces.rows import ProofStart, seconds_spent
 from benchmarks.real_surfaces.settings import Labels, Settings, project
 from benchmarks.real_surfaces.table import Cell
 from cluster.config import merge
@@ -48,7 +48,7 @@ class Pretrained:
 class Stages(Protocol):
     """The stages of one finetuning; those of pretraining are the same for all of a row."""
 
-    def __call__(self, start: Start, cell: Column, rival: Path | None = None) -> Pipeline: ...
+    def __call__(self, start: ProofStart, cell: Column, rival: Path | None = None) -> Pipeline: ...
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,15 @@ class Proof:
         Args:
             title: of the tracking run.
         """
-        base = self.project(Start("none", coco=False), self.first)
+        base = self.project(ProofStart("none", coco=False), self.first)
         with open_run(base, title) as (storage, run):
 
-            def stages(start: Start, cell: Column, rival: Path | None = None) -> Pipeline:
+            def stages(start: ProofStart, cell: Column, rival: Path | None = None) -> Pipeline:
                 return Pipeline(self.project(start, cell, rival), storage, run)
 
             yield stages
 
-    def project(self, start: Start, cell: Column, rival: Path | None = None) -> Project:
+    def project(self, start: ProofStart, cell: Column, rival: Path | None = None) -> Project:
         """The config of one finetuning.
 
         Args:
@@ -109,7 +109,7 @@ class Proof:
         )
 
 
-def pretrain_start(proof: Proof, start: Start, before: Pretrained | None) -> Pretrained:
+def pretrain_start(proof: Proof, start: ProofStart, before: Pretrained | None) -> Pretrained:
     """Pretrain, or find it done.
 
     Args:
@@ -136,7 +136,7 @@ def pretrain_start(proof: Proof, start: Start, before: Pretrained | None) -> Pre
         return Pretrained(float(made.results["seconds"]), Path(made.directory.path) / FILE)
 
 
-def evaluate_start(proof: Proof, start: Start, cell: Column, pretrained: Pretrained | None) -> Cell:
+def evaluate_start(proof: Proof, start: ProofStart, cell: Column, pretrained: Pretrained | None) -> Cell:
     """Finetune and measure on the held-out half, or find both done.
 
     Args:

@@ -11,7 +11,7 @@ from benchmarks.real_surfaces.box_quality import labelled_half, stage_quality
 from benchmarks.real_surfaces.cells import Column, Pretrained, Proof, evaluate_start, pretrain_start
 from benchmarks.real_surfaces.halves import COUNTS, write_halves
 from benchmarks.real_surfaces.lightly import MISSING, lightly_python
-from benchmarks.real_surfaces.rows import KINDS, Start
+from benchmarks.real_surfaces.rows import KINDS, ProofStart
 from benchmarks.real_surfaces.settings import Settings, read_settings, workspace
 from benchmarks.real_surfaces.table import Cell, document, gain, markdown
 from benchmarks.registry import Row, at_least
@@ -31,7 +31,7 @@ GOALS = (
     ("COCO + AGSSP", "COCO + lightly-train"),
 )
 NAME = "real_surfaces"
-Job = tuple[Start, Column | None]  # a pretraining has no column
+Job = tuple[ProofStart, Column | None]  # a pretraining has no column
 IOU = 0.5  # as in mAP@0.5
 
 
@@ -56,10 +56,12 @@ def run() -> Iterator[Row]:
     starts = compared(settings, rival=python is not None)
     check_project(proof.project(starts[0], proof.first))
     with proof.opened(NAME) as stages:
-        pipeline = stages(Start("agssp", coco=False), proof.first)
+        pipeline = stages(ProofStart("agssp", coco=False), proof.first)
         for name, section in names.items():
             # Ray Data's, as maps and boxes: within a task that holds a CPU it might wait for one for ever.
-            _ = stages(Start("none", coco=False), Column(name, section.runs[0], settings.seeds[0])).labelled
+            _ = stages(
+                ProofStart("none", coco=False), Column(name, section.runs[0], settings.seeds[0])
+            ).labelled
             truth = labelled_half(proof.data / name / "train", section.layout)
             found = stage_quality(pipeline.boxes, truth, IOU)
             best = ceiling(pipeline.maps, truth, IOU)
@@ -89,13 +91,15 @@ def run() -> Iterator[Row]:
                 yield Row("deviation of that difference over the seeds", won.deviation * 100)
 
 
-def compared(settings: Settings, *, rival: bool) -> list[Start]:
+def compared(settings: Settings, *, rival: bool) -> list[ProofStart]:
     """The table's rows, as far as weights and rival are there.
 
     Raises:
         UserError: a row is asked for that there isn't.
     """
-    every = {start.name: start for start in (Start(kind, coco) for coco in (False, True) for kind in KINDS)}
+    every = {
+        start.name: start for start in (ProofStart(kind, coco) for coco in (False, True) for kind in KINDS)
+    }
     wanted = settings.rows or tuple(every)
     for name in wanted:
         if name not in every:
@@ -109,7 +113,9 @@ def compared(settings: Settings, *, rival: bool) -> list[Start]:
 
 
 @contextmanager
-def tasks_of(proof: Proof, starts: Sequence[Start]) -> Iterator[Iterator[Cell | tuple[Start, Pretrained]]]:
+def tasks_of(
+    proof: Proof, starts: Sequence[ProofStart]
+) -> Iterator[Iterator[Cell | tuple[ProofStart, Pretrained]]]:
     """Everything that follows maps and boxes, a task of Ray each, one CPU (and a GPU, if there are any) each.
 
     Yields:
@@ -129,8 +135,8 @@ def tasks_of(proof: Proof, starts: Sequence[Start]) -> Iterator[Iterator[Cell | 
         left += [(start, Column(name, labels, seed)) for labels, start in product(data.runs, starts)]
     running: dict[ObjectRef[Any], Job] = {}
 
-    def results(bar: Bar) -> Iterator[Cell | tuple[Start, Pretrained]]:
-        done: dict[Start | None, Pretrained | None] = {None: None}
+    def results(bar: Bar) -> Iterator[Cell | tuple[ProofStart, Pretrained]]:
+        done: dict[ProofStart | None, Pretrained | None] = {None: None}
         total = len(left)
         while left or running:
             # No more than can run at once: Ray would begin the cells of all seeds that wait for nothing.
@@ -159,16 +165,16 @@ def tasks_of(proof: Proof, starts: Sequence[Start]) -> Iterator[Iterator[Cell | 
             ray.cancel(ref, force=True)
 
 
-def waits_for(start: Start, column: Column | None) -> Start | None:
+def waits_for(start: ProofStart, column: Column | None) -> ProofStart | None:
     """Whose pretraining comes before a start's own (no column), or before a finetuning from it."""
     if column is None:
         return start.stands_on
     return start if start.kind != "none" else None
 
 
-def needed(starts: Sequence[Start]) -> list[Start]:
+def needed(starts: Sequence[ProofStart]) -> list[ProofStart]:
     """The starts that are pretrained, and those they stand on, each after what it stands on."""
-    found: list[Start] = []
+    found: list[ProofStart] = []
     for start in starts:
         chain = [start]
         while (before := chain[0].stands_on) is not None:
@@ -177,7 +183,9 @@ def needed(starts: Sequence[Start]) -> list[Start]:
     return found
 
 
-def write(proof: Proof, starts: Sequence[Start], cells: Sequence[Cell], minutes: Mapping[str, float]) -> None:
+def write(
+    proof: Proof, starts: Sequence[ProofStart], cells: Sequence[Cell], minutes: Mapping[str, float]
+) -> None:
     """The tables as they stand, in the order of the rows and columns."""
     rows = [start.name for start in starts]
     columns = [(name, one.name) for name, data in proof.settings.present().items() for one in data.runs]

@@ -14,7 +14,7 @@ WEIGHTS = "weights"  # the name of a start that is a file
 
 
 @dataclass(frozen=True)
-class Start:
+class ProofStart:
     """A row.
 
     Attributes:
@@ -33,10 +33,10 @@ class Start:
         return first if self.kind == "none" else f"{first} + {more[self.kind]}"
 
     @property
-    def stands_on(self) -> "Start | None":
+    def stands_on(self) -> "ProofStart | None":
         """The start whose pretraining this one's needs first: the rival has the time that AGSSP took."""
         before: dict[Kind, Kind] = {"agssp": "agbp", "lightly": "agssp"}
-        return Start(before[self.kind], self.coco) if self.kind in before else None
+        return ProofStart(before[self.kind], self.coco) if self.kind in before else None
 
     @property
     def finetuned_from(self) -> str:

@@ -28,7 +28,7 @@ Probe = tuple[str, bool, str]  # what, whether it is all right, one sentence
 
 
 @dataclass(frozen=True)
-class Row:
+class Check:
     """One finding; `remedy` says what to do where it isn't ok."""
 
     what: str
@@ -47,19 +47,21 @@ def doctor(ground: Ground, weights: Iterable[Probe] = ()) -> Mapping[str, Any]:
     Returns:
         `ok`, whether nothing is broken, and `rows` of `what`, `ok`, `detail`, `remedy`.
     """
-    checks: list[tuple[str, Callable[[], list[Row]]]] = [
+    checks: list[tuple[str, Callable[[], list[Check]]]] = [
         ("machine", machine),
         ("workspace", lambda: workspace(ground.workspace)),
         ("tracking", lambda: tracking(ground)),
         ("Ray", lambda: ray_cluster(ground.ray, ground.tracking.timeout_s)),
     ]
-    rows: list[Row] = []
+    rows: list[Check] = []
     for what, check in checks:
         try:
             rows += check()
         except UserError as error:
-            rows.append(Row(what, False, *_split(str(error))))
-    rows += [Row(f"weights {name}", ok, *(_split(text) if not ok else (text,))) for name, ok, text in weights]
+            rows.append(Check(what, False, *_split(str(error))))
+    rows += [
+        Check(f"weights {name}", ok, *(_split(text) if not ok else (text,))) for name, ok, text in weights
+    ]
     rows.append(telemetry())
     return {"ok": all(row.ok for row in rows), "rows": [asdict(row) for row in rows]}
 
@@ -70,14 +72,14 @@ def _split(sentence: str) -> tuple[str, str]:
     return fault, remedy
 
 
-def machine() -> list[Row]:
+def machine() -> list[Check]:
     """CPUs, memory, GPUs and bf16."""
     import torch
 
     memory = _free_memory_gib()
     rows = [
-        Row("CPUs", True, f"{machine_cpus()} for this process"),
-        Row(
+        Check("CPUs", True, f"{machine_cpus()} for this process"),
+        Check(
             "memory",
             memory >= LEAST_MEMORY_GIB,
             f"{memory:.1f} GiB free",
@@ -88,7 +90,7 @@ def machine() -> list[Row]:
     driver = Path("/proc/driver/nvidia/version").exists()
     if driver and not names:
         rows.append(
-            Row(
+            Check(
                 "GPUs",
                 False,
                 f"an NVIDIA driver is here, but torch {torch.__version__} sees no GPU",
@@ -96,10 +98,10 @@ def machine() -> list[Row]:
             )
         )
     else:
-        rows.append(Row("GPUs", True, ", ".join(names) or "none; everything runs on the CPU"))
+        rows.append(Check("GPUs", True, ", ".join(names) or "none; everything runs on the CPU"))
     flags = _cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"}
     native = f"native ({', '.join(sorted(flags))})"
-    rows.append(Row("bf16 on CPU", True, native if flags else "emulated; float32 is as fast or faster"))
+    rows.append(Check("bf16 on CPU", True, native if flags else "emulated; float32 is as fast or faster"))
     return rows
 
 
@@ -125,7 +127,7 @@ def _cpu_flags() -> set[str]:
     return set(found.group(1).split()) if found else set()
 
 
-def workspace(uri: str) -> list[Row]:
+def workspace(uri: str) -> list[Check]:
     """Whether it can be written, its free disk, and its stages."""
     storage = Storage.open(uri)
     if storage.is_local and not storage.exists():
@@ -135,19 +137,19 @@ def workspace(uri: str) -> list[Row]:
         detail = f"{storage.uri} is not there yet; " + (
             "a run makes it" if usable else f"{above} can't be written"
         )
-        rows = [Row("workspace", usable, detail, remedy)]
+        rows = [Check("workspace", usable, detail, remedy)]
     else:
         above = Path(storage.path)
         storage.create()
         rows = [
-            Row("workspace", True, f"{storage.uri} can be written"),
-            Row("stages", True, _stages(storage)),
+            Check("workspace", True, f"{storage.uri} can be written"),
+            Check("stages", True, _stages(storage)),
         ]
     if storage.is_local:
         free = shutil.disk_usage(above).free / GIB
         enough = free >= LEAST_DISK_GIB
         remedy = "" if enough else f"free {LEAST_DISK_GIB:g} GiB or choose another disk with workspace=DIR."
-        rows.append(Row("disk", enough, f"{free:.1f} GiB free", remedy))
+        rows.append(Check("disk", enough, f"{free:.1f} GiB free", remedy))
     return rows
 
 
@@ -166,25 +168,25 @@ def _stages(storage: Storage) -> str:
     return ", ".join(counts) or "none yet"
 
 
-def tracking(ground: Ground) -> list[Row]:
+def tracking(ground: Ground) -> list[Check]:
     """Whether runs can be recorded, by which MLflow, and which experiments there are."""
     tracker = Tracker.open(ground.tracking, Storage.open(ground.workspace))
     place = masked(tracker.uri)
     if tracker.is_empty:
         return [
-            Row("tracking", True, f"{place}, made by the first stage (MLflow {metadata.version('mlflow')})")
+            Check("tracking", True, f"{place}, made by the first stage (MLflow {metadata.version('mlflow')})")
         ]
     version = server_version(tracker.uri, ground.tracking.timeout_s) or metadata.version("mlflow")
     names = sorted(found.name for found in client_of(tracker.uri).search_experiments())
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return [Row("tracking", True, f"{place} (MLflow {version}), experiments: {shown or 'none yet'}")]
+    return [Check("tracking", True, f"{place} (MLflow {version}), experiments: {shown or 'none yet'}")]
 
 
-def ray_cluster(section: RaySection, timeout_s: float) -> list[Row]:
+def ray_cluster(section: RaySection, timeout_s: float) -> list[Check]:
     """Ray's version and, where an address is configured, the cluster that answers there."""
     version = metadata.version("ray")
     if section.address is None:
-        return [Row("Ray", True, f"{version}; a local session is started when a stage needs one")]
+        return [Check("Ray", True, f"{version}; a local session is started when a stage needs one")]
     host, colon, port = section.address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
         try:  # Ray itself would try for a minute
@@ -193,7 +195,7 @@ def ray_cluster(section: RaySection, timeout_s: float) -> list[Row]:
             reason = error.strerror or str(error) or "no answer in time"
             detail = f"no Ray cluster answers at ray.address={section.address} ({reason})"
             return [
-                Row("Ray", False, detail, "start it, correct ray.address, or leave it out to run locally.")
+                Check("Ray", False, detail, "start it, correct ray.address, or leave it out to run locally.")
             ]
     with ray_session(section):
         start_ray()
@@ -201,14 +203,14 @@ def ray_cluster(section: RaySection, timeout_s: float) -> list[Row]:
 
         total: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = total.get("CPU", 0), total.get("GPU", 0)
-    return [Row("Ray", True, f"{version}; {section.address} has {cpus:g} CPUs and {gpus:g} GPUs")]
+    return [Check("Ray", True, f"{version}; {section.address} has {cpus:g} CPUs and {gpus:g} GPUs")]
 
 
-def telemetry() -> Row:
+def telemetry() -> Check:
     """Whether every dependency's telemetry is off."""
     changed: Sequence[str] = [
         f"{name}={os.environ.get(name)}"
         for name, quiet in TELEMETRY_OFF.items()
         if os.environ.get(name) != quiet
     ]
-    return Row("telemetry", True, f"off, except as you set: {', '.join(changed)}" if changed else "off")
+    return Check("telemetry", True, f"off, except as you set: {', '.join(changed)}" if changed else "off")

@@ -13,18 +13,18 @@ from cluster.progress import progress
 
 POLL_SECONDS = 0.5
 
-Row = dict[str, float]
+BoardRow = dict[str, float]
 
 
 class Board:
     """The actor: rows by step in the order they came, and the one failure that ends all."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, Row, str]] = []
+        self._rows: list[tuple[int, BoardRow, str]] = []
         self._note = ""
         self._failure: bytes | None = None
 
-    def post(self, step: int, row: Row, note: str) -> None:
+    def post(self, step: int, row: BoardRow, note: str) -> None:
         """A worker finished `step`; `note` is shown beside the bar."""
         self._rows.append((step, row, note))
         self._note = ""
@@ -33,7 +33,7 @@ class Board:
         """How far the step that is being made has come; shown until it is posted."""
         self._note = note
 
-    def read(self, start: int) -> tuple[list[tuple[int, Row, str]], str]:
+    def read(self, start: int) -> tuple[list[tuple[int, BoardRow, str]], str]:
         """What was posted from the `start`-th row on, and what was told since."""
         return self._rows[start:], self._note
 
@@ -47,7 +47,7 @@ class Board:
 
 
 @contextmanager
-def board(title: str, total: int, on_row: Callable[[int, Row], None]) -> Iterator[Any]:
+def board(title: str, total: int, on_row: Callable[[int, BoardRow], None]) -> Iterator[Any]:
     """A board for the block's workers, shown as a progress bar.
 
     Args:

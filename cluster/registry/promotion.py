@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster import json_text
 from cluster.errors import UserError, nearest
-from cluster.registry.ranking import Judged, judged
+from cluster.registry.ranking import JudgedVersion, judged
 from cluster.registry.reader import API
 from cluster.registry.registry import ModelVersion, Registry
 from cluster.storage import masked
@@ -108,7 +108,7 @@ def _point(tracker: Tracker, version: ModelVersion, alias: str, grounds: str) ->
 
 
 def _objection(
-    mine: Judged, holder: ModelVersion, metric: str, dataset: str
+    mine: JudgedVersion, holder: ModelVersion, metric: str, dataset: str
 ) -> tuple[str | None, float | None]:
     """Why the holder of the alias should keep it, and its figure."""
     theirs = judged(holder, metric, dataset)

@@ -13,7 +13,7 @@ LEAST_PREFIX = 6  # hex digits of a dataset's digest that stand for it
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedVersion:
     """A version and its figure."""
 
     version: ModelVersion
@@ -37,7 +37,7 @@ def evaluation_on(version: ModelVersion, dataset: str) -> Evaluation | None:
     return next((entry for entry in found.values() if entry.digest.startswith(dataset)), None)
 
 
-def judged(version: ModelVersion, metric: str, dataset: str) -> Judged | None:
+def judged(version: ModelVersion, metric: str, dataset: str) -> JudgedVersion | None:
     """The version's figure; None where it was not evaluated on that dataset.
 
     Raises:
@@ -48,12 +48,12 @@ def judged(version: ModelVersion, metric: str, dataset: str) -> Judged | None:
         return None
     for name, value in evaluation.metrics.items():
         if same_metric(name) == same_metric(metric):
-            return Judged(version, evaluation, name, value)
+            return JudgedVersion(version, evaluation, name, value)
     valid = nearest(metric, evaluation.metrics)
     raise UserError(f'{version.reference} has no metric "{metric}" on "{dataset}"; {valid}')
 
 
-def ranked(versions: Sequence[ModelVersion], metric: str, dataset: str) -> list[Judged]:
+def ranked(versions: Sequence[ModelVersion], metric: str, dataset: str) -> list[JudgedVersion]:
     """The versions that were evaluated on a dataset, best first; of equals the newest first.
 
     Raises:

@@ -12,7 +12,7 @@ MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000
 ALIAS = re.compile(r"(?!(?i:v?\d+|latest)$)[A-Za-z0-9_-]{1,255}")  # MLflow keeps `latest` and `v1` for itself
 ENTRIES_PER_BATCH, METRICS_PER_BATCH = 100, 1000
 
-Entry = TypeVar("Entry")
+Logged = TypeVar("Logged")
 
 
 def key(name: str) -> str:
@@ -44,7 +44,7 @@ def params(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def batches(entries: Iterable[Entry], size: int = ENTRIES_PER_BATCH) -> Iterator[list[Entry]]:
+def batches(entries: Iterable[Logged], size: int = ENTRIES_PER_BATCH) -> Iterator[list[Logged]]:
     """The entries in lists of at most `size`."""
     iterator = iter(entries)
     while batch := list(islice(iterator, size)):

@@ -16,7 +16,7 @@ from pipelines.boxes.export import coco_document, write_yolo
 from pipelines.boxes.pseudo_boxes import CategoryThreshold
 from pipelines.boxes.rows import STATISTICS, box_rows, category_thresholds, packed_ids, without
 from pipelines.boxes.section import BoxesSection, PseudoBoxSettings
-from pipelines.tables import BOXES, THRESHOLDS, Step, held_out_ids, read_columns, run_table_job
+from pipelines.tables import BOXES, THRESHOLDS, CorpusTables, Step, read_columns, run_table_job
 
 BLOCK_ROWS = 2048  # a second's work
 
@@ -30,8 +30,9 @@ def derive_boxes(
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
+        held_out = sorted(CorpusTables(corpus.directory).held_out())
         thresholds, table = find_boxes(
-            maps.directory.at("maps"), sorted(held_out_ids(corpus)), section, bench.directory.at("work")
+            maps.directory.at("maps"), held_out, section, bench.directory.at("work")
         )
         bench.directory.write_table("boxes.parquet", table)
         bench.directory.delete("work")
@@ -83,7 +84,6 @@ def find_boxes(
         "held_out": [ray.put(left_out)],  # in a list, or Ray would put the array itself into every task
         "thresholds": thresholds,
         "settings": settings,
-        "counter": None,
     }
     found = work.at("found")
     run_table_job(
@@ -91,7 +91,7 @@ def find_boxes(
         source=source,
         work=work,
         target=found,
-        steps=[Step(_found, arguments, batch_size=256)],
+        steps=[Step(_found, arguments, batch_size=256, counted=True)],
         id_column="image_id",
         total=statistics.num_rows,
         block_rows=BLOCK_ROWS,

@@ -11,6 +11,7 @@ from cluster.stages import Artifact
 from cluster.storage import Storage
 from pipelines.corpus import COUNTED, EXACT, NEAR, CorpusSection, HashedImage, Listing, hash_images
 from pipelines.corpus.contamination import contamination
+from pipelines.tables import CorpusTables
 
 STATISTICS = "statistics"
 
@@ -83,10 +84,11 @@ def check_corpus(corpus: Artifact, limit: int, evaluation: list[str] | None) -> 
 
 
 def _hashed(corpus: Storage) -> list[tuple[HashedImage, str]]:
-    manifest = corpus.read_table("manifest", columns=["image_id", "uri", "split"]).to_pylist()
-    hashes = {row["image_id"]: row["phash"] for row in corpus.read_table("hashes.parquet").to_pylist()}
+    tables = CorpusTables(corpus)
+    hashes = tables.hashes()
     return [
-        (HashedImage(row["uri"], row["image_id"], hashes[row["image_id"]]), row["split"]) for row in manifest
+        (HashedImage(row["uri"], row["image_id"], hashes[row["image_id"]]), row["split"])
+        for row in tables.manifest(columns=("image_id", "uri", "split"))
     ]
 
 

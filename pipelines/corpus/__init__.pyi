@@ -4,7 +4,7 @@ from .inspection import inspect
 from .labelled import build_labelled, check_unseen
 from .labelled_listing import list_labelled
 from .listing import Listing
-from .section import REFERENCE, CorpusSection, LabelledDataSection
+from .section import CorpusSection, LabelledDataSection
 from .sorting import Corpus
 from .split import is_test
 from .stage import build_corpus
@@ -14,7 +14,6 @@ __all__ = [
     "COUNTED",
     "EXACT",
     "NEAR",
-    "REFERENCE",
     "STATISTICS",
     "Corpus",
     "CorpusSection",

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.images import ImageError, read_image
+from pipelines.tables import REFERENCE
 
 TILES = 40  # images on a sheet, whatever the size of the category
 SHEETS = 100  # categories that get one
@@ -41,7 +42,7 @@ def sample(rows: Sequence[Mapping[str, Any]], most: int = TILES) -> list[Mapping
         rows: of one category: image_id, role.
         most: how many.
     """
-    return sorted(rows, key=lambda row: (row["role"] != "reference", row["image_id"]))[:most]
+    return sorted(rows, key=lambda row: (row["role"] != REFERENCE, row["image_id"]))[:most]
 
 
 def contact_sheets(
@@ -84,7 +85,7 @@ def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:
         top = MARGIN + CAPTION + place // COLUMNS * step
         tile = _tile(str(row["uri"]))
         middle = left + (SIDE - tile.width) // 2, top + (SIDE - tile.height) // 2
-        if row["role"] == "reference":
+        if row["role"] == REFERENCE:
             draw.rectangle(
                 (left, top, left + SIDE - 1, top + SIDE - 1), outline=REFERENCE_COLOUR, width=FRAME
             )

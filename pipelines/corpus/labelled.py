@@ -1,7 +1,5 @@
 """Labelled images of a finetuning's own, beside or instead of the corpus' labels."""
 
-from collections.abc import Iterable
-
 from cluster.errors import UserError
 from cluster.stages import Artifact
 from cluster.storage import Storage
@@ -9,6 +7,7 @@ from cluster.tracking import PipelineRun
 from pipelines.corpus.labelled_listing import list_labelled
 from pipelines.corpus.section import KEY, LabelledDataSection
 from pipelines.corpus.stage import build_corpus
+from pipelines.tables import CorpusTables
 
 SHOWN = 3
 
@@ -47,8 +46,11 @@ def check_unseen(labelled: Artifact, corpus: Artifact) -> None:
     Raises:
         UserError: naming some of them.
     """
-    seen = {row["image_id"]: row["uri"] for row in _rows(corpus) if row["split"] != "test"}
-    both = [(row["uri"], seen[row["image_id"]]) for row in _rows(labelled) if _leaks(row, seen)]
+    columns = ("image_id", "uri", "split")
+    rows = CorpusTables(corpus.directory).manifest(columns=columns)
+    seen = {row["image_id"]: row["uri"] for row in rows if row["split"] != "test"}
+    tested = CorpusTables(labelled.directory).manifest(split="test", columns=columns)
+    both = [(row["uri"], seen[row["image_id"]]) for row in tested if row["image_id"] in seen]
     if both:
         shown = "; ".join(f"{test} is {corpus_uri}" for test, corpus_uri in both[:SHOWN])
         more = "; …" if len(both) > SHOWN else ""
@@ -57,14 +59,3 @@ def check_unseen(labelled: Artifact, corpus: Artifact) -> None:
             "a gain could not be told from memory; take them out of the corpus, or run "
             '"agssp corpus check --against FOLDER" to find near-duplicates too.'
         )
-
-
-def _rows(artifact: Artifact) -> Iterable[dict[str, str]]:
-    rows: list[dict[str, str]] = artifact.directory.read_table(
-        "manifest", columns=["image_id", "uri", "split"]
-    ).to_pylist()
-    return rows
-
-
-def _leaks(row: dict[str, str], seen: dict[str, str]) -> bool:
-    return row["split"] == "test" and row["image_id"] in seen

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cluster.errors import UserError, nearest
 from pipelines.annotations import Annotation
-from pipelines.corpus.named_references import Candidates, look_up
+from pipelines.corpus.named_references import ReferenceCandidates, look_up
 from pipelines.corpus.section import CorpusSection, Source
 from pipelines.layouts import Entry, find_layout, list_tree
 from pipelines.tables import LISTED
@@ -134,7 +134,7 @@ class Listing:
                 found.update(f"{sorted(row.items())!r}\0{state}\n".encode())
         return found.hexdigest()
 
-    def reference_candidates(self, section: CorpusSection) -> dict[str, Candidates]:
+    def reference_candidates(self, section: CorpusSection) -> dict[str, ReferenceCandidates]:
         """Images that may serve as normal references, by category (every category has a row).
 
         An image that an annotation may yet call normal is among them.
@@ -144,12 +144,16 @@ class Listing:
             for entry in source.entries:
                 if entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal):
                     marked[entry.category].append(source.uri(entry))
-        found = {name: Candidates(tuple(uris), section.reference_count) for name, uris in marked.items()}
+        found = {
+            name: ReferenceCandidates(tuple(uris), section.reference_count) for name, uris in marked.items()
+        }
         for category in {name for source in self.sources for name in source.named}:
             naming = [source for source in self.sources if category in source.named]
             uris = [source.uri_of(path) for source in naming for path in source.named[category].paths]
             single = all(source.named[category].single for source in naming)
-            found[category] = Candidates(tuple(uris), None if single else section.reference_count, named=True)
+            found[category] = ReferenceCandidates(
+                tuple(uris), None if single else section.reference_count, named=True
+            )
         return found
 
     def require_references(

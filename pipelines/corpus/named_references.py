@@ -20,7 +20,7 @@ WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ReferenceCandidates:
     """Images that may serve as the references of one category.
 
     Attributes:

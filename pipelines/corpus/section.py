@@ -11,8 +11,6 @@ from pipelines.layouts import AUTO, LAYOUT_NAMES
 DEFAULT_DISTANCE = 64
 BadLabels = Literal["clip", "drop", "fail"]
 
-REFERENCE, TRAIN = "reference", "train"
-
 
 class Source(Section):
     """One folder of images and how to read it.

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from cluster.errors import UserError
 from pipelines.corpus.bad_labels import fault_sentence
-from pipelines.corpus.named_references import Candidates
+from pipelines.corpus.named_references import ReferenceCandidates
 from pipelines.corpus.near_duplicates import group_images
-from pipelines.corpus.section import REFERENCE, TRAIN, CorpusSection
+from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.split import held_out_ids
 from pipelines.corpus.statistics import category_statistics
 from pipelines.tables import (
@@ -21,6 +21,8 @@ from pipelines.tables import (
     MANIFEST,
     NEAR_DUPLICATES,
     QUARANTINE,
+    REFERENCE,
+    TRAIN,
 )
 
 
@@ -42,7 +44,7 @@ class Corpus:
         self,
         inspected: pa.Table,
         section: CorpusSection,
-        candidates: Mapping[str, Candidates],
+        candidates: Mapping[str, ReferenceCandidates],
         test: Set[str] | None = None,
         key: str = "corpus",
     ) -> None:
@@ -91,7 +93,7 @@ class Corpus:
                 self.labels.append(row)
 
     @staticmethod
-    def _references(rows: list[dict[str, Any]], candidates: Mapping[str, Candidates]) -> set[str]:
+    def _references(rows: list[dict[str, Any]], candidates: Mapping[str, ReferenceCandidates]) -> set[str]:
         good = {row["uri"]: row for row in rows if not row["error"]}
         chosen: set[str] = set()
         for some in candidates.values():

@@ -14,7 +14,7 @@ from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
-from pipelines.tables import Step, check_bad_share, run_table_job, write_listing
+from pipelines.tables import REFERENCE, Step, check_bad_share, run_table_job, write_listing
 
 
 def build_corpus(
@@ -62,7 +62,7 @@ def build_corpus(
             source=source,
             work=work,
             target=inspected,
-            steps=[Step(_inspect_counted, {"clip": section.bad_labels != "drop", "counter": None})],
+            steps=[Step(_inspect_counted, {"clip": section.bad_labels != "drop"}, counted=True)],
             id_column="uri",
             total=rows.num_rows,
         )
@@ -108,7 +108,7 @@ def _check_shots(corpus: Corpus, shots: int, setting: str) -> None:
 
     have: dict[str, int] = {row["category"]: 0 for row in corpus.manifest}
     for row in corpus.manifest:
-        have[row["category"]] += row["role"] == "reference"
+        have[row["category"]] += row["role"] == REFERENCE
     for category, count in sorted(have.items()):
         if count < shots:
             raise UserError(

@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
+from pipelines.tables import REFERENCE
+
 COUNTED = ("images", "train", "test", "unlabelled", "references", "labelled", "quarantined")
 STATISTICS = pa.schema(
     [
@@ -63,7 +65,7 @@ def category_statistics(
                 "category": category,
                 "images": len(part),
                 **{split: int((part["split"] == split).sum()) for split in ("train", "test", "unlabelled")},
-                "references": int((part["role"] == "reference").sum()),
+                "references": int((part["role"] == REFERENCE).sum()),
                 "labelled": int(part["labelled"].sum()),
                 "quarantined": quarantined.get(str(category), 0),
                 **sizes,

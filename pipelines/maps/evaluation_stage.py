@@ -12,6 +12,7 @@ from cluster.tracking import PipelineRun
 from pipelines.annotations import decode_mask
 from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
 from pipelines.maps.reading import map_rows
+from pipelines.tables import CorpusTables
 
 
 def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact, maps: Artifact) -> Artifact:
@@ -22,13 +23,9 @@ def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        manifest = corpus.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
-        test = {row["image_id"] for row in manifest if row["split"] == "test"}
-        truth = {
-            row["image_id"]: row
-            for row in corpus.directory.read_table("labels.parquet").to_pylist()
-            if row["image_id"] in test
-        }
+        tables = CorpusTables(corpus.directory)
+        test = tables.held_out()
+        truth = {image_id: row for image_id, row in tables.labels().items() if image_id in test}
         samples: dict[str, list[_Sample]] = defaultdict(list)
         for row, anomaly_map in map_rows(maps):
             label = truth.get(row["image_id"])

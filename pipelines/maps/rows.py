@@ -8,12 +8,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from cluster.stages import digest
+from cluster.storage import Storage
 from pipelines.images import ImageError, read_image
 from pipelines.maps.method import CategoryState, MapMethod, preprocess
 from pipelines.maps.section import MapsSection
 from pipelines.tables import IDENTITY, SIZE
 
 PARTS = ("map_zero", "map_few")
+ERRORS = pa.schema([("image_id", pa.string()), ("error", pa.string())])
 
 
 def map_schema(grid: int, parts: bool = False) -> pa.Schema:
@@ -37,37 +40,62 @@ def map_schema(grid: int, parts: bool = False) -> pa.Schema:
 
 
 def decode_rows(rows: pa.Table, size: int) -> pa.Table:
-    """Read and resize each row's image; rows whose image can't be read are left out.
+    """Read and resize each row's image; one that can't be read gets an `error` instead.
 
     Args:
         rows: with `uri`.
         size: side of the encoder's input in pixels.
 
     Returns:
-        The readable rows with `pixels`, uint8 (3, size, size).
+        The rows with `error`, null or why the image can't be read, and `pixels`, uint8 (3, size, size), black
+        where there is an error.
     """
-    good: list[int] = []
+    errors: list[str | None] = []
     images: list[npt.NDArray[np.uint8]] = []
-    for index, uri in enumerate(rows.column("uri").to_pylist()):
+    black = np.zeros((3, size, size), np.uint8)
+    for uri in rows.column("uri").to_pylist():
+        error, pixels = None, black
         try:
-            images.append(preprocess(read_image(uri), size))
-        except ImageError:
-            continue  # found missing, and its reason asked for again, when the stage ends
-        good.append(index)
-    stack = np.stack(images) if images else np.zeros((0, 3, size, size), np.uint8)
-    column = pa.FixedShapeTensorArray.from_numpy_ndarray(stack) if images else _empty_pixels(size)
-    return rows.take(pa.array(good, pa.int64())).append_column("pixels", column)
+            pixels = preprocess(read_image(uri), size)
+        except ImageError as unreadable:
+            error = str(unreadable)
+        errors.append(error)
+        images.append(pixels)
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(images or [black]))
+    decoded = rows.append_column("error", pa.array(errors, pa.string()))
+    return decoded.append_column("pixels", tensor[: len(images)])
 
 
-def _empty_pixels(size: int) -> pa.Array:
-    kind = pa.fixed_shape_tensor(pa.uint8(), (3, size, size))
-    return pa.ExtensionArray.from_storage(kind, pa.array([], kind.storage_type))
+def readable_rows(rows: pa.Table) -> pa.Table:
+    """The rows of `decode_rows` whose image could be read, without `error`."""
+    places = [place for place, error in enumerate(rows.column("error").to_pylist()) if error is None]
+    return rows.drop_columns(["error"]).take(pa.array(places, pa.int64()))
+
+
+def write_errors(rows: pa.Table, errors: Storage) -> None:
+    """Write why rows of `decode_rows` can't be read; the same rows give the same file, however often.
+
+    Args:
+        rows: a batch, of which some may have an error.
+        errors: directory of the files, schema `ERRORS`; none is written where every row could be read.
+    """
+    bad = [row for row in rows.select(["image_id", "error"]).to_pylist() if row["error"] is not None]
+    if bad:
+        name = digest([row["image_id"] for row in bad])
+        errors.write_table(f"{name}.parquet", pa.Table.from_pylist(bad, schema=ERRORS))
+
+
+def read_errors(errors: Storage) -> dict[str, str]:
+    """image_id → why its image couldn't be read, of every file of `write_errors`."""
+    if not errors.children():
+        return {}
+    return {row["image_id"]: row["error"] for row in errors.read_table("").to_pylist()}
 
 
 def map_batch(
     method: MapMethod, states: Mapping[str, CategoryState], rows: pa.Table, parts: bool = False
 ) -> pa.Table:
-    """Anomaly maps of decoded rows, in the schema of the maps table; `parts` as in `map_schema`."""
+    """Anomaly maps of readable decoded rows, in the schema of the maps table; `parts` as in `map_schema`."""
     schema = map_schema(method.grid, parts)
     if rows.num_rows == 0:
         return schema.empty_table()

@@ -12,17 +12,23 @@ from cluster.progress import say
 from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
-from pipelines.corpus import REFERENCE
 from pipelines.encoder import input_size, weights_digest
-from pipelines.images import ImageError, read_image
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
-from pipelines.maps.rows import category_states, decode_rows, map_batch
+from pipelines.maps.rows import (
+    category_states,
+    decode_rows,
+    map_batch,
+    read_errors,
+    readable_rows,
+    write_errors,
+)
 from pipelines.maps.section import MapsSection
 from pipelines.tables import (
     ACTOR_CPUS,
     QUARANTINE,
     ROWS_PER_FILE,
+    CorpusTables,
     Step,
     actor_pool,
     check_bad_share,
@@ -55,17 +61,13 @@ def make_maps(
     Raises:
         UserError: too many unreadable images; see `check_maps`.
     """
-    manifest = corpus.directory.read_table("manifest")
-    references: dict[str, list[str]] = {
-        name: [] for name in sorted(set(manifest.column("category").to_pylist()))
-    }
-    for row in manifest.to_pylist():
-        if row["role"] == REFERENCE:
-            references[row["category"]].append(row["uri"])
+    tables = CorpusTables(corpus.directory)
+    references = tables.references()
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
-        source = write_listing(work, manifest.select(["image_id", "uri", "category", "width", "height"]))
+        manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height"))
+        source = write_listing(work, manifest)
         start_ray()
         pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         say(f"maps: {pool.note}")
@@ -93,12 +95,13 @@ def make_maps(
                         "states": states,
                         "cuda": cuda,
                         "neighbours": neighbours,
-                        "counter": None,
+                        "errors": work.at("errors"),
                     },
                     actors=pool.actors,
                     cpus=ACTOR_CPUS,
                     gpus=pool.gpus,
                     batch_size=images,
+                    counted=True,
                 ),
             ],
             id_column="image_id",
@@ -106,7 +109,7 @@ def make_maps(
             # Twenty checkpoints or more; a block of 256 images is work enough beside Ray's own.
             block_rows=max(ROWS_PER_FILE, min(256, manifest.num_rows // 20)),
         )
-        return _finish(bench, manifest, section.max_bad_share)
+        return _finish(bench, manifest, read_errors(work.at("errors")), section.max_bad_share)
 
     return ensure(
         "maps",
@@ -131,34 +134,60 @@ def _prepare(
 class MapActor:
     """Holds the method with its encoder and every category's embeddings; maps decoded batches.
 
+    Rows whose image can't be read have no map; what is wrong with them is written to `errors`. They are in
+    no checkpoint, so a job that goes on reads them again.
+
     Args:
         section: the stage's config.
         states: object reference of what `_prepare` made.
         cuda: whether it has (a share of) a GPU.
         neighbours: actors that share its device.
+        errors: directory for `write_errors`.
         counter: counts images done.
     """
 
     def __init__(
-        self, section: MapsSection, states: Any, cuda: bool, neighbours: int, counter: Sender
+        self,
+        section: MapsSection,
+        states: Any,
+        cuda: bool,
+        neighbours: int,
+        errors: Storage,
+        counter: Sender,
     ) -> None:
         torch.set_num_threads(max(1, machine_cpus() // neighbours))
         self.method, self.counter = build_method(section, "cuda" if cuda else "cpu"), counter
-        self.parts = section.store_parts
+        self.parts, self.errors = section.store_parts, errors
         self.states = ray.get(states)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        done = map_batch(self.method, self.states, rows, self.parts)
-        self.counter.add(done.num_rows)
+        write_errors(rows, self.errors)
+        done = map_batch(self.method, self.states, readable_rows(rows), self.parts)
+        self.counter.add(rows.num_rows)
         return done
 
 
-def _finish(bench: Workbench, manifest: pa.Table, max_bad_share: float) -> Mapping[str, Any]:
-    """Name what has no map and why; the statistics of the rest."""
+def _finish(
+    bench: Workbench, manifest: pa.Table, errors: Mapping[str, str], max_bad_share: float
+) -> Mapping[str, Any]:
+    """Name what has no map and why; the statistics of the rest.
+
+    Args:
+        bench: of the stage, with `maps/`.
+        manifest: the rows that were to be mapped.
+        errors: image_id → why it couldn't be read; of an image that was read later on it says nothing.
+        max_bad_share: the stage's limit.
+    """
     done = bench.directory.read_table("maps", columns=["image_id", "score", "map_max"])
     ids = set(done.column("image_id").to_pylist())
     missing = [row for row in manifest.to_pylist() if row["image_id"] not in ids]
-    bad = [{"uri": row["uri"], "stage": "maps", "reason": _reason(row["uri"])} for row in missing]
+    lost = [row["uri"] for row in missing if row["image_id"] not in errors]
+    if lost:
+        raise RuntimeError(
+            f"{bench.directory.uri}/maps lacks {len(lost)} images that could be read (first: {lost[0]}); "
+            f"delete {bench.directory.uri} and run again."
+        )
+    bad = [{"uri": row["uri"], "stage": "maps", "reason": errors[row["image_id"]]} for row in missing]
     record("agssp_quarantined", len(bad), stage="maps")
     first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
     check_bad_share(len(bad), manifest.num_rows, max_bad_share, "maps", first)
@@ -174,11 +203,3 @@ def _finish(bench: Workbench, manifest: pa.Table, max_bad_share: float) -> Mappi
         "mean_score": float(scores.mean()),
         "mean_map_max": float(done.column("map_max").to_numpy().mean()),
     }
-
-
-def _reason(uri: str) -> str:
-    try:
-        read_image(uri)
-    except ImageError as error:
-        return str(error)
-    return "could not be read when maps were made; it can now (delete this artifact to map it)"

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from cluster.config import Section
 from cluster.errors import UserError
 from cluster.storage import Storage
+from pipelines.tables import sides
 
 FOLDER, FILE = "review", "decisions.json"
 MAX_BYTES = 256 << 20
@@ -183,13 +184,8 @@ class LeftOut:
             if row["image_id"] in self.images:
                 continue
             gone = set(self.boxes.get(row["image_id"], ()))
-            found.append({**row, "boxes": [box for box in row["boxes"] if corners(box) not in gone]})
+            found.append({**row, "boxes": [box for box in row["boxes"] if sides(box) not in gone]})
         return found
-
-
-def corners(box: Mapping[str, Any]) -> Corners:
-    """x0 y0 x1 y1 of a box of the boxes table."""
-    return box["x0"], box["y0"], box["x1"], box["y1"]
 
 
 def left_out(decisions: Decisions, rows: Iterable[Mapping[str, Any]]) -> LeftOut:
@@ -202,7 +198,7 @@ def left_out(decisions: Decisions, rows: Iterable[Mapping[str, Any]]) -> LeftOut
             images.add(key)
             continue
         decided = decisions.boxes.get(key, ())
-        gone = tuple(each for box in row["boxes"] if verdict_on(each := corners(box), decided) == "rejected")
+        gone = tuple(each for box in row["boxes"] if verdict_on(each := sides(box), decided) == "rejected")
         if gone:
             boxes[key] = gone
     return LeftOut(frozenset(images), boxes)

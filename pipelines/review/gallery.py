@@ -19,7 +19,7 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.boxes import PseudoBoxSettings, category_thresholds
 from pipelines.images import ImageError, decode_image, read_bytes
-from pipelines.tables import IDENTITY, SIZE
+from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables
 
 PER_PAGE, TILE_SIDE = 24, 320  # images of a page; longer side of their pictures
 FILES_KEPT, PICTURES_KEPT = 256, 256  # in memory: about 24 MB of 27×27 maps, 100 MB of pictures at most
@@ -48,7 +48,7 @@ class Gallery:
         self.settings = settings
         self._folder = maps.at("maps")
         try:
-            manifest = corpus.read_table("manifest", columns=["image_id", "split", "role"]).to_pylist()
+            manifest = CorpusTables(corpus).manifest(columns=("image_id", "split", "role"))
             self._files = [name for name in self._folder.children() if name.endswith(".parquet")]
             tables = [self._read(name, COLUMNS) for name in self._files]
         except (OSError, pa.ArrowException) as error:
@@ -118,7 +118,7 @@ class Gallery:
                 "width": [row["width"] for row in self.rows],
                 "height": [row["height"] for row in self.rows],
                 "score": [row["score"] for row in self.rows],
-                "reference": [int(row["role"] == "reference") for row in self.rows],
+                "reference": [int(row["role"] == REFERENCE) for row in self.rows],
             },
         }
 
@@ -138,7 +138,7 @@ class Gallery:
         found: dict[str, list[str]] = {}
         changed = set()
         for row in self.rows:
-            now, verdict = row["role"] == "reference", verdicts.get(row["image_id"])
+            now, verdict = row["role"] == REFERENCE, verdicts.get(row["image_id"])
             after = verdict == "accepted" or (now and verdict != "rejected")
             if after != now:
                 changed.add(row["category"])

@@ -1,5 +1,6 @@
 from .actor_pool import ACTOR_CPUS, actor_pool
-from .corpus_tables import held_out_ids, read_labels
+from .box_sides import SIDES, box_array, sides
+from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelRow, ManifestRow
 from .quarantine import check_bad_share
 from .schemas import (
     BAD_LABELS,
@@ -35,15 +36,21 @@ __all__ = [
     "PREDICTED_BOX",
     "PREDICTIONS",
     "QUARANTINE",
+    "REFERENCE",
     "ROWS_PER_FILE",
+    "SIDES",
     "SIZE",
     "THRESHOLDS",
+    "TRAIN",
+    "CorpusTables",
+    "LabelRow",
+    "ManifestRow",
     "Step",
     "actor_pool",
+    "box_array",
     "check_bad_share",
-    "held_out_ids",
     "read_columns",
-    "read_labels",
     "run_table_job",
+    "sides",
     "write_listing",
 ]

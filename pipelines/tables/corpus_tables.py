@@ -1,17 +1,128 @@
-"""The reader of a corpus artifact: manifest, labels, held-out images."""
+"""The reader of a corpus artifact: manifest, references, labels, masks, hashes, held-out images."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal, TypedDict, cast
 
-from cluster.stages import Artifact
+import pyarrow as pa
+
+from cluster.storage import Storage
+
+MANIFEST_FOLDER = "manifest"
+LABELS_FILE = "labels.parquet"
+HASHES_FILE = "hashes.parquet"
+
+# Roles of an image in the manifest.
+REFERENCE, TRAIN = "reference", "train"
+
+Split = Literal["train", "test", "unlabelled"]
 
 
-def held_out_ids(corpus: Artifact) -> frozenset[str]:
-    """Ids of the test split, which pretraining must never see."""
-    table = corpus.directory.read_table("manifest", columns=["image_id", "split"])
-    return frozenset(row["image_id"] for row in table.to_pylist() if row["split"] == "test")
+class ManifestRow(TypedDict):
+    """An image of the corpus; see `CorpusTables.manifest`."""
+
+    image_id: str
+    uri: str
+    category: str
+    split: Split
+    role: str
+    width: int
+    height: int
 
 
-def read_labels(corpus: Artifact) -> dict[str, list[dict[str, Any]]]:
-    """image_id → its labelled boxes; an empty list for a normal image."""
-    table = corpus.directory.read_table("labels.parquet", columns=["image_id", "boxes"])
-    return {row["image_id"]: row["boxes"] for row in table.to_pylist()}
+class LabelledBoxRow(TypedDict):
+    """A labelled box, sides in pixels of the original image."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str
+
+
+class LabelRow(TypedDict):
+    """What is known of one image; see `CorpusTables.labels`."""
+
+    image_id: str
+    boxes: list[LabelledBoxRow]
+    mask: str | None
+
+
+class CorpusTables:
+    """The tables of a `corpus` or `labels` artifact, read anew at each call by plain pyarrow.
+
+    Args:
+        directory: the artifact's.
+    """
+
+    def __init__(self, directory: Storage) -> None:
+        self.directory = directory
+
+    def manifest_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The manifest as a table, schema `MANIFEST` or the given columns of it."""
+        names = None if columns is None else list(columns)
+        return self.directory.read_table(MANIFEST_FOLDER, columns=names)
+
+    def manifest(
+        self, *, split: Split | None = None, columns: Sequence[str] | None = None
+    ) -> list[ManifestRow]:
+        """Images of the corpus.
+
+        Args:
+            split: the only split wanted; None for all.
+            columns: the only columns read, `split` among them where a split is asked for; None for all.
+
+        Returns:
+            Rows in the table's order: `image_id` (content hash), `uri`, `category`, `split` (`train`, `test`,
+            `unlabelled`), `role` (`reference`, `train`), `width` and `height` in pixels.
+        """
+        rows = cast(list[ManifestRow], self.manifest_table(columns).to_pylist())
+        return [row for row in rows if split is None or row["split"] == split]
+
+    def held_out(self) -> frozenset[str]:
+        """Ids of the test split, which pretraining must never see."""
+        return frozenset(
+            row["image_id"] for row in self.manifest(split="test", columns=("image_id", "split"))
+        )
+
+    def pretraining(self) -> frozenset[str]:
+        """Ids of the images outside the test split."""
+        rows = self.manifest(columns=("image_id", "split"))
+        return frozenset(row["image_id"] for row in rows if row["split"] != "test")
+
+    def references(self) -> dict[str, list[str]]:
+        """category → URIs of its normal references, in the manifest's order; every category has a key."""
+        rows = self.manifest(columns=("uri", "category", "role"))
+        uris: dict[str, list[str]] = {name: [] for name in sorted({row["category"] for row in rows})}
+        for row in rows:
+            if row["role"] == REFERENCE:
+                uris[row["category"]].append(row["uri"])
+        return uris
+
+    def labels(self) -> dict[str, LabelRow]:
+        """image_id → what is known of it; an image without labels has no key.
+
+        A row has `image_id`, `boxes` (none for a normal image) and `mask`: COCO's run-length text at the
+        image's size, None where no pixel truth is known.
+        """
+        rows = cast(list[LabelRow], self.directory.read_table(LABELS_FILE).to_pylist())
+        return {row["image_id"]: row for row in rows}
+
+    def boxes(self) -> dict[str, list[LabelledBoxRow]]:
+        """image_id → its labelled boxes; an empty list for a normal image."""
+        table = self.directory.read_table(LABELS_FILE, columns=["image_id", "boxes"])
+        return {row["image_id"]: row["boxes"] for row in table.to_pylist()}
+
+    def masks(self) -> dict[str, str]:
+        """image_id → COCO's run-length text of its defects, where pixel truth is known."""
+        table = self.directory.read_table(LABELS_FILE, columns=["image_id", "mask"])
+        return {row["image_id"]: row["mask"] for row in table.to_pylist() if row["mask"] is not None}
+
+    def labelled(self) -> frozenset[str]:
+        """Ids of the images whose truth is known, normal ones included."""
+        table = self.directory.read_table(LABELS_FILE, columns=["image_id"])
+        return frozenset(table.column("image_id").to_pylist())
+
+    def hashes(self) -> dict[str, str]:
+        """image_id → its perceptual hash, hex."""
+        rows = self.directory.read_table(HASHES_FILE, columns=["image_id", "phash"]).to_pylist()
+        return {row["image_id"]: row["phash"] for row in rows}

@@ -2,7 +2,9 @@
 
 import pyarrow as pa
 
-BOX = pa.struct([(side, pa.float64()) for side in ("x0", "y0", "x1", "y1")])
+from pipelines.tables.box_sides import SIDES
+
+BOX = pa.struct([(side, pa.float64()) for side in SIDES])
 LABELLED_BOX = pa.struct([*BOX, pa.field("label", pa.string())])
 SCORED_BOX = pa.struct([*BOX, pa.field("score", pa.float64())])
 

@@ -42,6 +42,7 @@ class Step:
         cpus: logical CPUs each holds.
         gpus: GPUs each holds; a fraction shares one.
         batch_size: rows a call gets at most.
+        counted: whether call or constructor takes a keyword `counter`, a `Sender` to tell of finished rows.
     """
 
     function: Callable[..., Any]
@@ -51,6 +52,7 @@ class Step:
     cpus: float = 0.5
     gpus: float = 0.0
     batch_size: int = 32
+    counted: bool = False
 
 
 def write_listing(listing: Storage, rows: pa.Table) -> Storage:
@@ -119,8 +121,7 @@ def run_table_job(
 ) -> None:
     """Read Parquet, apply the steps, write Parquet into `target`; a killed job goes on where it was.
 
-    Finished ids are kept in Ray Data's job checkpoint below `work` and are not computed again. Each
-    step's function gets `counter` as a keyword if its arguments name it None.
+    Finished ids are kept in Ray Data's job checkpoint below `work` and are not computed again.
 
     Where a node is lost and what is left can't hold all actors, Ray waits for ever: then the job is given up
     and goes on where it was, with as many actors as fit.
@@ -240,7 +241,7 @@ def _mapped(data: "Dataset", step: Step, counter: Sender) -> "Dataset":
         strategy = ActorPoolStrategy(min_size=least, max_size=most)
     else:
         strategy = ActorPoolStrategy(size=step.actors) if step.actors else TaskPoolStrategy(step.tasks)
-    keywords = {k: counter if k == "counter" else v for k, v in step.arguments.items()}
+    keywords = {**step.arguments, "counter": counter} if step.counted else step.arguments
     built = isinstance(step.function, type)
     return data.map_batches(
         step.function,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.real_surfaces.halves import CORPUS, COUNTS, write_halves
-from benchmarks.real_surfaces.rows import KINDS, Start
+from benchmarks.real_surfaces.rows import KINDS, ProofStart
 from benchmarks.real_surfaces.settings import OWN, SETTINGS, Settings, project, read_settings
 from cluster.errors import UserError
 from pipelines.corpus.near_duplicates import near_pairs, perceptual_hash
@@ -138,7 +138,7 @@ def test_half_written_halves_are_written_anew(settings: Settings, tmp_path: Path
 def test_every_row_is_a_valid_project(settings: Settings, tmp_path: Path, coco: bool) -> None:
     starts = {}
     for kind in KINDS:
-        start = Start(kind, coco)
+        start = ProofStart(kind, coco)
         made = project(
             settings,
             folder=tmp_path,
@@ -174,7 +174,7 @@ def test_the_shipped_settings_make_projects(tmp_path: Path, monkeypatch: pytest.
             layout=section.layout,
             labels=section.runs[0],
             seed=2,
-            changes=Start("agssp", coco=True).changes(tmp_path / "coco.safetensors", None),
+            changes=ProofStart("agssp", coco=True).changes(tmp_path / "coco.safetensors", None),
         )
         assert made.finetune.data is not None
         assert made.finetune.data.test.root != made.finetune.data.train.root

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from cluster.storage.storage import Storage
 from tests.silent_tracking import SilentRun
 from training.detection.data import Sample
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.detection.task import DetectionPlan, DetectionTask, build_detection_task
+from training.loop import START_FILE
 from training.loop.files import START_FILE
 from training.loop.fit import fit
 from training.loop.fit_result import FitResult
@@ -74,7 +75,7 @@ def finetuned(folder: Path, samples: tuple[Sample, ...], marker: Path | None) ->
         masks="none",
         train=samples[:8],
         held_out=samples[8:],
-        augment=AugmentSection(close_mosaic=1),
+        augment=BoxAugment(close_mosaic=1),
         epochs=EPOCHS,
         seed=0,
     )

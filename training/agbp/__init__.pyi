@@ -1,6 +1,6 @@
 from .data import PretrainImages, held_out_count
 from .section import BackboneSection, MocoSection, PretextName, SimmimSection
-from .stage import ATTENTION_FILE, pretrain_backbone, started
+from .stage import ATTENTION_FILE, pretrain_backbone, started_backbone
 from .task import AgbpTask
 
 __all__ = [
@@ -13,5 +13,5 @@ __all__ = [
     "SimmimSection",
     "held_out_count",
     "pretrain_backbone",
-    "started",
+    "started_backbone",
 ]

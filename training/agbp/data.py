@@ -14,9 +14,11 @@ import torch
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
-from training.agbp.section import AugmentSection
-from training.agbp.views import Image, Map, geometric, lay_over, photometric, resize_square
+from pipelines.tables import CorpusTables
+from training.agbp.section import ViewAugment
+from training.agbp.views import Map, geometric, lay_over, photometric, resize_square
 from training.loop import Batch, SeededDataset
+from training.models import Image
 from training.pictures import PixelCache, read_pixels
 
 CACHE_BYTES = 2 << 30  # per process; a larger data set is read from its files every epoch
@@ -51,12 +53,7 @@ def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
     Raises:
         UserError: fewer than two images are left.
     """
-    manifest = corpus.read_table("manifest", columns=["image_id", "split"]).to_pydict()
-    allowed = {
-        image_id
-        for image_id, split in zip(manifest["image_id"], manifest["split"], strict=True)
-        if split != "test"
-    }
+    allowed = CorpusTables(corpus).pretraining()
     table = maps.read_table("maps", columns=["image_id", "uri", "category", "map"])
     rows = table.select(["image_id", "uri", "category"]).to_pydict()
     digests = {image_id: hashlib.sha256(image_id.encode()).digest() for image_id in rows["image_id"]}
@@ -105,7 +102,7 @@ class PretrainDataset(SeededDataset):
         images: PretrainImages,
         indices: Sequence[int],
         size: int,
-        augment: AugmentSection | None,
+        augment: ViewAugment | None,
         seed: int,
         views: int = 1,
         mask_patch: int | None = None,
@@ -192,14 +189,14 @@ def read_masks(corpus: Storage, image_ids: Sequence[str], size: int) -> dict[str
         image_id → (S, S) bool; images without defects or without a mask are left out.
     """
     wanted = set(image_ids)
-    sizes = corpus.read_table("manifest", columns=["image_id", "width", "height"]).to_pylist()
-    shapes = {row["image_id"]: (row["width"], row["height"]) for row in sizes if row["image_id"] in wanted}
-    labels = corpus.read_table("labels.parquet", columns=["image_id", "mask"]).to_pylist()
-    found = {}
-    for row in labels:
-        if row["image_id"] in wanted and row["mask"] is not None:
-            mask = decode_mask(row["mask"], *shapes[row["image_id"]])
-            covered = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) > 0
-            if covered.any():
-                found[row["image_id"]] = covered
-    return found
+    tables = CorpusTables(corpus)
+    rows = tables.manifest(columns=("image_id", "width", "height"))
+    shapes = {row["image_id"]: (row["width"], row["height"]) for row in rows if row["image_id"] in wanted}
+    covered = {}
+    for image_id, runs in tables.masks().items():
+        if image_id in wanted:
+            mask = decode_mask(runs, *shapes[image_id])
+            defective = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) > 0
+            if defective.any():
+                covered[image_id] = defective
+    return covered

@@ -24,7 +24,7 @@ class BackboneLoop(LoopSettings):
     checkpoint_every: int = Field(default=10, ge=1)
 
 
-class AugmentSection(Section):
+class ViewAugment(Section):
     """How far a pretraining image may be changed.
 
     Attributes:
@@ -105,7 +105,7 @@ class BackboneSection(Section):
     distilled_stages: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 2
     distance: Literal["auto", "cosine", "l2"] = "auto"
     lam: Literal["auto"] | Annotated[float, Field(ge=0, le=1e9)] = "auto"
-    augment: AugmentSection = AugmentSection()
+    augment: ViewAugment = ViewAugment()
     loop: BackboneLoop = BackboneLoop()
 
     @field_validator("name")

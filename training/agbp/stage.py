@@ -23,7 +23,7 @@ from training.agbp.data import (
 )
 from training.agbp.section import BackboneSection
 from training.agbp.task import PretrainPlan, backbone_weights, build_pretrain_task
-from training.loop import FitResult, Row, ScalingSection, trained
+from training.loop import FitResult, HistoryRow, ScalingSection, trained
 from training.models.backbones import Backbone, build, fill
 from training.starts import BACKBONE_FILE, SCRATCH, Start, report_json, resolve_start, save_backbone
 
@@ -64,7 +64,7 @@ def pretrain_backbone(
         seed = section.loop.resolved_seed
         images = read_pretrain_images(corpus.directory, maps.directory)
         _check_task(section, images)
-        backbone, filled = started(section, start, seed)
+        backbone, filled = started_backbone(section, start, seed)
         lineage = {"corpus": corpus.fingerprint, "maps": maps.fingerprint, "start": digest_of_start}
         before = copy.deepcopy(backbone)
         result = trained(
@@ -145,7 +145,7 @@ def pretrain_results(result: FitResult) -> dict[str, Any]:
     }
 
 
-def _attention(row: Row) -> Row:
+def _attention(row: HistoryRow) -> HistoryRow:
     return {
         name: value for name, value in row.items() if name.startswith(("similarity", "correlation", "auroc"))
     }
@@ -164,7 +164,7 @@ def _check_task(section: BackboneSection, images: PretrainImages) -> None:
     say(f"backbone: {only}: nothing to classify, so the anomaly maps alone teach{lam}")
 
 
-def started(
+def started_backbone(
     section: BackboneSection, start: Start | None, seed: int
 ) -> tuple[Backbone, dict[str, Any] | None]:
     """The backbone before its first step, and the record of what its start filled (None from scratch).

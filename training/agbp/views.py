@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.agbp.section import AugmentSection
+from training.agbp.section import ViewAugment
+from training.models import Image
 
-Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
 
 
@@ -27,7 +27,7 @@ def lay_over(anomaly_map: Map, size: int) -> Map:
 
 
 def geometric(
-    image: Image, anomaly_map: Map, rng: np.random.Generator, section: AugmentSection
+    image: Image, anomaly_map: Map, rng: np.random.Generator, section: ViewAugment
 ) -> tuple[Image, Map]:
     """One random crop, resized back, and flips, done to both alike.
 
@@ -35,7 +35,7 @@ def geometric(
         image: (S, S, 3) uint8.
         anomaly_map: (S, S) float32, from `lay_over`.
         rng: decides alone.
-        section: see `AugmentSection`.
+        section: see `ViewAugment`.
 
     Returns:
         Both in the shapes they came in.
@@ -61,7 +61,7 @@ def geometric(
     return np.ascontiguousarray(image), np.ascontiguousarray(anomaly_map)
 
 
-def photometric(image: Image, rng: np.random.Generator, section: AugmentSection) -> Image:
+def photometric(image: Image, rng: np.random.Generator, section: ViewAugment) -> Image:
     """Random brightness and contrast of (H, W, 3) uint8, by one lookup table."""
     shift = 255 * rng.uniform(-section.brightness, section.brightness)
     factor = 1 + rng.uniform(-section.contrast, section.contrast)

@@ -1,12 +1,13 @@
 from .cropping import Window
 from .data import DenseSample, dense_samples
 from .modality import dead_leaves, feature_shift, pooled_features
-from .model import Colours, save_dense, started
+from .model import Colours, save_dense, started_dense
 from .section import CropSection, DenseTask, check_dense_name
-from .task import METRIC, DensePlan, build_dense_task
+from .task import METRIC, START_FILE, DensePlan, build_dense_task
 
 __all__ = [
     "METRIC",
+    "START_FILE",
     "Colours",
     "CropSection",
     "DensePlan",
@@ -20,5 +21,5 @@ __all__ = [
     "feature_shift",
     "pooled_features",
     "save_dense",
-    "started",
+    "started_dense",
 ]

@@ -74,7 +74,7 @@ def _taper(height: int, width: int, device: torch.device) -> Tensor:
     return side(height)[:, None] * side(width)[None, :]
 
 
-def detect(
+def detect_windows(
     model: Detector, image: Image, crop: CropSection, device: torch.device, *, masks: bool = False
 ) -> Detections:
     """The objects of an image, best first, in its pixels.

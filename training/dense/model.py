@@ -55,7 +55,7 @@ def trunk_of(model: PartedModel) -> Trunk | None:
     return next((module for module in model.modules() if isinstance(module, Trunk)), None)
 
 
-def started(
+def started_dense(
     task: DenseTask,
     name: str,
     classes: tuple[str, ...],

@@ -13,12 +13,12 @@ from cluster.storage import Storage
 from pipelines.images import Levels
 from training.dense.cropping import Patch, semantic_of
 from training.dense.data import CropDataset, DenseSample, collate
-from training.dense.inference import detect, encoded, segment
+from training.dense.inference import detect_windows, encoded, segment
 from training.dense.model import load_dense
 from training.dense.section import CropSection, DenseTask
 from training.detection import ColourSection
 from training.loop import START_FILE, Batch, Task
-from training.metrics import Detections, PixelCounts, Truth, average_precision
+from training.metrics import Detections, PixelCounts, TrueObjects, average_precision
 from training.models import Freeze, PartedModel
 from training.models.detectors import Detector
 from training.models.segmenters import Segmenter
@@ -122,12 +122,12 @@ class ObjectTask(CroppedTask):
         if not any(sample.boxed for sample in self.plan.held_out):
             return {}
         detector, masks = cast(Detector, model), self.plan.task == "instance"
-        truths: list[Truth] = []
+        truths: list[TrueObjects] = []
         found: list[Detections] = []
         for sample in self.plan.held_out:
             truths.append(_truth(sample, masks=masks))
             image = sample.pixels(self.plan.levels)
-            found.append(detect(detector, image, self.plan.crop, device, masks=masks))
+            found.append(detect_windows(detector, image, self.plan.crop, device, masks=masks))
         figures: dict[str, float] = {}
         for prefix, kind in (("", False), ("mask_", True))[: 1 + masks]:
             result = average_precision(truths, found, detector.classes, masks=kind)
@@ -135,9 +135,9 @@ class ObjectTask(CroppedTask):
         return figures
 
 
-def _truth(sample: DenseSample, *, masks: bool) -> Truth:
+def _truth(sample: DenseSample, *, masks: bool) -> TrueObjects:
     patches = [patch for patch in sample.patches() if not patch.stray]
-    return Truth(
+    return TrueObjects(
         np.array([patch.box for patch in patches], dtype=np.float64).reshape(-1, 4),
         np.array([patch.label for patch in patches], dtype=np.int64),
         [encoded(_painted(patch, sample)) for patch in patches] if masks else None,

@@ -2,12 +2,12 @@ from .agdp_stage import pretrain_detector
 from .augment import colour
 from .data import DetectionDataset, Sample
 from .finetune import labelled_samples
-from .section import AugmentSection, ColourSection, DetectorSection, FinetuneSection
+from .section import BoxAugment, ColourSection, DetectorSection, FinetuneSection
 from .selection import shuffled, with_backgrounds
 from .task import DetectionTask
 
 __all__ = [
-    "AugmentSection",
+    "BoxAugment",
     "ColourSection",
     "DetectionDataset",
     "DetectionTask",

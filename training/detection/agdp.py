@@ -8,7 +8,6 @@ import numpy as np
 from training.detection.data import Sample
 
 CLASSES = ("anomaly",)
-SIDES = ("x0", "y0", "x1", "y1")
 
 
 def pseudo_samples(
@@ -27,16 +26,6 @@ def pseudo_samples(
     samples = []
     for row in kept:
         weights = np.array([box["score"] / mean for box in row["boxes"]], dtype=np.float32)
-        boxes = np.array([[box[side] for side in SIDES] for box in row["boxes"]], dtype=np.float64)
-        samples.append(
-            Sample(
-                image_id=row["image_id"],
-                uri=row["uri"],
-                width=row["width"],
-                height=row["height"],
-                boxes=boxes.reshape(-1, 4),
-                labels=np.zeros(len(boxes), dtype=np.int64),
-                weights=weights if weighted else None,
-            )
-        )
+        labels = [0] * len(row["boxes"])
+        samples.append(Sample.of(row, row["boxes"], labels, weights if weighted else None))
     return samples

@@ -9,7 +9,7 @@ from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.review import LeftOut, left_out, read_decisions
-from pipelines.tables import held_out_ids
+from pipelines.tables import CorpusTables
 from training.detection.agdp import CLASSES, pseudo_samples
 from training.detection.section import DetectorSection
 from training.detection.selection import hold_out
@@ -52,7 +52,8 @@ def pretrain_detector(
         if review:
             bench.directory.write_json("review.json", review.document())
         rows = review.kept(_rows(boxes))
-        samples = pseudo_samples(rows, held_out_ids(corpus), weighted=section.confidence_weighted)
+        held_out = CorpusTables(corpus.directory).held_out()
+        samples = pseudo_samples(rows, held_out, weighted=section.confidence_weighted)
         if not any(len(sample.labels) for sample in samples):
             raise UserError(
                 "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.detection.section import AugmentSection, ColourSection
+from training.detection.section import BoxAugment, ColourSection
 from training.models import FILL, Boxes, Image
 
 Labels = npt.NDArray[np.int64]
@@ -34,9 +34,7 @@ def mosaic(parts: list[Labelled], rng: np.random.Generator) -> Labelled:
     return canvas, *joined
 
 
-def place(
-    item: Labelled, shape: tuple[int, int], section: AugmentSection, rng: np.random.Generator
-) -> Labelled:
+def place(item: Labelled, shape: tuple[int, int], section: BoxAugment, rng: np.random.Generator) -> Labelled:
     """Scale, shift and flip an image around its centre into a (H, W, 3) one, the same for its boxes.
 
     Args:

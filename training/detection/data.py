@@ -1,7 +1,7 @@
 """Images with boxes as network inputs: read, laid into one size, augmented by (seed, epoch, index) alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipelines.tables import box_array
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.loop import Batch, SeededDataset
 from training.models import Boxes, Image, Preprocessing
 from training.pictures import PixelCache, read_pixels
@@ -41,6 +42,32 @@ class Sample:
     labels: Labels
     weights: npt.NDArray[np.float32] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        row: Mapping[str, Any],
+        boxes: Iterable[Mapping[str, Any]],
+        labels: Sequence[int],
+        weights: npt.NDArray[np.float32] | None = None,
+    ) -> "Sample":
+        """An image of a table with its boxes.
+
+        Args:
+            row: with `image_id`, `uri`, `width` and `height`.
+            boxes: N boxes with their sides x0, y0, x1, y1.
+            labels: N numbers of their classes.
+            weights: as the attribute.
+        """
+        return cls(
+            image_id=row["image_id"],
+            uri=row["uri"],
+            width=row["width"],
+            height=row["height"],
+            boxes=box_array(boxes),
+            labels=np.array(labels, dtype=np.int64),
+            weights=weights,
+        )
+
 
 class DetectionDataset(SeededDataset):
     """Augmented (or plain) inputs of one size.
@@ -62,7 +89,7 @@ class DetectionDataset(SeededDataset):
         samples: Sequence[Sample],
         *,
         preprocessing: Preprocessing,
-        augment: AugmentSection | None = None,
+        augment: BoxAugment | None = None,
         epochs: int = 1,
         seed: int = 0,
     ) -> None:

@@ -4,14 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from cluster.errors import UserError
 from training.detection.data import Sample
 from training.detection.section import FinetuneSection
 from training.detection.selection import few_shot, hold_out, with_backgrounds
-
-SIDES = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True)
@@ -52,23 +48,11 @@ def labelled_samples(
         classes: names in label order; every label is one of them.
     """
     index = {name: number for number, name in enumerate(classes)}
-    samples = []
-    for row in manifest:
-        if row["image_id"] not in labels:
-            continue
-        found = labels[row["image_id"]]
-        boxes = np.array([[box[side] for side in SIDES] for box in found], dtype=np.float64).reshape(-1, 4)
-        samples.append(
-            Sample(
-                image_id=row["image_id"],
-                uri=row["uri"],
-                width=row["width"],
-                height=row["height"],
-                boxes=boxes,
-                labels=np.array([index[box["label"]] for box in found], dtype=np.int64),
-            )
-        )
-    return samples
+    return [
+        Sample.of(row, boxes, [index[box["label"]] for box in boxes])
+        for row in manifest
+        if (boxes := labels.get(row["image_id"])) is not None
+    ]
 
 
 def select(

@@ -8,7 +8,7 @@ from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
-from pipelines.tables import read_labels
+from pipelines.tables import CorpusTables
 from training.detection.finetune import select
 from training.detection.section import FinetuneSection
 from training.detection.training import train_detector, training_results
@@ -29,7 +29,7 @@ from training.starts import (
 )
 
 
-def finetune(
+def finetune_detector(
     section: FinetuneSection,
     *,
     start: str,
@@ -72,8 +72,8 @@ def finetune(
     lineage = {name: artifact.fingerprint for name, artifact in inputs.items()} | extra
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        manifest = corpus.directory.read_table("manifest").to_pylist()
-        selection = select(section, manifest, read_labels(corpus))
+        tables = CorpusTables(corpus.directory)
+        selection = select(section, tables.manifest(), tables.boxes())
         model, transferred = _started(section, start, selection.classes, inputs, given)
         result = train_detector(
             model,

@@ -43,7 +43,7 @@ class ColourSection(Section):
     brightness: float = Field(default=0.3, ge=0, le=1)
 
 
-class AugmentSection(ColourSection):
+class BoxAugment(ColourSection):
     """How training images are varied: `ColourSection`, scale, place and mosaic.
 
     Attributes:
@@ -59,8 +59,8 @@ class AugmentSection(ColourSection):
     close_mosaic: int = Field(default=10, ge=0)
 
 
-class DetectorAugment(AugmentSection):
-    """`AugmentSection` for few epochs."""
+class DetectorAugment(BoxAugment):
+    """`BoxAugment` for few epochs."""
 
     close_mosaic: int = Field(default=2, ge=0)
 
@@ -164,7 +164,7 @@ class FinetuneSection(Section):
     validation_share: float = Field(default=0.15, ge=0, lt=1)
     freeze: Freeze = "none"
     masks: Masks = "none"
-    augment: AugmentSection = AugmentSection()
+    augment: BoxAugment = BoxAugment()
     loop: FinetuneLoop = FinetuneLoop()
 
     @field_validator("name")

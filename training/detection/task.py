@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from cluster.storage import Storage
 from training.detection.data import DetectionDataset, Sample, collate
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.loop import START_FILE, Batch, Task
-from training.metrics import Detections, Truth, average_precision
+from training.metrics import Detections, TrueObjects, average_precision
 from training.models import Freeze, Masks
 from training.models.detectors import Detector
 from training.starts import load_detector
@@ -38,7 +38,7 @@ class DetectionPlan:
     masks: Masks
     train: tuple[Sample, ...]
     held_out: tuple[Sample, ...]
-    augment: AugmentSection
+    augment: BoxAugment
     epochs: int
     seed: int
 
@@ -86,13 +86,13 @@ class DetectionTask(Task):
         if not any(len(sample.labels) for sample in self.held_out.samples):
             return {}
         detector = cast(Detector, model)
-        truths: list[Truth] = []
+        truths: list[TrueObjects] = []
         found: list[Detections] = []
         loader: DataLoader[Any] = DataLoader(self.held_out, batch_size=EVAL_BATCH, collate_fn=collate)
         for batch in loader:
             for index, predicted in enumerate(detector.predict(batch["images"].to(device).float() / 255)):
                 own = batch["image"] == index
-                truths.append(Truth(batch["boxes"][own].double().numpy(), batch["labels"][own].numpy()))
+                truths.append(TrueObjects(batch["boxes"][own].double().numpy(), batch["labels"][own].numpy()))
                 boxes, scores = (
                     predicted.boxes.double().cpu().numpy(),
                     predicted.scores.double().cpu().numpy(),

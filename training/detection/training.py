@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.stages import Workbench
 from training.detection.data import Sample
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.detection.task import DetectionPlan, build_detection_task
 from training.loop import FitResult, LoopSettings, ScalingSection, trained
 from training.models import Freeze, Masks
@@ -18,7 +18,7 @@ def train_detector(
     *,
     train: Sequence[Sample],
     held_out: Sequence[Sample],
-    augment: AugmentSection,
+    augment: BoxAugment,
     loop: LoopSettings,
     freeze: Freeze,
     masks: Masks,

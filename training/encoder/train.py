@@ -62,7 +62,7 @@ def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -
     torch.manual_seed(settings.seed)
     model = open_clip.CLIP(**MODEL)
     dense = DenseEncoder(model.visual)
-    origin = None if start is None else load_start(model, start)
+    origin = None if start is None else load_encoder_start(model, start)
     pool = _pool(settings, dense.grid)
     if start is None:
         initialise(model, pool, torch.Generator().manual_seed(settings.seed))
@@ -113,7 +113,7 @@ def _one_thread_an_operation() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def load_start(model: nn.Module, folder: Path) -> dict[str, Any]:
+def load_encoder_start(model: nn.Module, folder: Path) -> dict[str, Any]:
     """Fill the model from a folder that `write_model` wrote; returns its digest and record.
 
     Raises:

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.models.detectors import Detector
 
-MIN_SCORE = 0.25  # as a detector is used; the floor of AP's protocol would measure suppression above all
+USED_SCORE = 0.25  # as a detector is used; the floor of AP's protocol would measure suppression above all
 WARM_UP, MIN_ROUNDS, MAX_SECONDS = 2, 5, 5.0
 MIB = 1 << 20
 
@@ -54,7 +54,7 @@ def model_cost(detector: Detector, images: Tensor, device: torch.device) -> Mode
     inputs = [image[None].to(device) for image in images]
 
     def once(image: Tensor) -> None:
-        detector.predict(image, min_score=MIN_SCORE)
+        detector.predict(image, min_score=USED_SCORE)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
@@ -88,7 +88,7 @@ def _peak_cuda(detector: Detector, image: Tensor, device: torch.device) -> int:
     """Bytes above what was there before."""
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    detector.predict(image, min_score=MIN_SCORE)
+    detector.predict(image, min_score=USED_SCORE)
     return torch.cuda.max_memory_allocated(device) - before
 
 
@@ -96,7 +96,7 @@ def _peak_cpu(detector: Detector, image: Tensor) -> int:
     """Bytes above what was there before: of PyTorch's allocator, as on a GPU, not of the process."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
-        detector.predict(image, min_score=MIN_SCORE)
+        detector.predict(image, min_score=USED_SCORE)
     results: Any = profiler.profiler
     events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
     alive = peak = 0

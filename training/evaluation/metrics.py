@@ -15,7 +15,7 @@ from training.metrics import (
     Detections,
     Matrix,
     Scores,
-    Truth,
+    TrueObjects,
     average_precision,
     confusion_matrix,
 )
@@ -97,7 +97,7 @@ def measure(
     """
     by_id = {result.image_id: result for result in found}
     ordered = [by_id[sample.image_id] for sample in samples]
-    truths = [Truth(sample.boxes, sample.labels) for sample in samples]
+    truths = [TrueObjects(sample.boxes, sample.labels) for sample in samples]
     detections = [Detections(result.boxes, result.scores, result.labels) for result in ordered]
     return DetectorMetrics(
         classes=tuple(classes),

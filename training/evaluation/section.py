@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from cluster.config import Section
-from training.metrics import MIN_SCORE
+from training.metrics import CONFUSION_SCORE
 
 
 class EvaluateSection(Section):
@@ -15,4 +15,4 @@ class EvaluateSection(Section):
     """
 
     batch_size: int = Field(default=16, ge=1, le=4096)
-    min_score: float = Field(default=MIN_SCORE, ge=0, lt=1)
+    min_score: float = Field(default=CONFUSION_SCORE, ge=0, lt=1)

@@ -14,7 +14,7 @@ from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
 from pipelines.device import best_device
-from pipelines.tables import PREDICTIONS, read_labels
+from pipelines.tables import PREDICTIONS, CorpusTables
 from training.detection import DetectionDataset, Sample, labelled_samples
 from training.evaluation.cost import model_cost
 from training.evaluation.metrics import measure
@@ -47,8 +47,8 @@ def evaluate_detector(
     def body(bench: Workbench) -> Mapping[str, Any]:
         with finetuned.directory.local_copy(WEIGHTS_FILE) as path:
             detector = load_detector(path)
-        labels = read_labels(corpus)
-        rows = [row for row in corpus.directory.read_table("manifest").to_pylist() if row["split"] == "test"]
+        tables = CorpusTables(corpus.directory)
+        labels, rows = tables.boxes(), tables.manifest(split="test")
         names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
         if not names:
             raise UserError(

@@ -12,19 +12,18 @@ from cluster.registry import Evaluation, Provenance, file_tags, register
 from cluster.stages import Artifact, Workbench, digest, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Run
-from pipelines.tables import read_labels
-from training.starts import WEIGHTS_FILE
+from pipelines.tables import CorpusTables
+from training.starts import BACKBONE_FILE, WEIGHTS_FILE
 
 ALIAS = "candidate"
 MODEL_FILE = "model.json"
-BACKBONE_FILE = "backbone.safetensors"
 METRICS = ("map50", "map50_95")
 # Stages whose weights are models of their own, nearest to the images first.
 PARENTS = {"backbone": BACKBONE_FILE, "detector": WEIGHTS_FILE}
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _Entered:
     """One model to register."""
 
     stage: str
@@ -66,7 +65,7 @@ def register_detector(
         for stage, file in PARENTS.items():
             if stage in made_of:
                 what = f"{detector_name} {stage} pretrained for {project}"
-                entry = _Entry(stage, made_of[stage], file, what)
+                entry = _Entered(stage, made_of[stage], file, what)
                 parent = f"{project}-{stage}-{detector_name}"
                 number = _register(bench.run, parent, entry, ancestors, _nearest(parents), {})
                 parents[stage] = f"{parent}@{number}"
@@ -78,7 +77,7 @@ def register_detector(
             **{key: f"{value:.4f}" for key, value in figures.items()},
             **evaluation.tags(),
         }
-        entry = _Entry("finetune", finetuned, WEIGHTS_FILE, what)
+        entry = _Entered("finetune", finetuned, WEIGHTS_FILE, what)
         version = _register(bench.run, name, entry, ancestors, _nearest(parents), more)
         return {"name": name, "version": version, "alias": ALIAS, "start": start, "parents": parents}
 
@@ -136,9 +135,9 @@ def code_of(artifact: Artifact) -> str:
 
 def evaluation_of(dataset: str, corpus: Artifact, evaluated: Artifact) -> Evaluation:
     """The figures on a corpus' held-out images; their digest covers every image and label of that split."""
-    labels = read_labels(corpus)
-    rows = corpus.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
-    ids = sorted(row["image_id"] for row in rows if row["split"] == "test" and row["image_id"] in labels)
+    tables = CorpusTables(corpus.directory)
+    labels = tables.boxes()
+    ids = sorted(tables.held_out() & set(labels))
     return Evaluation(
         dataset=dataset,
         digest=digest([[image, labels[image]] for image in ids]),
@@ -150,7 +149,7 @@ def evaluation_of(dataset: str, corpus: Artifact, evaluated: Artifact) -> Evalua
 def _register(
     run: Run,
     name: str,
-    entry: _Entry,
+    entry: _Entered,
     ancestors: Mapping[str, Artifact],
     parents: Mapping[str, str],
     more: Mapping[str, str],
@@ -179,7 +178,9 @@ def _register(
     return register(run, name=name, folder=entry.stage, tags=tags, alias=ALIAS, description=entry.description)
 
 
-def _log_files(run: Run, entry: _Entry, made_of: Mapping[str, Artifact], made: Provenance) -> dict[str, str]:
+def _log_files(
+    run: Run, entry: _Entered, made_of: Mapping[str, Artifact], made: Provenance
+) -> dict[str, str]:
     """Put weights and `model.json` among the run's artifacts; sha256 (hex) by file name."""
     document = {
         "description": entry.description,

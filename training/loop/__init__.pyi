@@ -5,7 +5,7 @@ from .optimiser import optimizer
 from .reports import EpochReport, NonFiniteLoss
 from .section import LoopSettings, ScalingSection
 from .stage_training import trained
-from .state import Row, weights_of
+from .state import HistoryRow, weights_of
 from .task import Batch, SeededDataset, Task
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "Batch",
     "EpochReport",
     "FitResult",
+    "HistoryRow",
     "LoopSettings",
     "NonFiniteLoss",
-    "Row",
     "ScalingSection",
     "SeededDataset",
     "Task",

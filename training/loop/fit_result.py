@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from cluster.storage import Storage
 from training.loop.reports import NonFiniteLoss
-from training.loop.state import Kept, Row, State, kept_of, weights_of
+from training.loop.state import HistoryRow, Kept, State, kept_of, weights_of
 from training.weights import StateDict
 
 NONFINITE_FILE = "nonfinite-loss.json"
@@ -26,7 +26,7 @@ class FitResult:
     """
 
     state_dict: StateDict
-    history: list[Row]
+    history: list[HistoryRow]
     task_state: dict[str, Any]
     seconds: float
     kept: list[Kept]
@@ -54,6 +54,6 @@ def told(error: NonFiniteLoss, directory: Storage) -> NonFiniteLoss:
     return NonFiniteLoss(f"{error.args[0]}, see {directory.uri}/{NONFINITE_FILE}", error.image_ids)
 
 
-def note(row: Row) -> str:
+def note(row: HistoryRow) -> str:
     """What is shown beside the progress bar."""
     return f"loss {row['loss']:.4f}" if "loss" in row else ""

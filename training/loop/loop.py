@@ -25,7 +25,7 @@ from training.loop.reports import (
 )
 from training.loop.section import LoopSettings as LoopSettings
 from training.loop.seeds import seed_everything, step_seed
-from training.loop.state import Progress, Row as Row, State as State, copied, weights_of
+from training.loop.state import HistoryRow as HistoryRow, Progress, State as State, copied, weights_of
 from training.loop.task import Batch, Task
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -77,7 +77,7 @@ def train(
     progress = loop.progress
 
     if settings.eval_at_start and not progress.history:
-        row: Row = {"epoch": 0, "step": 0, **loop.evaluate()}
+        row: HistoryRow = {"epoch": 0, "step": 0, **loop.evaluate()}
         progress.history.append(row)
         on_epoch(EpochReport(0, settings.epochs, row, due=False, state=None))
 
@@ -126,7 +126,7 @@ class _Loop:
         self.seed = settings.resolved_seed
         self.progress = Progress()
 
-    def run_epoch(self, epoch: int) -> Row:
+    def run_epoch(self, epoch: int) -> HistoryRow:
         """Train through all batches of an epoch, or those that a state taken amid it left."""
         start = shown = time.monotonic()
         settings, progress = self.settings, self.progress
@@ -246,14 +246,14 @@ class _Loop:
             where = f"epoch {self.progress.epoch}, step {self.progress.step + 1}"
             raise NonFiniteLoss(f"the {what} became {value.item()} in {where}", ids)
 
-    def evaluate(self) -> Row:
+    def evaluate(self) -> HistoryRow:
         """The metrics of the kept weights, on every rank."""
-        shared: list[Row] = [self.task.evaluate(self.kept, self.device) if self.rank == 0 else {}]
+        shared: list[HistoryRow] = [self.task.evaluate(self.kept, self.device) if self.rank == 0 else {}]
         if self.world > 1:
             dist.broadcast_object_list(shared, src=0, device=self.device)
         return shared[0]
 
-    def judge(self, row: Row) -> None:
+    def judge(self, row: HistoryRow) -> None:
         """Keep the weights if this epoch is the best; stop if the best is too long ago."""
         name, progress = self.settings.best_metric, self.progress
         if name is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from training.loop.state import Row, State
+from training.loop.state import HistoryRow, State
 from training.weights import StateDict
 
 
@@ -68,7 +68,7 @@ class EpochReport:
 
     epoch: int
     epochs: int
-    row: Row
+    row: HistoryRow
     due: bool
     state: State | None
 
@@ -84,4 +84,4 @@ class Trained:
     """
 
     weights: StateDict
-    history: list[Row]
+    history: list[HistoryRow]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from training.weights import StateDict
 
-Row = dict[str, float]
+HistoryRow = dict[str, float]
 State = dict[str, Any]
 
 
@@ -36,7 +36,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     stopped: bool = False
-    history: list[Row] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
     best: list[dict[str, Any]] = field(default_factory=list)
     part: dict[str, Any] = field(default_factory=dict)
 

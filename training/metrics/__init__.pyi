@@ -1,12 +1,12 @@
-from .coco import AveragePrecision, ClassPrecision, Detections, Runs, Scores, Truth, average_precision
+from .coco import AveragePrecision, ClassPrecision, Detections, Runs, Scores, TrueObjects, average_precision
 from .confusion import BACKGROUND, Matrix, confusion_matrix
-from .floors import MIN_IOU, MIN_SCORE
+from .floors import CONFUSION_IOU, CONFUSION_SCORE
 from .semantic import PixelCounts
 
 __all__ = [
     "BACKGROUND",
-    "MIN_IOU",
-    "MIN_SCORE",
+    "CONFUSION_IOU",
+    "CONFUSION_SCORE",
     "AveragePrecision",
     "ClassPrecision",
     "Detections",
@@ -14,7 +14,7 @@ __all__ = [
     "PixelCounts",
     "Runs",
     "Scores",
-    "Truth",
+    "TrueObjects",
     "average_precision",
     "confusion_matrix",
 ]

@@ -16,7 +16,7 @@ MAX_DETECTIONS = 100  # per image and class, as the COCO protocol has it
 
 
 @dataclass(frozen=True)
-class Truth:
+class TrueObjects:
     """What is in one image.
 
     Attributes:
@@ -92,7 +92,7 @@ class AveragePrecision(Scores):
 
 
 def average_precision(
-    truths: Sequence[Truth],
+    truths: Sequence[TrueObjects],
     detections: Sequence[Detections],
     classes: Sequence[str],
     *,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.metrics.coco import Detections, Truth
-from training.metrics.floors import MIN_IOU, MIN_SCORE
+from training.metrics.coco import Detections, TrueObjects
+from training.metrics.floors import CONFUSION_IOU, CONFUSION_SCORE
 
 Matrix = npt.NDArray[np.int64]
 
@@ -14,12 +14,12 @@ BACKGROUND = "background"
 
 
 def confusion_matrix(
-    truths: Sequence[Truth],
+    truths: Sequence[TrueObjects],
     detections: Sequence[Detections],
     classes: int,
     *,
-    min_score: float = MIN_SCORE,
-    min_iou: float = MIN_IOU,
+    min_score: float = CONFUSION_SCORE,
+    min_iou: float = CONFUSION_IOU,
 ) -> Matrix:
     """How often a true class was found as which; the last row and column are the background.
 

@@ -1,3 +1,3 @@
 """The floors of the confusion matrix; apart, so that a config names them without numpy."""
 
-MIN_SCORE, MIN_IOU = 0.25, 0.45  # ultralytics' validator's
+CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.45  # ultralytics' validator's

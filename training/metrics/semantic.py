@@ -9,7 +9,7 @@ import numpy.typing as npt
 from training.models.segmenters import IGNORED
 
 BACKGROUND = "background"
-Map = npt.NDArray[np.uint8]
+ClassMap = npt.NDArray[np.uint8]
 
 
 @dataclass
@@ -28,7 +28,7 @@ class PixelCounts:
         size = len(self.classes) + 1
         self.counts = np.zeros((size, size), np.int64)
 
-    def add(self, truth: Map, found: Map) -> None:
+    def add(self, truth: ClassMap, found: ClassMap) -> None:
         """Count an image; pixels whose truth is `IGNORED` don't count.
 
         Args:

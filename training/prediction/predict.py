@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from pipelines.images import ImageError, read_image
+from pipelines.tables import SIDES
 from training.metrics import Detections
 from training.models.detectors import MIN_SCORE, Detector
 
@@ -36,7 +37,6 @@ class ImagePrediction:
 
     def row(self, classes: tuple[str, ...]) -> dict[str, Any]:
         """As a row of the predictions table: labels by name."""
-        sides = ("x0", "y0", "x1", "y1")
         found = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
         return {
             "image_id": self.image_id,
@@ -44,13 +44,13 @@ class ImagePrediction:
             "width": self.width,
             "height": self.height,
             "boxes": [
-                {**dict(zip(sides, box, strict=True)), "score": score, "label": classes[label]}
+                {**dict(zip(SIDES, box, strict=True)), "score": score, "label": classes[label]}
                 for box, score, label in found
             ],
         }
 
 
-def detect(
+def detect_batch(
     detector: Detector,
     inputs: npt.NDArray[np.uint8],
     sizes: Sequence[tuple[int, int]],
@@ -119,7 +119,7 @@ def predict(
             read.append((image_id, uri, (width, height)))
         if not read:
             continue
-        results = detect(
+        results = detect_batch(
             detector, np.stack(inputs), [size for *_, size in read], device=device, min_score=min_score
         )
         for (image_id, uri, size), found in zip(read, results, strict=True):

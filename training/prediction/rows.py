@@ -13,7 +13,7 @@ from pipelines.tables import PREDICTED_BOX, SIZE
 from training.models import Preprocessing
 from training.models.detectors import Detector
 from training.pictures import DrawnBox, draw_boxes
-from training.prediction.predict import ImagePrediction, detect
+from training.prediction.predict import ImagePrediction, detect_batch
 
 READ = [("uri", pa.string()), ("name", pa.string()), ("image_id", pa.string()), *SIZE, ("error", pa.string())]
 PREDICTED = pa.schema([*READ, ("boxes", pa.list_(PREDICTED_BOX))])
@@ -66,7 +66,7 @@ def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_s
     if good:
         pixels = rows.column("pixels").combine_chunks().to_numpy_ndarray()[good]
         sizes = [(listed[index]["width"], listed[index]["height"]) for index in good]
-        results = detect(detector, pixels, sizes, device=device, min_score=min_score)
+        results = detect_batch(detector, pixels, sizes, device=device, min_score=min_score)
         for index, size, found in zip(good, sizes, results, strict=True):
             row = listed[index]
             prediction = ImagePrediction(

@@ -66,11 +66,12 @@ def predict_images(
             Step(read_rows, {"preprocessing": detector.preprocessing}, batch_size=section.batch_size),
             Step(
                 PredictActor,
-                {"weights": work, "section": section, "cuda": pool.gpus > 0, "counter": None},
+                {"weights": work, "section": section, "cuda": pool.gpus > 0},
                 actors=pool.actors,
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
                 batch_size=section.batch_size,
+                counted=True,
             ),
         ]
         if section.draw:

@@ -9,15 +9,11 @@ from cluster.stages import Artifact
 from pipelines.annotations import decode_mask
 from pipelines.images import read_image
 from pipelines.maps import map_rows, upsample
-from training.pictures import Corners, DrawnBox, draw_boxes
+from pipelines.tables import CorpusTables, sides
+from training.pictures import DrawnBox, draw_boxes
 from training.report.data import Example, GalleryItem
 
 NORMAL_EVERY = 4  # every so many images of the gallery is a normal one
-
-
-def corners(box: Mapping[str, Any]) -> Corners:
-    """A table's box as x0, y0, x1, y1."""
-    return float(box["x0"]), float(box["y0"]), float(box["x1"]), float(box["y1"])
 
 
 def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> list[GalleryItem]:
@@ -27,7 +23,7 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
         corpus, maps, boxes: the artifacts.
         limit: images in all.
     """
-    labels = {row["image_id"]: row for row in corpus.directory.read_table("labels.parquet").to_pylist()}
+    labels = CorpusTables(corpus.directory).labels()
     table = {row["image_id"]: row for row in boxes.directory.read_table("boxes.parquet").to_pylist()}
     thresholds = {
         row["category"]: row["threshold"]
@@ -64,7 +60,7 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
                 image=read_image(row["uri"]),
                 anomaly_map=upsample(grid, row["width"], row["height"]),
                 mask=decode_mask(runs, row["width"], row["height"]) if runs is not None else None,
-                boxes=[(corners(box), float(box["score"])) for box in table[image_id]["boxes"]],
+                boxes=[(sides(box), float(box["score"])) for box in table[image_id]["boxes"]],
                 score=float(row["score"]),
                 threshold=float(thresholds[row["category"]]),
                 defective=bool(label["boxes"]) if label else None,
@@ -84,9 +80,7 @@ def examples(
         limit: images; labels take turns.
         min_score: of a drawn detection.
     """
-    labels = {
-        row["image_id"]: row["boxes"] for row in labelled.directory.read_table("labels.parquet").to_pylist()
-    }
+    labels = CorpusTables(labelled.directory).boxes()
     drawn = []
     for start, (_, evaluated) in starts.items():
         rows = evaluated.directory.read_table("predictions.parquet").to_pylist()
@@ -96,9 +90,9 @@ def examples(
                 by_label[labels[row["image_id"]][0]["label"]].append(row)
         turns = chain.from_iterable(zip_longest(*(group for _, group in sorted(by_label.items()))))
         for row in [row for row in turns if row is not None][:limit]:
-            truths = [DrawnBox(corners(box), box["label"]) for box in labels[row["image_id"]]]
+            truths = [DrawnBox(sides(box), box["label"]) for box in labels[row["image_id"]]]
             found = [
-                DrawnBox(corners(box), f"{box['label']} {box['score']:.2f}")
+                DrawnBox(sides(box), f"{box['label']} {box['score']:.2f}")
                 for box in row["boxes"]
                 if box["score"] >= min_score
             ]

@@ -10,6 +10,7 @@ import numpy as np
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun
+from pipelines.tables import CorpusTables
 from training.agbp import ATTENTION_FILE
 from training.pictures import Picture
 from training.report.data import (
@@ -148,8 +149,7 @@ def _thresholds(boxes: Artifact) -> list[ThresholdRow]:
 
 def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryScores]:
     """Scores of the labelled images by truth, beside δ."""
-    labels = corpus.directory.read_table("labels.parquet", columns=["image_id", "boxes"]).to_pylist()
-    truth = {row["image_id"]: bool(row["boxes"]) for row in labels}
+    truth = {image_id: bool(found) for image_id, found in CorpusTables(corpus.directory).boxes().items()}
     deltas = {
         row["category"]: row["delta"] for row in boxes.directory.read_table("thresholds.parquet").to_pylist()
     }

@@ -10,7 +10,7 @@ import torch
 
 from cluster.stages import Artifact
 from cluster.tracking import Tracker
-from training.models.detectors.published import published
+from training.models.detectors.published import published_weights
 from training.starts.backbone_file import BACKBONE_FILE
 from training.starts.detector_file import WEIGHTS_FILE
 from training.starts.model_source import open_model
@@ -51,7 +51,7 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
         UserError: nothing of that name, or it can't be read or downloaded.
     """
     if word in PUBLISHED:
-        state = published(name, word)
+        state = published_weights(name, word)
         return Start(
             state, {}, f"{word} of {name}", f"{word}:{state_digest(state)}", whole=word != "imagenet"
         )

@@ -42,7 +42,8 @@ def declared(name: str) -> Callable[..., None]:
         as_json: Json = False,
     ) -> None:
         def body() -> Mapping[str, Any]:
-            from training.opening import check_inputs, check_project
+            from training.inputs import check_inputs
+            from training.opening import check_project
             from training.project import Project
             from tuning.studies import load_study, plan_cells
 

@@ -11,7 +11,7 @@ from cluster.progress import say
 from cluster.registry import register
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Run, Tracker, ending
-from pipelines.tables import read_labels
+from pipelines.tables import CorpusTables
 from training.agbp import held_out_count
 from training.export import register_detector
 from training.opening import check_project
@@ -131,11 +131,11 @@ def _shared_stages(request: Request, pipeline: Pipeline) -> int:
         if ORDER.index(name) < first:
             getattr(pipeline, name)
     learnt = pipeline.corpus if request.stage == "backbone" else pipeline.labelled
-    rows = learnt.directory.read_table("manifest", columns=["image_id", "split"]).to_pylist()
-    train = [row["image_id"] for row in rows if row["split"] != "test"]
+    tables = CorpusTables(learnt.directory)
+    train = tables.pretraining()
     if request.stage == "backbone":
         return len(train) - held_out_count(len(train))
-    labels = read_labels(learnt)
+    labels = tables.boxes()
     labelled = sum(bool(labels.get(image)) for image in train)
     section = request.project.finetune
     chosen = min(labelled, section.limit or labelled)

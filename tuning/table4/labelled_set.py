@@ -10,9 +10,9 @@ import pyarrow as pa
 from cluster.errors import UserError
 from cluster.progress import progress
 from pipelines.annotations import decode_mask
-from pipelines.corpus import REFERENCE, Corpus, CorpusSection, Listing, inspect
+from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
 from pipelines.images import ImageError, read_image
-from pipelines.tables import check_bad_share
+from pipelines.tables import REFERENCE, check_bad_share
 
 CHUNK = 64  # images between two signs of progress
 

@@ -27,7 +27,7 @@ from tuning.table4.labelled_set import LabelledSet, read_labelled
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodRow:
     """What one row of the table runs; WinCLIP has neither `defect_features` nor `vv`, as in the paper."""
 
     model: Literal["WinCLIP", "KeAD"]
@@ -52,8 +52,13 @@ class Row:
 
 
 ROWS = (
-    *(Row("WinCLIP", mode) for mode in ("zero", "few")),
-    *(Row("KeAD", mode, df, vv) for mode in ("zero", "few") for df in (False, True) for vv in (False, True)),
+    *(MethodRow("WinCLIP", mode) for mode in ("zero", "few")),
+    *(
+        MethodRow("KeAD", mode, df, vv)
+        for mode in ("zero", "few")
+        for df in (False, True)
+        for vv in (False, True)
+    ),
 )
 
 
@@ -68,7 +73,7 @@ class Measured:
         not_run: the reason, where the row could not be run; the figures are None then.
     """
 
-    row: Row
+    row: MethodRow
     shots: int
     image_auroc: float | None = None
     pixel_auroc: float | None = None
@@ -83,10 +88,10 @@ class Measured:
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Measured":
         """From a stored document."""
-        return cls(**{**document, "row": Row(**document["row"])})
+        return cls(**{**document, "row": MethodRow(**document["row"])})
 
 
-def measure(row: Row, base: MapsSection, encoder: LoadedEncoder, labelled: LabelledSet) -> Measured:
+def measure(row: MethodRow, base: MapsSection, encoder: LoadedEncoder, labelled: LabelledSet) -> Measured:
     """Run one row over all labelled images.
 
     Args:

@@ -11,13 +11,11 @@ import pyarrow as pa
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
-from pipelines.corpus import REFERENCE
 from pipelines.maps import PARTS
-from pipelines.tables import IDENTITY, SIZE
+from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables, LabelRow, box_array
 
 TruthKind = Literal["masks", "boxes", "none"]
 Floats = npt.NDArray[np.float32]
-SIDES = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True)
@@ -120,8 +118,9 @@ def read_stored_maps(corpus: Storage, maps: Storage) -> tuple[tuple[CategoryMaps
     Raises:
         UserError: the maps table is empty.
     """
-    manifest = {row["image_id"]: row for row in corpus.read_table("manifest").to_pylist()}
-    labels = {row["image_id"]: row for row in corpus.read_table("labels.parquet").to_pylist()}
+    tables = CorpusTables(corpus)
+    manifest = {row["image_id"]: row for row in tables.manifest()}
+    labels = tables.labels()
     table = maps.read_table("maps")
     if table.num_rows == 0:
         raise UserError(f"{maps.uri} holds no maps; give the corpus images.")
@@ -167,7 +166,7 @@ def read_stored_maps(corpus: Storage, maps: Storage) -> tuple[tuple[CategoryMaps
     return tuple(found), kind
 
 
-def truth_kind(labels: Iterable[Mapping[str, Any]]) -> TruthKind:
+def truth_kind(labels: Iterable[LabelRow]) -> TruthKind:
     """`masks` when every image with a box has one too, else `boxes`."""
     return "masks" if all(row["mask"] is not None for row in labels if row["boxes"]) else "boxes"
 
@@ -180,7 +179,7 @@ def _stack(table: pa.Table, name: str) -> Floats:
 def _judged(
     places: Sequence[int],
     rows: Sequence[Mapping[str, Any]],
-    labels: Mapping[str, Mapping[str, Any]],
+    labels: Mapping[str, LabelRow],
     stack: Floats,
     parts: Floats | None,
     kind: TruthKind,
@@ -191,9 +190,7 @@ def _judged(
         row = rows[place]
         label = labels.get(row["image_id"]) if kind != "none" else None
         found = label["boxes"] if label else []
-        boxes.append(
-            np.array([[box[side] for side in SIDES] for box in found], dtype=np.float64).reshape(-1, 4)
-        )
+        boxes.append(box_array(found))
         runs = label["mask"] if label and kind == "masks" else None
         mask = decode_mask(runs, row["width"], row["height"]) if runs is not None else np.zeros((0, 0), bool)
         pixels.append(np.flatnonzero(mask))

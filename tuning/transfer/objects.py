@@ -15,7 +15,7 @@ from cluster.tracking import PipelineRun
 from pipelines.annotations import Annotation, Instance, read_instances
 from pipelines.corpus import Listing
 from pipelines.images import ImageError, LevelsSection, dataset_colours
-from pipelines.tables import LABELLED_BOX
+from pipelines.tables import LABELLED_BOX, CorpusTables, ManifestRow
 
 OBJECTS_FILE = "objects.parquet"
 COLOURS_FILE = "colours.json"
@@ -62,14 +62,9 @@ def list_objects(
             for entry in source.entries
             if entry.labelled
         }
-        labelled = set(
-            corpus.directory.read_table("labels.parquet", columns=["image_id"])["image_id"].to_pylist()
-        )
-        manifest = [
-            row
-            for row in corpus.directory.read_table("manifest").to_pylist()
-            if row["image_id"] in labelled and row["uri"] in notes
-        ]
+        tables = CorpusTables(corpus.directory)
+        labelled = tables.labelled()
+        manifest = [row for row in tables.manifest() if row["image_id"] in labelled and row["uri"] in notes]
         with progress("reading objects", len(manifest)) as bar, ThreadPoolExecutor(THREADS) as pool:
             rows = []
             for row in pool.map(lambda row: _row(row, notes[row["uri"]]), manifest):
@@ -107,7 +102,7 @@ def list_objects(
     )
 
 
-def _row(row: Mapping[str, Any], note: Annotation | None) -> dict[str, Any]:
+def _row(row: ManifestRow, note: Annotation | None) -> dict[str, Any]:
     found: list[Instance] = []
     if note is not None:
         try:
@@ -119,4 +114,4 @@ def _row(row: Mapping[str, Any], note: Annotation | None) -> dict[str, Any]:
     fields = ("left", "top", "width", "height", "runs", "stray")
     objects = [vars(one.box) | {name: getattr(one, name) for name in fields} for one in found]
     kept = ("image_id", "uri", "split", "width", "height")
-    return {name: row[name] for name in kept} | {"objects": objects}
+    return {name: value for name, value in row.items() if name in kept} | {"objects": objects}

@@ -9,7 +9,7 @@ from typing import Any
 from cluster.config import merge, validate
 from cluster.errors import UserError
 from pipelines.corpus import Listing
-from training.opening import read_listing
+from training.inputs import read_listing
 from training.project import Project
 from training.starts import AGBP
 from tuning.transfer.config import TransferPreset, TransferSection

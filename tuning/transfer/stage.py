@@ -17,7 +17,7 @@ from training.dense import (
     build_dense_task,
     dense_samples,
     save_dense,
-    started,
+    started_dense,
 )
 from training.detection import shuffled, with_backgrounds
 from training.loop import HISTORY_FILE, ScalingSection, trained
@@ -96,7 +96,7 @@ def transfer(
         classes, train, held_out = chosen_samples(section, task, objects)
         levels, colours, _ = dataset_look(objects)
         side = section.crop.side
-        model, report = started(
+        model, report = started_dense(
             task,
             model_name,
             classes,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.cli import doctor as checks
-from cluster.cli.doctor import Row, doctor
+from cluster.cli.doctor import Check, doctor
 from cluster.config import Section
 from cluster.on_ray.section import RaySection
 from cluster.stages.stage import RECORD
@@ -93,4 +93,4 @@ def test_too_little_memory_or_disk_is_told(tmp_path: Path, monkeypatch: pytest.M
 
 def test_telemetry_the_user_turned_on_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "RAY_USAGE_STATS_ENABLED", "1")
-    assert checks.telemetry() == Row("telemetry", True, "off, except as you set: RAY_USAGE_STATS_ENABLED=1")
+    assert checks.telemetry() == Check("telemetry", True, "off, except as you set: RAY_USAGE_STATS_ENABLED=1")

@@ -10,7 +10,7 @@ from cluster.config import validate
 from cluster.errors import UserError
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.named_references import Candidates, glob_matches
+from pipelines.corpus.named_references import ReferenceCandidates, glob_matches
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
 from tests.pipelines.corpus.test_corpus import paint
@@ -157,14 +157,14 @@ def test_a_folder_without_images_elsewhere_is_told(photos: Path, tmp_path: Path)
 
 
 def test_categories_are_found_by_key(photos: Path, tmp_path: Path) -> None:
-    def listing(names: dict[str, tuple[str, ...]]) -> dict[str, Candidates]:
+    def listing(names: dict[str, tuple[str, ...]]) -> dict[str, ReferenceCandidates]:
         chosen = CorpusSection(root=str(photos), references=names)
         return Listing(chosen).reference_candidates(chosen)
 
     item = ("Rail-Head/day/0.png",)
     uris = tuple(f"{photos}/{path}" for path in item)
-    assert listing({"RAIL HEAD": item})["Rail-Head"] == Candidates(uris, None, named=True)
-    assert listing({})["pipe"] == Candidates((), 4)
+    assert listing({"RAIL HEAD": item})["Rail-Head"] == ReferenceCandidates(uris, None, named=True)
+    assert listing({})["pipe"] == ReferenceCandidates((), 4)
     with pytest.raises(UserError, match='several entries for the category "Rail-Head"'):
         listing({"rail_head": item, "Rail-Head": item})
     with pytest.raises(UserError, match=r'the category "rails", which .* it has: Rail-Head, pipe'):
@@ -172,7 +172,7 @@ def test_categories_are_found_by_key(photos: Path, tmp_path: Path) -> None:
     paint(photos / "rail_head" / "9.png", 9)
     with pytest.raises(UserError, match='"rail head" is ambiguous; write "Rail-Head" or "rail_head"'):
         listing({"rail head": item})
-    assert listing({"Rail-Head": item})["rail_head"] == Candidates((), 4)
+    assert listing({"Rail-Head": item})["rail_head"] == ReferenceCandidates((), 4)
     outside = paint(tmp_path / "one" / "1.png", 1)
     with pytest.raises(UserError, match='named for the category "Rail-Head" too'):
         listing({"Rail-Head": (str(outside),), "pipe": (str(outside),)})

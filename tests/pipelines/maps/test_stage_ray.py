@@ -10,12 +10,13 @@ from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
-from pipelines.corpus.section import REFERENCE
+from pipelines.images.reading import ImageError, read_image
 from pipelines.maps.build import build_method
-from pipelines.maps.rows import category_states, decode_rows, map_batch
+from pipelines.maps.rows import category_states, decode_rows, map_batch, map_schema
 from pipelines.maps.section import MapsSection
 from pipelines.maps.stage import make_maps
 from pipelines.surfaces.generator import write_corpus
+from pipelines.tables.corpus_tables import REFERENCE
 
 
 def corpus_of(folder: Path) -> tuple[Artifact, pa.Table]:
@@ -54,7 +55,16 @@ def test_pool_range_decoders_and_auto_batch_give_the_maps_of_a_plain_loop(
         made = make_maps(section, workspace=workspace, pipeline=run, corpus=corpus)
     assert "1 to 2 actors on the CPU (no GPU in the cluster)" in capsys.readouterr().err
     assert (made.results["images"], made.results["quarantined"]) == (150, 1)
+    (bad,) = made.directory.read_table("quarantine.parquet").to_pylist()
+    with pytest.raises(ImageError) as unreadable:
+        read_image(bad["uri"])
+    assert bad == {
+        "uri": str(tmp_path / "broken.png"),
+        "stage": "maps",
+        "reason": str(unreadable.value),
+    }
     found = made.directory.read_table("maps").sort_by("image_id")
+    assert found.schema.names == map_schema(found.column("map").type.shape[0]).names
     assert found.column("image_id").to_pylist() == manifest.column("image_id").to_pylist()[:150]
 
     method = build_method(section, "cpu")

@@ -70,7 +70,7 @@ def main(folder: Path, actors: int, cpus: list[int]) -> None:
         target=target,
         steps=[
             Step(signed, {"folder": str(folder)}, batch_size=BATCH),
-            Step(Slow, {"folder": str(folder), "counter": None}, actors=actors, batch_size=BATCH),
+            Step(Slow, {"folder": str(folder)}, actors=actors, batch_size=BATCH, counted=True),
         ],
         id_column="image_id",
         total=ROWS,

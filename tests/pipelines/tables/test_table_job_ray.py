@@ -67,7 +67,7 @@ def job(listing: Storage, target: Storage, *steps: Step) -> None:
 def test_every_row_once_through_tasks_and_actors(ray_cluster: None, tmp_path: Path) -> None:
     listing, target = listed(tmp_path)
     log = str(tmp_path / "log")
-    steps = (Step(double, {"counter": None, "log": log}), Step(Adder, {"amount": 1}, actors=1))
+    steps = (Step(double, {"log": log}, counted=True), Step(Adder, {"amount": 1}, actors=1))
     job(listing, target, *steps)
     rows = {row["image_id"]: row["value"] for row in target.read_table("").to_pylist()}
     assert rows == {f"{number:04d}": 2 * number + 1 for number in range(ROWS)}
@@ -86,7 +86,7 @@ def broken(rows: pa.Table, counter: Any) -> pa.Table:
 def test_a_fault_in_a_step_reaches_the_caller(ray_cluster: None, tmp_path: Path) -> None:
     listing, target = listed(tmp_path)
     with pytest.raises(Exception, match="a fault in the step"):
-        job(listing, target, Step(broken, {"counter": None}))
+        job(listing, target, Step(broken, counted=True))
 
 
 @pytest.mark.ray
@@ -144,7 +144,7 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        ('Step(double, {"counter": None}, cpus=1000.0)', "no row in 0.2 minutes"),
+        ("Step(double, cpus=1000.0, counted=True)", "no row in 0.2 minutes"),
         ("Step(Dying, actors=1)", "(died|no row in 0.2 minutes)"),
     ],
     ids=["never gets its resources", "its actors keep dying"],
@@ -158,7 +158,7 @@ def test_a_job_that_cannot_go_on_ends_in_an_error(tmp_path: Path, step: str, tol
 
 @pytest.mark.chaos
 def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path) -> None:
-    step = 'Step(double, {"counter": None, "log": sys.argv[1], "wait": float(sys.argv[2])})'
+    step = 'Step(double, {"log": sys.argv[1], "wait": float(sys.argv[2])}, counted=True)'
     command = driver(tmp_path, step, "")
     first, second = tmp_path / "first", tmp_path / "second"
     killed = subprocess.Popen([*command, str(first), "8"], env=environment())

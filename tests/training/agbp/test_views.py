@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from training.agbp.data import PretrainDataset, PretrainImages, collate
-from training.agbp.section import AugmentSection
-from training.agbp.views import Image, Map, geometric, lay_over, photometric, resize_square
+from training.agbp.section import ViewAugment
+from training.agbp.views import Map, geometric, lay_over, photometric, resize_square
+from training.models import Image
+from training.models.letterbox import Image
 from training.pictures.pixels import PixelCache
 
 SIZE = 96
@@ -26,7 +28,7 @@ def spot(row: float, column: float) -> tuple[Image, Map]:
 def test_map_and_image_move_as_one(seed: int) -> None:
     rng = np.random.default_rng(seed)
     image, anomaly_map = spot(*rng.uniform(0.1, 0.9, 2))
-    section = AugmentSection(min_crop=0.3, aspect=1.5)
+    section = ViewAugment(min_crop=0.3, aspect=1.5)
     moved, laid = geometric(image, anomaly_map, rng, section)
     assert moved.shape == image.shape
     assert laid.shape == anomaly_map.shape
@@ -36,7 +38,7 @@ def test_map_and_image_move_as_one(seed: int) -> None:
 
 def test_every_kind_of_move_happens() -> None:
     image, anomaly_map = spot(0.25, 0.25)
-    section = AugmentSection(min_crop=1, aspect=1)
+    section = ViewAugment(min_crop=1, aspect=1)
     found = set()
     for seed in range(40):
         _, laid = geometric(image, anomaly_map, np.random.default_rng(seed), section)
@@ -44,7 +46,7 @@ def test_every_kind_of_move_happens() -> None:
         found.add((int(row) > SIZE / 2, int(column) > SIZE / 2))
     assert found == {(False, False), (False, True), (True, False), (True, True)}
     crops = [
-        geometric(image, anomaly_map, np.random.default_rng(seed), AugmentSection(flip=0))[1]
+        geometric(image, anomaly_map, np.random.default_rng(seed), ViewAugment(flip=0))[1]
         for seed in range(10)
     ]
     assert any(not np.array_equal(crop, anomaly_map) for crop in crops)
@@ -64,13 +66,13 @@ def test_a_patch_covers_its_pixels(grid: int) -> None:
 
 def test_photometric_changes_pixels_alone_and_repeats() -> None:
     image, _ = spot(0.5, 0.5)
-    section = AugmentSection()
+    section = ViewAugment()
     first = photometric(image, np.random.default_rng(1), section)
     assert first.shape == image.shape
     assert first.dtype == np.uint8
     assert not np.array_equal(first, image)
     assert np.array_equal(first, photometric(image, np.random.default_rng(1), section))
-    still = AugmentSection(brightness=0, contrast=0)
+    still = ViewAugment(brightness=0, contrast=0)
     assert np.array_equal(photometric(image, np.random.default_rng(1), still), image)
 
 
@@ -99,7 +101,7 @@ def test_every_view_has_its_map_over_its_pixels(
 ) -> None:
     maps = np.random.default_rng(image_seed).random((2, grid, grid)).astype(np.float16)
     images = PretrainImages(("a", "b"), ("a", "b"), np.zeros(2, np.int64), ("tile",), maps)
-    section = AugmentSection(min_crop=min_crop, aspect=aspect, flip=flip, brightness=0, contrast=0)
+    section = ViewAugment(min_crop=min_crop, aspect=aspect, flip=flip, brightness=0, contrast=0)
     dataset = PretrainDataset(images, range(2), SIZE, section, seed, views=2)
     # Each image is a picture of its own map, so that a view shows what its map should be.
     pictures = [
@@ -120,7 +122,7 @@ def test_every_view_has_its_map_over_its_pixels(
 def test_views_differ_and_the_first_is_that_of_one_view() -> None:
     maps = np.random.default_rng(0).random((1, 7, 7)).astype(np.float16)
     images = PretrainImages(("a",), ("a",), np.zeros(1, np.int64), ("tile",), maps)
-    one, two = (PretrainDataset(images, range(1), SIZE, AugmentSection(), 3, views=n) for n in (1, 2))
+    one, two = (PretrainDataset(images, range(1), SIZE, ViewAugment(), 3, views=n) for n in (1, 2))
     picture = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     one.pixels = two.pixels = PixelCache([picture].__getitem__, whole_bytes=0, limit_bytes=0)
     assert torch.equal(one[0]["images"][0], two[0]["images"][0])

@@ -12,7 +12,7 @@ from pipelines.images.reading import read_image
 from tests.training.dense.dense_scene import CLASSES, scene
 from training.dense.cropping import IGNORED
 from training.dense.data import CropDataset, collate
-from training.dense.inference import detect, segment, windows_of
+from training.dense.inference import detect_windows, segment, windows_of
 from training.dense.section import CropSection
 from training.detection.section import ColourSection
 from training.models.detectors.suppression import Predictions
@@ -135,7 +135,7 @@ def test_windows_put_the_whole_image_together(tmp_path: Path, number: int, infer
     expected = np.where(grey < 0.2, 1, np.where(grey > 0.8, 2, 0))
     device = torch.device("cpu")
     np.testing.assert_array_equal(segment(model, image, crop, device), expected)
-    found = detect(model, image, crop, device, masks=True)
+    found = detect_windows(model, image, crop, device, masks=True)
     assert found.masks is not None
     whole = {one.label: one.box for one in sample.objects}
     for label in set(found.labels.tolist()):

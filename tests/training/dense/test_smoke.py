@@ -9,7 +9,7 @@ import torch
 
 from cluster.storage.storage import Storage
 from tests.training.dense.dense_scene import CLASSES, scene
-from training.dense.model import build_dense, load_dense, save_dense, started, trunk_of
+from training.dense.model import build_dense, load_dense, save_dense, started_dense, trunk_of
 from training.dense.section import CropSection, DenseTask
 from training.dense.task import METRIC, DensePlan, dense_task
 from training.detection.section import ColourSection
@@ -78,7 +78,7 @@ def plan_of(task: DenseTask, folder: Path, regime: str) -> DensePlan:
 def test_every_combination_takes_a_step(
     task: DenseTask, name: str, regime: str, start: str, folder: Path, starts: dict[str, Start | None]
 ) -> None:
-    model, report = started(task, name, CLASSES, SIDE, COLOURS, 0, starts[start])
+    model, report = started_dense(task, name, CLASSES, SIDE, COLOURS, 0, starts[start])
     assert (report is None) == (start == "scratch")
     trunk = trunk_of(model)
     assert trunk is not None
@@ -118,7 +118,7 @@ def test_every_combination_takes_a_step(
 def test_the_head_is_the_same_for_every_start(
     task: DenseTask, name: str, starts: dict[str, Start | None]
 ) -> None:
-    models = [started(task, name, CLASSES, SIDE, None, 4, start)[0] for start in starts.values()]
+    models = [started_dense(task, name, CLASSES, SIDE, None, 4, start)[0] for start in starts.values()]
     for key, tensor in models[0].state_dict().items():
         if models[0].part_of(key) != "backbone":
             assert all(torch.equal(tensor, model.state_dict()[key]) for model in models[1:])

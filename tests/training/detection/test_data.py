@@ -12,12 +12,12 @@ from hypothesis import given, settings, strategies as st
 from cluster.errors import UserError
 from training.detection.augment import colour, mosaic, place
 from training.detection.data import DetectionDataset, Sample, collate
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.models.letterbox import Image, Placement, Preprocessing
 from training.models.names import Resize
 
 GREY, MARK = 90, (250, 40, 10)
-GEOMETRY_ONLY = AugmentSection(hue=0, saturation=0, brightness=0)
+GEOMETRY_ONLY = BoxAugment(hue=0, saturation=0, brightness=0)
 
 
 def marked(width: int, height: int, box: tuple[int, int, int, int]) -> Image:
@@ -99,7 +99,7 @@ def test_mosaic_keeps_every_box_over_its_pixels(shape: tuple[int, int], seed: in
 def test_colour_keeps_grey_grey_and_no_change_is_none() -> None:
     rng = np.random.default_rng(0)
     grey = np.full((8, 8, 3), 100, dtype=np.uint8)
-    changed = colour(grey, AugmentSection(), rng)
+    changed = colour(grey, BoxAugment(), rng)
     assert (changed == changed[..., :1]).all()
     assert np.abs(colour(grey, GEOMETRY_ONLY, rng).astype(int) - 100).max() <= 1
 
@@ -120,7 +120,7 @@ def samples(tmp_path: Path) -> list[Sample]:
 def test_items_depend_on_seed_epoch_and_index_alone(samples: list[Sample]) -> None:
     def items(seed: int, epoch: int, order: list[int]) -> dict[int, torch.Tensor]:
         data = DetectionDataset(
-            samples, preprocessing=Preprocessing(64, "square"), augment=AugmentSection(), epochs=30, seed=seed
+            samples, preprocessing=Preprocessing(64, "square"), augment=BoxAugment(), epochs=30, seed=seed
         )
         data.set_epoch(epoch)
         return {index: data[index]["image"] for index in order}
@@ -132,7 +132,7 @@ def test_items_depend_on_seed_epoch_and_index_alone(samples: list[Sample]) -> No
 
 
 def test_the_last_epochs_have_no_mosaic(samples: list[Sample]) -> None:
-    section = AugmentSection(mosaic=1, close_mosaic=2, scale=0, shift=0)
+    section = BoxAugment(mosaic=1, close_mosaic=2, scale=0, shift=0)
     data = DetectionDataset(samples, preprocessing=Preprocessing(64, "square"), augment=section, epochs=5)
     counts = []
     for epoch in range(1, 6):

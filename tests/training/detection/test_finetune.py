@@ -16,7 +16,7 @@ from cluster.storage.storage import Storage
 from training.detection.agdp import pseudo_samples
 from training.detection.data import DetectionDataset, Sample, collate
 from training.detection.finetune import Selection, select
-from training.detection.section import AugmentSection, DetectorSection, FinetuneLoop, FinetuneSection
+from training.detection.section import BoxAugment, DetectorSection, FinetuneLoop, FinetuneSection
 from training.detection.selection import few_shot, hold_out, with_backgrounds
 from training.detection.task import (
     DetectionPlan,
@@ -157,7 +157,7 @@ def test_a_pseudo_boxs_weight_is_its_score_over_the_mean() -> None:
 def test_weights_stay_with_their_boxes_through_augmentation(squares: list[Sample]) -> None:
     weighted = [replace(s, weights=np.full(len(s.labels), 1 + i, np.float32)) for i, s in enumerate(squares)]
     dataset = DetectionDataset(
-        weighted, preprocessing=SQUARE, augment=AugmentSection(mosaic=1, close_mosaic=0), epochs=9
+        weighted, preprocessing=SQUARE, augment=BoxAugment(mosaic=1, close_mosaic=0), epochs=9
     )
     for epoch in range(1, 4):
         dataset.set_epoch(epoch)
@@ -279,7 +279,7 @@ def task(squares: list[Sample], folder: Path, *, freeze: bool = False) -> Detect
         masks="none",
         train=tuple(squares),
         held_out=tuple(squares[:2]),
-        augment=AugmentSection(mosaic=0, scale=0, shift=0),
+        augment=BoxAugment(mosaic=0, scale=0, shift=0),
         epochs=1,
         seed=0,
     )

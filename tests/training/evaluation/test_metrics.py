@@ -12,7 +12,7 @@ from tests.training.metrics.test_coco import CLASSES, random_images
 from training.detection.data import Sample
 from training.evaluation.cost import MIB, model_cost
 from training.evaluation.metrics import FIGURES, measure
-from training.metrics.coco import Detections, Truth
+from training.metrics.coco import Detections, TrueObjects
 from training.metrics.confusion import BACKGROUND, confusion_matrix
 from training.models.detectors.base import build_detector
 from training.models.letterbox import Preprocessing
@@ -39,7 +39,7 @@ def test_confusion_equals_ultralytics(seed: int) -> None:
 
 
 def test_confusion_of_nothing_is_empty() -> None:
-    none = Truth(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
+    none = TrueObjects(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
     nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.int64))
     assert confusion_matrix([none], [nothing], 2).sum() == 0
 

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from training.metrics.coco import AveragePrecision, Detections, Truth, average_precision
+from training.metrics.coco import AveragePrecision, Detections, TrueObjects, average_precision
 
 CLASSES = ("blowhole", "crack", "fray", "never")
 
 
-def random_images(seed: int, images: int) -> tuple[list[Truth], list[Detections]]:
+def random_images(seed: int, images: int) -> tuple[list[TrueObjects], list[Detections]]:
     """Boxes at random, detections near them or anywhere; some images empty, the last class never true."""
     rng = np.random.default_rng(seed)
     truths, found = [], []
@@ -28,14 +28,14 @@ def random_images(seed: int, images: int) -> tuple[list[Truth], list[Detections]
         extra = rng.uniform(0, 100, (int(rng.integers(0, 4)), 4))
         extra[:, 2:] += extra[:, :2] + 1
         shuffled = np.where(rng.random(count) < 0.8, labels, 3)
-        truths.append(Truth(boxes, labels))
+        truths.append(TrueObjects(boxes, labels))
         every = np.concatenate([near, extra])
         scores = rng.random(len(every))
         found.append(Detections(every, scores, np.concatenate([shuffled, rng.integers(0, 4, len(extra))])))
     return truths, found
 
 
-def reference(truths: list[Truth], found: list[Detections]) -> Any:
+def reference(truths: list[TrueObjects], found: list[Detections]) -> Any:
     """pycocotools' own answer."""
     annotations: list[dict[str, Any]] = []
     results = []
@@ -101,8 +101,8 @@ def test_equals_pycocotools(capfd: pytest.CaptureFixture[str], seed: int, images
     assert capfd.readouterr().out == ""
 
 
-def one_box(label: int = 0) -> Truth:
-    return Truth(np.array([[10.0, 10, 50, 50]]), np.array([label]))
+def one_box(label: int = 0) -> TrueObjects:
+    return TrueObjects(np.array([[10.0, 10, 50, 50]]), np.array([label]))
 
 
 def nothing() -> Detections:
@@ -129,12 +129,12 @@ def test_perfect_detection_scores_one_and_absent_classes_are_nan() -> None:
 
 
 def test_a_better_scored_detection_on_a_background_costs_precision() -> None:
-    empty = Truth(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
+    empty = TrueObjects(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
     result = average_precision([one_box(), empty], [hit(0.5), hit(0.9)], CLASSES)
     assert scores(result) == pytest.approx((0.5, 0.5))
 
 
 def test_without_any_true_box_there_is_nothing_to_measure() -> None:
-    empty = Truth(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
+    empty = TrueObjects(np.zeros((0, 4)), np.zeros(0, dtype=np.int64))
     with pytest.raises(ValueError, match="no true box"):
         average_precision([empty], [hit(0.9)], CLASSES)

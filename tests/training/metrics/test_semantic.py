@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.detection import MeanAveragePrecision
 
 from training.dense.inference import encoded
-from training.metrics.coco import Detections, Truth, average_precision
+from training.metrics.coco import Detections, TrueObjects, average_precision
 from training.metrics.semantic import PixelCounts
 
 IGNORED = 255
@@ -66,7 +66,7 @@ def test_iou_is_a_plain_loop_and_absent_classes_have_no_part() -> None:
 
 def discs(
     seed: int,
-) -> tuple[list[Truth], list[Detections], list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]]]:
+) -> tuple[list[TrueObjects], list[Detections], list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]]]:
     """Discs, and the same ones moved, resized and joined by false ones; ours and torchmetrics' forms."""
     rng = np.random.default_rng(seed)
     truths, found, targets, guesses = [], [], [], []
@@ -97,7 +97,7 @@ def discs(
         labels = sides[0][2]
         guessed = np.where(rng.random(len(labels)) < 0.8, labels, 1 - labels)
         scores = rng.permutation(len(labels)) / 10 + 0.1
-        truths.append(Truth(sides[0][1], labels, [encoded(m.astype(np.uint8)) for m in kept[0]]))
+        truths.append(TrueObjects(sides[0][1], labels, [encoded(m.astype(np.uint8)) for m in kept[0]]))
         found.append(Detections(sides[1][1], scores, guessed, [encoded(m.astype(np.uint8)) for m in kept[1]]))
         targets.append({"masks": torch.from_numpy(sides[0][0]), "labels": torch.from_numpy(labels)})
         guesses.append(
@@ -129,7 +129,7 @@ def test_mask_ap_is_not_box_ap() -> None:
     radius = (x - 30) ** 2 + (y - 30) ** 2
     disc, ring = (radius <= 400).astype(np.uint8), ((radius <= 400) & (radius >= 250)).astype(np.uint8)
     box, label = np.array([[10.0, 10.0, 51.0, 51.0]]), np.array([0])
-    truth = [Truth(box, label, [encoded(disc)])]
+    truth = [TrueObjects(box, label, [encoded(disc)])]
     found = [Detections(box, np.array([0.9]), label, [encoded(ring)])]
     assert average_precision(truth, found, ("a",)).map50_95 == pytest.approx(1)
     assert average_precision(truth, found, ("a",), masks=True).map50 == 0

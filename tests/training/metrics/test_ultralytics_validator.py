@@ -10,7 +10,7 @@ import yaml
 from ultralytics import YOLO
 
 from training.detection.data import DetectionDataset, Sample
-from training.detection.section import AugmentSection
+from training.detection.section import BoxAugment
 from training.detection.task import DetectionTask
 from training.evaluation.metrics import measure
 from training.export.native_file import write_native
@@ -71,7 +71,7 @@ def detector(samples: list[Sample]) -> Detector:
     torch.manual_seed(0)
     detector = build_detector("yolov8n", tuple(CLASSES), Preprocessing(SIDE, "letterbox"))
     dataset = DetectionDataset(
-        samples, preprocessing=detector.preprocessing, augment=AugmentSection(mosaic=0), epochs=EPOCHS
+        samples, preprocessing=detector.preprocessing, augment=BoxAugment(mosaic=0), epochs=EPOCHS
     )
     settings = LoopSettings(
         epochs=EPOCHS, batch_size=8, optimizer="adamw", lr=2e-3, eval_every=EPOCHS, checkpoint_every=EPOCHS

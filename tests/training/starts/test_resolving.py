@@ -20,8 +20,8 @@ from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
 from training.agbp.section import BackboneSection
-from training.agbp.stage import started
-from training.models.backbones.base import build, published
+from training.agbp.stage import started_backbone
+from training.models.backbones.base import build, published_backbone
 from training.models.backbones.filling import fill
 from training.models.ultralytics_weights import detector_keys
 from training.starts.backbone_file import load_backbone, save_backbone
@@ -99,7 +99,7 @@ def test_coco_of_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save({"model": model, "train_args": {}}, folder / "yolov8n.pt")
-    assert equal(published("yolov8n", "coco"), model.state_dict())
+    assert equal(published_backbone("yolov8n", "coco"), model.state_dict())
 
 
 @pytest.mark.parametrize("name", ["yolov8n", "yolo11n", "yolo12n", "yolo26n"])
@@ -191,7 +191,7 @@ def test_what_a_start_fills_is_recorded_and_nothing_is_refused(tmp_path: Path) -
     whole = timm.create_model("resnet18")
     save_file(whole.state_dict(), tmp_path / "w.safetensors")
     section = BackboneSection(name="resnet18", start=str(tmp_path / "w.safetensors"), image_size=64)
-    backbone, record = started(section, resolve(section.start), seed=0)
+    backbone, record = started_backbone(section, resolve(section.start), seed=0)
     count = sum(x.numel() for x in backbone.parameters())
     assert record is not None
     assert record["parts"]["backbone"]["parameters"] == record["parts"]["backbone"]["of_parameters"] == count
@@ -199,14 +199,14 @@ def test_what_a_start_fills_is_recorded_and_nothing_is_refused(tmp_path: Path) -
     json.dumps(record)
     save_file({"other": torch.ones(1)}, tmp_path / "w.safetensors")
     with pytest.raises(UserError, match=r"w\.safetensors: The weights fill nothing"):
-        started(section, resolve(section.start), seed=0)
+        started_backbone(section, resolve(section.start), seed=0)
     part = {key: x for key, x in whole.state_dict().items() if not key.startswith("layer4.1.")}
     save_file(part, tmp_path / "w.safetensors")
     with pytest.raises(UserError, match=r"is not a resnet18 \(it lacks layer4\.1"):
-        started(section, resolve(section.start), seed=0)
-    assert started(BackboneSection(image_size=64), None, seed=0)[1] is None
+        started_backbone(section, resolve(section.start), seed=0)
+    assert started_backbone(BackboneSection(image_size=64), None, seed=0)[1] is None
     with pytest.raises(UserError, match="takes images of 256 px alone"):
-        started(BackboneSection(name="maxvit_rmlp_pico_rw_256", image_size=224), None, seed=0)
+        started_backbone(BackboneSection(name="maxvit_rmlp_pico_rw_256", image_size=224), None, seed=0)
 
 
 def test_a_backbones_file_comes_back_and_others_are_refused(tmp_path: Path) -> None:

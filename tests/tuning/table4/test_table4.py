@@ -25,7 +25,7 @@ from pipelines.surfaces.generator import write_corpus
 from tests.pipelines.tiny_encoder import tiny_encoder
 from tuning.table4 import stage as table4_stage
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
-from tuning.table4.measuring import ROWS, Measured, Row, measure
+from tuning.table4.measuring import ROWS, Measured, MethodRow, measure
 from tuning.table4.paper import paper_table4
 from tuning.table4.text import (
     HEADER,
@@ -71,8 +71,10 @@ def test_references_are_not_judged_and_all_other_labelled_images_are(
     assert all(image.defective == ("/good/" not in image.uri) for image in labelled.images)
 
 
-@pytest.mark.parametrize("row", [Row("KeAD", "few", True, True), Row("KeAD", "zero"), Row("WinCLIP", "few")])
-def test_a_row_is_the_method_run_by_hand(labelled: LabelledSet, row: Row) -> None:
+@pytest.mark.parametrize(
+    "row", [MethodRow("KeAD", "few", True, True), MethodRow("KeAD", "zero"), MethodRow("WinCLIP", "few")]
+)
+def test_a_row_is_the_method_run_by_hand(labelled: LabelledSet, row: MethodRow) -> None:
     encoder = tiny_encoder()
     shots = 0 if row.mode == "zero" else 1 if row.model == "WinCLIP" else 2
     method: KeAD | WinCLIP = (
@@ -117,16 +119,18 @@ def test_rows_are_the_whole_grid_once() -> None:
 
 def test_few_shot_without_references_is_not_run_and_says_why(labelled: LabelledSet) -> None:
     bare = LabelledSet(labelled.images, {**labelled.references, "rail": ()})
-    result = measure(Row("KeAD", "few", True, True), BASE, tiny_encoder(), bare)
+    result = measure(MethodRow("KeAD", "few", True, True), BASE, tiny_encoder(), bare)
     assert result.not_run == 'category "rail" has 0 normal references, 2 are needed'
     assert (result.image_auroc, result.seconds_per_image) == (None, None)
-    assert measure(Row("KeAD", "zero"), BASE, tiny_encoder(), bare).not_run is None
+    assert measure(MethodRow("KeAD", "zero"), BASE, tiny_encoder(), bare).not_run is None
     zero = MapsSection.model_validate({"winclip": {"shots": 0}})
-    assert measure(Row("WinCLIP", "few"), zero, tiny_encoder(), bare).not_run == "maps.winclip.shots is 0"
+    assert (
+        measure(MethodRow("WinCLIP", "few"), zero, tiny_encoder(), bare).not_run == "maps.winclip.shots is 0"
+    )
 
 
 def test_one_class_or_no_masks_leave_figures_out(labelled: LabelledSet) -> None:
-    row = Row("KeAD", "zero")
+    row = MethodRow("KeAD", "zero")
     broken = tuple(image for image in labelled.images if image.defective)
     only_defects = measure(row, BASE, tiny_encoder(), LabelledSet(broken, labelled.references))
     assert only_defects.image_auroc is None
@@ -157,7 +161,7 @@ def test_an_interrupted_study_goes_on_with_the_next_row(
 ) -> None:
     measured: list[str] = []
 
-    def killed_in_the_fourth(row: Row, *rest: Any) -> Measured:
+    def killed_in_the_fourth(row: MethodRow, *rest: Any) -> Measured:
         if len(measured) == 3:
             raise KeyboardInterrupt
         measured.append(row.key)
@@ -170,7 +174,7 @@ def test_an_interrupted_study_goes_on_with_the_next_row(
     assert sorted(directory.at("rows").children()) == sorted(f"{key}.json" for key in measured)
     first = directory.read_json(f"rows/{measured[0]}.json")
 
-    def counted(row: Row, *rest: Any) -> Measured:
+    def counted(row: MethodRow, *rest: Any) -> Measured:
         measured.append(row.key)
         return measure(row, *rest)
 
@@ -252,7 +256,9 @@ def test_every_row_of_the_paper_stands_once(model: str) -> None:
 
 
 def test_text_of_the_table() -> None:
-    why = Measured(Row("WinCLIP", "few"), 4, not_run='category "rail" has 0 normal references, 4 are needed')
+    why = Measured(
+        MethodRow("WinCLIP", "few"), 4, not_run='category "rail" has 0 normal references, 4 are needed'
+    )
     lines = comparison(measured_rows(winclip_few=why), paper_table4(), "huge")
     shown = {tuple(cells(line)[:5]): cells(line)[5:] for line in lines}
     assert shown["KeAD", "huge", "few", "✓", "✓"] == ["91.2", "80.0", "–", "0.5", "93.5/77.7", "69.0/81.0"]

@@ -23,7 +23,7 @@ from pipelines.boxes.pseudo_boxes import (
 )
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.maps.reading import upsample
-from training.metrics.coco import Detections, Truth, average_precision
+from training.metrics.coco import Detections, TrueObjects, average_precision
 from tuning.space import Dimension
 from tuning.thresholds import metrics as threshold_metrics
 from tuning.thresholds.component_table import component_table
@@ -157,7 +157,7 @@ def test_box_metrics_agree_with_coco_and_with_counting(
     peaks = [table.peak[kept & (table.image == place)] for place in range(8)]
     zeros = [np.zeros(len(boxes), np.int64) for boxes in own_boxes]
     expected = average_precision(
-        [Truth(boxes, np.zeros(len(boxes), np.int64)) for boxes in judged.boxes],
+        [TrueObjects(boxes, np.zeros(len(boxes), np.int64)) for boxes in judged.boxes],
         [Detections(b, p, z) for b, p, z in zip(own_boxes, peaks, zeros, strict=True)],
         ["anomaly"],
     )

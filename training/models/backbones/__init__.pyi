@@ -1,5 +1,5 @@
-from .base import Backbone, accepts, build, published
+from .base import Backbone, accepts, build, published_backbone
 from .filling import fill, load_start
 from .ultralytics import UltralyticsBackbone
 
-__all__ = ["Backbone", "UltralyticsBackbone", "accepts", "build", "fill", "load_start", "published"]
+__all__ = ["Backbone", "UltralyticsBackbone", "accepts", "build", "fill", "load_start", "published_backbone"]

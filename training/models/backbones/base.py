@@ -169,7 +169,7 @@ def build(name: str) -> Backbone:
     return _library(plain).builder(plain)
 
 
-def published(name: str, start: str) -> dict[str, Tensor]:
+def published_backbone(name: str, start: str) -> dict[str, Tensor]:
     """The weights that its library publishes, in the keys of its full model; downloaded on first use.
 
     Args:

@@ -11,7 +11,7 @@ from torchvision.models.detection import (
 from cluster.errors import UserError
 from cluster.progress import say
 from training.models import backbone_of
-from training.models.backbones import published as backbone_weights
+from training.models.backbones import published_backbone
 from training.models.ultralytics_weights import ultralytics_weights
 
 ULTRALYTICS = ("rtdetr-l", "rtdetr-x", "rtdetr-resnet50", "rtdetr-resnet101")  # on backbones of their own
@@ -22,7 +22,7 @@ TORCHVISION = {
 }
 
 
-def published(name: str, start: str) -> dict[str, Tensor]:
+def published_weights(name: str, start: str) -> dict[str, Tensor]:
     """Published weights of a detector or backbone, downloaded on first use.
 
     Args:
@@ -36,7 +36,7 @@ def published(name: str, start: str) -> dict[str, Tensor]:
         return ultralytics_weights(name, start)
     weights = TORCHVISION.get(name)
     if start != "coco" or weights is None:
-        return backbone_weights(backbone_of(name), start)
+        return published_backbone(backbone_of(name), start)
     say(f"downloading {weights.url} unless it is in PyTorch's cache")
     try:
         found: dict[str, Tensor] = weights.get_state_dict(progress=False)
