@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.errors import UserError
 from cluster.on_ray import ray_session
+from cluster.stages import Site
 from cluster.storage import Storage, check_uri
-from cluster.tracking import PipelineRun, Tracker
-from pipelines.corpus import CorpusSection, Listing, list_labelled
-from pipelines.maps import MapsSection
+from cluster.tracking import Tracker
+from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
 from training.project import Project
 from training.starts import AGBP, AGSSP
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun]]:
-    """The workspace, and the tracking run of a command, with Ray for the stages that need it.
+def open_run(project: Project, name: str) -> Iterator[Site]:
+    """The workspace and the tracking run of a command, with Ray for the stages that need it.
 
     Args:
         project: the config.
@@ -38,7 +38,7 @@ def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun
     tracker = Tracker.open(project.tracking, workspace)
     tags = {"agssp.project": project.name, "agssp.command": name}
     with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
-        yield workspace, run
+        yield Site(workspace, run)
 
 
 def open_tracker(project: Project) -> Tracker:
@@ -50,8 +50,12 @@ def open_tracker(project: Project) -> Tracker:
     return Tracker.open(project.tracking, Storage.open(project.workspace))
 
 
-def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
+def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
     """List the corpus and check it against the config, without Ray and without reading a pixel.
+
+    Args:
+        corpus: the config.
+        need: references of every category; None where none are needed.
 
     Raises:
         UserError: no root, no image, categories without references.
@@ -62,8 +66,8 @@ def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
             "corpus.sources."
         )
     listing = Listing(corpus)
-    if maps.shots:
-        listing.require_references(corpus, maps.shots, maps.shots_setting)
+    if need is not None:
+        listing.require_references(corpus, need)
     return listing
 
 
@@ -77,7 +81,7 @@ def check_inputs(project: Project) -> None:
     data, starts = project.finetune.data, set(project.finetune.starts)
     own = project.corpus.root or project.corpus.sources
     if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
-        listing = read_listing(project.corpus, project.maps)
+        listing = read_listing(project.corpus, project.maps.reference_need)
         categories = {entry.category for entry in listing.entries}
     project.maps.prompts_of(categories)
     if data is not None:
@@ -110,8 +114,8 @@ def open_pipeline(project: Project, name: str) -> Iterator["Pipeline"]:
     check_project(project)
     from training.pipeline import Pipeline
 
-    with open_run(project, name) as (workspace, run):
-        yield Pipeline(project, workspace, run)
+    with open_run(project, name) as site:
+        yield Pipeline(project, site)
 
 
 def whole_run(project: Project, name: str) -> Mapping[str, Any]:
@@ -122,7 +126,7 @@ def whole_run(project: Project, name: str) -> Mapping[str, Any]:
         artifacts = pipeline.artifacts()
         return {
             "project": project.name,
-            "workspace": pipeline.workspace.uri,
+            "workspace": pipeline.site.workspace.uri,
             "counts": {stage: artifact.results for stage, artifact in artifacts.items()},
             "seconds": {stage: artifact.record["seconds"] for stage, artifact in artifacts.items()},
             "reused": [stage for stage, artifact in artifacts.items() if artifact.reused],

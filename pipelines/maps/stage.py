@@ -9,9 +9,7 @@ import torch
 
 from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
-from cluster.stages import Artifact, Workbench, digest, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.corpus import REFERENCE
 from pipelines.encoder import input_size, weights_digest
 from pipelines.images import ImageError, read_image
@@ -36,9 +34,7 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
     return {"encoder": weights, "prompts": digest(prompts)}
 
 
-def make_maps(
-    section: MapsSection, *, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
-) -> Artifact:
+def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact:
     """Anomaly map and score of every image, held-out ones included (they are only evaluated).
 
     Writes `maps/` and `quarantine.parquet`.
@@ -102,8 +98,7 @@ def make_maps(
 
     return ensure(
         "maps",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.deciding,
         inputs={"corpus": corpus},
         extra=check_maps(section, set(references)),

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from training.export.backbone_export import export_backbone
 from training.export.native_file import write_native
 from training.export.onnx_export import contract, export_onnx
@@ -18,7 +16,7 @@ STEM = "detector"
 ONNX_FILE, CONTRACT_FILE = f"{STEM}.onnx", "contract.json"
 
 
-def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+def export_model(*, model: ModelSource, site: Site) -> Artifact:
     """Export a file of weights as what it says it is, a detector unless it is a backbone.
 
     Raises:
@@ -27,7 +25,7 @@ def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRu
     """
     _, metadata = load_weights(model.path)
     if metadata.get("kind") != BACKBONE:
-        return export_detector(model=model, workspace=workspace, pipeline=pipeline)
+        return export_detector(model=model, site=site)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
@@ -52,8 +50,7 @@ def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRu
 
     return ensure(
         "export",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={},
         inputs={},
         extra={"model": model.digest},
@@ -61,12 +58,12 @@ def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRu
     )
 
 
-def export_detector(*, model: ModelSource, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+def export_detector(*, model: ModelSource, site: Site) -> Artifact:
     """Write `detector.onnx`, the library's file (`detector.pt` or a state dict) and `contract.json`.
 
     Args:
         model: the detector.
-        workspace: root of all stages.
+        site: workspace and tracking run.
 
     Raises:
         UserError: not a detector's file.
@@ -101,8 +98,7 @@ def export_detector(*, model: ModelSource, workspace: Storage, pipeline: Pipelin
 
     return ensure(
         "export",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={},
         inputs={},
         extra={"model": model.digest},

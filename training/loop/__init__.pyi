@@ -3,6 +3,7 @@ from .loop import train
 from .optimiser import optimizer
 from .reports import EpochReport, NonFiniteLoss
 from .section import LoopSettings, ScalingSection
+from .site import TrainingSite
 from .state import Row, weights_of
 from .task import Batch, SeededDataset, Task
 
@@ -16,6 +17,7 @@ __all__ = [
     "ScalingSection",
     "SeededDataset",
     "Task",
+    "TrainingSite",
     "optimizer",
     "train",
     "weights_of",

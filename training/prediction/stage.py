@@ -9,9 +9,8 @@ import ray
 import torch
 
 from cluster.on_ray import Sender, machine_cpus, start_ray
-from cluster.stages import Artifact, Workbench, ensure
+from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun
 from pipelines.boxes import coco_document
 from pipelines.corpus import listing_digest
 from pipelines.tables import PREDICTIONS, QUARANTINE, Step, check_bad_share, run_table_job, write_listing
@@ -27,8 +26,7 @@ def predict_images(
     *,
     files: pa.Table,
     model: ModelSource,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: Site,
 ) -> Artifact:
     """Find boxes in images.
 
@@ -39,7 +37,7 @@ def predict_images(
         section: the config.
         files: from `find_images`.
         model: the detector.
-        workspace: root of all stages; every worker reaches it.
+        site: workspace and tracking run; every worker reaches the workspace.
 
     Raises:
         UserError: not a detector's file; more unreadable images than `section.max_bad_share`.
@@ -81,8 +79,7 @@ def predict_images(
 
     return ensure(
         "predict",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.deciding,
         inputs={},
         extra={"model": model.digest, "images": listing_digest(files)},

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from cluster.stages.claim import FOLDER
+from cluster.stages.site import Site
 from cluster.stages.stage import RECORD, Artifact, Workbench, digest, ensure, summary
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -33,7 +34,7 @@ def make(workspace: Storage, pipeline: SilentPipeline) -> Make:
 
     def ensured(config: Mapping[str, Any] | None = None, **more: Any) -> Artifact:
         arguments: dict[str, Any] = {"config": config or {"k": 1}, "inputs": {}, "body": body} | more
-        return ensure("maps", workspace=workspace, pipeline=pipeline, **arguments)
+        return ensure("maps", site=Site(workspace, pipeline), **arguments)
 
     return ensured
 
