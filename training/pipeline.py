@@ -142,7 +142,7 @@ class Pipeline:
 
     @property
     def product(self) -> str:
-        """The start whose detector is registered."""
+        """The start whose detector is registered: AGSSP where it is among them, else the last."""
         return self.project.finetune.product
 
     @cached_property
