@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from benchmarks.registry import Row, at_least, at_most
 from cluster.on_ray import RaySection, machine_cpus, ray_session
-from cluster.stages import Artifact
+from cluster.stages import Artifact, Site
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
 from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE
@@ -127,8 +127,7 @@ def _job(folder: str, count: int, encoder: str) -> dict[str, float]:
     with ray_session(RaySection()), Tracker.open(TrackingSection(), workspace).pipeline("bench", {}) as run:
         made = make_maps(
             _section(folder, encoder),
-            workspace=workspace,
-            pipeline=run,
+            site=Site(workspace, run),
             corpus=Artifact("corpus", str(count), corpus, {"results": {}}, reused=True),
         )
     if made.results["images"] != count + SHOTS:

@@ -7,13 +7,17 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from cluster.tracking import Tracker
 from pipelines.corpus import CorpusSection, Listing, list_labelled
-from pipelines.maps import MapsSection
+from pipelines.corpus.section import ReferenceNeed
 from training.project import Project
 from training.starts import AGBP, AGSSP
 
 
-def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
+def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
     """List the corpus and check it against the config, without Ray and without reading a pixel.
+
+    Args:
+        corpus: the config.
+        need: references of every category; None where none are needed.
 
     Raises:
         UserError: no root, no image, categories without references.
@@ -24,8 +28,8 @@ def read_listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
             "corpus.sources."
         )
     listing = Listing(corpus)
-    if maps.shots:
-        listing.require_references(corpus, maps.shots, maps.shots_setting)
+    if need is not None:
+        listing.require_references(corpus, need)
     return listing
 
 
@@ -39,7 +43,7 @@ def check_inputs(project: Project) -> None:
     data, starts = project.finetune.data, set(project.finetune.starts)
     own = project.corpus.root or project.corpus.sources
     if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
-        listing = read_listing(project.corpus, project.maps)
+        listing = read_listing(project.corpus, project.maps.reference_need)
         categories = {entry.category for entry in listing.entries}
     project.maps.prompts_of(categories)
     if data is not None:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cluster.on_ray import ray_session
+from cluster.stages import Site
 from cluster.storage import Storage, check_uri
-from cluster.tracking import PipelineRun, Tracker
+from cluster.tracking import Tracker
 from training.inputs import check_inputs
 from training.project import Project
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun]]:
-    """The workspace, and the tracking run of a command, with Ray for the stages that need it.
+def open_run(project: Project, name: str) -> Iterator[Site]:
+    """The workspace and the tracking run of a command, with Ray for the stages that need it.
 
     Args:
         project: the config.
@@ -35,7 +36,7 @@ def open_run(project: Project, name: str) -> Iterator[tuple[Storage, PipelineRun
     tracker = Tracker.open(project.tracking, workspace)
     tags = {"agssp.project": project.name, "agssp.command": name}
     with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
-        yield workspace, run
+        yield Site(workspace, run)
 
 
 def check_project(project: Project) -> None:
@@ -64,8 +65,8 @@ def open_pipeline(project: Project, name: str) -> Iterator["Pipeline"]:
     check_project(project)
     from training.pipeline import Pipeline
 
-    with open_run(project, name) as (workspace, run):
-        yield Pipeline(project, workspace, run)
+    with open_run(project, name) as site:
+        yield Pipeline(project, site)
 
 
 def whole_run(project: Project, name: str) -> Mapping[str, Any]:
@@ -76,7 +77,7 @@ def whole_run(project: Project, name: str) -> Mapping[str, Any]:
         artifacts = pipeline.artifacts()
         return {
             "project": project.name,
-            "workspace": pipeline.workspace.uri,
+            "workspace": pipeline.site.workspace.uri,
             "counts": {stage: artifact.results for stage, artifact in artifacts.items()},
             "seconds": {stage: artifact.record["seconds"] for stage, artifact in artifacts.items()},
             "reused": [stage for stage, artifact in artifacts.items() if artifact.reused],

@@ -2,11 +2,9 @@
 
 from functools import cached_property, partial
 
-from cluster.stages import Artifact
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site
 from pipelines.boxes import derive_boxes
-from pipelines.corpus import CorpusSection, build_corpus, build_labelled, check_unseen
+from pipelines.corpus import CorpusImages, CorpusSection, build_corpus, build_labelled, check_unseen
 from pipelines.encoder import weights_digest
 from pipelines.maps import evaluate_maps, make_maps
 from pipelines.surfaces import generate_surfaces
@@ -16,8 +14,9 @@ from training.detection.finetune_stage import finetune_detector
 from training.evaluation import evaluate_detector
 from training.export import register_detector
 from training.inputs import open_tracker, read_listing
+from training.loop import TrainingSite
 from training.project import Project
-from training.report import write_report
+from training.report import Pretraining, RunArtifacts, StartOutcome, write_report
 from training.starts import AGBP, AGSSP, SCRATCH, filled_detector, resolve_start
 
 # Where and how it runs: no part of what is reported, and it may name hosts.
@@ -29,13 +28,12 @@ class Pipeline:
 
     Args:
         project: the config.
-        workspace: opened and writable.
-        run: the tracking run over all stages.
+        site: workspace and tracking run; the project says which workers train there.
     """
 
-    def __init__(self, project: Project, workspace: Storage, run: PipelineRun) -> None:
-        self.project, self.workspace, self.run = project, workspace, run
-        self.seeded = project.seeded()
+    def __init__(self, project: Project, site: Site) -> None:
+        self.project, self.seeded = project, project.seeded()
+        self.site = TrainingSite(site.workspace, site.run, project.scaling)
         self._finetuned: dict[str, Artifact] = {}
         self._evaluated: dict[str, Artifact] = {}
 
@@ -45,7 +43,7 @@ class Pipeline:
         section = self.project.generate
         if section is None:
             return None
-        return generate_surfaces(section, workspace=self.workspace, pipeline=self.run)
+        return generate_surfaces(section, site=self.site)
 
     @property
     def corpus_section(self) -> CorpusSection:
@@ -58,34 +56,26 @@ class Pipeline:
     @cached_property
     def corpus(self) -> Artifact:
         """Manifest, labels and quarantine."""
-        section, maps = self.corpus_section, self.project.maps
-        return build_corpus(
-            section,
-            listing=read_listing(section, maps),
-            shots=maps.shots,
-            setting=maps.shots_setting,
-            workspace=self.workspace,
-            pipeline=self.run,
-            images_from=self.surfaces,
-        )
+        section, need = self.corpus_section, self.project.maps.reference_need
+        images = CorpusImages(read_listing(section, need), made_by=self.surfaces)
+        return build_corpus(section, images, site=self.site, need=need)
 
     @cached_property
     def maps(self) -> Artifact:
         """Anomaly maps of every image."""
-        return make_maps(self.project.maps, workspace=self.workspace, pipeline=self.run, corpus=self.corpus)
+        return make_maps(self.project.maps, site=self.site, corpus=self.corpus)
 
     @cached_property
     def map_quality(self) -> Artifact:
         """Image and pixel AUROC of the maps on the held-out images, where masks exist."""
-        return evaluate_maps(workspace=self.workspace, pipeline=self.run, corpus=self.corpus, maps=self.maps)
+        return evaluate_maps(site=self.site, corpus=self.corpus, maps=self.maps)
 
     @cached_property
     def boxes(self) -> Artifact:
         """Pseudo-boxes of the pretraining images."""
         return derive_boxes(
             self.project.boxes,
-            workspace=self.workspace,
-            pipeline=self.run,
+            site=self.site,
             corpus=self.corpus,
             maps=self.maps,
         )
@@ -95,9 +85,7 @@ class Pipeline:
         """The backbone pretrained with anomaly maps (AGBP)."""
         return pretrain_backbone(
             self.seeded.backbone,
-            scaling=self.project.scaling,
-            workspace=self.workspace,
-            pipeline=self.run,
+            site=self.site,
             corpus=self.corpus,
             maps=self.maps,
         )
@@ -107,9 +95,7 @@ class Pipeline:
         """The detector pretrained on pseudo-boxes (AGDP) over that backbone."""
         return pretrain_detector(
             self.seeded.detector,
-            scaling=self.project.scaling,
-            workspace=self.workspace,
-            pipeline=self.run,
+            site=self.site,
             corpus=self.corpus,
             boxes=self.boxes,
             backbone=self.backbone,
@@ -121,7 +107,7 @@ class Pipeline:
         data = self.project.finetune.data
         if data is None:
             return self.corpus
-        made = build_labelled(data, workspace=self.workspace, pipeline=self.run)
+        made = build_labelled(data, site=self.site)
         if set(self.starts) & {AGBP, AGSSP}:
             check_unseen(made, self.corpus)
         return made
@@ -133,12 +119,10 @@ class Pipeline:
         self._finetuned[start] = finetune_detector(
             self.seeded.finetune,
             start=start,
-            scaling=self.project.scaling,
-            workspace=self.workspace,
-            pipeline=self.run,
+            site=self.site,
             corpus=self.labelled,
-            backbone=self.backbone if start == "agbp" else None,
-            detector=self.detector if start == "agssp" else None,
+            backbone=self.backbone if start == AGBP else None,
+            detector=self.detector if start == AGSSP else None,
         )
         return self._finetuned[start]
 
@@ -147,8 +131,7 @@ class Pipeline:
         if start not in self._evaluated:
             self._evaluated[start] = evaluate_detector(
                 self.project.evaluate,
-                workspace=self.workspace,
-                pipeline=self.run,
+                site=self.site,
                 corpus=self.labelled,
                 finetuned=self.finetuned(start),
             )
@@ -157,59 +140,56 @@ class Pipeline:
     @property
     def product(self) -> str:
         """The start whose detector is registered: AGSSP where it is among them, else the last."""
-        return "agssp" if "agssp" in self.starts else self.starts[-1]
+        return self.project.finetune.product
 
     @cached_property
     def registered(self) -> Artifact:
         """The finetuned detector as a version in the model registry."""
         return register_detector(
             self.project.name,
-            workspace=self.workspace,
-            pipeline=self.run,
+            site=self.site,
             detector_name=self.project.finetune.name,
             finetuned=self.finetuned(self.product),
             evaluated=self.evaluated(self.product),
-            ancestors=self.pretraining(),
+            ancestors=self.pretraining().named(),
         )
 
-    def pretraining(self) -> dict[str, Artifact]:
-        """The stages up to the pretrained detector, in order."""
-        made = {"surfaces": self.surfaces} if self.surfaces is not None else {}
-        made |= {
-            "corpus": self.corpus,
-            "maps": self.maps,
-            "evaluate_maps": self.map_quality,
-            "boxes": self.boxes,
-            "backbone": self.backbone,
-            "detector": self.detector,
-        }
-        if self.labelled is not self.corpus:
-            made["labels"] = self.labelled
-        return made
+    def pretraining(self) -> Pretraining:
+        """The stages up to the pretrained detector."""
+        return Pretraining(
+            surfaces=self.surfaces,
+            corpus=self.corpus,
+            maps=self.maps,
+            map_quality=self.map_quality,
+            boxes=self.boxes,
+            backbone=self.backbone,
+            detector=self.detector,
+            labels=None if self.labelled is self.corpus else self.labelled,
+        )
+
+    def made(self) -> RunArtifacts:
+        """Every stage but the report."""
+        return RunArtifacts(
+            pretraining=self.pretraining(),
+            starts={
+                start: StartOutcome(self.finetuned(start), self.evaluated(start)) for start in self.starts
+            },
+            registered=self.registered,
+        )
 
     def artifacts(self) -> dict[str, Artifact]:
         """Every stage's artifact by name, in order; those of one start carry its name."""
-        made = self.pretraining()
-        for start in self.starts:
-            made[f"finetune {start}"] = self.finetuned(start)
-            made[f"evaluate {start}"] = self.evaluated(start)
-        return made | {"register": self.registered, "report": self.report}
+        return {**self.made().named(), "report": self.report}
 
     @cached_property
     def report(self) -> Artifact:
         """The self-contained HTML report."""
-        pretraining = self.pretraining()
-        starts = {start: (self.finetuned(start), self.evaluated(start)) for start in self.starts}
         return write_report(
             self.project.report,
             title=self.project.name,
             config=self.project.model_dump(mode="json", exclude=NOT_SHOWN, exclude_none=True),
-            workspace=self.workspace,
-            pipeline=self.run,
-            pretraining=pretraining,
-            labelled=self.labelled,
-            starts=starts,
-            registered=self.registered,
+            site=self.site,
+            made=self.made(),
         )
 
     @property

@@ -202,11 +202,9 @@ def predict_folder(images: str | Path, model: str | Path, *config: Config) -> Ar
     files = find_images(str(images))
     with (
         open_model(str(model), lambda: open_tracker(project)) as source,
-        open_run(project, "predict") as (workspace, pipeline),
+        open_run(project, "predict") as site,
     ):
-        return predict_images(
-            project.predict, files=files, model=source, workspace=workspace, pipeline=pipeline
-        )
+        return predict_images(project.predict, files=files, model=source, site=site)
 
 
 def export(model: str | Path, *config: Config) -> Artifact:
@@ -223,9 +221,9 @@ def export(model: str | Path, *config: Config) -> Artifact:
     files = (WEIGHTS_FILE, BACKBONE_FILE)
     with (
         open_model(str(model), lambda: open_tracker(project), files=files) as source,
-        open_run(project, "export") as (workspace, pipeline),
+        open_run(project, "export") as site,
     ):
-        return export_model(model=source, workspace=workspace, pipeline=pipeline)
+        return export_model(model=source, site=site)
 
 
 def load_detector(model: str | Path, *config: Config) -> Detector:

@@ -81,10 +81,10 @@ class Proof:
             title: of the tracking run.
         """
         base = self.project(ProofStart("none", coco=False), self.first)
-        with open_run(base, title) as (storage, run):
+        with open_run(base, title) as site:
 
             def stages(start: ProofStart, cell: Column, rival: Path | None = None) -> Pipeline:
-                return Pipeline(self.project(start, cell, rival), storage, run)
+                return Pipeline(self.project(start, cell, rival), site)
 
             yield stages
 
@@ -129,8 +129,7 @@ def pretrain_start(proof: Proof, start: ProofStart, before: Pretrained | None) -
             start=proof.settings.coco_file if start.coco else None,
             seconds=before.seconds,
             seed=proof.settings.seeds[0],
-            workspace=pipeline.workspace,
-            run=pipeline.run,
+            site=pipeline.site,
             corpus=pipeline.corpus,
         )
         return Pretrained(float(made.results["seconds"]), Path(made.directory.path) / FILE)

@@ -13,9 +13,7 @@ from benchmarks.real_surfaces.settings import LIGHTLY, LightlySection
 from cluster.errors import UserError
 from cluster.privacy import QUIET_ENVIRONMENT
 from cluster.progress import say
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from training.starts import state_digest
 from training.weights import load_weights, save_weights
 
@@ -87,8 +85,7 @@ def pretrain_lightly(
     start: Path | None,
     seconds: float,
     seed: int,
-    workspace: Storage,
-    run: PipelineRun,
+    site: Site,
     corpus: Artifact,
 ) -> Artifact:
     """Pretrain YOLOv8n on the corpus' images; a killed one begins anew.
@@ -102,7 +99,7 @@ def pretrain_lightly(
         start: weights of a whole YOLOv8n, .safetensors or .pt; None is random.
         seconds: for one call of it; the two short ones that time its steps are not counted.
         seed: of everything.
-        workspace, run: where the artifact and its tracking run go.
+        site: workspace and tracking run.
         corpus: the artifact of those images.
     """
 
@@ -121,8 +118,7 @@ def pretrain_lightly(
     config = {**section.model_dump(mode="json"), "seconds": round(seconds, 1), "seed": seed}
     return ensure(
         "lightly_train",
-        workspace=workspace,
-        pipeline=run,
+        site=site,
         config=config,
         inputs={"corpus": corpus},
         extra={"start": state_digest(state) if state else "scratch"},

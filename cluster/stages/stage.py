@@ -14,10 +14,11 @@ from cluster.progress import say
 from cluster.stages import sentences
 from cluster.stages.claim import claimed
 from cluster.stages.code_version import code_version
+from cluster.stages.site import Site
 from cluster.storage import Storage
 
 if TYPE_CHECKING:
-    from cluster.tracking import PipelineRun, Run
+    from cluster.tracking import Run
 
 RECORD = "stage.json"
 VERSIONS_OF = (
@@ -74,8 +75,7 @@ class Workbench:
 def ensure(
     stage: str,
     *,
-    workspace: Storage,
-    pipeline: "PipelineRun",
+    site: Site,
     config: Mapping[str, Any],
     inputs: Mapping[str, Artifact],
     extra: Mapping[str, str] | None = None,
@@ -86,8 +86,7 @@ def ensure(
 
     Args:
         stage: the stage's name, its directory under the workspace.
-        workspace: root of all stages.
-        pipeline: the tracking run under which the stage's own run is opened.
+        site: the workspace and the tracking run.
         config: the JSON-able config that decides the content.
         inputs: artifacts read, by name.
         extra: further digests that decide the content (weights, prompts, listings).
@@ -107,7 +106,7 @@ def ensure(
         "extra": dict(extra or {}),
     }
     fingerprint = digest(key)
-    directory = workspace.at(stage, fingerprint[:16])
+    directory = site.workspace.at(stage, fingerprint[:16])
     if directory.exists(RECORD):
         return _reused(stage, fingerprint, directory)
     directory.create()
@@ -116,7 +115,7 @@ def ensure(
             return _reused(stage, fingerprint, directory)
         say(sentences.started(stage, directory.uri))
         start, began = time.monotonic(), datetime.now(UTC)
-        with pipeline.stage(stage, config=dict(config), tags={"fingerprint": fingerprint}) as run:
+        with site.run.stage(stage, config=dict(config), tags={"fingerprint": fingerprint}) as run:
             results = dict(body(Workbench(directory, run)))
             seconds = round(time.monotonic() - start, 3)
             record = {

@@ -9,9 +9,8 @@ import pyarrow as pa
 import ray
 
 from cluster.on_ray import Sender, start_ray
-from cluster.stages import Artifact, Workbench, ensure
+from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun
 from pipelines.boxes.export import coco_document, write_yolo
 from pipelines.boxes.pseudo_boxes import CategoryThreshold
 from pipelines.boxes.rows import STATISTICS, box_rows, category_thresholds, packed_ids, without
@@ -21,9 +20,7 @@ from pipelines.tables import BOXES, THRESHOLDS, CorpusTables, Step, read_columns
 BLOCK_ROWS = 2048  # a second's work
 
 
-def derive_boxes(
-    section: BoxesSection, *, workspace: Storage, pipeline: PipelineRun, corpus: Artifact, maps: Artifact
-) -> Artifact:
+def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
     """Turn the stored maps of the pretraining images into pseudo-boxes; held-out images take no part.
 
     Writes `thresholds.parquet`, `boxes.parquet`, `coco.json` and, if asked, `yolo/`.
@@ -54,8 +51,7 @@ def derive_boxes(
 
     return ensure(
         "boxes",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.model_dump(mode="json"),
         inputs={"corpus": corpus, "maps": maps},
         body=body,

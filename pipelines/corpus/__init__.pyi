@@ -4,10 +4,10 @@ from .inspection import inspect
 from .labelled import build_labelled, check_unseen
 from .labelled_listing import list_labelled
 from .listing import Listing
-from .section import CorpusSection, LabelledDataSection
+from .section import CorpusSection, LabelledDataSection, ReferenceNeed
 from .sorting import Corpus
 from .split import is_test
-from .stage import build_corpus
+from .stage import CorpusImages, build_corpus
 from .statistics import COUNTED, STATISTICS
 
 __all__ = [
@@ -16,10 +16,12 @@ __all__ = [
     "NEAR",
     "STATISTICS",
     "Corpus",
+    "CorpusImages",
     "CorpusSection",
     "HashedImage",
     "LabelledDataSection",
     "Listing",
+    "ReferenceNeed",
     "build_corpus",
     "build_labelled",
     "check_unseen",

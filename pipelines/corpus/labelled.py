@@ -1,18 +1,16 @@
 """Labelled images of a finetuning's own, beside or instead of the corpus' labels."""
 
 from cluster.errors import UserError
-from cluster.stages import Artifact
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site
 from pipelines.corpus.labelled_listing import list_labelled
 from pipelines.corpus.section import KEY, LabelledDataSection
-from pipelines.corpus.stage import build_corpus
+from pipelines.corpus.stage import CorpusImages, build_corpus
 from pipelines.tables import CorpusTables
 
 SHOWN = 3
 
 
-def build_labelled(section: LabelledDataSection, *, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+def build_labelled(section: LabelledDataSection, *, site: Site) -> Artifact:
     """The `labels` stage: inspected images, split, labels and faults, in the tables of a corpus.
 
     Raises:
@@ -23,17 +21,7 @@ def build_labelled(section: LabelledDataSection, *, workspace: Storage, pipeline
     if section.test.root:
         held_out = listing.sources[1]
         test = frozenset(held_out.uri(entry) for entry in held_out.entries)
-    return build_corpus(
-        section.as_corpus(),
-        listing=listing,
-        shots=0,
-        setting="",
-        workspace=workspace,
-        pipeline=pipeline,
-        stage="labels",
-        key=KEY,
-        test=test,
-    )
+    return build_corpus(section.as_corpus(), CorpusImages(listing, test), site=site, stage="labels", key=KEY)
 
 
 def check_unseen(labelled: Artifact, corpus: Artifact) -> None:

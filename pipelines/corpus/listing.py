@@ -10,7 +10,7 @@ import pyarrow as pa
 from cluster.errors import UserError, nearest
 from pipelines.annotations import Annotation
 from pipelines.corpus.named_references import ReferenceCandidates, look_up
-from pipelines.corpus.section import CorpusSection, Source
+from pipelines.corpus.section import CorpusSection, ReferenceNeed, Source
 from pipelines.layouts import Entry, find_layout, list_tree
 from pipelines.tables import LISTED
 
@@ -156,31 +156,28 @@ class Listing:
             )
         return found
 
-    def require_references(
-        self, section: CorpusSection, shots: int, setting: str = "maps.kead.shots"
-    ) -> None:
+    def require_references(self, section: CorpusSection, need: ReferenceNeed) -> None:
         """Refuse few-shot work where a category has too few normal references.
 
         Args:
             section: the corpus' config.
-            shots: references needed of every category.
-            setting: the config key that asks for them.
+            need: references of every category, and who asks for them.
 
         Raises:
             UserError: naming the category and what to add.
         """
         for category, candidates in sorted(self.reference_candidates(section).items()):
             available = candidates.available
-            if available < shots:
+            if available < need.shots:
                 source = next(s for s in self.sources if any(e.category == category for e in s.entries))
                 root = source.source.root
                 renamed = source.source.category or source.source.categories
                 where = f"{root}/{category}/references" if source.layout == "folder" and not renamed else root
                 raise UserError(
-                    f'Category "{category}" has {available} normal reference images and {setting}='
-                    f"{shots} needs {shots}: put normal images into {where}, name them in "
+                    f'Category "{category}" has {available} normal reference images and {need.key}='
+                    f"{need.shots} needs {need.shots}: put normal images into {where}, name them in "
                     f'{source.key}.references.{category}, let "agssp references CONFIG" propose some, or set '
-                    f"{setting}=0 (zero-shot)."
+                    f"{need.key}=0 (zero-shot)."
                 )
 
     def table(self) -> pa.Table:

@@ -1,6 +1,7 @@
 """What a corpus is made of: the config of sources, splits and labelled data."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,19 @@ from pipelines.layouts import AUTO, LAYOUT_NAMES
 
 DEFAULT_DISTANCE = 64
 BadLabels = Literal["clip", "drop", "fail"]
+
+
+@dataclass(frozen=True)
+class ReferenceNeed:
+    """Normal references that every category must have.
+
+    Attributes:
+        shots: references of a category.
+        key: the config key that asks for them, for messages.
+    """
+
+    shots: int
+    key: str
 
 
 class Source(Section):

@@ -1,34 +1,55 @@
 """The corpus stage: the listing inspected by Ray Data, its tables written."""
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from cluster.on_ray import record, start_ray
-from cluster.stages import Artifact, Workbench, digest, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
 from pipelines.tables import REFERENCE, Step, check_bad_share, run_table_job, write_listing
 
 
+@dataclass(frozen=True)
+class CorpusImages:
+    """The files that a corpus is made of.
+
+    Attributes:
+        listing: the files of the corpus' section, checked before a cluster is touched.
+        test: URIs of the held-out images; None chooses them by content.
+        made_by: the artifact that holds the images, where a stage made them.
+    """
+
+    listing: Listing
+    test: Set[str] | None = None
+    made_by: Artifact | None = None
+
+    @property
+    def inputs(self) -> dict[str, Artifact]:
+        """The stage that made the images, by name."""
+        return {} if self.made_by is None else {self.made_by.stage: self.made_by}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What of the files decides the corpus."""
+        chosen = {} if self.test is None else {"test": digest(sorted(self.test))}
+        return {"listing": self.listing.digest(), **chosen}
+
+
 def build_corpus(
     section: CorpusSection,
+    images: CorpusImages,
     *,
-    listing: Listing,
-    shots: int,
-    setting: str,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: Site,
+    need: ReferenceNeed | None = None,
     stage: str = "corpus",
     key: str = "corpus",
-    test: Set[str] | None = None,
-    images_from: Artifact | None = None,
 ) -> Artifact:
     """List, hash, decode and split the images of all sources.
 
@@ -38,18 +59,17 @@ def build_corpus(
 
     Args:
         section: the corpus' config.
-        listing: of the same section (checked before a cluster is touched).
-        shots: references the maps stage will ask of every category.
-        setting: the config key that asks for them.
+        images: their files.
+        site: workspace and tracking run.
+        need: references that the maps stage will ask of every category; None where it needs none.
         stage: its name; `labels` for the labelled images of a finetuning.
         key: dotted path of `section`, for messages.
-        test: URIs of the held-out images; None chooses them by content.
-        images_from: the artifact that holds the images, where a stage made them.
 
     Raises:
         UserError: too many bad images; a category without references once bad ones are gone; faults in labels
             where `section.bad_labels` is `fail`.
     """
+    listing = images.listing
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work = bench.directory.at("listing")
@@ -67,11 +87,12 @@ def build_corpus(
             total=rows.num_rows,
         )
         candidates = listing.reference_candidates(section)
-        corpus = Corpus(inspected.read_table(""), section, candidates, test, key)
+        corpus = Corpus(inspected.read_table(""), section, candidates, images.test, key)
         bad = corpus.quarantine
         record("agssp_quarantined", len(bad), stage=key)
         check_bad_share(len(bad), rows.num_rows, section.max_bad_share, key, _first(bad))
-        _check_shots(corpus, shots, setting)
+        if need is not None:
+            _check_references(corpus, need)
         for name, table in corpus.tables().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
@@ -83,11 +104,10 @@ def build_corpus(
 
     return ensure(
         stage,
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.model_dump(mode="json"),
-        inputs={} if images_from is None else {images_from.stage: images_from},
-        extra={"listing": listing.digest(), **({"test": digest(sorted(test))} if test is not None else {})},
+        inputs=images.inputs,
+        extra=images.digests,
         revision=3,  # bad labels
         body=body,
     )
@@ -103,15 +123,15 @@ def _first(quarantine: list[dict[str, Any]]) -> str:
     return f"{quarantine[0]['uri']}: {quarantine[0]['reason']}" if quarantine else ""
 
 
-def _check_shots(corpus: Corpus, shots: int, setting: str) -> None:
+def _check_references(corpus: Corpus, need: ReferenceNeed) -> None:
     from cluster.errors import UserError
 
     have: dict[str, int] = {row["category"]: 0 for row in corpus.manifest}
     for row in corpus.manifest:
         have[row["category"]] += row["role"] == REFERENCE
     for category, count in sorted(have.items()):
-        if count < shots:
+        if count < need.shots:
             raise UserError(
                 f'Category "{category}" has only {count} readable, different normal reference images and '
-                f"{setting}={shots} needs {shots}; add some."
+                f"{need.key}={need.shots} needs {need.shots}; add some."
             )

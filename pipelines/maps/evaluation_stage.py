@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.annotations import decode_mask
 from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
 from pipelines.maps.reading import map_rows
 from pipelines.tables import CorpusTables
 
 
-def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact, maps: Artifact) -> Artifact:
+def evaluate_maps(*, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
     """Image and pixel AUROC and AUPRO of the stored maps over the test split, in all and by category.
 
     A figure is null where the split has only one class (no defect, or no normal one); the pixels' ones also
@@ -50,8 +48,7 @@ def evaluate_maps(*, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
 
     return ensure(
         "evaluate_maps",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={},
         inputs={"corpus": corpus, "maps": maps},
         revision=2,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
+from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -109,6 +110,11 @@ class MapsSection(Section):
     def shots_setting(self) -> str:
         """The config key of `shots`."""
         return f"maps.{self.method}.shots"
+
+    @property
+    def reference_need(self) -> ReferenceNeed | None:
+        """The references that the chosen method needs; None where it needs none."""
+        return ReferenceNeed(self.shots, self.shots_setting) if self.shots else None
 
     @property
     def deciding(self) -> dict[str, Any]:

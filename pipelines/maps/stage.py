@@ -9,9 +9,8 @@ import torch
 
 from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
-from cluster.stages import Artifact, Workbench, digest, ensure
+from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun
 from pipelines.encoder import input_size, weights_digest
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
@@ -51,9 +50,7 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
     return {"encoder": weights, "prompts": digest(prompts)}
 
 
-def make_maps(
-    section: MapsSection, *, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
-) -> Artifact:
+def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact:
     """Anomaly map and score of every image, held-out ones included (they are only evaluated).
 
     Writes `maps/` and `quarantine.parquet`.
@@ -113,8 +110,7 @@ def make_maps(
 
     return ensure(
         "maps",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.deciding,
         inputs={"corpus": corpus},
         extra=check_maps(section, set(references)),

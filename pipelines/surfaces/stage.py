@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.surfaces.generator import write_corpus
 from pipelines.surfaces.section import GenerateSection
 
 IMAGES = "images"
 
 
-def generate_surfaces(section: GenerateSection, *, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+def generate_surfaces(section: GenerateSection, *, site: Site) -> Artifact:
     """Write the generated images with masks below `images/` of the artifact (layout `masks`)."""
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -38,8 +36,7 @@ def generate_surfaces(section: GenerateSection, *, workspace: Storage, pipeline:
 
     return ensure(
         "surfaces",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.model_dump(mode="json"),
         inputs={},
         body=body,

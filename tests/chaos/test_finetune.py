@@ -15,7 +15,6 @@ from tests.silent_tracking import SilentRun
 from training.detection.data import Sample
 from training.detection.section import BoxAugment
 from training.detection.task import DetectionPlan, DetectionTask, build_detection_task
-from training.loop import START_FILE
 from training.loop.files import START_FILE
 from training.loop.fit import fit
 from training.loop.fit_result import FitResult

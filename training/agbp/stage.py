@@ -12,7 +12,6 @@ from cluster.errors import UserError
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun
 from training.agbp.attention_pictures import attention_sheet
 from training.agbp.data import (
     PretrainDataset,
@@ -23,7 +22,7 @@ from training.agbp.data import (
 )
 from training.agbp.section import BackboneSection
 from training.agbp.task import PretrainPlan, backbone_weights, build_pretrain_task
-from training.loop import FitResult, HistoryRow, ScalingSection, trained
+from training.loop import FitResult, HistoryRow, TrainingSite, trained
 from training.models.backbones import Backbone, build, fill
 from training.starts import BACKBONE_FILE, SCRATCH, Start, report_json, resolve_start, save_backbone
 
@@ -33,9 +32,7 @@ ATTENTION_FILE = "attention.png"
 def pretrain_backbone(
     section: BackboneSection,
     *,
-    scaling: ScalingSection,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: TrainingSite,
     corpus: Artifact,
     maps: Artifact,
 ) -> Artifact:
@@ -48,16 +45,16 @@ def pretrain_backbone(
 
     Args:
         section: the config.
-        scaling: workers; decides no result.
-        workspace, pipeline: where the artifact and the tracking run go.
+        site: workspace, tracking run and workers.
         corpus, maps: the stages' artifacts.
 
     Raises:
         UserError: the start can't be used, too few images, or nothing to learn.
     """
+    scaling = site.scaling
     start = None
     if section.start != SCRATCH:
-        start = resolve_start(section.start, section.name, lambda: pipeline.tracker)
+        start = resolve_start(section.start, section.name, lambda: site.run.tracker)
     digest_of_start = start.digest if start else SCRATCH
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -98,8 +95,7 @@ def pretrain_backbone(
 
     return ensure(
         "backbone",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.model_dump(mode="json", exclude={"start"}),  # its content decides, not its path
         revision=2,  # neck and head of the start are kept
         inputs={"corpus": corpus, "maps": maps},

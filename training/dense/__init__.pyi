@@ -3,11 +3,10 @@ from .data import DenseSample, dense_samples
 from .modality import dead_leaves, feature_shift, pooled_features
 from .model import Colours, save_dense, started_dense
 from .section import CropSection, DenseTask, check_dense_name
-from .task import METRIC, START_FILE, DensePlan, build_dense_task
+from .task import METRIC, DensePlan, build_dense_task
 
 __all__ = [
     "METRIC",
-    "START_FILE",
     "Colours",
     "CropSection",
     "DensePlan",

@@ -6,13 +6,11 @@ from typing import Any
 from cluster.errors import UserError, nearest
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
 from pipelines.tables import CorpusTables
 from training.detection.finetune import select
 from training.detection.section import FinetuneSection
-from training.detection.training import train_detector, training_results
-from training.loop import ScalingSection
+from training.detection.training import BoxTraining, train_detector, training_results
+from training.loop import TrainingSite
 from training.models.detectors import Detector
 from training.starts import (
     AGBP,
@@ -33,9 +31,7 @@ def finetune_detector(
     section: FinetuneSection,
     *,
     start: str,
-    scaling: ScalingSection,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: TrainingSite,
     corpus: Artifact,
     backbone: Artifact | None,
     detector: Artifact | None,
@@ -48,7 +44,7 @@ def finetune_detector(
     Args:
         section: the config.
         start: `scratch`, `agbp`, `agssp`, or a name of `section.weights`.
-        scaling: workers; decides no result.
+        site: workspace, tracking run and workers.
         corpus: its labels are learnt.
         backbone: for `agbp`.
         detector: for `agssp`.
@@ -64,7 +60,7 @@ def finetune_detector(
     elif start == AGSSP and detector is not None:
         inputs["detector"] = detector
     elif start in section.given:
-        given = resolve_start(section.given[start], section.name, lambda: pipeline.tracker)
+        given = resolve_start(section.given[start], section.name, lambda: site.run.tracker)
         extra["weights"] = given.digest
     elif start != SCRATCH:
         valid = (SCRATCH, AGBP, AGSSP, *section.given)
@@ -78,13 +74,15 @@ def finetune_detector(
         result = train_detector(
             model,
             bench,
-            train=selection.train,
-            held_out=selection.validation,
-            augment=section.augment,
-            loop=section.loop,
-            freeze=section.freeze,
-            masks=section.masks,
-            scaling=scaling,
+            BoxTraining(
+                train=selection.train,
+                held_out=selection.validation,
+                augment=section.augment,
+                loop=section.loop,
+                freeze=section.freeze,
+                masks=section.masks,
+            ),
+            scaling=site.scaling,
             lineage=lineage,
             title=f"finetune: from {start}",
         )
@@ -98,8 +96,7 @@ def finetune_detector(
 
     return ensure(
         "finetune",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights", "data"})},
         revision=2,  # few shots by what images show
         inputs=inputs,

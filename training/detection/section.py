@@ -191,6 +191,11 @@ class FinetuneSection(Section):
         return self
 
     @property
+    def product(self) -> str:
+        """The start whose detector is registered: AGSSP where it is among them, else the last."""
+        return AGSSP if AGSSP in self.starts else self.starts[-1]
+
+    @property
     def given(self) -> dict[str, str]:
         """The starts that are neither made here nor random, as words for `starts.resolve_start`."""
         words = {start: start for start in self.starts if start in PUBLISHED}

@@ -1,6 +1,7 @@
 """One detector trained on boxes by Ray Train and left in its artifact: what AGDP and finetuning share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from cluster.stages import Workbench
 from training.detection.data import Sample
@@ -12,16 +13,31 @@ from training.models.detectors import Detector
 from training.starts import WEIGHTS_FILE, save_detector
 
 
+@dataclass(frozen=True)
+class BoxTraining:
+    """What a detector is trained on, and how.
+
+    Attributes:
+        train, held_out: images learnt from, and images measured on (may be empty).
+        augment: changes of the training images.
+        loop: epochs, steps and optimiser.
+        freeze: the parts that stay as they start.
+        masks: what a mask head learns, see `DetectionPlan`.
+    """
+
+    train: Sequence[Sample]
+    held_out: Sequence[Sample]
+    augment: BoxAugment
+    loop: LoopSettings
+    freeze: Freeze
+    masks: Masks
+
+
 def train_detector(
     detector: Detector,
     bench: Workbench,
+    training: BoxTraining,
     *,
-    train: Sequence[Sample],
-    held_out: Sequence[Sample],
-    augment: BoxAugment,
-    loop: LoopSettings,
-    freeze: Freeze,
-    masks: Masks,
     scaling: ScalingSection,
     lineage: Mapping[str, str],
     title: str,
@@ -31,21 +47,22 @@ def train_detector(
     Args:
         detector: before its first step; it is left with the trained weights.
         bench: of the stage; gets the weights in its tracking run too.
-        train, held_out: images learnt from, and images measured on (may be empty).
-        augment, loop, freeze, masks, scaling: how.
+        training: images and settings.
+        scaling: workers; decides no result.
         lineage: fingerprints of what it came from, written into the weights' file.
         title: shown beside the progress bar.
 
     Raises:
         UserError, NonFiniteLoss, RuntimeError: see `training.loop.fit.fit`.
     """
+    loop = training.loop
     plan = DetectionPlan(
         directory=bench.directory,
-        freeze=freeze,
-        masks=masks,
-        train=tuple(train),
-        held_out=tuple(held_out),
-        augment=augment,
+        freeze=training.freeze,
+        masks=training.masks,
+        train=tuple(training.train),
+        held_out=tuple(training.held_out),
+        augment=training.augment,
         epochs=loop.epochs,
         seed=loop.resolved_seed,
     )

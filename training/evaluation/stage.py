@@ -10,9 +10,7 @@ from torch import Tensor
 
 from cluster.errors import UserError
 from cluster.progress import progress
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.device import best_device
 from pipelines.tables import PREDICTIONS, CorpusTables
 from training.detection import DetectionDataset, Sample, labelled_samples
@@ -30,8 +28,7 @@ COST_IMAGES = 16
 def evaluate_detector(
     section: EvaluateSection,
     *,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: Site,
     corpus: Artifact,
     finetuned: Artifact,
 ) -> Artifact:
@@ -99,8 +96,7 @@ def evaluate_detector(
 
     return ensure(
         "evaluate",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.model_dump(mode="json", exclude={"batch_size"}),
         revision=2,  # size buckets, curves, confusion, cost
         inputs={"corpus": corpus, "finetuned": finetuned},

@@ -9,9 +9,8 @@ from typing import Any
 
 from cluster import json_text
 from cluster.registry import Evaluation, Provenance, file_tags, register
-from cluster.stages import Artifact, Workbench, digest, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Run
+from cluster.stages import Artifact, Site, Workbench, digest, ensure
+from cluster.tracking import Run
 from pipelines.tables import CorpusTables
 from training.starts import BACKBONE_FILE, WEIGHTS_FILE
 
@@ -35,8 +34,7 @@ class _Entered:
 def register_detector(
     project: str,
     *,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: Site,
     detector_name: str,
     finetuned: Artifact,
     evaluated: Artifact,
@@ -83,8 +81,7 @@ def register_detector(
 
     return ensure(
         "register",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={"name": name},
         inputs={"finetuned": finetuned, "evaluated": evaluated, **ancestors},
         revision=2,  # parents, evaluations, digests

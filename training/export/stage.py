@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from training.export.backbone_export import export_backbone
 from training.export.native_file import write_native
 from training.export.onnx_export import contract, export_onnx
@@ -38,7 +36,7 @@ class _Exported:
     errors: Mapping[str, float] = field(default_factory=dict)
 
 
-def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+def export_model(*, model: ModelSource, site: Site) -> Artifact:
     """Export a file of weights as what it says it is, a detector unless it is a backbone.
 
     Raises:
@@ -47,24 +45,24 @@ def export_model(*, model: ModelSource, workspace: Storage, pipeline: PipelineRu
     """
     _, metadata = load_weights(model.path)
     if metadata.get("kind") != BACKBONE:
-        return export_detector(model=model, workspace=workspace, pipeline=pipeline)
+        return export_detector(model=model, site=site)
     write = partial(_backbone_files, model, metadata)
-    return _ensure(write, model=model, workspace=workspace, pipeline=pipeline)
+    return _ensure(write, model=model, site=site)
 
 
-def export_detector(*, model: ModelSource, workspace: Storage, pipeline: PipelineRun) -> Artifact:
+def export_detector(*, model: ModelSource, site: Site) -> Artifact:
     """Write `detector.onnx`, the library's file (`detector.pt` or a state dict) and `contract.json`.
 
     Args:
         model: the detector.
-        workspace: root of all stages.
+        site: workspace and tracking run.
 
     Raises:
         UserError: not a detector's file.
         RuntimeError: see `export_onnx`.
     """
     write = partial(_detector_files, model, load_detector(model.path))
-    return _ensure(write, model=model, workspace=workspace, pipeline=pipeline)
+    return _ensure(write, model=model, site=site)
 
 
 def _backbone_files(model: ModelSource, metadata: Mapping[str, Any], folder: Path) -> _Exported:
@@ -98,9 +96,7 @@ def _detector_files(model: ModelSource, detector: Detector, folder: Path) -> _Ex
     )
 
 
-def _ensure(
-    write: Callable[[Path], _Exported], *, model: ModelSource, workspace: Storage, pipeline: PipelineRun
-) -> Artifact:
+def _ensure(write: Callable[[Path], _Exported], *, model: ModelSource, site: Site) -> Artifact:
     """The stage of either export: what `write` leaves in a scratch folder becomes the artifact."""
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -117,8 +113,7 @@ def _ensure(
 
     return ensure(
         "export",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={},
         inputs={},
         extra={"model": model.digest},

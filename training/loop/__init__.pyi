@@ -4,6 +4,7 @@ from .loop import train
 from .optimiser import optimizer
 from .reports import EpochReport, NonFiniteLoss
 from .section import LoopSettings, ScalingSection
+from .site import TrainingSite
 from .stage_training import trained
 from .state import HistoryRow, weights_of
 from .task import Batch, SeededDataset, Task
@@ -20,6 +21,7 @@ __all__ = [
     "ScalingSection",
     "SeededDataset",
     "Task",
+    "TrainingSite",
     "optimizer",
     "train",
     "trained",

@@ -9,9 +9,8 @@ import ray
 import torch
 
 from cluster.on_ray import Sender, machine_cpus, start_ray
-from cluster.stages import Artifact, Workbench, ensure
+from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun
 from pipelines.boxes import coco_document
 from pipelines.corpus import listing_digest
 from pipelines.tables import (
@@ -36,8 +35,7 @@ def predict_images(
     *,
     files: pa.Table,
     model: ModelSource,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: Site,
 ) -> Artifact:
     """Find boxes in images.
 
@@ -48,7 +46,7 @@ def predict_images(
         section: the config.
         files: from `find_images`.
         model: the detector.
-        workspace: root of all stages; every worker reaches it.
+        site: workspace and tracking run; every worker reaches the workspace.
 
     Raises:
         UserError: not a detector's file; more unreadable images than `section.max_bad_share`; actors that
@@ -92,8 +90,7 @@ def predict_images(
 
     return ensure(
         "predict",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config=section.deciding,
         inputs={},
         extra={"model": model.digest, "images": listing_digest(files)},

@@ -1,3 +1,4 @@
+from .artifacts import Pretraining, RunArtifacts, StartOutcome
 from .data import GalleryItem
 from .page import percent
 from .pictures import boxed, map_range, masked, overlay
@@ -7,7 +8,10 @@ from .stage import write_report
 
 __all__ = [
     "GalleryItem",
+    "Pretraining",
     "ReportSection",
+    "RunArtifacts",
+    "StartOutcome",
     "boxed",
     "gallery",
     "map_range",

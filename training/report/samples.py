@@ -11,6 +11,7 @@ from pipelines.images import read_image
 from pipelines.maps import map_rows, upsample
 from pipelines.tables import CorpusTables, sides
 from training.pictures import DrawnBox, draw_boxes
+from training.report.artifacts import StartOutcome
 from training.report.data import Example, GalleryItem
 
 NORMAL_EVERY = 4  # every so many images of the gallery is a normal one
@@ -70,20 +71,20 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
 
 
 def examples(
-    labelled: Artifact, starts: Mapping[str, tuple[Artifact, Artifact]], limit: int, min_score: float
+    labelled: Artifact, starts: Mapping[str, StartOutcome], limit: int, min_score: float
 ) -> list[Example]:
     """The same test images with a defect, detections of every start drawn over the truth.
 
     Args:
         labelled: with the labels.
-        starts: (finetuned, evaluated) by start.
+        starts: what came of each start, by its name.
         limit: images; labels take turns.
         min_score: of a drawn detection.
     """
     labels = CorpusTables(labelled.directory).boxes()
     drawn = []
-    for start, (_, evaluated) in starts.items():
-        rows = evaluated.directory.read_table("predictions.parquet").to_pylist()
+    for start, outcome in starts.items():
+        rows = outcome.evaluated.directory.read_table("predictions.parquet").to_pylist()
         by_label: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in sorted(rows, key=lambda row: str(row["image_id"])):
             if labels[row["image_id"]]:

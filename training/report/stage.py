@@ -7,12 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.tables import CorpusTables
 from training.agbp import ATTENTION_FILE
 from training.pictures import Picture
+from training.report.artifacts import RunArtifacts
 from training.report.data import (
     CategoryScores,
     MapQuality,
@@ -38,12 +37,8 @@ def write_report(
     *,
     title: str,
     config: Mapping[str, Any],
-    workspace: Storage,
-    pipeline: PipelineRun,
-    pretraining: Mapping[str, Artifact],
-    labelled: Artifact,
-    starts: Mapping[str, tuple[Artifact, Artifact]],
-    registered: Artifact,
+    site: Site,
+    made: RunArtifacts,
 ) -> Artifact:
     """Write `report.html` and return the table of starts among the results.
 
@@ -51,18 +46,16 @@ def write_report(
         section: what to show.
         title: the project's name.
         config: the project's config as the report shows it.
-        pretraining: the stages up to the pretrained detector, by name.
-        labelled: the images and labels of finetuning.
-        starts: (finetuned, evaluated) by start.
-        registered: the registration.
+        site: workspace and tracking run.
+        made: the stages that it tells of.
     """
-    table = [_start_row(start, *made) for start, made in starts.items()]
-    everything = {**pretraining, "register": registered}
-    for start, (finetuned, evaluated) in starts.items():
-        everything |= {f"finetune {start}": finetuned, f"evaluate {start}": evaluated}
+    pretraining, starts, registered = made.pretraining, made.starts, made.registered
+    labelled = pretraining.labelled
+    table = [_start_row(start, outcome.finetuned, outcome.evaluated) for start, outcome in starts.items()]
+    everything = {**pretraining.named(), "register": registered, **made.of_starts()}
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        corpus, maps, boxes = pretraining["corpus"], pretraining["maps"], pretraining["boxes"]
+        corpus, maps, boxes = pretraining.corpus, pretraining.maps, pretraining.boxes
         shown = gallery(corpus, maps, boxes, section.gallery)
         drawn = examples(labelled, starts, section.examples, section.min_score)
         quarantine = [
@@ -73,21 +66,21 @@ def write_report(
         data = ReportData(
             title=title,
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            workspace=workspace.uri,
+            workspace=site.workspace.uri,
             config=config,
             versions=corpus.record["versions"],
             stages=[
-                StageRow(name, float(made.record["seconds"]), made.reused, _counts(made))
-                for name, made in everything.items()
+                StageRow(name, float(artifact.record["seconds"]), artifact.reused, _counts(artifact))
+                for name, artifact in everything.items()
             ],
             gallery=shown,
             thresholds=_thresholds(boxes),
             scores=_scores(corpus, maps, boxes),
-            map_quality=[_map_quality(pretraining["evaluate_maps"], maps)],
-            attention=_attention(pretraining["backbone"]),
-            curves=_curves(pretraining, starts),
+            map_quality=[_map_quality(pretraining.map_quality, maps)],
+            attention=_attention(pretraining.backbone),
+            curves=_curves(made),
             starts=table,
-            held_out=next(iter(starts.values()))[1].results["images"],
+            held_out=next(iter(starts.values())).evaluated.results["images"],
             examples=drawn,
             quarantine=quarantine[:SHOWN_QUARANTINE],
             quarantined=len(quarantine),
@@ -104,8 +97,7 @@ def write_report(
 
     return ensure(
         "report",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
         revision=2,  # curves, confusion, cost
         inputs=everything,
@@ -179,14 +171,12 @@ def _attention(backbone: Artifact) -> Picture | None:
     return None if sheet is None else np.ascontiguousarray(sheet[..., ::-1], np.uint8)
 
 
-def _curves(
-    pretraining: Mapping[str, Artifact], starts: Mapping[str, tuple[Artifact, Artifact]]
-) -> list[TrainingCurve]:
-    made = {"Backbone (AGBP)": pretraining["backbone"], "Detector (AGDP)": pretraining["detector"]}
-    made |= {f"Finetuning from {start}": finetuned for start, (finetuned, _) in starts.items()}
+def _curves(made: RunArtifacts) -> list[TrainingCurve]:
+    trained = {"Backbone (AGBP)": made.pretraining.backbone, "Detector (AGDP)": made.pretraining.detector}
+    trained |= {f"Finetuning from {start}": outcome.finetuned for start, outcome in made.starts.items()}
     return [
         TrainingCurve(name, artifact.directory.read_table("history.parquet").to_pylist())
-        for name, artifact in made.items()
+        for name, artifact in trained.items()
     ]
 
 

@@ -39,7 +39,7 @@ def thresholds(
 
         from training.opening import open_pipeline
         from tuning.space import grid as combinations, parse_space
-        from tuning.thresholds import check_request, tune_thresholds
+        from tuning.thresholds import ThresholdSearch, check_request, tune_thresholds
 
         space = check_request(project, parse_space(search or ()), metric)
         if grid:
@@ -50,12 +50,8 @@ def thresholds(
             return artifact_json(
                 tune_thresholds(
                     project,
-                    space,
-                    metric=metric,
-                    trials=trials,
-                    exhaustive=grid,
-                    workspace=pipeline.workspace,
-                    pipeline=pipeline.run,
+                    ThresholdSearch(space, metric, trials, exhaustive=grid),
+                    site=pipeline.site,
                     corpus=pipeline.corpus,
                     maps=pipeline.maps,
                 )

@@ -6,7 +6,6 @@ from typing import Any
 
 from cluster.errors import UserError
 from training.project import Project
-from training.starts import AGSSP
 from tuning.outcomes import check_outcome
 from tuning.search.ledger import Budget
 from tuning.space import Dimension, check_space, parse_space
@@ -87,7 +86,7 @@ def check_search(
     metric = metric or default_metric
     check_outcome(metric, DEEPER[stage])
     space = parse_space(words or default_words)
-    chosen = start or ("agssp" if AGSSP in project.finetune.starts else project.finetune.starts[-1])
+    chosen = start or project.finetune.product
     fixed = {**document, "finetune": {**(document.get("finetune") or {}), "starts": [chosen]}}
     space = check_space(space, Project, fixed)
     measured = metric.partition(".")[0]

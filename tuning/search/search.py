@@ -9,6 +9,7 @@ from cluster.errors import UserError
 from cluster.on_ray import ray_session, start_ray
 from cluster.progress import say
 from cluster.registry import register
+from cluster.stages import Site
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Run, Tracker, ending
 from pipelines.tables import CorpusTables
@@ -20,6 +21,7 @@ from training.starts import AGBP, AGSSP
 from tuning.search.cost import Cost, estimate
 from tuning.search.ledger import Ledger, Proposals, TrialRecord, best_of
 from tuning.search.request import ORDER, Request, place_of
+from tuning.search.schedule import Schedule, Watch
 from tuning.search.trial import TrialPlan
 from tuning.search.tuner import Share, cluster_size, run_trials, share_of
 from tuning.space import patch_text
@@ -64,7 +66,7 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
     tags = {"agssp.project": project.name, "agssp.command": command, "agssp.search": request.name}
     with ray_session(project.ray):
         with tracker.pipeline(f"{project.name}: {command}, shared stages", tags) as shared:
-            images = _shared_stages(request, Pipeline(project, workspace, shared))
+            images = _shared_stages(request, Pipeline(project, Site(workspace, shared)))
         start_ray()
         study = ledger.begin(request.question())
         _end_interrupted(ledger, tracker)
@@ -101,15 +103,16 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
             over = run_trials(
                 plan,
                 proposals,
-                name=request.name,
                 share=share,
+                schedule=Schedule(
+                    request.scheduler, request.grace_epochs, _max_epochs(request), request.max_failures
+                ),
+                watch=Watch(
+                    request.name,
+                    spent,
+                    on_over=lambda record: ledger.keep({**study, "wall_seconds": round(wall(), 1)}),
+                ),
                 tracking_uri=tracker.uri,
-                scheduler=request.scheduler,
-                grace_epochs=request.grace_epochs,
-                max_epochs=_max_epochs(request),
-                max_failures=request.max_failures,
-                spent=spent,
-                on_over=lambda record: ledger.keep({**study, "wall_seconds": round(wall(), 1)}),
             )
             result = _finish(request, ledger, plan, workspace, tracker, parent, over, registers)
         tracker.deliver(None)
@@ -225,7 +228,8 @@ def _registered(
     project = plan.project(best.values)
     under = PipelineRun(tracker, "registration", {})
     under.run = parent
-    pipeline = Pipeline(project, workspace, under)
+    site = Site(workspace, under)
+    pipeline = Pipeline(project, site)
     start = project.finetune.starts[0]
     if plan.metric.startswith("finetune"):
         ancestors = {"corpus": pipeline.labelled}
@@ -237,8 +241,7 @@ def _registered(
             ancestors |= {"boxes": pipeline.boxes, "detector": pipeline.detector}
         artifact = register_detector(
             project.name,
-            workspace=workspace,
-            pipeline=under,
+            site=site,
             detector_name=project.finetune.name,
             finetuned=pipeline.finetuned(start),
             evaluated=pipeline.evaluated(start),

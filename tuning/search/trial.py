@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.config import merge, validate
 from cluster.errors import UserError
+from cluster.stages import Site
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Run, Tracker, ending
 from training.loop import NonFiniteLoss
@@ -119,7 +120,7 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
         with ending(lambda: run):
             run.log_params(record.values)
             try:
-                pipeline = Pipeline(project, workspace, TrialRun(tracker, run, stage, heard))
+                pipeline = Pipeline(project, Site(workspace, TrialRun(tracker, run, stage, heard)))
                 value = measured(plan.metric, pipeline, project.finetune.starts[0])
             except (UserError, NonFiniteLoss) as error:  # no retry can mend it
                 return _noted(ledger, replace(record, status="invalid", reason=str(error)))

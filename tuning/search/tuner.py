@@ -19,6 +19,7 @@ from cluster.progress import progress, say
 from cluster.tracking import Run
 from training.loop import ScalingSection
 from tuning.search.ledger import Ledger, Proposals, TrialRecord
+from tuning.search.schedule import Schedule, Watch
 from tuning.search.trial import TrialPlan, run_trial
 
 # A trial's own process does nothing but wait for its workers. Ray refuses 0, and a whole CPU would be kept
@@ -196,28 +197,19 @@ def run_trials(
     plan: TrialPlan,
     proposals: Proposals,
     *,
-    name: str,
     share: Share,
+    schedule: Schedule,
+    watch: Watch,
     tracking_uri: str,
-    scheduler: str,
-    grace_epochs: int,
-    max_epochs: int,
-    max_failures: int,
-    spent: Callable[[], str | None],
-    on_over: Callable[[TrialRecord], None],
 ) -> str | None:
     """Run all trials that are left; Ray is started already.
 
     Args:
         plan, proposals: of the search.
-        name: shown.
         share: from `share_of`.
-        tracking_uri: of the trials' runs.
-        scheduler: `asha` stops what lags behind, `none` nothing.
-        grace_epochs, max_epochs: ASHA's first rung, and the longest training.
-        max_failures: of a trial; each attempt goes on from the last checkpoint.
-        spent: see `LedgerSearch`.
-        on_over: called for every trial that is over.
+        schedule: early stops and attempts.
+        watch: name and callbacks.
+        tracking_uri: server of the trials' runs.
 
     Returns:
         The budget that ended it, None when all trials were run.
@@ -229,20 +221,25 @@ def run_trials(
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     handler = signal.getsignal(signal.SIGINT)
-    search = LedgerSearch(proposals, spent)
+    search = LedgerSearch(proposals, watch.spent)
     rungs = (
-        ASHAScheduler(time_attr=EPOCH, max_t=max_epochs + 1, grace_period=grace_epochs, reduction_factor=3)
-        if scheduler == "asha"
+        ASHAScheduler(
+            time_attr=EPOCH,
+            max_t=schedule.max_epochs + 1,
+            grace_period=schedule.grace_epochs,
+            reduction_factor=3,
+        )
+        if schedule.scheduler == "asha"
         else FIFOScheduler()  # type: ignore[no-untyped-call]
     )
-    with progress(f"{name}: trials", left) as bar:
+    with progress(f"{watch.name}: trials", left) as bar:
 
         def advance(record: TrialRecord) -> None:
             note = f"trial {record.number} {record.status}"
             bar.advance(note=note if record.value is None else f"{note}, {plan.metric} {record.value:.4f}")
             said = f": {record.reason}" if record.reason else ""
-            say(f"{name}: {bar.text}{said}")
-            on_over(record)
+            say(f"{watch.name}: {bar.text}{said}")
+            watch.on_over(record)
 
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(trainable, plan=plan), share.process),
@@ -258,7 +255,7 @@ def run_trials(
                 name="ray",
                 storage_path=plan.directory.path,
                 storage_filesystem=plan.directory.filesystem,
-                failure_config=FailureConfig(max_failures=max_failures),
+                failure_config=FailureConfig(max_failures=schedule.max_failures),
                 callbacks=[LedgerCallback(proposals.ledger, proposals, tracking_uri, advance)],
                 verbose=0,
             ),

@@ -111,8 +111,7 @@ def _fig7(project: Project, pipeline: Pipeline) -> Artifact:
 
     return ensure(
         "fig7_threshold",
-        workspace=pipeline.workspace,
-        pipeline=pipeline.run,
+        site=pipeline.site,
         config={"boxes": project.boxes.model_dump(mode="json")},
         inputs={"corpus": corpus, "maps": maps},
         body=body,

@@ -1,6 +1,6 @@
 """Runs a declared study cell by cell; every cell is made of fingerprinted stages, so nothing is run twice."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from cluster.config import Section
 from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
-from cluster.stages import digest
+from cluster.stages import Site, digest
 from cluster.storage import Storage
-from cluster.tracking import Run, Tracker, ending
+from cluster.tracking import PipelineRun, Tracker, ending
 from training.pipeline import Pipeline
 from training.project import Project
 from training.starts import AGBP, AGSSP
@@ -19,6 +19,34 @@ from tuning.outcomes import measured
 from tuning.studies.plan import Cell
 from tuning.studies.study import CellResult, Study
 from tuning.studies.text import document, markdown
+
+Figures = dict[str, float | None]
+Measure = Callable[[Cell, Sequence[str], Site], Figures]
+
+
+def measured_cell(cell: Cell, metrics: Sequence[str], site: Site) -> Figures:
+    """The metrics of a cell, whose stages are made or found.
+
+    Args:
+        cell: that can be run.
+        metrics: outcomes, see `tuning/outcomes.py`.
+        site: workspace and the cell's tracking run.
+
+    Raises:
+        UserError: a stage refuses, e.g. one category where the row is classification alone.
+    """
+    assert cell.pretraining is not None
+    assert cell.target is not None
+    (start,) = cell.target.finetune.starts
+    pretraining = Pipeline(cell.pretraining, site)
+    target = pretraining
+    if cell.target is not cell.pretraining:
+        target = Pipeline(cell.target, site)
+    if start == AGBP:
+        target.backbone = pretraining.backbone
+    elif start == AGSSP:
+        target.detector = pretraining.detector
+    return {name: measured(name, target, start) for name in metrics}
 
 
 @dataclass(frozen=True)
@@ -29,7 +57,14 @@ class StudyResult:
     table: Mapping[str, Any]
 
 
-def run_study(name: str, study: Study, preset: str, cells: Sequence[Cell], project: Project) -> StudyResult:
+def run_study(
+    name: str,
+    study: Study,
+    preset: str,
+    cells: Sequence[Cell],
+    project: Project,
+    measure: Measure = measured_cell,
+) -> StudyResult:
     """Run all cells that can be run; the table is written anew after each, so a killed study shows its part.
 
     A cell's stages that are complete are found, not made again: the same command goes on.
@@ -38,6 +73,7 @@ def run_study(name: str, study: Study, preset: str, cells: Sequence[Cell], proje
         name: of the study.
         study, preset, cells: from `plan_cells`.
         project: of which `workspace`, `tracking`, `ray` and `name` are read.
+        measure: gives a cell's figures.
 
     Raises:
         UserError: workspace or tracking server at fault.
@@ -66,7 +102,16 @@ def run_study(name: str, study: Study, preset: str, cells: Sequence[Cell], proje
                 say(f"{title}: not run: {cell.not_run}")
             else:
                 say(title)
-                _run_cell(study, cell, result, title, tracker, workspace, parent)
+                cell_tags = {"mlflow.parentRunId": parent.id, "agssp.stage": "cell"}
+                with tracker.pipeline(title, cell_tags) as run:
+                    try:
+                        figures = measure(cell, study.metrics, Site(workspace, run))
+                    except UserError as error:
+                        result.not_run = str(error)
+                        say(f"{title}: not run: {error}")
+                    else:
+                        result.seeds[cell.seed] = figures
+                        _log(study, cell, figures, run)
             write()
         table = write()
         parent.log_json(table, "table.json")
@@ -76,42 +121,12 @@ def run_study(name: str, study: Study, preset: str, cells: Sequence[Cell], proje
     return StudyResult(directory, table)
 
 
-def _run_cell(
-    study: Study,
-    cell: Cell,
-    result: CellResult,
-    title: str,
-    tracker: Tracker,
-    workspace: Storage,
-    parent: Run,
-) -> None:
-    assert cell.pretraining is not None
-    assert cell.target is not None
-    (start,) = cell.target.finetune.starts
-    with _cell_run(tracker, parent, title) as run:
-        pretraining = Pipeline(cell.pretraining, workspace, run)
-        target = pretraining
-        if cell.target is not cell.pretraining:
-            target = Pipeline(cell.target, workspace, run)
-        try:
-            if start == AGBP:
-                target.backbone = pretraining.backbone
-            elif start == AGSSP:
-                target.detector = pretraining.detector
-            figures = {name: measured(name, target, start) for name in study.metrics}
-        except UserError as error:  # e.g. one category, and the row is classification alone
-            result.not_run = str(error)
-            say(f"{title}: not run: {error}")
-            return
-        result.seeds[cell.seed] = figures
-        if run.run is not None:  # something was made, not only found
-            names = dict(zip(study.columns, study.rows[cell.row].names, strict=True))
-            run.run.log_params({**names, "dataset": cell.dataset, "seed": cell.seed})
-            run.run.log_metrics({name: value for name, value in figures.items() if value is not None})
-
-
-def _cell_run(tracker: Tracker, parent: Run, title: str) -> Any:
-    return tracker.pipeline(title, {"mlflow.parentRunId": parent.id, "agssp.stage": "cell"})
+def _log(study: Study, cell: Cell, figures: Figures, run: PipelineRun) -> None:
+    """Record a cell's figures where something was made, not only found."""
+    if run.run is not None:
+        names = dict(zip(study.columns, study.rows[cell.row].names, strict=True))
+        run.run.log_params({**names, "dataset": cell.dataset, "seed": cell.seed})
+        run.run.log_metrics({name: value for name, value in figures.items() if value is not None})
 
 
 def _title(study: Study, cell: Cell) -> str:

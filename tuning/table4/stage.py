@@ -7,9 +7,9 @@ import torch
 
 from cluster.errors import UserError
 from cluster.progress import say
-from cluster.stages import Artifact, Workbench, digest, ensure
+from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
-from cluster.tracking import PipelineRun, Tracker
+from cluster.tracking import Tracker
 from pipelines.corpus import CorpusSection, Listing
 from pipelines.device import best_device
 from pipelines.encoder import load_encoder, weights_digest
@@ -63,18 +63,18 @@ def run_table4(project: Project, device: str) -> Artifact:
     tracker = Tracker.open(project.tracking, workspace)
     tags = {"agssp.project": project.name, "agssp.command": "study table4"}
     with tracker.pipeline(f"{project.name}: study table4", tags) as run:
+        site = Site(workspace, run)
         corpus = project.corpus
         if project.generate is not None:
-            corpus = _generated(project.generate, corpus, workspace, run)
+            corpus = _generated(project.generate, corpus, site)
             listing = _listing(corpus, maps)
         assert listing is not None
-        return _table4(maps, corpus, listing, weights, device, workspace=workspace, pipeline=run)
+        return _table4(maps, corpus, listing, weights, device, site=site)
 
 
 def _listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
     """The corpus' files; references may lack (few-shot rows are not run then), prompts may not."""
-    zero = maps.kead.model_copy(update={"shots": 0})
-    listing = read_listing(corpus, maps.model_copy(update={"method": "kead", "kead": zero}))
+    listing = read_listing(corpus, None)
     if not any(entry.labelled for entry in listing.entries):
         raise UserError(
             f"{corpus.root} has no labelled images as the layout {listing.layout} reads it; the study needs"
@@ -86,10 +86,8 @@ def _listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
     return listing
 
 
-def _generated(
-    section: GenerateSection, corpus: CorpusSection, workspace: Storage, run: PipelineRun
-) -> CorpusSection:
-    surfaces = generate_surfaces(section, workspace=workspace, pipeline=run)
+def _generated(section: GenerateSection, corpus: CorpusSection, site: Site) -> CorpusSection:
+    surfaces = generate_surfaces(section, site=site)
     root = f"{surfaces.directory.uri}/images"
     return corpus.model_copy(update={"root": root, "layout": "masks"})
 
@@ -101,8 +99,7 @@ def _table4(
     weights: str,
     device: str,
     *,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: Site,
 ) -> Artifact:
     library, paper = maps.library(), paper_table4()
     prompts = {
@@ -126,8 +123,7 @@ def _table4(
 
     return ensure(
         "table4",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={
             "encoder": maps.encoder.model_dump(),
             "kead": maps.kead.model_dump(mode="json"),

@@ -1,3 +1,4 @@
+from .choice import ThresholdSearch
 from .curves import Curves, threshold_curves
 from .judged_maps import read_stored_maps
 from .metrics import MASK_IOU
@@ -9,6 +10,7 @@ __all__ = [
     "MASK_IOU",
     "Curves",
     "ThresholdObjective",
+    "ThresholdSearch",
     "check_request",
     "default_space",
     "read_stored_maps",

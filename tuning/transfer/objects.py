@@ -9,9 +9,7 @@ import pyarrow as pa
 
 from cluster.errors import UserError
 from cluster.progress import progress
-from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
+from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.annotations import Annotation, Instance, read_instances
 from pipelines.corpus import Listing
 from pipelines.images import ImageError, LevelsSection, dataset_colours
@@ -41,9 +39,7 @@ OBJECTS = pa.schema(
 )
 
 
-def list_objects(
-    levels: LevelsSection, listing: Listing, *, workspace: Storage, pipeline: PipelineRun, corpus: Artifact
-) -> Artifact:
+def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus: Artifact) -> Artifact:
     """Write `objects.parquet` (labelled images of the corpus) and `colours.json` (of its training images).
 
     Args:
@@ -94,8 +90,7 @@ def list_objects(
 
     return ensure(
         "objects",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={"levels": levels.model_dump(mode="json")},
         inputs={"corpus": corpus},
         body=body,

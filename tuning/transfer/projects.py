@@ -70,7 +70,9 @@ def data_sets(
 
 def _listing(project: Project, section: TransferSection) -> Listing:
     """Normal references are needed by anomaly maps alone, so by the AGBP start alone."""
-    return read_listing(project.corpus, project.maps) if section.pretrains else Listing(project.corpus)
+    if section.pretrains:
+        return read_listing(project.corpus, project.maps.reference_need)
+    return Listing(project.corpus)
 
 
 def cell_count(section: TransferSection, sets: Sequence[DataSet]) -> int:

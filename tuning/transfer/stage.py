@@ -1,12 +1,10 @@
 """The `transfer` stage: one start, one regime, one seed, one training, measured along the way."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cluster.errors import UserError
 from cluster.stages import Artifact, Workbench, ensure
-from cluster.storage import Storage
-from cluster.tracking import PipelineRun
 from pipelines.images import Levels
 from training.dense import (
     METRIC,
@@ -20,7 +18,7 @@ from training.dense import (
     started_dense,
 )
 from training.detection import shuffled, with_backgrounds
-from training.loop import HISTORY_FILE, ScalingSection, trained
+from training.loop import HISTORY_FILE, TrainingSite, trained
 from training.starts import Start, report_json
 from tuning.transfer.config import Regime, TransferSection
 from tuning.transfer.objects import COLOURS_FILE, OBJECTS_FILE
@@ -60,18 +58,29 @@ def chosen_samples(
     return classes, sides[0], sides[1]
 
 
+class TransferCell(NamedTuple):
+    """One training of a study.
+
+    Attributes:
+        task: what is learnt.
+        start: name of the start.
+        regime: how much of the backbone learns.
+        seed: decides head, crops and order.
+    """
+
+    task: DenseTask
+    start: str
+    regime: Regime
+    seed: int
+
+
 def transfer(
     section: TransferSection,
+    cell: TransferCell,
     *,
-    task: DenseTask,
-    start_name: str,
-    regime: Regime,
-    seed: int,
     start: Start | None,
     objects: Artifact,
-    scaling: ScalingSection,
-    workspace: Storage,
-    pipeline: PipelineRun,
+    site: TrainingSite,
 ) -> Artifact:
     """Train from one start; images, crops, head and schedule are the same for every start.
 
@@ -80,14 +89,16 @@ def transfer(
 
     Args:
         section: the study.
-        task, start_name, regime, seed: which training.
+        cell: which training.
         start: the weights; None from scratch.
         objects: of `list_objects`.
-        scaling: workers; decides no result.
+        site: workspace, tracking run and workers.
 
     Raises:
         UserError: nothing to learn or measure, or weights of another architecture.
     """
+    task, start_name, regime, seed = cell
+    scaling = site.scaling
     model_name = section.model(task, section.starts[start_name])
     settings = section.settings(regime, seed)
     decides = {"crop", "augment", "levels", "normalise", "train_limit", "test_limit", "background_share"}
@@ -147,8 +158,7 @@ def transfer(
 
     return ensure(
         "transfer",
-        workspace=workspace,
-        pipeline=pipeline,
+        site=site,
         config={
             "task": task,
             "model": model_name,

@@ -13,10 +13,10 @@ from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
 from cluster.registry import register
-from cluster.stages import Artifact, digest
+from cluster.stages import Artifact, Site, digest
 from cluster.storage import Storage
 from cluster.tracking import PipelineRun, Tracker
-from pipelines.corpus import build_corpus
+from pipelines.corpus import CorpusImages, build_corpus
 from pipelines.device import best_device
 from training.dense import Window, dead_leaves, feature_shift, pooled_features
 from training.models.backbones import build, fill
@@ -26,7 +26,7 @@ from tuning.transfer.config import TransferPreset, TransferSection, transfer_pap
 from tuning.transfer.objects import list_objects
 from tuning.transfer.picture import transfer_picture
 from tuning.transfer.projects import DataSet, _listing, cell_count
-from tuning.transfer.stage import MODEL_FILE, chosen_samples, curve_of, dataset_look, transfer
+from tuning.transfer.stage import MODEL_FILE, TransferCell, chosen_samples, curve_of, dataset_look, transfer
 from tuning.transfer.text import Group, Look, document, markdown
 
 SHIFT_IMAGES = 64
@@ -87,9 +87,9 @@ def run_transfer(
     ):
         total, number = cell_count(section, sets), 0
         for data in sets:
-            study = _DataStudy(data, section, workspace, run)
+            study = _DataStudy(data, section, Site(workspace, run))
             looks.append(study.look())
-            cells: dict[tuple[str, str, str, int], Artifact] = {}
+            cells: dict[TransferCell, Artifact] = {}
             for task, seed, regime, start in product(
                 section.tasks, section.seeds, section.regimes, section.starts
             ):
@@ -102,15 +102,16 @@ def run_transfer(
                     continue
                 say(title)
                 try:
-                    cell = study.cell(task, start, regime, seed)
+                    cell = TransferCell(task, start, regime, seed)
+                    trained = study.train(cell)
                 except UserError as error:  # e.g. boxes alone, and the task needs masks
                     say(f"{title}: not run: {error}")
                     groups[key] = Group(*key, not_run=str(error))
                 else:
-                    cells[task, regime, start, seed] = cell
-                    groups[key].curves[seed] = curve_of(cell, task)
+                    cells[cell] = trained
+                    groups[key].curves[seed] = curve_of(trained, task)
                 write()
-            _register_best(project.name, section, data, cells, study, workspace, run)
+            _register_best(project.name, study, cells, run)
         table = write()
         if run.run is not None:
             run.run.log_json(table, "table.json")
@@ -123,21 +124,17 @@ def run_transfer(
 class _DataStudy:
     """One data set's artifacts and starts, each made when it is first asked for."""
 
-    def __init__(self, data: DataSet, section: TransferSection, workspace: Storage, run: PipelineRun) -> None:
-        self.data, self.section, self.workspace, self.run = data, section, workspace, run
+    def __init__(self, data: DataSet, section: TransferSection, site: Site) -> None:
+        self.data, self.section = data, section
         project = data.project
-        self.pipeline = Pipeline(project, workspace, run)
+        self.pipeline = Pipeline(project, site)
         listing = _listing(project, section)
         self.corpus = (
             self.pipeline.corpus
             if section.pretrains
-            else build_corpus(
-                project.corpus, listing=listing, shots=0, setting="", workspace=workspace, pipeline=run
-            )
+            else build_corpus(project.corpus, CorpusImages(listing), site=site)
         )
-        self.objects = list_objects(
-            section.levels, listing, workspace=workspace, pipeline=run, corpus=self.corpus
-        )
+        self.objects = list_objects(section.levels, listing, site=site, corpus=self.corpus)
         self._starts: dict[str, Start | None] = {}
 
     def start(self, name: str) -> Start | None:
@@ -149,22 +146,19 @@ class _DataStudy:
             elif wanted.weights == AGBP:
                 self._starts[name] = start_of_artifact(self.pipeline.backbone, BACKBONE_FILE)
             else:
-                self._starts[name] = resolve_start(wanted.weights, wanted.backbone, lambda: self.run.tracker)
+                self._starts[name] = resolve_start(
+                    wanted.weights, wanted.backbone, lambda: self.pipeline.site.run.tracker
+                )
         return self._starts[name]
 
-    def cell(self, task: Any, start: str, regime: Any, seed: int) -> Artifact:
+    def train(self, cell: TransferCell) -> Artifact:
         """One training."""
         return transfer(
             self.section,
-            task=task,
-            start_name=start,
-            regime=regime,
-            seed=seed,
-            start=self.start(start),
+            cell,
+            start=self.start(cell.start),
             objects=self.objects,
-            scaling=self.data.project.scaling,
-            workspace=self.workspace,
-            pipeline=self.run,
+            site=self.pipeline.site,
         )
 
     def look(self) -> Look:
@@ -199,20 +193,16 @@ class _DataStudy:
 
 
 def _register_best(
-    project: str,
-    section: TransferSection,
-    data: DataSet,
-    cells: Mapping[tuple[str, str, str, int], Artifact],
-    study: _DataStudy,
-    workspace: Storage,
-    run: PipelineRun,
+    project: str, study: _DataStudy, cells: Mapping[TransferCell, Artifact], run: PipelineRun
 ) -> None:
     """Put the best model of every task into the registry, as the detectors are."""
+    section, data = study.section, study.data
     for task in section.tasks:
-        own = [cell for key, cell in cells.items() if key[0] == task and cell.results["score"] is not None]
+        of_task = [made for cell, made in cells.items() if cell.task == task]
+        own = [made for made in of_task if made.results["score"] is not None]
         if not own:
             continue
-        best = max(own, key=lambda cell: float(cell.results["score"]))
+        best = max(own, key=lambda made: float(made.results["score"]))
         model = section.model(task, section.starts[best.results["start"]])
         with run.stage("register", config={"data": data.name, "task": task}, tags={}) as record:
             with best.directory.local_copy(MODEL_FILE) as path:

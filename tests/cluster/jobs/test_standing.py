@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 from cluster import progress
 from cluster.jobs.standing import standings
 from cluster.progress import Standing
+from cluster.stages.site import Site
 from cluster.stages.stage import ensure
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -68,9 +69,9 @@ def test_stages_and_steps_of_a_real_log(
         raise ValueError
 
     for _ in range(2):
-        ensure("corpus", workspace=workspace, pipeline=pipeline, config={}, inputs={}, body=body)
+        ensure("corpus", site=Site(workspace, pipeline), config={}, inputs={}, body=body)
     with pytest.raises(ValueError):  # noqa: PT011
-        ensure("maps", workspace=workspace, pipeline=pipeline, config={}, inputs={}, body=broken)
+        ensure("maps", site=Site(workspace, pipeline), config={}, inputs={}, body=broken)
     log = capsys.readouterr().err
     first, second = standings(f"some library's line\n{log}\n{'x' * 10**6}: 3\n")
     assert (first.stage, first.state) == ("corpus", "reused")

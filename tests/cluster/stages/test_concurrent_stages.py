@@ -19,7 +19,7 @@ COMMAND = textwrap.dedent(
     """
     import json, sys, time
     from pathlib import Path
-    from cluster.stages import ensure
+    from cluster.stages import Site, ensure
     from cluster.storage import Storage
     from cluster.tracking import Tracker, TrackingSection
     from tests.silent_tracking import SilentPipeline
@@ -36,7 +36,7 @@ COMMAND = textwrap.dedent(
     Path(f"{gate}.{me}").touch()
     while not gate.exists():
         time.sleep(0.01)
-    made = ensure("maps", workspace=workspace, pipeline=SilentPipeline(tracker, "p", {}),
+    made = ensure("maps", site=Site(workspace, SilentPipeline(tracker, "p", {})),
                   config={"k": 1}, inputs={}, body=body)
     print(json.dumps({"reused": made.reused, **made.results}))
     """

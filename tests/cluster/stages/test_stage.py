@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from cluster.stages.claim import FOLDER
 from cluster.stages.sentences import summary
+from cluster.stages.site import Site
 from cluster.stages.stage import RECORD, Artifact, Workbench, digest, ensure
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -34,7 +35,7 @@ def make(workspace: Storage, pipeline: SilentPipeline) -> Make:
 
     def ensured(config: Mapping[str, Any] | None = None, **more: Any) -> Artifact:
         arguments: dict[str, Any] = {"config": config or {"k": 1}, "inputs": {}, "body": body} | more
-        return ensure("maps", workspace=workspace, pipeline=pipeline, **arguments)
+        return ensure("maps", site=Site(workspace, pipeline), **arguments)
 
     return ensured
 

@@ -19,6 +19,7 @@ import sqlalchemy
 from cluster.errors import UserError
 from cluster.registry.reader import registry_reader
 from cluster.registry.registry import Registry, point_alias
+from cluster.stages.site import Site
 from cluster.stages.stage import Workbench, ensure
 from cluster.storage.storage import Storage
 from cluster.tracking.losses import take_losses
@@ -236,7 +237,7 @@ def test_an_outage_in_mid_run_loses_nothing(
 
     with tracker.pipeline("outage", {}) as pipeline:
         artifact = ensure(
-            "outage", workspace=workspace, pipeline=pipeline, config={"s": seconds}, inputs={}, body=body
+            "outage", site=Site(workspace, pipeline), config={"s": seconds}, inputs={}, body=body
         )
     assert take_losses() == []
     client, run = client_of(team.uri), artifact.record["mlflow_run_id"]

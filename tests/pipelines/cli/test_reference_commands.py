@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from agssp import app
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.split import is_test
 from pipelines.encoder.loading import load_encoder
 from pipelines.encoder.prompts import load_library
@@ -74,7 +74,7 @@ def test_proposals_are_shown_and_accepted_by_their_yaml(rails: Path, tmp_path: P
     assert project.corpus.references == {"Rail": tuple(paths)}
     candidates = Listing(project.corpus).reference_candidates(project.corpus)
     assert candidates["Rail"].uris == tuple(f"{rails}/{path}" for path in paths)
-    Listing(project.corpus).require_references(project.corpus, 3)
+    Listing(project.corpus).require_references(project.corpus, ReferenceNeed(3, "maps.kead.shots"))
     # The same again gives the same.
     assert references(*words)["patch"] == found["patch"]
     sheet = Image.open(io.BytesIO(Path(found["pictures"][0]).read_bytes()))
@@ -226,7 +226,7 @@ def test_hostile_names_are_only_names(tmp_path: Path) -> None:
     for name in names:
         paths = {f"{name}/{other}{name}.png" for other in range(2)}
         assert set(project.corpus.references[name]) == paths
-    Listing(project.corpus).require_references(project.corpus, 2)
+    Listing(project.corpus).require_references(project.corpus, ReferenceNeed(2, "maps.kead.shots"))
     page = _Page(Path(found["page"]).read_text())
     assert page.tags == {
         "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "section", "div", "figure",

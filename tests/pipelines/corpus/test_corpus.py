@@ -12,7 +12,7 @@ from cluster.errors import UserError
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.near_duplicates import group_images, perceptual_hash
-from pipelines.corpus.section import DEFAULT_DISTANCE, CorpusSection
+from pipelines.corpus.section import DEFAULT_DISTANCE, CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
 from pipelines.corpus.split import is_test
 from pipelines.images.reading import read_image
@@ -130,7 +130,7 @@ def test_folder_layout_and_its_references(tmp_path: Path) -> None:
         "4.jpg": ("surface", "train", "unlabelled"),
     }
     with pytest.raises(UserError, match=r'Category "pipe" has 0 normal reference.*corpus\.references\.pipe'):
-        Listing(section).require_references(section, 1)
+        Listing(section).require_references(section, ReferenceNeed(1, "maps.kead.shots"))
 
 
 def test_named_references(tiles: Path) -> None:
@@ -138,9 +138,9 @@ def test_named_references(tiles: Path) -> None:
     corpus = corpus_of(section)
     chosen = [row["uri"] for row in corpus.manifest if row["role"] == "reference"]
     assert [uri.rsplit("/", 1)[1] for uri in chosen] == ["7.png"]
-    Listing(section).require_references(section, 1)
+    Listing(section).require_references(section, ReferenceNeed(1, "maps.kead.shots"))
     with pytest.raises(UserError, match="shots=2 needs 2"):
-        Listing(section).require_references(section, 2)
+        Listing(section).require_references(section, ReferenceNeed(2, "maps.kead.shots"))
     with pytest.raises(UserError, match=r'names "tile/good/77\.png"'):
         Listing(CorpusSection(root=str(tiles), references={"tile": ("tile/good/77.png",)}))
     with pytest.raises(UserError, match='category "tiles"'):

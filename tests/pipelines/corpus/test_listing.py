@@ -11,7 +11,7 @@ from cluster.config import validate
 from cluster.errors import UserError
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection, Source
+from pipelines.corpus.section import CorpusSection, ReferenceNeed, Source
 from pipelines.corpus.sorting import Corpus
 from tests.pipelines.layouts.published_trees import TREES, draw, paint, voc_xml, write
 
@@ -78,7 +78,7 @@ def test_references_are_named_by_source(three: Path) -> None:
     assert candidates["rail"].uris == (f"{three}/photos/1.jpg",)
     assert len(candidates["screw"].uris) == 2
     with pytest.raises(UserError, match=r'"candle" has 0 normal .*corpus\.sources\.1\.references\.candle'):
-        listing.require_references(section, 1)
+        listing.require_references(section, ReferenceNeed(1, "maps.kead.shots"))
     assert f"{three}/photos/1.jpg" in chosen(corpus_of(section))
 
 
@@ -90,7 +90,9 @@ def test_the_simple_form_takes_a_category_too(three: Path) -> None:
 def test_an_image_that_an_empty_mask_calls_normal_is_a_reference(tmp_path: Path) -> None:
     TREES["kolektor_sdd"][1](tmp_path)
     section = CorpusSection(root=str(tmp_path))
-    Listing(section).require_references(section, 2)  # both may turn out normal
+    Listing(section).require_references(
+        section, ReferenceNeed(2, "maps.kead.shots")
+    )  # both may turn out normal
     corpus = corpus_of(section)
     assert chosen(corpus) == [f"{tmp_path}/kos01/Part0.jpg"]
     assert corpus.counts()["labelled_with_defects"] == 1

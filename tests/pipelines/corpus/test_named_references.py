@@ -11,7 +11,7 @@ from cluster.errors import UserError
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.named_references import ReferenceCandidates, glob_matches
-from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
 from tests.pipelines.corpus.test_corpus import paint
 
@@ -97,9 +97,11 @@ def test_a_folder_elsewhere(photos: Path, tmp_path: Path) -> None:
     assert references(section(photos, [f"file://{tmp_path}/golden", "Rail-Head/day/1.png"])) == [
         "1.png", "g0.png", "g1.png", "g2.png",
     ]  # fmt: skip
-    listing.require_references(CorpusSection(references=chosen.references), 0)
+    listing.require_references(
+        CorpusSection(references=chosen.references), ReferenceNeed(0, "maps.kead.shots")
+    )
     with pytest.raises(UserError, match=r'"Rail-Head" has 3 normal .*"agssp references CONFIG" propose'):
-        listing.require_references(chosen, 4)
+        listing.require_references(chosen, ReferenceNeed(4, "maps.kead.shots"))
     assert listing.digest() != before.digest()
     digest = listing.digest()
     paint(tmp_path / "golden" / "g3.png", 77)

@@ -13,7 +13,7 @@ from cluster.errors import UserError
 from pipelines.annotations.rle import decode_mask
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection
+from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
 from pipelines.layouts.catalogue import LAYOUTS
 from tests.conftest import SHARED
@@ -261,7 +261,7 @@ def test_magnetic_tile_as_published(magnetic_tile: Path) -> None:
     assert listing.layout == "magnetic_tile"
     labels = Counter(entry.annotation.label if entry.annotation else None for entry in listing.entries)
     assert labels == {None: 952, "blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 103}
-    listing.require_references(CorpusSection(root=str(magnetic_tile)), 4)
+    listing.require_references(CorpusSection(root=str(magnetic_tile)), ReferenceNeed(4, "maps.kead.shots"))
 
 
 def test_neu_det_as_published() -> None:
@@ -272,9 +272,9 @@ def test_neu_det_as_published() -> None:
     listing = Listing(section)
     assert listing.layout == "neu_det"
     assert len(listing.entries) == 1800
-    listing.require_references(section, 0)
+    listing.require_references(section, ReferenceNeed(0, "maps.kead.shots"))
     with pytest.raises(UserError, match=r'Category "steel_strip" has 0 normal .*maps\.kead\.shots=0'):
-        listing.require_references(section, 1)
+        listing.require_references(section, ReferenceNeed(1, "maps.kead.shots"))
     inspected = inspect(listing.table())
     rows = inspected.to_pylist()
     assert sum(len(row["boxes"]) for row in rows) == 4189

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from cluster.stages.site import Site
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -57,7 +58,7 @@ def evaluated(tree: str, folder: Path) -> tuple[dict[str, Any], Corpus, dict[str
     table = pa.Table.from_arrays([*columns, tensor], names=[*names, "map"]).select(schema.names)
     maps.directory.write_table("maps/part-0.parquet", table)
     pipeline = SilentPipeline(Tracker.open(TrackingSection(), workspace), "p", {})
-    evaluate_maps(workspace=workspace, pipeline=pipeline, corpus=made, maps=maps)
+    evaluate_maps(site=Site(workspace, pipeline), corpus=made, maps=maps)
     (place,) = workspace.at("evaluate_maps").children()
     return workspace.at("evaluate_maps", place).read_json("metrics.json"), corpus, grids
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cluster.stages.site import Site
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -52,7 +53,7 @@ def test_pool_range_decoders_and_auto_batch_give_the_maps_of_a_plain_loop(
     section = MapsSection.model_validate({"actors": [1, 2], "decode_workers": 1, "kead": {"shots": 4}})
     workspace = Storage.open(str(tmp_path / "workspace"))
     with Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as run:
-        made = make_maps(section, workspace=workspace, pipeline=run, corpus=corpus)
+        made = make_maps(section, site=Site(workspace, run), corpus=corpus)
     assert "1 to 2 actors on the CPU (no GPU in the cluster)" in capsys.readouterr().err
     assert (made.results["images"], made.results["quarantined"]) == (150, 1)
     (bad,) = made.directory.read_table("quarantine.parquet").to_pylist()

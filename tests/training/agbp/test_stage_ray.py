@@ -20,6 +20,7 @@ from training.agbp.attention_pictures import GAP, HEADER, SIDE
 from training.agbp.section import BackboneSection
 from training.agbp.stage import pretrain_backbone
 from training.loop.section import ScalingSection
+from training.loop.site import TrainingSite
 from training.weights.files import load_weights
 
 
@@ -40,9 +41,7 @@ def make(
     with Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as tracked:
         return pretrain_backbone(
             section,
-            scaling=ScalingSection(cpus_per_worker=1, gpu=False),
-            workspace=workspace,
-            pipeline=pipeline or tracked,
+            site=TrainingSite(workspace, pipeline or tracked, ScalingSection(cpus_per_worker=1, gpu=False)),
             corpus=artifact("corpus", storage),
             maps=artifact("maps", storage),
         )

@@ -9,7 +9,6 @@ from hypothesis import given, settings, strategies as st
 from training.agbp.data import PretrainDataset, PretrainImages, collate
 from training.agbp.section import ViewAugment
 from training.agbp.views import Map, geometric, lay_over, photometric, resize_square
-from training.models import Image
 from training.models.letterbox import Image
 from training.pictures.pixels import PixelCache
 

@@ -1,25 +1,24 @@
 """AGDP honours the review: what is rejected is not trained on, and the artifact is another one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Never
 
 import pyarrow as pa
 import pytest
 
-import training.detection.agdp_stage
 from cluster.errors import UserError
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
-from cluster.tracking.tracker import Tracker
+from cluster.tracking.tracker import PipelineRun, Tracker
 from pipelines.review.decisions import Change, save_changes
 from pipelines.tables.schemas import BOXES, MANIFEST
-from tests.silent_tracking import SilentPipeline
-from training.detection.agdp_stage import pretrain_detector
+from training.detection.agdp_stage import PseudoBoxes, prepared, pretrain_detector
 from training.detection.data import Sample
 from training.detection.section import DetectorSection
 from training.loop.section import ScalingSection
+from training.loop.site import TrainingSite
 from training.models.backbones.base import build
 from training.weights.files import save_weights
 
@@ -28,8 +27,18 @@ FIRST, SECOND = (4.0, 4.0, 30.0, 30.0), (40.0, 40.0, 60.0, 60.0)
 HELD_OUT = 11
 
 
+SECTION = DetectorSection(name="yolov8n", image_size=64)
+
+
 class ReachedError(Exception):
-    """Training would begin now."""
+    """The stage's body would begin now."""
+
+
+class StoppingPipeline(PipelineRun):
+    """Lets no stage begin."""
+
+    def stage(self, name: str, *, config: Mapping[str, Any], tags: Mapping[str, str]) -> Never:
+        raise ReachedError
 
 
 def image_id(number: int) -> str:
@@ -45,9 +54,9 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 
 class Stage:
-    """The detector stage over twelve images of two boxes each, stopped where training would begin."""
+    """The detector stage over twelve images of two boxes each, stopped where its body would begin."""
 
-    def __init__(self, folder: Path, backbone: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, backbone: Storage) -> None:
         self.workspace = Storage.open(str(folder / "workspace"))
         data = Storage.open(str(folder / "data"))
         identity = [
@@ -69,29 +78,23 @@ class Stage:
         }
         self.seen: list[Sample] = []
 
-        def train(*_: Any, train: Sequence[Sample], held_out: Sequence[Sample], **__: Any) -> Never:
-            self.seen = [*train, *held_out]
-            raise ReachedError
-
-        monkeypatch.setattr(training.detection.agdp_stage, "train_detector", train)
-
     def review(self, *changes: dict[str, Any]) -> None:
         save_changes(self.workspace, [Change.model_validate(change) for change in changes])
 
     def run(self) -> Storage:
-        """The directory that the artifact would have."""
+        """The directory that the artifact would have, with what the body leaves there before training."""
         folder = self.workspace.at("detector")
         before = set(folder.children())
+        run = StoppingPipeline(Tracker.open(TrackingSection(), self.workspace), "test", {})
+        site = TrainingSite(self.workspace, run, ScalingSection())
         with pytest.raises(ReachedError):
-            pretrain_detector(
-                DetectorSection(name="yolov8n", image_size=64),
-                scaling=ScalingSection(),
-                workspace=self.workspace,
-                pipeline=SilentPipeline(Tracker.open(TrackingSection(), self.workspace), "test", {}),
-                **self.inputs,
-            )
+            pretrain_detector(SECTION, site=site, **self.inputs)
         new = set(folder.children()) - before
-        return folder.at(*new) if new else folder
+        directory = folder.at(*new) if new else folder
+        inputs = PseudoBoxes.reviewed(self.workspace, **self.inputs)
+        training, _, _ = prepared(SECTION, inputs, directory)
+        self.seen = [*training.train, *training.held_out]
+        return directory
 
     def learnt(self) -> dict[str, list[list[float]]]:
         """Boxes by image that training would get."""
@@ -99,8 +102,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, backbone: Storage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(tmp_path, backbone, monkeypatch)
+def stage(tmp_path: Path, backbone: Storage) -> Stage:
+    return Stage(tmp_path, backbone)
 
 
 EVERYTHING = {image_id(n): [list(FIRST), list(SECOND)] for n in range(IMAGES) if n != HELD_OUT}

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cluster.errors import UserError
+from cluster.stages.site import Site
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -59,9 +60,7 @@ def finetuned(tmp_path: Path) -> Artifact:
 def evaluated(corpus: Artifact, finetuned: Artifact, folder: Path, section: EvaluateSection) -> Artifact:
     workspace = Storage.open(str(folder))
     pipeline = SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {})
-    return evaluate_detector(
-        section, workspace=workspace, pipeline=pipeline, corpus=corpus, finetuned=finetuned
-    )
+    return evaluate_detector(section, site=Site(workspace, pipeline), corpus=corpus, finetuned=finetuned)
 
 
 def test_every_figure_is_kept_and_told(corpus: Artifact, finetuned: Artifact, tmp_path: Path) -> None:

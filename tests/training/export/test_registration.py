@@ -10,6 +10,7 @@ import torch
 
 from cluster.registry.pull import pull, weights_file
 from cluster.registry.registry import Registry
+from cluster.stages.site import Site
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -135,8 +136,7 @@ def test_a_detector_is_registered_with_its_parents(stages: dict[str, Artifact], 
         with tracker.pipeline("p", {}) as pipeline:
             made = register_detector(
                 "line",
-                workspace=workspace.at(fingerprint),
-                pipeline=pipeline,
+                site=Site(workspace.at(fingerprint), pipeline),
                 detector_name="n",
                 finetuned=model,
                 evaluated=evaluated,

@@ -11,6 +11,7 @@ from faster_coco_eval import COCO
 from torch import nn
 
 from cluster.errors import UserError
+from cluster.stages.site import Site
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
@@ -87,16 +88,17 @@ def test_a_folder_becomes_tables_json_and_pictures(
     save_detector(detector, Storage.open(str(tmp_path)), "d.safetensors", {})
     files = find_images(str(photos))
     pipeline = SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {})
+    site = Site(workspace, pipeline)
     section = PredictSection(min_score=0.4, drawn_side=128)
     with open_model(str(tmp_path / "d.safetensors"), pytest.fail) as model:
-        made = predict_images(section, files=files, model=model, workspace=workspace, pipeline=pipeline)
-        again = predict_images(section, files=files, model=model, workspace=workspace, pipeline=pipeline)
+        made = predict_images(section, files=files, model=model, site=site)
+        again = predict_images(section, files=files, model=model, site=site)
         strict = PredictSection(min_score=0.41, max_bad_share=0.1)
         with pytest.raises(UserError, match="1 of 6 images can't be used"):
-            predict_images(strict, files=files, model=model, workspace=workspace, pipeline=pipeline)
+            predict_images(strict, files=files, model=model, site=site)
         crowd = PredictSection(min_score=0.42, actors=1000)
         with pytest.raises(UserError, match=r"predict\.actors=1000 need 501 CPUs"):  # at once
-            predict_images(crowd, files=files, model=model, workspace=workspace, pipeline=pipeline)
+            predict_images(crowd, files=files, model=model, site=site)
     assert again.reused
     assert (made.results["images"], made.results["quarantined"]) == (5, 1)
     (bad,) = made.directory.read_table("quarantine.parquet").to_pylist()

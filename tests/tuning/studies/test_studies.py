@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,12 @@ import pytest
 from mlflow import MlflowClient
 
 from cluster.errors import UserError
+from cluster.stages.site import Site
 from tests.e2e.test_bad_input import expect, run
 from tests.tuning.table4.test_table4 import PAPER_TEXT
-from training.pipeline import Pipeline
 from training.project import Project
 from tuning.cli.study_commands import data_sets, parse_seeds
-from tuning.studies import runner as study_runner
-from tuning.studies.plan import plan_cells
+from tuning.studies.plan import Cell, plan_cells
 from tuning.studies.runner import run_study
 from tuning.studies.study import CellResult, load_study, selected_rows, studies
 from tuning.studies.text import document, footnotes, lines, markdown
@@ -220,32 +220,30 @@ def test_faults_are_one_sentence_and_nothing_is_written(words: list[str], told: 
     assert not (tmp_path / "w").exists()
 
 
-def test_a_study_keeps_its_table_after_every_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_keeps_its_table_after_every_cell(tmp_path: Path) -> None:
     study = load_study("table5")
     cells = plan_cells(study, "cpu", {}, {}, seeds=(0, 1), only=["last two"])
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int | None, int]] = []
 
-    def figure(name: str, pipeline: Any, start: str) -> float | None:
-        project = pipeline.project
+    def figures(cell: Cell, metrics: Sequence[str], site: Site) -> dict[str, float | None]:
+        assert cell.target is not None
+        project = cell.target
         key = (project.backbone.freeze_stages, project.seed)
-        if name == "evaluate.map50":
-            seen.append(key)
+        seen.append(key)
         if key == (2, 0):
             raise UserError("There is nothing to learn.")
         if key == (2, 1) and not interrupted:
             interrupted.append(key)
             raise KeyboardInterrupt
-        return 0.25 + float(project.seed) / 2
+        return dict.fromkeys(metrics, 0.25 + float(project.seed) / 2)
 
-    interrupted: list[tuple[int, int]] = []
-    monkeypatch.setattr(study_runner, "measured", figure)
-    monkeypatch.setattr(Pipeline, "backbone", None)
+    interrupted: list[tuple[int | None, int]] = []
     project = Project(workspace=str(tmp_path / "w"))
     with pytest.raises(KeyboardInterrupt):
-        run_study("table5", study, "cpu", cells, project)
+        run_study("table5", study, "cpu", cells, project, figures)
     (table,) = (tmp_path / "w" / "study").glob("table5-*/table.json")
     assert json.loads(table.read_text())["lines"][1][2] == "50.0 ± 35.4 / 50.0 ± 35.4"
-    result = run_study("table5", study, "cpu", cells, project)
+    result = run_study("table5", study, "cpu", cells, project, figures)
     assert list((tmp_path / "w" / "study").glob("table5-*/table.json")) == [table]
     assert [line[2] for line in result.table["lines"]] == [
         "not run",
@@ -255,7 +253,7 @@ def test_a_study_keeps_its_table_after_every_cell(tmp_path: Path, monkeypatch: p
     ]
     assert any("nothing to learn" in note for note in result.table["notes"])
     assert seen == [(0, 0), (0, 1), (2, 0), (2, 1)] * 2
-    other = run_study("table5", study, "cpu", cells[:1], project)
+    other = run_study("table5", study, "cpu", cells[:1], project, figures)
     assert other.directory.uri != str(table.parent)
     client = MlflowClient(f"sqlite:///{tmp_path}/w/mlflow.db")
     experiment = client.get_experiment_by_name("agssp")

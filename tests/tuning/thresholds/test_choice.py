@@ -1,0 +1,42 @@
+"""What `tune thresholds` chooses, from stored maps to its report, without a workspace."""
+
+import json
+
+import pytest
+
+from benchmarks.threshold_trials import CATEGORIES, write_artifacts
+from cluster.errors import UserError
+from cluster.storage.storage import Storage
+from training.project import Project
+from tuning.space import Dimension
+from tuning.thresholds.choice import StoredMaps, ThresholdSearch, choose
+
+SPACE = (Dimension("boxes.c", (0.0, 0.1, 0.3)), Dimension("boxes.top_k", (1, 5)))
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredMaps:
+    folder = tmp_path_factory.mktemp("artifacts")
+    corpus, maps = (Storage.open(str(folder / name)) for name in ("corpus", "maps"))
+    write_artifacts(corpus, maps, 30, side=64, seed=3)
+    return StoredMaps.read(corpus, maps)
+
+
+def test_the_best_of_a_grid_is_reported_beside_the_projects_own(stored: StoredMaps) -> None:
+    chosen = choose(Project(), ThresholdSearch(SPACE, None, trials=1, exhaustive=True), stored)
+    report = chosen.report
+    assert len(chosen.trials) == report["trials"] == 6
+    assert report["best"]["mask_iou"] == max(trial.value for trial in chosen.trials)
+    assert report["chosen"] == chosen.best.values
+    assert (report["truth"], report["metric"]) == ("masks", "mask_iou")
+    assert (report["images"], report["categories"]) == (stored.images, CATEGORIES)
+    assert set(report["held_out"]) == {"project", "best"}
+    assert set(chosen.curves) == {"fig7", "sensitivity"}
+    assert chosen.picture.startswith(b"\x89PNG")
+    json.dumps([report, chosen.curves])
+
+
+def test_fusion_is_not_searched_where_maps_are_stored_without_parts(stored: StoredMaps) -> None:
+    space = (Dimension("maps.kead.few_weight", (0.0, 1.0)),)
+    with pytest.raises(UserError, match=r"don't hold .* set maps\.store_parts=true"):
+        choose(Project(), ThresholdSearch(space, None, trials=1, exhaustive=True), stored)

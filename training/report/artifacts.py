@@ -1,0 +1,84 @@
+"""What a whole run leaves, stage by stage, before its report is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cluster.stages import Artifact
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """The stages up to the pretrained detector.
+
+    Attributes:
+        corpus, maps, map_quality, boxes, backbone, detector: the stages' artifacts.
+        surfaces: the generated images; None where the images are the user's.
+        labels: the images and labels of finetuning; None where the corpus' own serve.
+    """
+
+    corpus: Artifact
+    maps: Artifact
+    map_quality: Artifact
+    boxes: Artifact
+    backbone: Artifact
+    detector: Artifact
+    surfaces: Artifact | None = None
+    labels: Artifact | None = None
+
+    @property
+    def labelled(self) -> Artifact:
+        """The images and labels of finetuning and evaluation."""
+        return self.corpus if self.labels is None else self.labels
+
+    def named(self) -> dict[str, Artifact]:
+        """The artifacts by their stages' names, in order."""
+        made = {
+            "surfaces": self.surfaces,
+            "corpus": self.corpus,
+            "maps": self.maps,
+            "evaluate_maps": self.map_quality,
+            "boxes": self.boxes,
+            "backbone": self.backbone,
+            "detector": self.detector,
+            "labels": self.labels,
+        }
+        return {name: artifact for name, artifact in made.items() if artifact is not None}
+
+
+@dataclass(frozen=True)
+class StartOutcome:
+    """What came of one start.
+
+    Attributes:
+        finetuned, evaluated: the detector and its figures.
+    """
+
+    finetuned: Artifact
+    evaluated: Artifact
+
+
+@dataclass(frozen=True)
+class RunArtifacts:
+    """Every stage that a report tells of.
+
+    Attributes:
+        pretraining: the stages up to the pretrained detector.
+        starts: what came of each start, by its name.
+        registered: the registration.
+    """
+
+    pretraining: Pretraining
+    starts: Mapping[str, StartOutcome]
+    registered: Artifact
+
+    def of_starts(self) -> dict[str, Artifact]:
+        """The starts' artifacts, in order; their names carry the start."""
+        made = {}
+        for start, outcome in self.starts.items():
+            made[f"finetune {start}"] = outcome.finetuned
+            made[f"evaluate {start}"] = outcome.evaluated
+        return made
+
+    def named(self) -> dict[str, Artifact]:
+        """All artifacts by name, in order, the registration last."""
+        return {**self.pretraining.named(), **self.of_starts(), "register": self.registered}

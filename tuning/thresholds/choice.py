@@ -1,0 +1,191 @@
+"""What `tune thresholds` chooses: the request, the stored maps, the search and its report. No Ray here."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.errors import UserError
+from cluster.on_ray import machine_cpus
+from cluster.progress import progress, say
+from cluster.storage import Storage
+from pipelines.boxes import PseudoBoxSettings
+from pipelines.maps import PARTS
+from training.project import Project
+from tuning.space import Dimension
+from tuning.thresholds.curves import sensitivity, threshold_curves
+from tuning.thresholds.judged_maps import CategoryMaps, TruthKind, read_stored_maps
+from tuning.thresholds.picture import threshold_picture
+from tuning.thresholds.search import (
+    FEW_WEIGHT,
+    ThresholdObjective,
+    Trial,
+    check_metric,
+    default_space,
+    own_values,
+    search,
+)
+
+
+@dataclass(frozen=True)
+class ThresholdSearch:
+    """A search as asked for.
+
+    Attributes:
+        space: searched; empty takes `default_space`.
+        metric: maximised; None takes the truth's first.
+        trials, exhaustive: see `search`.
+    """
+
+    space: tuple[Dimension, ...]
+    metric: str | None
+    trials: int
+    exhaustive: bool
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """What a search reads of the stored maps.
+
+    Attributes:
+        categories: maps and truth of each category.
+        truth: what there is to judge by.
+    """
+
+    categories: tuple[CategoryMaps, ...]
+    truth: TruthKind
+
+    @classmethod
+    def read(cls, corpus: Storage, maps: Storage) -> "StoredMaps":
+        """The maps of a corpus, from the directories of both artifacts."""
+        categories, truth = read_stored_maps(corpus, maps)
+        return cls(tuple(categories), truth)
+
+    @property
+    def images(self) -> int:
+        """Images that values are chosen by."""
+        return sum(len(each.judged) for each in self.categories)
+
+    @property
+    def parts(self) -> bool:
+        """Whether M_zero and M_few are stored."""
+        return all(each.part_maps is not None for each in self.categories)
+
+    @property
+    def held_out(self) -> bool:
+        """Whether there are images of the test split to judge by."""
+        return any(len(each.held_out) for each in self.categories)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a search found.
+
+    Attributes:
+        report: the stage's results, JSON-able.
+        trials: all that was tried.
+        best: of the trials.
+        curves: Fig. 7 and the sensitivity of every knob, JSON-able.
+        picture: PNG of the curves.
+    """
+
+    report: Mapping[str, Any]
+    trials: Sequence[Trial]
+    best: Trial
+    curves: Mapping[str, Any]
+    picture: bytes
+
+
+def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Chosen:
+    """Try what is asked for on the stored maps, and judge the best.
+
+    Args:
+        project: of which `boxes`, `maps.kead`, `seed` are read.
+        request: what is searched, and how long.
+        stored: the maps.
+
+    Raises:
+        UserError: the metric can't be had of this truth; fusion weights without stored parts.
+    """
+    metric = check_metric(request.metric, stored.truth)
+    if any(dimension.key == FEW_WEIGHT for dimension in request.space) and not stored.parts:
+        raise UserError(
+            f"The stored maps don't hold {' and '.join(PARTS)}, which {FEW_WEIGHT} weighs; set "
+            "maps.store_parts=true, or leave it out of the search."
+        )
+    kead = project.maps.kead
+    settings = PseudoBoxSettings(**project.boxes.model_dump(include=set(PseudoBoxSettings.model_fields)))
+    with ThreadPoolExecutor(machine_cpus()) as pool:
+        objective = ThresholdObjective(
+            stored.categories,
+            settings,
+            metric,
+            score_share=0.5 if kead.score == "released" else 1.0,
+            few_weight=kead.few_weight,
+            pool=pool,
+        )
+        space = request.space or default_space(stored.categories, settings)
+        say(_told(stored, metric))
+        with progress("thresholds: trying", None if request.exhaustive else request.trials) as bar:
+            trials = search(
+                objective,
+                space,
+                trials=request.trials,
+                seed=project.seed,
+                exhaustive=request.exhaustive,
+                on_trial=lambda trial: bar.advance(note=f"{metric} {trial.value:.4f}"),
+            )
+        best = max(trials, key=lambda trial: trial.value)
+        curves = threshold_curves(objective, {})
+        knobs = sensitivity(objective, best.values, space)
+        own = own_values(objective, space) or {}
+        report = {
+            "truth": stored.truth,
+            "metric": metric,
+            "images": stored.images,
+            "categories": len(stored.categories),
+            "trials": len(trials),
+            "fusion_searched": any(dimension.key == FEW_WEIGHT for dimension in space),
+            "space": [dimension.text() for dimension in space],
+            "project": objective.trial(own).figures,
+            "chosen": best.values,
+            "best": best.figures,
+            "fig7": curves.best(),
+            "held_out": {
+                "project": objective.measure(own, held_out=True),
+                "best": objective.measure(best.values, held_out=True),
+            }
+            if stored.held_out
+            else None,
+            "notes": notes(stored.truth, stored.parts),
+        }
+    return Chosen(
+        report,
+        trials,
+        best,
+        {"fig7": curves.document(), "sensitivity": knobs},
+        threshold_picture(curves, knobs, best.values),
+    )
+
+
+def notes(kind: str, parts: bool) -> list[str]:
+    """What must be said with the result."""
+    said = ["Chosen on labelled images of the training split; the test split only judges."]
+    if kind == "none":
+        said = [
+            "No labelled defect: the values are chosen by plausibility (masks that change little with T, no "
+            "boxes on normal references, not too many pixels), which knows nothing of what is right. Look at "
+            "the boxes before you use them."
+        ]
+    if not parts:
+        said.append(
+            f"{FEW_WEIGHT} was not searched: these maps are stored without their parts "
+            "(maps.store_parts=true keeps them)."
+        )
+    return said
+
+
+def _told(stored: StoredMaps, metric: str) -> str:
+    truth = {"masks": "pixel masks", "boxes": "boxes", "none": "no truth"}[stored.truth]
+    parts = ", with parts" if stored.parts else ""
+    return f"thresholds: {stored.images} stored maps against {truth} by {metric}{parts}"
