@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cluster.tracking.run import Run
@@ -16,6 +17,9 @@ class SilentRun(Run):
 
     def log_history(self, rows: Sequence[Mapping[str, float]], step_key: str = "epoch") -> None:
         pass
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        assert path.is_file()
 
     def log_json(self, content: Any, name: str) -> None:
         pass
