@@ -6,7 +6,8 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.repository import ROOT
+
 FLOORS = ["cluster", "pipelines", "training", "tuning", "agssp"]  # each may import itself and those before it
 SOURCES = sorted(path for floor in FLOORS[:-1] for path in (ROOT / floor).rglob("*.py"))
 GLUE = (

@@ -15,8 +15,7 @@ from typer.testing import CliRunner, Result
 from cluster.cli.command import out, run_command
 from cluster.errors import UserError
 from cluster.progress import say
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.repository import ROOT
 
 
 def invoke(body: Callable[[], Mapping[str, Any]], *words: str, **more: Any) -> Result:
@@ -102,7 +101,7 @@ def test_a_finished_body_may_still_fail_the_command() -> None:
 def script(body: str, words: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, in a shell pipeline."""
     code = (
-        "import sys; from cluster.command import run_command\n"
+        "import sys; from cluster.cli.command import run_command\n"
         f"import typer; app = typer.Typer(pretty_exceptions_enable=False)\n"
         f"@app.command()\ndef c(): run_command(lambda: {body}, json_mode={'--json' in words})\napp()"
     )

@@ -23,6 +23,7 @@ from cluster.jobs.shipping import (
     stage_code,
     stage_configs,
 )
+from tests.repository import ROOT
 
 HOSTILE = [
     "$(touch pwned)",
@@ -137,7 +138,7 @@ def test_requirements_are_read_as_a_lock_writes_them(tmp_path: Path) -> None:
 
 
 def test_our_own_lock_is_read_whole() -> None:
-    lock = Path(__file__).parents[3] / "requirements.lock"
+    lock = ROOT / "requirements.lock"
     found = requirements(lock)
     pinned = re.findall(r"^[A-Za-z0-9_.\[\]-]+==", lock.read_text(), flags=re.MULTILINE)
     assert len(found["packages"]) == len(pinned) > 50

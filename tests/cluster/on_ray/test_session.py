@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from cluster.on_ray.session import GCS_OPTION, JOB_CONFIG, job_cluster
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 # A raylet's child is Ray's supervisor of the job, whose child is the job's shell.
 CHILD = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1].split('|')).returncode)"
 SUPERVISOR = (
@@ -17,7 +16,7 @@ SUPERVISOR = (
 
 def told(raylet: list[str], **environment: str) -> str:
     """What a job's process says below a process with a raylet's options."""
-    job = f"{sys.executable} -c 'from cluster.session import job_cluster; print(job_cluster())'"
+    job = f"{sys.executable} -c 'from cluster.on_ray.session import job_cluster; print(job_cluster())'"
     supervisor = "|".join([sys.executable, "-c", SUPERVISOR, job])
     done = subprocess.run(
         [sys.executable, "-c", CHILD, supervisor, *raylet],

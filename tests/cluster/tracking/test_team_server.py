@@ -252,7 +252,7 @@ def test_an_outage_in_mid_run_loses_nothing(
 # The first stage of the same project, for where no Ray may be started.
 SURFACES = """
 import sys
-from training.commands import project_of
+from training.cli.base import project_of
 from training.opening import open_pipeline
 with open_pipeline(project_of(sys.argv[2:]), "surfaces") as pipeline:
     print(pipeline.surfaces.directory.uri)
