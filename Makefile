@@ -34,10 +34,11 @@ endef
 demo: install
 	$(BIN)/agssp demo
 
-# Two processes at a time, each test file in one of them, with a thread each: torch's threads on top would only wait
-# for each other. Then what starts Ray or kills it, one by one.
+# Two processes at a time, each test file in one of them (the longest first: tests/conftest.py), with a thread each:
+# torch's threads on top would only wait for each other. Then what starts Ray or kills it, one by one.
 test: lint unit
-	$(TESTS) -n 2 --dist loadfile --durations 15 -m "slow and not ray and not chaos and not gpu and not network"
+	$(TESTS) -n 2 --dist loadfile --no-loadscope-reorder --durations 15 \
+		-m "slow and not ray and not chaos and not gpu and not network"
 	$(TESTS) --durations 15 -m "(ray or chaos) and not gpu and not network"
 
 unit: install

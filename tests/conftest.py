@@ -1,20 +1,42 @@
-"""Fixtures shared by all tests: one Ray cluster a session, real images where they are mounted."""
+"""Fixtures shared by all tests: one Ray a session, an object store, MLflow's tables made once."""
 
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import ray_session, start_ray
+from cluster.storage.storage import Storage
+from cluster.tracking.run import client_of
+from cluster.tracking.section import TrackingSection
+from cluster.tracking.tracker import Tracker
 from tests.object_store import object_store
+from tests.repository import ROOT
 
 # No test fetches weights, and without a network the hub is asked for 50 s before it is given up. Set before
 # anything imports the hub; the tests' subprocesses inherit it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers are polite (15); a test waits for them
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+# The slow files that take longest come first, so that two processes end at about the same time.
+LONGEST = (
+    "tests/e2e/test_whole_run.py",
+    "tests/training/models/test_detector_families.py",
+    "tests/e2e/test_submit.py",
+    "tests/tuning/studies/test_studies_slow.py",
+    "tests/pipelines/maps/test_resources.py",
+    "tests/cluster/tracking/test_team_server.py",
+    "tests/training/metrics/test_ultralytics_validator.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest slow files first; with `--no-loadscope-reorder` xdist hands them out in this order."""
+    rank = {ROOT / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +46,26 @@ def ray_cluster() -> Iterator[None]:
     with ray_session(RaySection(cpus=4, gpus=0, object_store_gb=0.5)):
         start_ray()
         yield
+
+
+@pytest.fixture(scope="session")
+def virgin_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with tables and nothing in them, to be copied: MLflow takes seconds to make one."""
+    storage = Storage.open(str(tmp_path_factory.mktemp("virgin")))
+    client_of(Tracker.open(TrackingSection(), storage).uri)
+    return Path(storage.path) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def tracked(virgin_database: Path) -> Callable[[Path], Path]:
+    """Makes the folder it is given, with a copy of `virgin_database` in it, and returns it."""
+
+    def lay(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(virgin_database, folder / "mlflow.db")
+        return folder
+
+    return lay
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +81,3 @@ def in_swift(swift: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Mappi
     for name, value in swift.items():
         monkeypatch.setenv(name, value)
     return swift
-
-
-@pytest.fixture(scope="session")
-def magnetic_tile() -> Path:
-    """Folder of the magnetic-tile images; tests that need it are skipped where it is absent."""
-    folder = SHARED / "magnetic_tile"
-    if not folder.is_dir():
-        pytest.skip(f"real images are not mounted at {folder}")
-    return folder

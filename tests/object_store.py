@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.repository import ROOT
+
 BUCKET = "plant"
 SERVERS = ("account", "container", "object")
 READY_SECONDS = 120
@@ -67,7 +69,7 @@ def object_store() -> Iterator[Mapping[str, str]]:
         port = probe.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="swift-", dir=os.environ.get("TMPDIR")))
     command = [sys.executable, "-W", "ignore", "-m", "tests.object_store", str(folder), str(port)]
-    server = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     environment = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",

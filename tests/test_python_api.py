@@ -22,13 +22,12 @@ from pipelines.maps.rows import category_states, decode_rows, map_batch
 from pipelines.maps.section import MapsSection
 from pipelines.surfaces.generator import write_corpus
 from tests.pipelines.tiny_encoder import tiny_encoder
+from tests.repository import ROOT
 from training.models.detectors.base import build_detector
 from training.models.letterbox import Preprocessing
 from training.prediction.predict import ImagePrediction, UnreadableImage
 from training.starts.detector_file import save_detector
 from training.steps import detect, load_detector, load_project
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")

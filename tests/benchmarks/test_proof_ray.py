@@ -1,6 +1,7 @@
 """The proof at tiny sizes, from published tiles to its table, and again."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,12 @@ def settings(root: Path) -> dict[str, object]:
 
 
 def test_the_proof_runs_to_its_table_and_is_found_done(
-    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiles(tmp_path / "published")
     (tmp_path / "tiny.yaml").write_text(json.dumps(settings(tmp_path / "published")))
     monkeypatch.setenv(SETTINGS, str(tmp_path / "tiny.yaml"))
-    monkeypatch.setenv(WORKSPACE, str(tmp_path / "made"))
+    monkeypatch.setenv(WORKSPACE, str(tracked(tmp_path / "made")))
     monkeypatch.delenv(LIGHTLY, raising=False)
 
     rows = {row.what: row for row in run()}

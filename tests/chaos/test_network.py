@@ -12,8 +12,8 @@ import pytest
 
 from cluster.storage.storage import Storage
 from tests.network_nodes import Node, network_cluster
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 AGSSP = [sys.executable, "-m", "agssp"]
 EPOCHS = 20  # long enough that the training still runs when a node of it is lost
 PROJECT = """

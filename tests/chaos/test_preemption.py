@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.preempted import EPOCHS, LOST_EPOCH, STEPS, fit_preempted
+from tests.repository import ROOT
 from training.loop.loop import NOTICE_STEPS
 
 
@@ -18,7 +19,7 @@ def test_a_node_taken_away_with_notice_costs_no_epoch(tmp_path: Path) -> None:
     lost.mkdir()
     whole.mkdir()
     command = [sys.executable, "-m", "tests.chaos.preempted", str(lost)]
-    subprocess.run(command, cwd=Path(__file__).parents[2], timeout=280, check=True)
+    subprocess.run(command, cwd=ROOT, timeout=280, check=True)
 
     lines = [line.split() for line in (lost / "steps").read_text().splitlines()]
     runs = [(int(epoch), len(list(steps))) for (_, epoch), steps in groupby(lines, key=tuple)]

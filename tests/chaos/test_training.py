@@ -12,6 +12,7 @@ import ray
 import torch
 
 from tests.chaos.line import EPOCHS, FATAL_EPOCH, epochs_begun, fit_line
+from tests.repository import ROOT
 from training.loop.fit_result import FitResult
 
 pytestmark = pytest.mark.chaos
@@ -59,7 +60,7 @@ def killed_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a command that was killed in its training with two workers leaves."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-m", "tests.chaos.line", str(folder)]
-    driver = subprocess.run(command, cwd=Path(__file__).parents[2], timeout=300, check=False)
+    driver = subprocess.run(command, cwd=ROOT, timeout=300, check=False)
     assert driver.returncode == -signal.SIGKILL
     assert epochs_begun(folder) == list(range(1, FATAL_EPOCH + 1))
     return folder

@@ -1,12 +1,11 @@
-"""A tracker on a database whose tables are made once a session, as MLflow takes seconds for that."""
+"""A workspace and its tracker."""
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cluster.storage.storage import Storage
-from cluster.tracking.run import client_of
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
 
@@ -19,16 +18,8 @@ def workspace(tmp_path: Path) -> Storage:
     return storage
 
 
-@pytest.fixture(scope="session")
-def virgin_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with tables and nothing in them."""
-    storage = Storage.open(str(tmp_path_factory.mktemp("virgin")))
-    client_of(Tracker.open(TrackingSection(), storage).uri)
-    return Path(storage.path) / "mlflow.db"
-
-
 @pytest.fixture
-def tracker(workspace: Storage, virgin_database: Path) -> Tracker:
+def tracker(workspace: Storage, tracked: Callable[[Path], Path]) -> Tracker:
     """The embedded tracker of `workspace`."""
-    shutil.copy(virgin_database, Path(workspace.path) / "mlflow.db")
+    tracked(Path(workspace.path))
     return Tracker.open(TrackingSection(), workspace)

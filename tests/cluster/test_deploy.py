@@ -192,7 +192,9 @@ def test_what_the_files_refer_to_is_defined() -> None:
 
 
 def test_no_file_holds_a_secret() -> None:
-    for document in documents(KUBERAY / "secrets.example.yaml"):
+    secrets = documents(KUBERAY / "secrets.example.yaml")
+    assert secrets
+    for document in secrets:
         assert {
             value for name, value in document["stringData"].items() if name != "MLFLOW_TRACKING_USERNAME"
         } == {"CHANGE"}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.repository import ROOT
+
 BUILT = ROOT / "docs/_build"  # of `make docs`
 PAGES = [
     ROOT / "README.md",

@@ -1,6 +1,7 @@
 """The guide's commands and snippets are run as they are written, in one folder, on Ray as it is in tests."""
 
 import re
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 from agssp import app
 from cluster.config import merge
 from cluster.yaml_files import parse_yaml
-from tests.docs.blocks import PAGES, ROOT, Block, blocks, commands
+from tests.docs.blocks import PAGES, Block, blocks, commands
+from tests.repository import ROOT
 
 TUTORIAL = ROOT / "docs/tutorial.md"
 # All that differs from the tutorial as it is written: one epoch of everything, small images, one start.
@@ -60,9 +62,12 @@ def write_config(page: Path, block: Block) -> None:
 
 
 @pytest.fixture(scope="module")
-def after_the_tutorial(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def after_the_tutorial(
+    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder that a reader of the tutorial has at its end."""
     folder = tmp_path_factory.mktemp("guide")
+    tracked(folder / "runs/my-line")
     with chdir(folder):
         assert run_page(TUTORIAL) > 8
     return folder

@@ -13,7 +13,8 @@ from cluster.config import load, merge, merged, validate
 from cluster.yaml_files import parse_yaml
 from docs.generator.config import keys, slug
 from pipelines.encoder.prompts import PromptLibrary
-from tests.docs.blocks import LANGUAGES, PAGES, ROOT, Block, blocks, commands, inline_commands, markers
+from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks, commands, inline_commands, markers
+from tests.repository import ROOT
 from training.project import Project
 from tuning.cli.study_commands import data_sets
 from tuning.space import parse_space

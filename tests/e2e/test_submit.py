@@ -7,16 +7,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.storage.storage import Storage
+from tests.repository import ROOT
 
 AGSSP = [sys.executable, "-m", "agssp"]
-ROOT = Path(__file__).parents[2]
 # What whoever submits has in the environment and no one else may see.
 SECRETS = {
     "MLFLOW_TRACKING_PASSWORD": "of-the-tracking-server",
@@ -32,7 +32,7 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
 def jobs_as_ray_tells(address: str) -> str:
     """All that the jobs server says of every job; asked by a process of its own, which has its token."""
     code = (
-        "import sys; from cluster.jobs import connect; "
+        "import sys; from cluster.jobs.jobs import connect; "
         "print([job.dict() for job in connect(sys.argv[1]).list_jobs()])"
     )
     done = subprocess.run(
@@ -54,7 +54,8 @@ HEAD = """
 import ray, sys
 from functools import partial
 from ray._private import parameter
-parameter.RayParams = partial(parameter.RayParams, dashboard_agent_listen_port=0)  # as in cluster.on_ray
+# As in cluster.on_ray.session.
+parameter.RayParams = partial(parameter.RayParams, dashboard_agent_listen_port=0)
 context = ray.init("local", num_cpus=1, num_gpus=0, object_store_memory=100 << 20, include_dashboard=True)
 print(context.dashboard_url, flush=True)
 sys.stdin.read()
@@ -81,10 +82,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_stages_in_an_object_store_by_a_job_on_a_local_cluster(
-    cluster: str, tmp_path: Path, in_swift: dict[str, str]
+    cluster: str, tmp_path: Path, in_swift: dict[str, str], tracked: Callable[[Path], Path]
 ) -> None:
     """Beside another cluster on this machine, which has no keys to the store: no work is done there."""
     home = f"s3://plant/{tmp_path.name}/plant%201"
+    tracked(tmp_path)
     config = tmp_path / "the 'project'; $(touch pwned).yaml"
     config.write_text(
         textwrap.dedent(
@@ -228,6 +230,7 @@ def test_a_job_is_stopped_and_its_log_read(cluster: str, tmp_path: Path) -> None
     deadline = time.monotonic() + 120
     while "surfaces: started" not in jobs("logs", result["id"]).stdout:
         assert time.monotonic() < deadline
+        time.sleep(1)  # each look is a process that the job has to wait for
     stopped = last_json(jobs("stop", result["id"], "--json").stdout)
     assert (stopped["stopped"], stopped["status"]) == (True, "STOPPED")
     assert last_json(jobs("show", result["id"], "--json").stdout)["exit_code"] == 130

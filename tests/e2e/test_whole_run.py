@@ -1,15 +1,23 @@
-"""The whole method by one command, on generated surfaces, as a user runs it."""
+"""The whole method by one command, on generated surfaces, as a user runs it, into an object store.
+
+Workspaces on a disk: see the tutorial (`tests/docs/test_run.py`) and the studies.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from cluster.storage.storage import Storage
+from tests.in_process import run
 
 AGSSP = str(Path(sys.executable).parent / "agssp")
 SMALL = [
@@ -24,32 +32,57 @@ SMALL = [
     "finetune.loop.epochs=2",
 ]
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-def agssp(*words: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
-    """Run the installed command; its JSON and the process."""
-    # Ray's workers are polite (nice 15); a test waits for them.
-    environment = {**os.environ, "RAY_worker_niceness": "0"}
+
+@pytest.fixture(scope="module")
+def store(swift: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The object store, in this process's environment while these tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in swift.items():
+            patch.setenv(name, value)
+        yield swift
+
+
+@pytest.fixture(scope="module")
+def place(
+    store: Mapping[str, str], tracked: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """The words that say where all is kept: files in the store, runs in a database here."""
+    folder = tracked(tmp_path_factory.mktemp("runs"))
+    return [f"workspace=s3://plant/{folder.name}/demo%201", f"tracking.uri=sqlite:///{folder}/mlflow.db"]
+
+
+@pytest.fixture(scope="module")
+def workspace(place: list[str]) -> Storage:
+    return Storage.open(place[0].removeprefix("workspace="))
+
+
+@pytest.fixture(scope="module")
+def first(place: list[str], store: Mapping[str, str]) -> dict[str, Any]:
+    """What the installed command says, in a process of its own: one line of JSON, and no secret."""
+    command = [AGSSP, "demo", *place, *SMALL, "--json"]
     done = subprocess.run(
-        [AGSSP, *words, "--json"], capture_output=True, text=True, timeout=580, check=False, env=environment
+        command, capture_output=True, text=True, timeout=1100, check=False, env=dict(os.environ)
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.strip().splitlines()[-1]), done
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs") / "demo"
-
-
-@pytest.fixture(scope="module")
-def first(workspace: Path) -> dict[str, Any]:
-    result, done = agssp("demo", f"workspace={workspace}", *SMALL)
-    assert len(done.stdout.strip().splitlines()) == 1
+    assert store["AWS_SECRET_ACCESS_KEY"] not in done.stderr
+    (line,) = done.stdout.strip().splitlines()
+    result: dict[str, Any] = json.loads(line)
     return result
 
 
-@pytest.mark.slow
-def test_run_reports_counts_quality_and_the_table_of_starts(first: dict[str, Any], workspace: Path) -> None:
+def artifacts(workspace: Storage, stage: str) -> list[Storage]:
+    """The folders of a stage's artifacts."""
+    return [workspace.at(stage, name) for name in workspace.at(stage).children()]
+
+
+def table(directory: Storage, name: str) -> pa.Table:
+    """A table as any program reads it that knows Parquet."""
+    return pq.read_table(f"{directory.path}/{name}", filesystem=directory.filesystem)
+
+
+def test_run_reports_counts_quality_and_the_table_of_starts(first: dict[str, Any]) -> None:
     assert [row["start"] for row in first["table"]] == ["scratch", "agbp", "agssp"]
     for row in first["table"]:
         assert 0 <= row["map50_95"] <= row["map50"] <= 1
@@ -60,51 +93,55 @@ def test_run_reports_counts_quality_and_the_table_of_starts(first: dict[str, Any
     assert first["reused"] == []
     assert first["model"]["name"] == "demo-finetune-yolov8n"
     assert first["model"]["alias"] == "candidate"
-    report = Path(first["report"]).read_text()
+    folder, _, name = first["report"].rpartition("/")
+    report = Storage.open(folder).read(name).decode()
     assert report.lstrip().lower().startswith("<!doctype html>")
     assert first["model"]["name"] in report
 
 
-@pytest.mark.slow
 def test_tables_are_plain_parquet_and_pretraining_never_saw_the_test_split(
-    first: dict[str, Any], workspace: Path
+    first: dict[str, Any], workspace: Storage
 ) -> None:
-    def table(pattern: str) -> list[dict[str, Any]]:
-        (path,) = workspace.glob(pattern)
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        return rows
-
-    manifest = table("corpus/*/manifest")
+    (corpus,), (mapped,), (boxed,) = (artifacts(workspace, stage) for stage in ("corpus", "maps", "boxes"))
+    manifest = table(corpus, "manifest").to_pylist()
     held_out = {row["image_id"] for row in manifest if row["split"] == "test"}
     assert held_out
-    maps = pq.read_table(next(workspace.glob("maps/*/maps")))
+    maps = table(mapped, "maps")
     assert maps.column("map").combine_chunks().to_numpy_ndarray().ndim == 3
     assert {row["image_id"] for row in manifest} == set(maps.column("image_id").to_pylist())
-    boxes = table("boxes/*/boxes.parquet")
+    boxes = table(boxed, "boxes.parquet").to_pylist()
     assert not held_out & {row["image_id"] for row in boxes}
     assert any(row["boxes"] for row in boxes)
     pretrained = first["counts"]["backbone"]
     assert pretrained["images"] + pretrained["held_out_images"] == len(manifest) - len(held_out)
 
 
-@pytest.mark.slow
-def test_a_second_run_skips_every_stage(first: dict[str, Any], workspace: Path) -> None:
-    again, _ = agssp("demo", f"workspace={workspace}", *SMALL)
+def test_no_record_holds_a_secret(
+    first: dict[str, Any], workspace: Storage, store: Mapping[str, str]
+) -> None:
+    for stage in ("corpus", "maps", "boxes", "backbone", "detector", "finetune"):
+        found = artifacts(workspace, stage)
+        assert found
+        for directory in found:
+            assert store["AWS_SECRET_ACCESS_KEY"] not in directory.read("stage.json").decode()
+
+
+def test_a_second_run_skips_every_stage(first: dict[str, Any], place: list[str]) -> None:
+    again, _ = run("demo", *place, *SMALL)
     assert set(again["reused"]) == set(again["counts"])
     assert again["table"] == first["table"]
     assert again["model"] == first["model"]
 
 
-@pytest.mark.slow
-def test_the_registered_model_can_be_looked_up(first: dict[str, Any], workspace: Path) -> None:
-    place, name = f"workspace={workspace}", "demo-finetune-yolov8n"
-    models, _ = agssp("models", "list", place)
+def test_the_registered_model_can_be_looked_up(first: dict[str, Any], place: list[str]) -> None:
+    name = "demo-finetune-yolov8n"
+    models, _ = run("models", "list", *place)
     assert [row["name"] for row in models["models"]] == [
         "demo-backbone-yolov8n",
         "demo-detector-yolov8n",
         name,
     ]
-    shown, _ = agssp("models", "show", f"{name}@candidate", place)
+    shown, _ = run("models", "show", f"{name}@candidate", *place)
     assert shown["version"] == 1
     for stage in ("corpus", "maps", "boxes", "backbone", "detector"):
         assert len(shown["lineage"][stage]) == 64
@@ -117,53 +154,40 @@ def test_the_registered_model_can_be_looked_up(first: dict[str, Any], workspace:
     assert made["code_version"].startswith(f"{metadata.version('agssp')}+")
     (evaluation,) = shown["evaluations"].values()
     assert evaluation["metrics"]["map50"] == first["table"][-1]["map50"]
-    above, _ = agssp("models", "lineage", name, place)
+    above, _ = run("models", "lineage", name, *place)
     assert above["parents"][0]["parents"][0]["reference"] == "demo-backbone-yolov8n@1"
 
 
-@pytest.mark.slow
 def test_the_registered_model_is_pulled_and_promoted(
-    first: dict[str, Any], workspace: Path, tmp_path: Path
+    first: dict[str, Any], workspace: Storage, place: list[str], tmp_path: Path
 ) -> None:
-    from safetensors.torch import load_file
+    from safetensors.torch import load, load_file
 
-    place, name = f"workspace={workspace}", "demo-finetune-yolov8n"
-    pulled, _ = agssp("models", "pull", name, place, "--out", str(tmp_path))
-    (own,) = (
-        path
-        for path in workspace.glob("finetune/*/detector.safetensors")
-        if path.read_bytes() == Path(pulled["weights"]).read_bytes()
-    )
-    assert load_file(pulled["weights"]).keys() == load_file(own).keys()
-    promoted, _ = agssp("models", "promote", name, place, "--dataset", "demo")
+    name = "demo-finetune-yolov8n"
+    pulled, _ = run("models", "pull", name, *place, "--out", str(tmp_path))
+    trained = [directory.read("detector.safetensors") for directory in artifacts(workspace, "finetune")]
+    (own,) = (weights for weights in trained if weights == Path(pulled["weights"]).read_bytes())
+    assert load_file(pulled["weights"]).keys() == load(own).keys()
+    promoted, _ = run("models", "promote", name, *place, "--dataset", "demo")
     assert (promoted["alias"], promoted["forced"]) == ("champion", False)
-    best, _ = agssp("models", "show", "demo-*", place, "--best", "mAP50", "--dataset", "demo")
+    best, _ = run("models", "show", "demo-*", *place, "--best", "mAP50", "--dataset", "demo")
     assert best["aliases"] == ["candidate", "champion"]
 
 
-@pytest.mark.slow
-def test_the_doctor_finds_the_workspace_well(first: dict[str, Any], workspace: Path) -> None:
-    findings, _ = agssp("doctor", f"workspace={workspace}")
+def test_the_doctor_finds_the_workspace_well(first: dict[str, Any], place: list[str]) -> None:
+    findings, _ = run("doctor", *place)
     assert findings["ok"], findings
     assert any("surface-clip" in row["what"] for row in findings["rows"])
 
 
-@pytest.mark.slow
-def test_the_finetuned_file_opens_in_ultralytics(first: dict[str, Any], workspace: Path) -> None:
+def test_the_finetuned_file_opens_in_ultralytics(first: dict[str, Any], workspace: Storage) -> None:
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
     from training.models.ultralytics_library import DetectionModel
 
-    path = next(iter(sorted(workspace.glob("finetune/*/detector.safetensors"))))
-    state = load_file(path)
-    classes = len(json.loads(file_metadata(path))["classes"])
+    with artifacts(workspace, "finetune")[0].local_copy("detector.safetensors") as path:
+        state = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            classes = len(json.loads(file.metadata()["agssp"])["classes"])
     DetectionModel("yolov8n.yaml", nc=classes, verbose=False).load_state_dict(state, strict=True)
-
-
-def file_metadata(path: Path) -> str:
-    """The JSON that the weights file says of itself."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        metadata: str = file.metadata()["agssp"]
-    return metadata

@@ -15,8 +15,7 @@ from typer.testing import CliRunner, Result
 from cluster.cli.command import out, run_command
 from cluster.errors import UserError
 from cluster.progress import say
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.repository import ROOT
 
 
 def invoke(body: Callable[[], Mapping[str, Any]], *words: str, **more: Any) -> Result:

@@ -24,6 +24,7 @@ from cluster.jobs.shipping import (
     stage_code,
     stage_configs,
 )
+from tests.repository import ROOT
 
 HOSTILE = [
     "$(touch pwned)",
@@ -135,9 +136,6 @@ def test_requirements_are_read_as_a_lock_writes_them(tmp_path: Path) -> None:
         requirements(lock)
     with pytest.raises(UserError, match="can't be read"):
         requirements(tmp_path / "absent")
-
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -19,8 +18,8 @@ from cluster.on_ray.session import (
     stall_seconds,
     start_ray,
 )
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 # A raylet's child is Ray's supervisor of the job, whose child is the job's shell.
 CHILD = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1].split('|')).returncode)"
 SUPERVISOR = (

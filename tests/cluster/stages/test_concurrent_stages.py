@@ -13,8 +13,8 @@ import pytest
 
 from cluster.stages.stage import RECORD
 from cluster.storage.storage import Storage
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 COMMAND = textwrap.dedent(
     """
     import json, sys, time

@@ -254,6 +254,7 @@ def test_an_outage_in_mid_run_loses_nothing(
 SURFACES = """
 import sys
 from training.project import read_project as project_of
+from training.cli.base import project_of
 from training.opening import open_pipeline
 with open_pipeline(project_of(sys.argv[2:]), "surfaces") as pipeline:
     print(pipeline.surfaces.directory.uri)

@@ -20,6 +20,7 @@ from cluster.storage.storage import Storage
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection
 from pipelines.references.page import references_patch
+from tests.repository import ROOT
 from training.project import Project
 
 
@@ -54,9 +55,8 @@ def test_faults_are_one_sentence_and_write_nothing(tmp_path: Path) -> None:
 def test_it_answers_until_it_is_interrupted(tmp_path: Path) -> None:
     write_workspace(Storage.open(str(tmp_path)), 10, tmp_path)
     command = [sys.executable, "-m", "agssp", "view", f"workspace={tmp_path}", "--json"]
-    root = Path(__file__).resolve().parents[3]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=root, env=dict(os.environ)
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ)
     ) as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]

@@ -17,6 +17,7 @@ from pipelines.corpus.sorting import Corpus
 from pipelines.corpus.split import is_test
 from pipelines.images.reading import read_image
 from pipelines.tables.quarantine import check_bad_share
+from tests.repository import shared
 
 
 def paint(path: Path, value: int, size: tuple[int, int] = (20, 16)) -> Path:
@@ -239,7 +240,9 @@ def test_statistics_count_what_the_manifest_holds(tiles: Path) -> None:
     assert row["grey_mean"] == pytest.approx(np.mean(levels))
 
 
-def test_parts_at_several_exposures_stay_together(magnetic_tile: Path) -> None:
+@pytest.mark.data
+def test_parts_at_several_exposures_stay_together() -> None:
+    magnetic_tile = shared("data/magnetic_tile")
     names = [f"MT_Blowhole/Imgs/exp{e}_num_{n}.jpg" for e, n in ((1, 6984), (2, 7009), (5, 7054), (6, 7102))]
     other = [f"MT_Free/Imgs/exp{e}_num_{n}.jpg" for e, n in ((4, 351088), (3, 320833))]
     uris = [str(magnetic_tile / name) for name in names + other]

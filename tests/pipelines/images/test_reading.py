@@ -17,6 +17,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from pipelines.images.reading import ImageError, decode_image, read_image, read_mask
+from tests.repository import ROOT
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -53,7 +54,6 @@ def whole_bomb(width: int, height: int) -> bytes:
     return png(width, height, b"".join(packer.compress(row) for _ in range(height)) + packer.flush())
 
 
-ROOT = Path(__file__).parents[3]
 GOOD = encoded(Image.fromarray(np.arange(32 * 40 * 3, dtype=np.uint32).astype(np.uint8).reshape(32, 40, 3)))
 
 

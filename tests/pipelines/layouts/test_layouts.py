@@ -16,9 +16,9 @@ from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
 from pipelines.layouts.catalogue import LAYOUTS
-from tests.conftest import SHARED
 from tests.pipelines.images.bucket_server import serve_bucket
 from tests.pipelines.layouts.published_trees import HEIGHT, TREES, WIDTH, Expected, paint, voc_xml, write
+from tests.repository import shared
 
 
 def rows_of(root: str, **options: Any) -> tuple[Listing, dict[str, dict[str, Any]]]:
@@ -256,7 +256,9 @@ def test_yolo_without_names_calls_classes_by_number(tmp_path: Path) -> None:
         Listing(CorpusSection(root=str(tmp_path)))
 
 
-def test_magnetic_tile_as_published(magnetic_tile: Path) -> None:
+@pytest.mark.data
+def test_magnetic_tile_as_published() -> None:
+    magnetic_tile = shared("data/magnetic_tile")
     listing = Listing(CorpusSection(root=str(magnetic_tile)))
     assert listing.layout == "magnetic_tile"
     labels = Counter(entry.annotation.label if entry.annotation else None for entry in listing.entries)
@@ -264,10 +266,9 @@ def test_magnetic_tile_as_published(magnetic_tile: Path) -> None:
     listing.require_references(CorpusSection(root=str(magnetic_tile)), ReferenceNeed(4, "maps.kead.shots"))
 
 
+@pytest.mark.data
 def test_neu_det_as_published() -> None:
-    root = SHARED / "neu_det"
-    if not root.is_dir():
-        pytest.skip(f"real images are not mounted at {root}")
+    root = shared("data/neu_det")
     section = CorpusSection(root=str(root))
     listing = Listing(section)
     assert listing.layout == "neu_det"

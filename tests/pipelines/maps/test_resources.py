@@ -17,6 +17,7 @@ from pipelines.maps.resources import image_bytes, images_at_once
 from pipelines.maps.section import MapsSection
 from pipelines.surfaces.generator import generate
 from tests.pipelines.tiny_encoder import tiny_clip, tiny_encoder
+from tests.repository import ROOT
 
 
 @pytest.mark.parametrize(("actors", "fault"), [([3, 2], "above the most"), (0, "greater than or equal to 1")])
@@ -57,7 +58,7 @@ def test_the_estimate_of_an_images_memory_covers_what_it_takes() -> None:
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
     done = subprocess.run(
         [sys.executable, "-c", TAKEN],
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
@@ -111,9 +112,12 @@ def test_bf16_maps_stay_within_a_hundredth(method: str) -> None:
 
 @pytest.mark.slow
 def test_compiled_maps_equal_the_eager_ones() -> None:
-    section = MapsSection.model_validate({"kead": {"shots": 0}})
-    eager = method_over(tiny_encoder(tiny_clip()), section)
-    compiled = method_over(tiny_encoder(tiny_clip()), section.model_copy(update={"compile": True}))
+    # Two blocks are enough for all that is compiled: one that is read on the way, and the last.
+    section = MapsSection.model_validate({"kead": {"shots": 0, "layers": [1, 2]}})
+    eager, compiled = (
+        method_over(tiny_encoder(tiny_clip(layers=2)), section.model_copy(update={"compile": compile}))
+        for compile in (False, True)
+    )
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 3, 24, 24), np.uint8))
     state = eager.category_state(section.library().category("steel_strip"), None)
     for count in (6, 3):  # the last batch of a block is smaller

@@ -1,5 +1,6 @@
 """The maps stage on Ray: every image once, whatever pool, precision and batch; by hand gives the same."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,11 @@ def corpus_of(folder: Path) -> tuple[Artifact, pa.Table]:
 
 @pytest.mark.ray
 def test_pool_range_decoders_and_auto_batch_give_the_maps_of_a_plain_loop(
-    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus, manifest = corpus_of(tmp_path)
     section = MapsSection.model_validate({"actors": [1, 2], "decode_workers": 1, "kead": {"shots": 4}})
-    workspace = Storage.open(str(tmp_path / "workspace"))
+    workspace = Storage.open(str(tracked(tmp_path / "workspace")))
     with Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as run:
         made = make_maps(section, site=Site(workspace, run), corpus=corpus)
     assert "1 to 2 actors on the CPU (no GPU in the cluster)" in capsys.readouterr().err

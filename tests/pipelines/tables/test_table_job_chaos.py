@@ -13,8 +13,8 @@ import pytest
 
 from cluster.storage.storage import Storage
 from tests.pipelines.tables.chaos_job import ROWS
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.chaos
 
 

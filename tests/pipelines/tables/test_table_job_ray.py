@@ -22,6 +22,7 @@ from pipelines.tables.table_job import (
     unresumable_is_an_error,
     write_listing,
 )
+from tests.repository import ROOT
 
 ROWS = 400
 
@@ -115,7 +116,7 @@ class Dying:
 def driver(folder: Path, step: str, section: str) -> list[str]:
     """Command of a process with a Ray of its own that runs the job of `folder`."""
     script = folder / "driver.py"
-    root = str(Path(__file__).parents[3])
+    root = str(ROOT)
     script.write_text(
         textwrap.dedent(
             f"""
@@ -137,7 +138,7 @@ def driver(folder: Path, step: str, section: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """With the project importable in Ray's workers."""
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.mark.chaos

@@ -1,9 +1,7 @@
 """The backbone stage from corpus and maps to weights that a detector takes."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import pytest
@@ -12,9 +10,9 @@ from ultralytics.nn.tasks import DetectionModel
 from cluster.errors import UserError
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
-from cluster.tracking.run import Run
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import PipelineRun, Tracker
+from tests.silent_tracking import SilentPipeline
 from tests.training.agbp.test_task import write_corpus
 from training.agbp.attention_pictures import GAP, HEADER, SIDE
 from training.agbp.section import BackboneSection
@@ -29,41 +27,31 @@ def artifact(stage: str, storage: Storage) -> Artifact:
 
 
 def make(
-    folder: Path, categories: tuple[str, ...], pipeline: PipelineRun | None = None, **changes: object
+    workspace: Storage, categories: tuple[str, ...], pipeline: PipelineRun, **changes: object
 ) -> Artifact:
-    """The stage over a small corpus in `folder`; tracked there unless `pipeline` is given."""
-    storage = Storage.open(str(folder / "data"))
+    """The stage over a small corpus within `workspace`."""
+    storage = workspace.at("data")
     if not storage.exists("manifest"):
-        write_corpus(folder / "data", 20, categories)
-    workspace = Storage.open(str(folder / "workspace"))
+        write_corpus(Path(storage.path), 20, categories)
     loop = {"epochs": 2, "batch_size": 8}
     section = BackboneSection.model_validate({"image_size": 64, "loop": loop} | changes)
-    with Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as tracked:
-        return pretrain_backbone(
-            section,
-            site=TrainingSite(workspace, pipeline or tracked, ScalingSection(cpus_per_worker=1, gpu=False)),
-            corpus=artifact("corpus", storage),
-            maps=artifact("maps", storage),
-        )
-
-
-class Untracked(PipelineRun):
-    """Opens stages without MLflow, which takes seconds."""
-
-    def __init__(self) -> None:
-        self.run = None
-
-    @contextmanager
-    def stage(self, name: str, *, config: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
-        yield Run("nowhere", "id")
+    return pretrain_backbone(
+        section,
+        site=TrainingSite(workspace, pipeline, ScalingSection(cpus_per_worker=1, gpu=False)),
+        corpus=artifact("corpus", storage),
+        maps=artifact("maps", storage),
+    )
 
 
 @pytest.mark.ray
 def test_backbone_of_one_category(
-    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    workspace = Storage.open(str(tracked(tmp_path)))
+    tracker = Tracker.open(TrackingSection(), workspace)
     loop = {"epochs": 2, "batch_size": 8, "eval_every": 1, "best_metric": "correlation", "keep_best": 2}
-    made = make(tmp_path, ("tile",), loop=loop)
+    with tracker.pipeline("test", {}) as pipeline:
+        made = make(workspace, ("tile",), pipeline, loop=loop)
     assert "nothing to classify, so the anomaly maps alone teach; λ = 1" in capsys.readouterr().err
     results = made.results
     assert (results["images"], results["held_out_images"], results["categories"]) == (15, 1, 1)
@@ -85,11 +73,14 @@ def test_backbone_of_one_category(
     kept = made.directory.at("kept").children()
     assert sorted(kept) == ["epoch-1.safetensors", "epoch-2.safetensors", "last.safetensors"]
     assert not made.directory.exists("training")
-    assert make(tmp_path, ("tile",), loop=loop).reused
+    with tracker.pipeline("test", {}) as pipeline:
+        assert make(workspace, ("tile",), pipeline, loop=loop).reused
 
 
 def test_impossible_sections_are_refused_before_ray(tmp_path: Path) -> None:
+    workspace = Storage.open(str(tmp_path))
+    silent = SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {})
     with pytest.raises(UserError, match="There is nothing to learn: all images are of one category"):
-        make(tmp_path, ("tile",), Untracked(), lam=0.0)
+        make(workspace, ("tile",), silent, lam=0.0)
     with pytest.raises(UserError, match=r"lost\.safetensors does not exist"):
-        make(tmp_path, ("tile",), Untracked(), start="lost.safetensors")
+        make(workspace, ("tile",), silent, start="lost.safetensors")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ Built = tuple[list[str], dict[str, Any], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def words(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A project of 24 generated surfaces (layout `masks`); one workspace: its tracking is slow to set up."""
+def words(
+    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """A project of 24 generated surfaces (layout `masks`)."""
     folder = tmp_path_factory.mktemp("project")
     write_corpus(
         folder / "photos",
@@ -31,7 +34,7 @@ def words(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> list[s
         defect_share=0.5,
         categories=["billet", "rail"],
     )
-    return [f"corpus.root={folder / 'photos'}", f"workspace={folder / 'w'}", "corpus.test_share=0.4"]
+    return [f"corpus.root={folder / 'photos'}", f"workspace={tracked(folder / 'w')}", "corpus.test_share=0.4"]
 
 
 def run(*arguments: str) -> tuple[int, dict[str, Any], str]:

@@ -1,6 +1,7 @@
 """What a registered detector says of how it was made, from the stages' own records."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,10 @@ def test_the_digest_of_a_dataset_is_that_of_its_held_out_images_and_labels(tmp_p
 
 
 @pytest.mark.slow
-def test_a_detector_is_registered_with_its_parents(stages: dict[str, Artifact], tmp_path: Path) -> None:
-    workspace = Storage.open(str(tmp_path / "workspace"))
-    workspace.create()
+def test_a_detector_is_registered_with_its_parents(
+    stages: dict[str, Artifact], tmp_path: Path, tracked: Callable[[Path], Path]
+) -> None:
+    workspace = Storage.open(str(tracked(tmp_path / "workspace")))
     tracker = Tracker.open(TrackingSection(), workspace)
 
     def stored(stage: Artifact, file: str, value: float) -> Artifact:

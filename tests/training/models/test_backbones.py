@@ -8,12 +8,13 @@ import torch
 from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 
 from cluster.errors import UserError
+from tests.repository import shared
 from training.models.backbones.base import Backbone, Stage, build
 from training.models.backbones.filling import load_start
 from training.models.names import backbone_names
 from training.weights.files import load_weights, save_weights
 
-COCO = Path(__file__).resolve().parents[4] / "shared" / "weights" / "yolov8n_coco_int8.safetensors"
+COCO = "weights/yolov8n_coco_int8.safetensors"  # of `shared`
 
 
 @pytest.fixture
@@ -88,9 +89,9 @@ def test_starts_that_do_not_fit_are_refused(yolo: Backbone, tmp_path: Path) -> N
         load_start(yolo, path)
 
 
-@pytest.mark.skipif(not COCO.is_file(), reason=f"no weights at {COCO}")
+@pytest.mark.data
 def test_the_coco_start_fills_all(yolo: Backbone) -> None:
-    report = load_start(yolo, COCO)
+    report = load_start(yolo, shared(COCO))
     assert report.parts["backbone"].parameters == 1_272_656
     assert next(yolo.parameters()).dtype == torch.float32
 

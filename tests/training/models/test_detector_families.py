@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from cluster.errors import UserError
 from cluster.storage.storage import Storage
-from tests.training.detection.test_finetune import squares as squares
 from training.detection.data import DetectionDataset
 from training.detection.task import DetectionTask
 from training.export.onnx_export import export_onnx
@@ -38,6 +38,17 @@ SIBLINGS = ("rtdetr-l+resnet18", "rt-detr-v2-s+resnet18")  # of the same adapter
 EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 
 
+@cache
+def built(name: str, preprocessing: Preprocessing = SQUARE) -> Detector:
+    """Of seed 3, built once, as some take seconds; never to be changed."""
+    return fresh_detector(name, CLASSES, preprocessing, seed=3)
+
+
+def fresh(name: str, preprocessing: Preprocessing = SQUARE) -> Detector:
+    """A copy of `built` to do with as one likes."""
+    return copy.deepcopy(built(name, preprocessing))
+
+
 def batch() -> tuple[Tensor, Targets]:
     torch.manual_seed(1)
     targets = {
@@ -62,7 +73,7 @@ def loss_of(detector: Detector, empty: bool = False) -> Tensor:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_same_seed_gives_the_same_loss_and_every_parameter_learns(name: str) -> None:
-    first, second = (fresh_detector(name, CLASSES, SQUARE, seed=3) for _ in range(2))
+    first, second = fresh(name), fresh_detector(name, CLASSES, SQUARE, seed=3)
     loss = loss_of(first)
     assert loss.item() == loss_of(second).item()
     torch.autograd.backward(loss)
@@ -71,7 +82,7 @@ def test_the_same_seed_gives_the_same_loss_and_every_parameter_learns(name: str)
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_batch_without_boxes_reaches_every_parameter_that_ddp_waits_for(name: str) -> None:
-    detector = fresh_detector(name, CLASSES, SQUARE, seed=3)
+    detector = fresh(name)
     torch.autograd.backward(loss_of(detector, empty=True))
     missing = [key for key, p in detector.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
@@ -79,7 +90,7 @@ def test_a_batch_without_boxes_reaches_every_parameter_that_ddp_waits_for(name: 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_frozen_parts_stay_bit_by_bit_in_training_mode(name: str) -> None:
-    detector = fresh_detector(name, CLASSES, SQUARE, seed=3)
+    detector = fresh(name)
     stages = copy.deepcopy(detector)
     stages.freeze(2)
     learning = {key for key, p in stages.named_parameters() if p.requires_grad}
@@ -118,7 +129,7 @@ def test_other_classes_change_the_class_layers_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_predictions_lie_in_the_image_best_first(name: str) -> None:
-    detector = fresh_detector(name, CLASSES, SQUARE, seed=3).train()
+    detector = fresh(name).train()
     for found in detector.predict(batch()[0], min_score=0, max_boxes=50):
         assert 0 < len(found.boxes) <= 50
         assert bool((found.boxes >= 0).all())
@@ -134,7 +145,7 @@ STRIP = Preprocessing((64, 160), "letterbox")
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_strip_is_learnt_searched_to_its_far_end_and_kept(name: str, tmp_path: Path) -> None:
-    detector = fresh_detector(name, CLASSES, STRIP, seed=3).train()
+    detector = fresh(name, STRIP).train()
     targets = {
         "image": torch.tensor([0, 1]),
         "labels": torch.tensor([0, 2]),
@@ -154,7 +165,7 @@ def test_a_strip_is_learnt_searched_to_its_far_end_and_kept(name: str, tmp_path:
 
 @pytest.mark.parametrize("name", [*EVERY, "yolov8n+yolo11n"])
 def test_a_backbone_alone_fills_the_backbone_from_its_librarys_keys(name: str) -> None:
-    target = fresh_detector(name, CLASSES, SQUARE, seed=3)
+    target = fresh(name)
     prefix = target.backbone_prefix
     state = {
         key.removeprefix(prefix): torch.full_like(value, 0.5)
@@ -255,7 +266,7 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
     ],
 )
 def test_export_gives_what_pytorch_gives(name: str, preprocessing: Preprocessing, tmp_path: Path) -> None:
-    detector = fresh_detector(name, CLASSES, preprocessing, seed=3).eval()
+    detector = fresh(name, preprocessing).eval()
     check = export_onnx(detector, tmp_path / "detector.onnx", {})
     assert check.boxes < 0.1
     assert check.scores < 1e-3

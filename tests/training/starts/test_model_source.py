@@ -1,6 +1,7 @@
 """A detector by file, artifact and registry name."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,10 @@ def test_what_is_no_detector_is_refused(tmp_path: Path, name: str, told: str) ->
 
 
 @pytest.mark.slow
-def test_a_registered_model_is_found_by_name_version_and_alias(stage: Path, tmp_path: Path) -> None:
-    tracker = Tracker.open(TrackingSection(), Storage.open(str(tmp_path)))
+def test_a_registered_model_is_found_by_name_version_and_alias(
+    stage: Path, tmp_path: Path, tracked: Callable[[Path], Path]
+) -> None:
+    tracker = Tracker.open(TrackingSection(), Storage.open(str(tracked(tmp_path))))
     with pytest.raises(UserError, match="steel"), open_model("steel", lambda: tracker):
         pass
     run = tracker.create_run("test", {})

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,8 @@ def test_files_stages_and_their_digests(tmp_path: Path) -> None:
     assert resolve(str(moved)).digest == from_file.digest
 
 
-def test_the_registry_by_alias_and_version(tmp_path: Path) -> None:
-    tracker = Tracker.open(TrackingSection(), Storage.open(str(tmp_path)))
+def test_the_registry_by_alias_and_version(tmp_path: Path, tracked: Callable[[Path], Path]) -> None:
+    tracker = Tracker.open(TrackingSection(), Storage.open(str(tracked(tmp_path))))
     run = tracker.create_run("backbone", {})
     state = build("resnet18").library_state_dict()
     save_weights(tmp_path / "backbone.safetensors", state, {"architecture": "resnet18"})

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import ROOT
+
 
 @pytest.mark.ray
 def test_stopped_trials_leave_their_cpus_to_later_ones(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.tuning.search.asha_search", str(tmp_path / "w")]
-    root = Path(__file__).parents[3]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.strip().splitlines()[-1])
     files = sorted((tmp_path / "w").glob("tune/halved/trials/*.json"))

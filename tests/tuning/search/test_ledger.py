@@ -1,6 +1,7 @@
 """The ledger of a search: what is proposed, what an interruption leaves, budgets and shares."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,9 +233,9 @@ class Bystander:
 
 
 def test_a_stopped_trial_keeps_its_last_value_and_a_failed_one_its_reason(
-    ledger: Ledger, tmp_path: Path
+    ledger: Ledger, tmp_path: Path, tracked: Callable[[Path], Path]
 ) -> None:
-    workspace = Storage.open(str(tmp_path))
+    workspace = Storage.open(str(tracked(tmp_path)))
     tracker = Tracker.open(TrackingSection(), workspace)
     proposals = Proposals(ledger, SPACE, 3, 0)
     runs = []

@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+
+from tests.repository import ROOT
 
 AGSSP = str(Path(sys.executable).parent / "agssp")
 TRIALS = 4
@@ -38,8 +41,7 @@ def command(workspace: Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[3])
-    return {**os.environ, "PYTHONPATH": root, "RAY_worker_niceness": "0"}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
 
 
 def records(workspace: Path) -> dict[int, dict[str, Any]]:
@@ -48,8 +50,10 @@ def records(workspace: Path) -> dict[int, dict[str, Any]]:
 
 
 @pytest.mark.chaos
-def test_a_search_killed_at_half_runs_every_trial_exactly_once(tmp_path: Path) -> None:
-    workspace = tmp_path / "w"
+def test_a_search_killed_at_half_runs_every_trial_exactly_once(
+    tmp_path: Path, tracked: Callable[[Path], Path]
+) -> None:
+    workspace = tracked(tmp_path / "w")
     log = (tmp_path / "log").open("w")
     search = subprocess.Popen(command(workspace), env=environment(), stdout=log, stderr=log)
     try:

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from cluster.errors import UserError
 from cluster.stages.site import Site
 from tests.e2e.test_bad_input import expect, run
+from tests.repository import shared
 from tests.tuning.table4.test_table4 import PAPER_TEXT
 from training.project import Project
 from tuning.cli.study_commands import data_sets, parse_seeds
@@ -25,10 +26,8 @@ NAMES = ("fig6-epochs", "fig6-freeze", "fig6-loss", "table2", "table3", "table5"
 
 def printed(head: str, count: int) -> list[list[float]]:
     """Figures of the rows after a table's head: the last `count` cells, gains in brackets left out."""
-    if not PAPER_TEXT.is_file():
-        pytest.skip(f"{PAPER_TEXT} is absent")
     rows = []
-    for line in PAPER_TEXT.read_text().split(head)[1].splitlines()[1:]:
+    for line in shared(PAPER_TEXT).read_text().split(head)[1].splitlines()[1:]:
         if not line.startswith("|"):
             break
         cells = [cell.strip() for cell in line.split("|") if cell.strip()]
@@ -38,6 +37,7 @@ def printed(head: str, count: int) -> list[list[float]]:
     return rows
 
 
+@pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "head", "count"),
     [
@@ -52,10 +52,9 @@ def test_shipped_figures_are_those_printed(name: str, head: str, count: int) -> 
     assert shipped == found
 
 
+@pytest.mark.data
 def test_table_5_is_that_printed() -> None:
-    if not PAPER_TEXT.is_file():
-        pytest.skip(f"{PAPER_TEXT} is absent")
-    text = PAPER_TEXT.read_text()
+    text = shared(PAPER_TEXT).read_text()
     section = text.split("lower layers during backbone pretraining enhances")[1].split("5.3.2")[0]
     found = re.findall(r"([✗✓]) \| ([✗✓]) \| ([\d.]+) \| ([\d.]+)", section)
     marks = {"✗": ("no", "last"), "✓": ("yes", "last two")}
@@ -64,10 +63,9 @@ def test_table_5_is_that_printed() -> None:
     assert [(*row.names, row.paper[0]) for row in load_study("table5").rows] == expected
 
 
+@pytest.mark.data
 def test_table_6_is_that_printed() -> None:
-    if not PAPER_TEXT.is_file():
-        pytest.skip(f"{PAPER_TEXT} is absent")
-    text = PAPER_TEXT.read_text().split("| Model | mAP@.5 | mAP@.5:95 | Param |")[1]
+    text = shared(PAPER_TEXT).read_text().split("| Model | mAP@.5 | mAP@.5:95 | Param |")[1]
     for row in load_study("table6").rows:
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {row.names[0]} |")]
         cells = [cell.strip() for cell in line.strip("| ").split("|")][1:]

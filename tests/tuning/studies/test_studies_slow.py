@@ -1,9 +1,7 @@
 """Two studies' CPU presets, and thresholds with the patch they write, as a user runs them."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +9,22 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-
-def agssp(*words: str) -> dict[str, Any]:
-    """Run a command; its JSON."""
-    root = str(Path(__file__).resolve().parents[3])
-    environment = {**os.environ, "PYTHONPATH": root, "RAY_worker_niceness": "0"}
-    command = [sys.executable, "-m", "agssp", *words, "--json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=580, check=False, env=environment, cwd=root
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import ray_session
+from tests.in_process import run
+from tests.repository import ROOT
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("studies") / "w"
+def workspace(tracked: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of both tests, as the second's images and maps are the first's; the first command's Ray serves all."""
+    with ray_session(RaySection()):
+        yield tracked(tmp_path_factory.mktemp("studies") / "w")
 
 
 @pytest.mark.slow
 def test_fig7_then_thresholds_and_their_patch(workspace: Path) -> None:
-    study = agssp("study", "fig7-threshold", f"workspace={workspace}")
+    study, _ = run("study", "fig7-threshold", f"workspace={workspace}")
     table = study["results"]
     assert [line[0].split(",")[0] for line in table["lines"]] == ["adaptive", "adaptive", "fixed", "fixed"]
     assert all(0 <= float(line[2]) <= 100 and 0 <= float(line[3]) <= 100 for line in table["lines"])
@@ -42,17 +34,15 @@ def test_fig7_then_thresholds_and_their_patch(workspace: Path) -> None:
     assert (Path(study["directory"]) / "curves.png").read_bytes().startswith(b"\x89PNG")
     # The same images and maps serve the search, which makes none anew.
     config = workspace.parent / "project.yaml"
-    preset = yaml.safe_load((Path(__file__).parents[3] / "tuning" / "studies" / "presets.yaml").read_text())[
-        "cpu"
-    ]
+    preset = yaml.safe_load((ROOT / "tuning" / "studies" / "presets.yaml").read_text())["cpu"]
     config.write_text(yaml.safe_dump({**preset["base"], "workspace": str(workspace)}))
-    tuned = agssp("tune", "thresholds", str(config), "--trials", "60")
+    tuned, _ = run("tune", "thresholds", str(config), "--trials", "60")
     report = tuned["results"]
     assert (report["truth"], report["metric"]) == ("masks", "mask_iou")
     assert report["best"]["mask_iou"] >= report["project"]["mask_iou"]
     assert len(list(workspace.glob("maps/*/stage.json"))) == 1
     patch = Path(tuned["directory"]) / "patch.yaml"
-    boxes = agssp("boxes", str(config), str(patch))
+    boxes, _ = run("boxes", str(config), str(patch))
     stored = json.loads((Path(boxes["directory"]) / "stage.json").read_text())["config"]
     for key, value in report["chosen"].items():
         assert stored[key.removeprefix("boxes.")] == value
@@ -60,13 +50,13 @@ def test_fig7_then_thresholds_and_their_patch(workspace: Path) -> None:
 
 @pytest.mark.slow
 def test_table_5_in_its_cpu_preset_and_again(workspace: Path) -> None:
-    first = agssp("study", "table5", f"workspace={workspace}")
+    first, _ = run("study", "table5", f"workspace={workspace}")
     assert len(first["cells"]) == 4
     for cell in first["cells"]:
         assert cell["not_run"] is None
         assert set(cell["mean"]) == {"evaluate.map50", "evaluate.map50_95"}
     assert len(list(workspace.glob("backbone/*/stage.json"))) == 4
-    again = agssp("study", "table5", f"workspace={workspace}")
+    again, _ = run("study", "table5", f"workspace={workspace}")
     assert again == first
     assert len(list(workspace.glob("finetune/*/stage.json"))) == 4
     text = (Path(first["directory"]) / "table.md").read_text()

@@ -23,6 +23,7 @@ from pipelines.maps.section import KeadSettings, MapsSection, WinclipSettings
 from pipelines.maps.winclip import WinCLIP
 from pipelines.surfaces.generator import write_corpus
 from tests.pipelines.tiny_encoder import tiny_encoder
+from tests.repository import shared
 from tuning.table4 import stage as table4_stage
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
 from tuning.table4.measuring import ROWS, Measured, MethodRow, measure
@@ -184,15 +185,15 @@ def test_an_interrupted_study_goes_on_with_the_next_row(
     assert results[0].document() == first
 
 
-PAPER_TEXT = Path(__file__).resolve().parents[4] / "shared/reference/papers/001_f6aa8f6f3b7b4c08.txt"
+PAPER_TEXT = "reference/papers/001_f6aa8f6f3b7b4c08.txt"  # of `shared`
 
 
+@pytest.mark.data
 def test_shipped_figures_are_those_printed() -> None:
-    if not PAPER_TEXT.is_file():
-        pytest.skip(f"{PAPER_TEXT} is absent")
+    paper = shared(PAPER_TEXT).read_text()
     printed = []
     model = encoder = ""
-    for line in PAPER_TEXT.read_text().split("| Model | Encoder | Mode | DF | V-V |")[1].splitlines()[2:]:
+    for line in paper.split("| Model | Encoder | Mode | DF | V-V |")[1].splitlines()[2:]:
         if not line.startswith("|"):
             break
         values = [cell.strip() for cell in line.strip("| ").split("|")]

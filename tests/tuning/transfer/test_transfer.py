@@ -1,6 +1,7 @@
 """The transfer study's config, table and words; the whole of it on a real Ray."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def test_the_document_holds_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cpu", "full"])
 def test_presets_are_whole(name: str) -> None:
     section = transfer_section(transfer_preset(name), {})
+    assert section.tasks
+    assert section.starts
     for task in section.tasks:
         for start in section.starts.values():
             assert section.model(task, start).endswith(start.backbone)
@@ -162,7 +165,9 @@ def tree(root: Path, count: int) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_study_is_run_registered_and_found_again(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_study_is_run_registered_and_found_again(
+    ray_cluster: None, tmp_path: Path, tracked: Callable[[Path], Path]
+) -> None:
     tree(tmp_path / "discs", 18)
     save_backbone(build(BACKBONE), Storage.open(str(tmp_path)), "ours.safetensors", image_size=64, lineage={})
     starts = {
@@ -171,7 +176,7 @@ def test_a_study_is_run_registered_and_found_again(ray_cluster: None, tmp_path: 
     }
     words = [
         str(tmp_path / "discs"),
-        f"workspace={tmp_path / 'workspace'}",
+        f"workspace={tracked(tmp_path / 'workspace')}",
         f"transfer.starts={json.dumps(starts)}",
         "transfer.tasks=[semantic]",
         "transfer.models.semantic=mask2former-s",
