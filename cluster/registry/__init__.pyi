@@ -6,4 +6,18 @@ from .ranking import comparison, ranked
 from .reader import registry_reader
 from .registry import ModelVersion, Registry, register
 
-__all__ = ["Evaluation", "ModelVersion", "Provenance", "REGISTRY_FILE", "Registry", "comparison", "file_tags", "promote", "ranked", "register", "registered_files", "registry_reader", "weights_file"]
+__all__ = [
+    "REGISTRY_FILE",
+    "Evaluation",
+    "ModelVersion",
+    "Provenance",
+    "Registry",
+    "comparison",
+    "file_tags",
+    "promote",
+    "ranked",
+    "register",
+    "registered_files",
+    "registry_reader",
+    "weights_file",
+]

@@ -2,4 +2,4 @@ from .sentences import StageState, parse_sentence
 from .site import Site
 from .stage import RECORD, Artifact, Workbench, digest, ensure
 
-__all__ = ["Artifact", "RECORD", "Site", "StageState", "Workbench", "digest", "ensure", "parse_sentence"]
+__all__ = ["RECORD", "Artifact", "Site", "StageState", "Workbench", "digest", "ensure", "parse_sentence"]

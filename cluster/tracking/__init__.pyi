@@ -8,4 +8,21 @@ from .section import TrackingSection
 from .team_server import add_user, serve
 from .tracker import PipelineRun, Tracker
 
-__all__ = ["ALIAS", "MAX_TAG", "PipelineRun", "Run", "Tracker", "TrackingSection", "add_user", "ask", "client_of", "ending", "is_server", "outbox_of", "quieten", "serve", "server_version", "take_losses"]
+__all__ = [
+    "ALIAS",
+    "MAX_TAG",
+    "PipelineRun",
+    "Run",
+    "Tracker",
+    "TrackingSection",
+    "add_user",
+    "ask",
+    "client_of",
+    "ending",
+    "is_server",
+    "outbox_of",
+    "quieten",
+    "serve",
+    "server_version",
+    "take_losses",
+]

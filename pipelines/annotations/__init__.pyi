@@ -5,4 +5,16 @@ from .mask_boxes import boxes_of_mask
 from .reading import read_truth
 from .rle import decode_mask, encode_mask
 
-__all__ = ["Annotation", "AnnotationError", "Faults", "Instance", "LabelFault", "boxes_of_mask", "checked_label", "decode_mask", "encode_mask", "read_instances", "read_truth"]
+__all__ = [
+    "Annotation",
+    "AnnotationError",
+    "Faults",
+    "Instance",
+    "LabelFault",
+    "boxes_of_mask",
+    "checked_label",
+    "decode_mask",
+    "encode_mask",
+    "read_instances",
+    "read_truth",
+]

@@ -4,4 +4,16 @@ from .rows import category_thresholds
 from .section import BoxesSection, PseudoBoxSettings
 from .stage import derive_boxes, find_boxes
 
-__all__ = ["BoxesSection", "PseudoBox", "PseudoBoxSettings", "Region", "category_threshold", "category_thresholds", "coco_document", "derive_boxes", "find_boxes", "regions", "smallest_area"]
+__all__ = [
+    "BoxesSection",
+    "PseudoBox",
+    "PseudoBoxSettings",
+    "Region",
+    "category_threshold",
+    "category_thresholds",
+    "coco_document",
+    "derive_boxes",
+    "find_boxes",
+    "regions",
+    "smallest_area",
+]

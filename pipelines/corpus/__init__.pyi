@@ -10,4 +10,25 @@ from .split import is_test
 from .stage import CorpusImages, build_corpus
 from .statistics import COUNTED, STATISTICS
 
-__all__ = ["COUNTED", "Corpus", "CorpusImages", "CorpusSection", "EXACT", "HashedImage", "LabelledDataSection", "Listing", "NEAR", "ReferenceNeed", "STATISTICS", "build_corpus", "build_labelled", "check_unseen", "find_images", "hash_images", "inspect", "is_test", "list_labelled", "listing_digest"]
+__all__ = [
+    "COUNTED",
+    "EXACT",
+    "NEAR",
+    "STATISTICS",
+    "Corpus",
+    "CorpusImages",
+    "CorpusSection",
+    "HashedImage",
+    "LabelledDataSection",
+    "Listing",
+    "ReferenceNeed",
+    "build_corpus",
+    "build_labelled",
+    "check_unseen",
+    "find_images",
+    "hash_images",
+    "inspect",
+    "is_test",
+    "list_labelled",
+    "listing_digest",
+]

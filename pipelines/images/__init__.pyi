@@ -1,4 +1,26 @@
 from .levels import LevelsSection, dataset_colours
-from .reading import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, Levels, content_hash, decode_image, read_bytes, read_image, read_mask
+from .reading import (
+    IMAGE_SUFFIXES,
+    MAX_FILE_BYTES,
+    ImageError,
+    Levels,
+    content_hash,
+    decode_image,
+    read_bytes,
+    read_image,
+    read_mask,
+)
 
-__all__ = ["IMAGE_SUFFIXES", "ImageError", "Levels", "LevelsSection", "MAX_FILE_BYTES", "content_hash", "dataset_colours", "decode_image", "read_bytes", "read_image", "read_mask"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_FILE_BYTES",
+    "ImageError",
+    "Levels",
+    "LevelsSection",
+    "content_hash",
+    "dataset_colours",
+    "decode_image",
+    "read_bytes",
+    "read_image",
+    "read_mask",
+]

@@ -10,4 +10,31 @@ from .section import KeadSettings, MapsSection, WinclipSettings
 from .stage import make_maps
 from .winclip import WinCLIP
 
-__all__ = ["CategoryState", "Floats", "KeAD", "KeadSettings", "MapMethod", "MapsSection", "Masks", "PARTS", "WinCLIP", "WinclipSettings", "anomaly_probability", "aupro", "build_method", "category_states", "decode_rows", "evaluate_maps", "image_auroc", "images_at_once", "make_maps", "map_batch", "map_rows", "map_schema", "method_over", "pixel_auroc", "upsample", "zero_shot_map"]
+__all__ = [
+    "PARTS",
+    "CategoryState",
+    "Floats",
+    "KeAD",
+    "KeadSettings",
+    "MapMethod",
+    "MapsSection",
+    "Masks",
+    "WinCLIP",
+    "WinclipSettings",
+    "anomaly_probability",
+    "aupro",
+    "build_method",
+    "category_states",
+    "decode_rows",
+    "evaluate_maps",
+    "image_auroc",
+    "images_at_once",
+    "make_maps",
+    "map_batch",
+    "map_rows",
+    "map_schema",
+    "method_over",
+    "pixel_auroc",
+    "upsample",
+    "zero_shot_map",
+]

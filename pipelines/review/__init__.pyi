@@ -4,4 +4,14 @@ from .server import ReviewServer
 from .serving import review_server
 from .stored_maps import find_maps
 
-__all__ = ["FILE", "FOLDER", "Gallery", "LeftOut", "ReviewServer", "find_maps", "left_out", "read_decisions", "review_server"]
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "Gallery",
+    "LeftOut",
+    "ReviewServer",
+    "find_maps",
+    "left_out",
+    "read_decisions",
+    "review_server",
+]

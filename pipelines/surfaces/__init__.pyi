@@ -3,4 +3,4 @@ from .generator import NORMAL, generate, write_corpus
 from .section import GenerateSection
 from .stage import generate_surfaces
 
-__all__ = ["CATEGORIES", "GenerateSection", "NORMAL", "generate", "generate_surfaces", "write_corpus"]
+__all__ = ["CATEGORIES", "NORMAL", "GenerateSection", "generate", "generate_surfaces", "write_corpus"]

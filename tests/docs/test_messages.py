@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs.generator.config import keys, slug
-from tests.docs.blocks import ROOT
+from tests.repository import ROOT
 from training.project import Project
 from tuning.outcomes import OUTCOMES
 from tuning.transfer import TransferSection

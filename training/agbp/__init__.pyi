@@ -3,4 +3,15 @@ from .section import BackboneSection, MocoSection, PretextName, SimmimSection
 from .stage import ATTENTION_FILE, pretrain_backbone, started_backbone
 from .task import AgbpTask
 
-__all__ = ["ATTENTION_FILE", "AgbpTask", "BackboneSection", "MocoSection", "PretextName", "PretrainImages", "SimmimSection", "held_out_count", "pretrain_backbone", "started_backbone"]
+__all__ = [
+    "ATTENTION_FILE",
+    "AgbpTask",
+    "BackboneSection",
+    "MocoSection",
+    "PretextName",
+    "PretrainImages",
+    "SimmimSection",
+    "held_out_count",
+    "pretrain_backbone",
+    "started_backbone",
+]

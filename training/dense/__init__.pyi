@@ -5,4 +5,20 @@ from .model import Colours, save_dense, started_dense
 from .section import CropSection, DenseTask, check_dense_name
 from .task import METRIC, DensePlan, build_dense_task
 
-__all__ = ["Colours", "CropSection", "DensePlan", "DenseSample", "DenseTask", "METRIC", "Window", "build_dense_task", "check_dense_name", "dead_leaves", "dense_samples", "feature_shift", "pooled_features", "save_dense", "started_dense"]
+__all__ = [
+    "METRIC",
+    "Colours",
+    "CropSection",
+    "DensePlan",
+    "DenseSample",
+    "DenseTask",
+    "Window",
+    "build_dense_task",
+    "check_dense_name",
+    "dead_leaves",
+    "dense_samples",
+    "feature_shift",
+    "pooled_features",
+    "save_dense",
+    "started_dense",
+]

@@ -6,4 +6,17 @@ from .section import BoxAugment, ColourSection, DetectorSection, FinetuneSection
 from .selection import shuffled, with_backgrounds
 from .task import DetectionTask
 
-__all__ = ["BoxAugment", "ColourSection", "DetectionDataset", "DetectionTask", "DetectorSection", "FinetuneSection", "Sample", "colour", "labelled_samples", "pretrain_detector", "shuffled", "with_backgrounds"]
+__all__ = [
+    "BoxAugment",
+    "ColourSection",
+    "DetectionDataset",
+    "DetectionTask",
+    "DetectorSection",
+    "FinetuneSection",
+    "Sample",
+    "colour",
+    "labelled_samples",
+    "pretrain_detector",
+    "shuffled",
+    "with_backgrounds",
+]

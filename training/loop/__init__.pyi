@@ -9,4 +9,21 @@ from .stage_training import trained
 from .state import HistoryRow, weights_of
 from .task import Batch, SeededDataset, Task
 
-__all__ = ["Batch", "EpochReport", "FitResult", "HISTORY_FILE", "HistoryRow", "LoopSettings", "NonFiniteLoss", "START_FILE", "ScalingSection", "SeededDataset", "Task", "TrainingSite", "optimizer", "train", "trained", "weights_of"]
+__all__ = [
+    "HISTORY_FILE",
+    "START_FILE",
+    "Batch",
+    "EpochReport",
+    "FitResult",
+    "HistoryRow",
+    "LoopSettings",
+    "NonFiniteLoss",
+    "ScalingSection",
+    "SeededDataset",
+    "Task",
+    "TrainingSite",
+    "optimizer",
+    "train",
+    "trained",
+    "weights_of",
+]

@@ -3,4 +3,18 @@ from .confusion import BACKGROUND, Matrix, confusion_matrix
 from .floors import CONFUSION_IOU, CONFUSION_SCORE
 from .semantic import PixelCounts
 
-__all__ = ["AveragePrecision", "BACKGROUND", "CONFUSION_IOU", "CONFUSION_SCORE", "ClassPrecision", "Detections", "Matrix", "PixelCounts", "Runs", "Scores", "TrueObjects", "average_precision", "confusion_matrix"]
+__all__ = [
+    "BACKGROUND",
+    "CONFUSION_IOU",
+    "CONFUSION_SCORE",
+    "AveragePrecision",
+    "ClassPrecision",
+    "Detections",
+    "Matrix",
+    "PixelCounts",
+    "Runs",
+    "Scores",
+    "TrueObjects",
+    "average_precision",
+    "confusion_matrix",
+]

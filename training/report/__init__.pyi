@@ -6,4 +6,17 @@ from .samples import gallery
 from .section import ReportSection
 from .stage import write_report
 
-__all__ = ["GalleryItem", "Pretraining", "ReportSection", "RunArtifacts", "StartOutcome", "boxed", "gallery", "map_range", "masked", "overlay", "percent", "write_report"]
+__all__ = [
+    "GalleryItem",
+    "Pretraining",
+    "ReportSection",
+    "RunArtifacts",
+    "StartOutcome",
+    "boxed",
+    "gallery",
+    "map_range",
+    "masked",
+    "overlay",
+    "percent",
+    "write_report",
+]

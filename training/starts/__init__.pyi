@@ -5,4 +5,26 @@ from .model_source import ModelSource, open_model
 from .resolving import Start, resolve_start, start_of_artifact, state_digest
 from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH
 
-__all__ = ["AGBP", "AGSSP", "BACKBONE_FILE", "KIND", "ModelSource", "OWN_STARTS", "PUBLISHED", "SCRATCH", "Start", "WEIGHTS_FILE", "filled_detector", "fresh_detector", "load_backbone", "load_detector", "open_model", "report_json", "resolve_start", "save_backbone", "save_detector", "start_of_artifact", "state_digest"]
+__all__ = [
+    "AGBP",
+    "AGSSP",
+    "BACKBONE_FILE",
+    "KIND",
+    "OWN_STARTS",
+    "PUBLISHED",
+    "SCRATCH",
+    "WEIGHTS_FILE",
+    "ModelSource",
+    "Start",
+    "filled_detector",
+    "fresh_detector",
+    "load_backbone",
+    "load_detector",
+    "open_model",
+    "report_json",
+    "resolve_start",
+    "save_backbone",
+    "save_detector",
+    "start_of_artifact",
+    "state_digest",
+]

@@ -6,4 +6,15 @@ from .picture import threshold_picture
 from .search import ThresholdObjective, default_space
 from .stage import check_request, tune_thresholds
 
-__all__ = ["Curves", "MASK_IOU", "ThresholdObjective", "ThresholdSearch", "check_request", "default_space", "read_stored_maps", "threshold_curves", "threshold_picture", "tune_thresholds"]
+__all__ = [
+    "MASK_IOU",
+    "Curves",
+    "ThresholdObjective",
+    "ThresholdSearch",
+    "check_request",
+    "default_space",
+    "read_stored_maps",
+    "threshold_curves",
+    "threshold_picture",
+    "tune_thresholds",
+]

@@ -3,4 +3,12 @@ from .objects import OBJECTS
 from .projects import cell_count, data_sets
 from .study import run_transfer
 
-__all__ = ["OBJECTS", "TransferSection", "cell_count", "data_sets", "run_transfer", "transfer_preset", "transfer_section"]
+__all__ = [
+    "OBJECTS",
+    "TransferSection",
+    "cell_count",
+    "data_sets",
+    "run_transfer",
+    "transfer_preset",
+    "transfer_section",
+]

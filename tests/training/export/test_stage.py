@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluster.stages import Site
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
@@ -27,8 +28,8 @@ def test_a_backbone_becomes_its_librarys_file_and_a_contract(tmp_path: Path) -> 
     save_backbone(build("resnet18"), folder, "b.safetensors", image_size=64, lineage={"corpus": "ab"})
     pipeline = SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {})
     with open_model(str(tmp_path / "b.safetensors"), pytest.fail) as model:
-        made = export_model(model=model, workspace=workspace, pipeline=pipeline)
-        again = export_model(model=model, workspace=workspace, pipeline=pipeline)
+        made = export_model(model=model, site=Site(workspace, pipeline))
+        again = export_model(model=model, site=Site(workspace, pipeline))
     assert again.reused
     contract = made.directory.read_json(CONTRACT_FILE)
     assert contract["architecture"] == made.results["architecture"]
@@ -53,7 +54,7 @@ def test_a_detector_becomes_onnx_its_librarys_file_and_a_contract(
     save_detector(detector, folder, "d.safetensors", {})
     pipeline = SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {})
     with open_model(str(tmp_path / "d.safetensors"), pytest.fail) as model:
-        made = export_model(model=model, workspace=workspace, pipeline=pipeline)
+        made = export_model(model=model, site=Site(workspace, pipeline))
     assert made.directory.read(ONNX_FILE) == b"onnx"
     contract = made.directory.read_json(CONTRACT_FILE)
     assert contract["classes"] == ["crack", "hole"]
