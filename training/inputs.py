@@ -6,8 +6,7 @@ A fault in them is told before torch, Ray or a model library is imported.
 from cluster.errors import UserError
 from cluster.storage import Storage
 from cluster.tracking import Tracker
-from pipelines.corpus import CorpusSection, Listing, list_labelled
-from pipelines.corpus.section import ReferenceNeed
+from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
 from training.project import Project
 from training.starts import AGBP, AGSSP
 

@@ -9,8 +9,7 @@ from pipelines.encoder import weights_digest
 from pipelines.maps import evaluate_maps, make_maps
 from pipelines.surfaces import generate_surfaces
 from training.agbp import pretrain_backbone, started_backbone
-from training.detection import pretrain_detector
-from training.detection.finetune_stage import finetune_detector
+from training.detection import finetune_detector, pretrain_detector
 from training.evaluation import evaluate_detector
 from training.export import register_detector
 from training.inputs import open_tracker, read_listing

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from cluster.on_ray.section import RaySection
-from cluster.tracking.section import TrackingSection
+from cluster.on_ray import RaySection
+from cluster.tracking import TrackingSection
 
 Reader = Callable[[list[str] | None, Mapping[str, Any] | None], Any]
 

@@ -1,6 +1,6 @@
-from .actor_pool import ACTOR_CPUS, actor_pool
 from .box_sides import SIDES, box_array, sides
 from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelRow, ManifestRow
+from .pools import ACTOR_CPUS, actor_pool
 from .quarantine import check_bad_share
 from .schemas import (
     BAD_LABELS,

@@ -2,6 +2,7 @@ from .agdp_stage import pretrain_detector
 from .augment import colour
 from .data import DetectionDataset, Sample
 from .finetune import labelled_samples
+from .finetune_stage import finetune_detector
 from .section import BoxAugment, ColourSection, DetectorSection, FinetuneSection
 from .selection import shuffled, with_backgrounds
 from .task import DetectionTask
@@ -15,6 +16,7 @@ __all__ = [
     "FinetuneSection",
     "Sample",
     "colour",
+    "finetune_detector",
     "labelled_samples",
     "pretrain_detector",
     "shuffled",

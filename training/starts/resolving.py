@@ -10,7 +10,7 @@ import torch
 
 from cluster.stages import Artifact
 from cluster.tracking import Tracker
-from training.models.detectors.published import published_weights
+from training.models.detectors import published_weights
 from training.starts.backbone_file import BACKBONE_FILE
 from training.starts.detector_file import WEIGHTS_FILE
 from training.starts.model_source import open_model

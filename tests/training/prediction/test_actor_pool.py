@@ -4,7 +4,7 @@ import pytest
 
 from cluster.errors import UserError
 from pipelines.maps.section import MapsSection
-from pipelines.tables.actor_pool import PoolSection, actor_pool
+from pipelines.tables.pools import PoolSection, actor_pool
 from training.prediction.section import PredictSection
 
 CASES = [

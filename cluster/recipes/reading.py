@@ -1,4 +1,4 @@
-"""The shipped recipes: named configs, a file each."""
+"""The recipes that lie in this folder, and what each is for."""
 
 from importlib import resources
 from itertools import takewhile
@@ -9,7 +9,7 @@ from cluster.yaml_files import parse_yaml
 
 def recipes() -> dict[str, dict[str, Any]]:
     """The shipped recipes by name, e.g. `demo`, `magnetic-tile`."""
-    folder = resources.files("training") / "recipes"
+    folder = resources.files("cluster.recipes")
     found: dict[str, dict[str, Any]] = {}
     for entry in folder.iterdir():
         if entry.name.endswith(".yaml"):
@@ -19,7 +19,7 @@ def recipes() -> dict[str, dict[str, Any]]:
 
 def recipe_notes() -> dict[str, str]:
     """What each shipped recipe is for: the comment that its file begins with, in one paragraph."""
-    folder = resources.files("training") / "recipes"
+    folder = resources.files("cluster.recipes")
     notes = {}
     for name in sorted(recipes()):
         lines = (folder / f"{name}.yaml").read_text("utf-8").splitlines()

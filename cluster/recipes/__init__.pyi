@@ -1,0 +1,3 @@
+from .reading import recipe_notes, recipes
+
+__all__ = ["recipe_notes", "recipes"]
