@@ -110,7 +110,9 @@ def test_the_version_is_the_installed_one() -> None:
 
 
 def test_completion_can_be_installed() -> None:
-    assert "_AGSSP_COMPLETE" in CliRunner().invoke(app, ["--show-completion", "bash"]).stdout
+    assert (
+        "_AGSSP_COMPLETE" in CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="agssp").stdout
+    )
 
 
 @pytest.mark.parametrize("package", agssp.PACKAGES)

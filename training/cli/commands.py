@@ -27,10 +27,11 @@ def corpus(words: Words = None, as_json: Json = False) -> None:
 
     def body() -> Mapping[str, Any]:
         project = project_of(words)
-        from pipelines.cli.corpus_check import STATISTICS, statistics_of
         from training.opening import open_pipeline
 
         with open_pipeline(project, "corpus") as pipeline:
+            from pipelines.cli.corpus_check import STATISTICS, statistics_of  # brings pandas
+
             return {**artifact_json(pipeline.corpus), STATISTICS: statistics_of(pipeline.corpus)}
 
     run_command(body, json_mode=as_json, render=_render_corpus)
@@ -50,7 +51,10 @@ def corpus_check(
 
     def body() -> Mapping[str, Any]:
         project = project_of(words)
-        from pipelines.cli.corpus_check import check_corpus, check_listing
+        from training.inputs import check_inputs
+
+        check_inputs(project)
+        from pipelines.cli.corpus_check import check_corpus, check_listing  # brings pandas
         from training.opening import open_pipeline
 
         evaluation = None if against is None else check_listing(against, layout)

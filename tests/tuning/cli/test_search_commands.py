@@ -3,15 +3,14 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from tuning.cli.tune_commands import app
+from tests.repository import ROOT
+from tuning.cli.tune_commands import tune as app
 
-ROOT = Path(__file__).parents[3]
 MODULES = ("commands", "search_commands", "study_commands", "transfer_commands", "tune_commands")
 HEAVY = ("torch", "ray", "numpy", "pyarrow", "pandas", "cv2", "mlflow", "optuna", "matplotlib")
 
