@@ -22,7 +22,7 @@ class Backbone(nn.Module, ABC):
     """A convolutional or transformer trunk seen as stages of falling resolution.
 
     Attributes:
-        name: as registered.
+        name: the registered name.
         stages: its resolution levels, lowest (finest) first.
         family: `vit` if its stages attend (ViT, Swin), else `cnn`; it decides how anomaly maps are distilled.
         mean, std: mean and deviation that normalise pixels in [0, 1], per RGB channel.

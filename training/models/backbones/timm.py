@@ -70,7 +70,7 @@ class TimmBackbone(Backbone):
     its position embedding; a model of timm's that can neither keeps its `fixed_size`.
 
     Args:
-        name: in timm's spelling, with or without a tag: `resnet50`, `convnext_tiny.dinov3_lvd1689m`. The tag
+        name: timm's name of it, with or without a tag: `resnet50`, `convnext_tiny.dinov3_lvd1689m`. The tag
             decides mean and std, and what the start `imagenet` downloads.
 
     Raises:

@@ -74,8 +74,8 @@ def anchor_factors(labels: list[Tensor], matched: list[Tensor], truths: list[dic
     """The weight of the box that each anchor of all images was matched with, 1 without one.
 
     Args:
-        labels, matched: from `RegionProposalNetwork.assign_targets_to_anchors`.
-        truths: with `boxes` and `weights`.
+        labels, matched: results of `RegionProposalNetwork.assign_targets_to_anchors`.
+        truths: each image's targets with `boxes` and `weights`.
     """
     factors = []
     for label, box, truth in zip(labels, matched, truths, strict=True):

@@ -25,7 +25,7 @@ QUERIES = 300
 PRIOR = 0.01  # probability of a class at a fresh query; the library's 1 / (classes + 1) floods one class
 # Sizes as in the papers' published configs: half the width of the encoder's blocks, half the decoder.
 SMALL = {"hidden_expansion": 0.5, "decoder_layers": 3}
-# The library's classes begin with the word. Only such a detector imports it: that takes a second.
+# The library's classes begin with the word. Imported only for such a detector: it takes a second.
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "rt-detr-v2": ("RTDetrV2", {}),
     "rt-detr-v2-s": ("RTDetrV2", SMALL),
