@@ -244,7 +244,7 @@ def _cause(error: ray.train.TrainingFailedError) -> str:
 
 @contextmanager
 def _quiet(environment: dict[str, str]) -> Iterator[None]:
-    """Give Ray Train these settings and a quiet log for the block, and restore our SIGINT handler after it."""
+    """Give Ray Train these settings and a quiet log for the block, then restore our SIGINT handler."""
     before = {key: os.environ.get(key) for key in environment}
     logger = logging.getLogger("ray.train")
     level = logger.level

@@ -263,9 +263,9 @@ class _Loop:
         value = row[name]
         if not math.isnan(value):
             entry = {"epoch": progress.epoch, "value": value, "weights": {}}
-            ranked = sorted([*progress.best, entry], key=lambda kept: -kept["value"])  # ties: the earlier
+            ranked = sorted([*progress.best, entry], key=lambda best: -best["value"])  # ties: the earlier
             progress.best = ranked[: self.settings.keep_best]
-            if any(kept is entry for kept in progress.best):
+            if any(best is entry for best in progress.best):
                 entry["weights"] = copied(dict(self.kept.state_dict()))
         if self.settings.patience is not None:
             best_epoch = progress.best[0]["epoch"] if progress.best else 0

@@ -40,7 +40,7 @@ class LoopSettings(Section):
         patience: epochs without a better `best_metric` after which training stops; None never stops.
         checkpoint_every: epochs between checkpoints; the last epoch always has one.
         loaders: processes per worker that read and augment images; 0 reads in the worker itself.
-        seed: seed of the order of images, augmentation and dropout; None takes the project's.
+        seed: random seed of the order of images, augmentation and dropout; None takes the project's.
     """
 
     epochs: int = Field(default=100, ge=1, le=100_000)

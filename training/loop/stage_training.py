@@ -39,8 +39,8 @@ def trained(
         weights_file: name of the file with the final weights.
         save: writes the model, as it stands, into the artifact's file of that name.
         load: fills the model with weights of the task's model.
-        finish: makes what else the stage needs of the trained model. Checkpoints are deleted only after it, so
-            its failure costs no training.
+        finish: the stage's further work on the trained model. Checkpoints are deleted only after it, so a
+            failure in it costs no training.
 
     Raises:
         UserError, NonFiniteLoss, RuntimeError: see `fit`.

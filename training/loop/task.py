@@ -60,7 +60,7 @@ class Task(ABC):
 
         Args:
             model: `self.model`, or its DDP wrapper; calling it synchronises gradients.
-            batch: from `collate`, on the model's device.
+            batch: a batch of `collate`, on the model's device.
         """
 
     def train_mode(self, model: nn.Module) -> None:
