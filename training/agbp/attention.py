@@ -91,12 +91,12 @@ class DistillationLoss:
         self.lam = lam
 
     def attention_loss(self, features: Sequence[Tensor], anomaly_map: Tensor) -> Tensor:
-        """L_AM of the layers given, each (B, C, H, W), against maps (B, h, w)."""
+        """L_AM of layers, each (B, C, H, W), against maps (B, h, w)."""
         losses = [layer_loss(layer, anomaly_map, self.distance) for layer in features]
         return torch.stack(losses).sum()
 
     def total(self, task_loss: Tensor, attention_loss: Tensor) -> Tensor:
-        """Eq. 8; the first call measures λ if it isn't fixed."""
+        """Eq. 8; the first call measures λ unless it is fixed."""
         if self.lam is None:
             self.lam = _ratio(task_loss, attention_loss)
         return task_loss + self.lam * attention_loss

@@ -30,45 +30,45 @@ def attention_sheet(
 ) -> Picture:
     """One picture: a row an image, with its defect (if any has a mask), its anomaly map and its attention.
 
-    Images with masks come first, else in the order of their hashes: none is chosen for how well it came out.
-    Each map is coloured from its own least to its own greatest value.
+    Images with masks come first, else in the order of their hashes: how well one came out plays no part.
+    Each map's colours span its own values.
 
     Args:
-        before, after: on the CPU; left in eval mode.
-        images: not augmented; the first few are shown.
-        masks: by image id, (S, S) bool; may be empty.
-        distilled: stages that are shown, from 0.
+        before, after: the backbones, on the CPU; left in eval mode.
+        images: images without augmentation; the sheet shows the first few.
+        masks: defect masks by image id, (S, S) bool; may be empty.
+        distilled: the stages to show, from 0.
     """
     ids = [images.images.image_ids[at] for at in images.indices]
     chosen = sorted(range(len(ids)), key=lambda index: ids[index] not in masks)[:SHOWN]
-    shown = [images[index] for index in chosen]
+    items = [images[index] for index in chosen]
     columns: list[tuple[str, list[Picture]]] = []
-    pictures = [_fitted(item["images"][0].permute(1, 2, 0).numpy()) for item in shown]
+    pictures = [_fitted(item["images"][0].permute(1, 2, 0).numpy()) for item in items]
     columns.append(("image", pictures))
-    if any(item["image_id"] in masks for item in shown):
-        truths = [masks.get(item["image_id"], np.zeros((1, 1), np.bool_)) for item in shown]
+    if any(item["image_id"] in masks for item in items):
+        truths = [masks.get(item["image_id"], np.zeros((1, 1), np.bool_)) for item in items]
         columns.append(("defect", [mask_over(*pair) for pair in zip(pictures, truths, strict=True)]))
-    columns.append(("anomaly map", _heated(pictures, [item["maps"][0].numpy() for item in shown])))
+    columns.append(("anomaly map", _heated(pictures, [item["maps"][0].numpy() for item in items])))
     names = stage_names(after)
     attentions = [_attention(backbone, images, chosen, distilled) for backbone in (before, after)]
     for place, stage in enumerate(distilled):
         title = f"stride {names[stage]}" if names[stage].isdigit() else names[stage]
-        for when, found in zip(("before", "after"), attentions, strict=True):
-            columns.append((f"{title}, {when}", _heated(pictures, found[place])))
+        for when, attention in zip(("before", "after"), attentions, strict=True):
+            columns.append((f"{title}, {when}", _heated(pictures, attention[place])))
     return _sheet(columns)
 
 
 def _attention(
     backbone: Backbone, images: PretrainDataset, chosen: Sequence[int], stages: Sequence[int]
 ) -> list[list[Values]]:
-    """Of each stage, each image's attention."""
+    """The attention of each image, by stage."""
     model = PretrainModel(backbone, DistillationAlone())
-    found: list[list[Values]] = [[] for _ in stages]
+    attentions: list[list[Values]] = [[] for _ in stages]
     with torch.no_grad():
         for _, features in held_out_features(model, images, chosen, torch.device("cpu")):
             for place, stage in enumerate(stages):
-                found[place] += list(normalised_attention(features[stage]))
-    return found
+                attentions[place] += list(normalised_attention(features[stage]))
+    return attentions
 
 
 def _fitted(image: Picture) -> Picture:

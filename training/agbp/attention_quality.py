@@ -1,4 +1,4 @@
-"""How attention lies over anomaly maps and over true defects, on images that are not learnt from."""
+"""How attention lies over anomaly maps and true defects, on held-out images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -28,14 +28,14 @@ def attention_quality(
     """Similarity of attention and anomaly map, and the attention's pixel AUROC; `model` is left in eval mode.
 
     Args:
-        model: on `device`.
-        images: not augmented.
+        model: the model, on `device`.
+        images: images without augmentation.
         masks: true defects by image id, (S, S) bool each with at least one True; may be empty.
-        distilled: stages, from 0, whose mean stands for all.
-        device: to compute on.
+        distilled: the stages, from 0, to average over.
+        device: the device to compute on.
 
     Returns:
-        Of each stage, as `<figure>_<stage_names>`, and as their mean over the distilled stages:
+        Figures of each stage, as `<figure>_<stage_names>`, and their means over the distilled stages:
         `similarity`: the cosine of Eq. 7, mean over images, in [0, 1]; high already for even attention where
         a map is nearly even. `correlation`: Pearson's, mean over images, in [−1, 1]; 0 for even attention.
         `auroc`, where any image has a mask: over the pixels of these images together, of attention that is
@@ -43,7 +43,7 @@ def attention_quality(
     """
     names = stage_names(model.backbone)
     sums = torch.zeros(2, len(names), dtype=torch.float64)
-    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in names]
+    attentions: list[list[npt.NDArray[np.float32]]] = [[] for _ in names]
     truths: list[npt.NDArray[np.bool_]] = []
     for batch, features in held_out_features(model, images, range(len(images)), device):
         maps = batch["maps"].to(device)
@@ -52,10 +52,10 @@ def attention_quality(
         for stage, layer in enumerate(features):
             sums[0, stage] += similarity(layer, maps).sum().item()
             sums[1, stage] += correlation(layer, maps).sum().item()
-            found[stage] += list(normalised_attention(layer[masked]))
+            attentions[stage] += list(normalised_attention(layer[masked]))
     means = dict(zip(("similarity", "correlation"), (sums / len(images)).tolist(), strict=True))
     if any(not mask.all() for mask in truths):
-        means["auroc"] = [pixel_auroc(attention, truths) for attention in found]
+        means["auroc"] = [pixel_auroc(attention, truths) for attention in attentions]
     metrics: dict[str, float] = {}
     for figure, values in means.items():
         metrics |= {f"{figure}_{name}": value for name, value in zip(names, values, strict=True)}

@@ -31,9 +31,9 @@ class PretrainImages:
     """Images and maps of the corpus that pretraining may see, in the order of the ids' hashes.
 
     Attributes:
-        image_ids, uris: one an image.
-        categories: index into `names`, (N,) int64.
-        names: of the object categories, sorted.
+        image_ids, uris: one for each image.
+        categories: indices into `names`, (N,) int64.
+        names: names of the object categories, sorted.
         maps: (N, g, g) float16, ≥ 0.
     """
 
@@ -48,7 +48,7 @@ class PretrainImages:
 
 
 def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
-    """Join the corpus' manifest and the maps; no row of the test split is taken.
+    """Join the corpus' manifest and the maps; the test split is left out.
 
     Raises:
         UserError: fewer than two images are left.
@@ -83,16 +83,16 @@ def held_out_count(images: int) -> int:
 class PretrainDataset(SeededDataset):
     """Items with `images` (V, 3, S, S) uint8, `maps` (V, S, S) float32, `category` int, `image_id`.
 
-    Each view is cropped and flipped together with its map. Where patches are to be hidden, an item has also a
+    Each view is cropped and flipped together with its map. Where patches are to be hidden, an item also has a
     `mask` (S/patch, S/patch), bool, True where hidden.
 
     Args:
-        images: all of the corpus.
-        indices: those of this dataset.
+        images: all images of the corpus.
+        indices: this dataset's images among them.
         size: S, pixels; a multiple of `mask_patch`.
         augment: None gives every image as it is.
-        seed: of the whole training.
-        views: V, each augmented anew.
+        seed: the training's random seed.
+        views: V, the number of views, each augmented anew.
         mask_patch: side of the squares that are hidden, pixels; None hides none.
         mask_ratio: share of the squares that is hidden, rounded up.
     """
@@ -178,11 +178,11 @@ def collate(items: Sequence[Batch]) -> Batch:
 
 
 def read_masks(corpus: Storage, image_ids: Sequence[str], size: int) -> dict[str, npt.NDArray[np.bool_]]:
-    """Where the defects of those images are that have a mask, to measure by and never to learn from.
+    """Defect masks of those images that have one; for measuring, never for learning.
 
     Args:
         corpus: the stage's artifact directory.
-        image_ids: of images wanted.
+        image_ids: ids of the images wanted.
         size: S, pixels; masks are stretched to it, a pixel with any defect in it counts.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Backbone and pretext task as one module, which is what DDP wraps."""
+"""Backbone and pretext task as one module, which DDP wraps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ class PretrainModel(nn.Module):
 
     Args:
         backbone: trained in place.
-        pretext: with its heads.
+        pretext: the task with its heads.
     """
 
     mean: Tensor

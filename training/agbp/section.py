@@ -49,10 +49,10 @@ class MocoSection(Section):
     """Settings of MoCo v3, as its authors trained ResNet-50.
 
     Attributes:
-        temperature: of the softmax over similarities; its authors took 1 for ResNet-50 and 0.2 for ViT.
-        momentum: of the momentum encoder at the start; it rises along a cosine to 1.
+        temperature: softmax temperature over similarities; its authors took 1 for ResNet-50 and 0.2 for ViT.
+        momentum: first momentum of the momentum encoder; it rises along a cosine to 1.
         hidden: width of the heads' hidden layer.
-        embedding: width of what is compared.
+        embedding: width of the vectors that are compared.
     """
 
     temperature: float = Field(default=1.0, gt=0, le=10)
@@ -77,21 +77,21 @@ class BackboneSection(Section):
     """How the backbone is pretrained.
 
     Attributes:
-        name: of the architecture.
+        name: the architecture's name.
         start: `scratch`, or what `starts.resolve_start` takes: `imagenet`, `coco`, a file, a stage's
             directory, a registered model; in the library's keys.
         image_size: pixels; images are stretched to this square.
-        freeze_stages: the lowest ones that keep their start; None: 2 of a start, 0 from scratch.
+        freeze_stages: number of lowest stages that keep their start; None: 2 with a start, 0 from scratch.
         pretext: what it learns beside the anomaly maps: `cls`, the object categories; `mocov3` and `simmim`,
             which need none; `none`, nothing.
         moco, simmim: settings of those two.
-        distilled_stages: which learn from the anomaly maps: so many of the highest, or a list of their
+        distilled_stages: stages that learn from the anomaly maps: so many of the highest, or a list of
             numbers, the lowest being 1.
-        distance: of attention and anomaly map: `cosine`, `l2`, or `auto`: L2 within the ViT family, to which
-            the maps' encoder belongs, cosine across to CNNs (Eq. 7).
+        distance: measure between attention and anomaly map: `cosine`, `l2`, or `auto`: L2 for the ViT family,
+            to which the maps' encoder belongs, cosine for CNNs (Eq. 7).
         lam: weight of the distillation (Eq. 8); `auto` measures it on the first batch of all workers (the
             first part of it, with accumulation), 0 trains the pretext task alone.
-        augment: of images and maps.
+        augment: augmentation of images and maps.
         loop: how long and how it is trained.
     """
 
@@ -129,7 +129,7 @@ class BackboneSection(Section):
 
     @property
     def frozen_stages(self) -> int:
-        """`freeze_stages`, or what it stands for."""
+        """`freeze_stages`, or what None means."""
         if self.freeze_stages is not None:
             return self.freeze_stages
         return 0 if self.start == SCRATCH else 2
@@ -138,7 +138,7 @@ class BackboneSection(Section):
         """`distilled_stages` of a backbone of `count` stages, numbered from 0.
 
         Raises:
-            UserError: it has not so many, or none is named.
+            UserError: it has fewer, or none is named.
         """
         asked = self.distilled_stages
         numbers = range(count - asked, count) if isinstance(asked, int) else [n - 1 for n in asked]
@@ -150,7 +150,7 @@ class BackboneSection(Section):
         return tuple(sorted(numbers))
 
     def measure(self, family: Family) -> Distance:
-        """`distance`, or what it stands for with a backbone of that family."""
+        """`distance`, or what `auto` means for a backbone of that family."""
         if self.distance != "auto":
             return self.distance
         return "l2" if family == "vit" else "cosine"

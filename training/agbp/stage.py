@@ -96,7 +96,7 @@ def pretrain_backbone(
     return ensure(
         "backbone",
         site=site,
-        config=section.model_dump(mode="json", exclude={"start"}),  # its content decides, not its path
+        config=section.model_dump(mode="json", exclude={"start"}),  # its content counts, not its path
         revision=2,  # neck and head of the start are kept
         inputs={"corpus": corpus, "maps": maps},
         extra={"start": digest_of_start},
@@ -112,7 +112,7 @@ def _draw(
     corpus: Storage,
     bench: Workbench,
 ) -> None:
-    """Leave the attention of both over some held-out images, in the artifact and in tracking."""
+    """Draw both backbones' attention on some held-out images, into the artifact and tracking."""
     count = held_out_count(len(images))
     held_out = PretrainDataset(images, range(count), section.image_size, None, section.loop.resolved_seed)
     masks = read_masks(corpus, images.image_ids[:count], section.image_size)
@@ -148,7 +148,7 @@ def _attention(row: HistoryRow) -> HistoryRow:
 
 
 def _check_task(section: BackboneSection, images: PretrainImages) -> None:
-    """Say, or refuse, what a single category means."""
+    """Say what a single category means, or refuse it."""
     if section.pretext != "cls" or len(images.names) > 1:
         return
     only = f'all images are of one category, "{images.names[0]}"'

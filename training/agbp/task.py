@@ -30,17 +30,17 @@ from training.weights import StateDict
 
 
 class AgbpTask(Task):
-    """L = L_task + λ·L_AM over the corpus' images and maps, the held-out slice apart.
+    """L = L_task + λ·L_AM over the corpus' images and maps, without the held-out slice.
 
     Args:
         section: the config.
-        backbone: with its start's weights.
-        images: that pretraining may see; the first `held_out_count` are measured and never trained on.
-        seed: of the heads and the augmentation.
-        masks: of held-out images, by id, where there are any; see `read_masks`.
+        backbone: the backbone with its start's weights.
+        images: images that pretraining may see; the first `held_out_count` are measured, never trained on.
+        seed: random seed of the heads and the augmentation.
+        masks: masks of held-out images, by id, where there are any; see `read_masks`.
 
     Raises:
-        UserError: the backbone has not the stages, or can't take the image size, or not this pretext task.
+        UserError: the backbone lacks the stages, or can't take the image size or this pretext task.
     """
 
     model: PretrainModel
@@ -120,7 +120,7 @@ class PretrainPlan:
         section: the config.
         corpus, maps: artifact directories.
         start: directory that holds `START_FILE`, the backbone's first weights.
-        seed: of the whole training.
+        seed: the training's random seed.
     """
 
     section: BackboneSection
@@ -144,6 +144,8 @@ def build_pretrain_task(plan: PretrainPlan) -> AgbpTask:
 def backbone_weights(state_dict: StateDict, backbone: Backbone) -> StateDict:
     """The backbone's part of a `PretrainModel`'s state dict, in the library's keys; `backbone` is filled."""
     prefix = "backbone."
-    own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
-    backbone.load_state_dict(own)
+    backbone_state = {
+        key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)
+    }
+    backbone.load_state_dict(backbone_state)
     return backbone.library_state_dict()

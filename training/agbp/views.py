@@ -34,7 +34,7 @@ def geometric(
     Args:
         image: (S, S, 3) uint8.
         anomaly_map: (S, S) float32, from `lay_over`.
-        rng: decides alone.
+        rng: the only source of chance.
         section: see `ViewAugment`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""AGDP, detector pretraining on pseudo-boxes: its config, and its images out of the boxes table."""
+"""AGDP, detector pretraining on pseudo-boxes: its images out of the boxes table."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,15 +16,15 @@ def pseudo_samples(
     """Rows of the boxes table as images of one class.
 
     Args:
-        rows: of the table.
+        rows: the table's rows.
         left_out: ids of images to drop (the test split).
         weighted: give each box its score over the mean score of all boxes as its weight.
     """
-    kept = [row for row in rows if row["image_id"] not in left_out]
-    scores = [box["score"] for row in kept for box in row["boxes"]]
+    used_rows = [row for row in rows if row["image_id"] not in left_out]
+    scores = [box["score"] for row in used_rows for box in row["boxes"]]
     mean = float(np.mean(scores)) if scores else 1.0
     samples = []
-    for row in kept:
+    for row in used_rows:
         weights = np.array([box["score"] / mean for box in row["boxes"]], dtype=np.float32)
         labels = [0] * len(row["boxes"])
         samples.append(Sample.of(row, row["boxes"], labels, weights if weighted else None))

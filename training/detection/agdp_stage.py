@@ -23,7 +23,7 @@ from training.weights import TransferReport
 
 @dataclass(frozen=True)
 class PseudoBoxes:
-    """What the detector is pretrained from.
+    """The sources of the detector's pretraining.
 
     Attributes:
         corpus, boxes, backbone: the stages' artifacts.
@@ -54,7 +54,7 @@ class PseudoBoxes:
         return {"corpus": self.corpus, "boxes": self.boxes, "backbone": self.backbone}
 
     def training(self, section: DetectorSection) -> BoxTraining:
-        """The images that are left, split by the seed, and the section's settings.
+        """The remaining images, split by the seed, and the section's settings.
 
         Raises:
             UserError: no pseudo-box is left.
@@ -121,7 +121,7 @@ def pretrain_detector(
 def prepared(
     section: DetectorSection, inputs: PseudoBoxes, directory: Storage
 ) -> tuple[BoxTraining, Detector, TransferReport]:
-    """Images and detector before the first step, and what the backbone filled of it.
+    """Images and detector before the first step, and a report of what the backbone filled.
 
     Args:
         section: the config.

@@ -1,6 +1,6 @@
 """Augmentation of images of one size with boxes: mosaic, scale, shift, flips, colour; all from one generator.
 
-Not the libraries': theirs draw from global random states, and every resumed or distributed epoch must repeat.
+The libraries' own draws from global random states, but every resumed or distributed epoch must repeat.
 """
 
 import cv2
@@ -40,8 +40,8 @@ def place(item: Labelled, shape: tuple[int, int], section: BoxAugment, rng: np.r
     Args:
         item: an image of any size, with boxes and labels.
         shape: H and W.
-        section: by how much.
-        rng: decides.
+        section: the largest changes.
+        rng: the only source of chance.
     """
     image, boxes, labels = item
     size, sides = np.array(shape[::-1]), np.array(image.shape[1::-1])

@@ -25,13 +25,13 @@ class Sample:
     """One labelled image.
 
     Attributes:
-        image_id: of the corpus.
-        uri: of the file.
-        width, height: of the image, pixels.
+        image_id: its id in the corpus.
+        uri: its file.
+        width, height: its sides, pixels.
         boxes: (N, 4) float64 x0 y0 x1 y1, pixels of the original; N = 0 is a background.
         labels: (N,) int64.
-        weights: (N,) float32, of each box in the loss; None where all count the same. All samples of a data
-            set have them, or none.
+        weights: (N,) float32, each box's weight in the loss; None where all count the same. All samples of
+            a data set have them, or none.
     """
 
     image_id: str
@@ -53,10 +53,10 @@ class Sample:
         """An image of a table with its boxes.
 
         Args:
-            row: with `image_id`, `uri`, `width` and `height`.
+            row: a row with `image_id`, `uri`, `width` and `height`.
             boxes: N boxes with their sides x0, y0, x1, y1.
-            labels: N numbers of their classes.
-            weights: as the attribute.
+            labels: N class numbers.
+            weights: see the attribute.
         """
         return cls(
             image_id=row["image_id"],
@@ -76,8 +76,8 @@ class DetectionDataset(SeededDataset):
         samples: the images.
         preprocessing: how an image becomes an input.
         augment: None gives the plain images.
-        epochs: of the whole training (counted from 1), which tells the last ones.
-        seed: of the whole training.
+        epochs: the training's number of epochs (counted from 1); the last ones have no mosaic.
+        seed: the training's random seed.
 
     Items hold `image` (3, H, W) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64,
     `image_id` and, where samples have them, `weights` (N,) float32. An image that can't be read raises

@@ -1,4 +1,4 @@
-"""Finetuning on real labels: its config, the classes and the images it learns from."""
+"""Finetuning on real labels: the classes and images that it learns from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from training.detection.selection import few_shot, hold_out, with_backgrounds
 
 @dataclass(frozen=True)
 class Selection:
-    """What a finetuning learns from.
+    """The classes and images that a finetuning learns from.
 
     Attributes:
         classes: names in label order, sorted.
@@ -25,7 +25,7 @@ class Selection:
     validation: tuple[Sample, ...]
 
     def counts(self) -> dict[str, int]:
-        """For the stage's record."""
+        """Counts for the stage's record."""
         return {
             "classes": len(self.classes),
             "train_images": len(self.train),
@@ -63,7 +63,7 @@ def select(
     """Choose classes and images from the corpus' training split; the same for every start.
 
     Args:
-        section: the config; its loop's seed decides.
+        section: the config; its loop's seed decides the choice.
         manifest: rows of the whole manifest table.
         labels: image_id → boxes.
 

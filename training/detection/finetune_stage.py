@@ -45,23 +45,23 @@ def finetune_detector(
         section: the config.
         start: `scratch`, `agbp`, `agssp`, or a name of `section.weights`.
         site: workspace, tracking run and workers.
-        corpus: its labels are learnt.
-        backbone: for `agbp`.
-        detector: for `agssp`.
+        corpus: the corpus whose labels are learnt.
+        backbone: the backbone stage's artifact, for `agbp`.
+        detector: the detector stage's artifact, for `agssp`.
 
     Raises:
         UserError: unknown start, no labels, or weights of another architecture.
     """
     inputs = {"corpus": corpus}
     extra: dict[str, str] = {}
-    given = None
+    start_weights = None
     if start == AGBP and backbone is not None:
         inputs["backbone"] = backbone
     elif start == AGSSP and detector is not None:
         inputs["detector"] = detector
     elif start in section.given:
-        given = resolve_start(section.given[start], section.name, lambda: site.run.tracker)
-        extra["weights"] = given.digest
+        start_weights = resolve_start(section.given[start], section.name, lambda: site.run.tracker)
+        extra["weights"] = start_weights.digest
     elif start != SCRATCH:
         valid = (SCRATCH, AGBP, AGSSP, *section.given)
         raise UserError(f'Start "{start}" has nothing to start from; {nearest(start, valid)}')
@@ -70,7 +70,7 @@ def finetune_detector(
     def body(bench: Workbench) -> Mapping[str, Any]:
         tables = CorpusTables(corpus.directory)
         selection = select(section, tables.manifest(), tables.boxes())
-        model, transferred = _started(section, start, selection.classes, inputs, given)
+        model, transferred = _started(section, start, selection.classes, inputs, start_weights)
         result = train_detector(
             model,
             bench,
@@ -110,24 +110,24 @@ def _started(
     start: str,
     classes: tuple[str, ...],
     inputs: Mapping[str, Artifact],
-    given: Start | None,
+    start_weights: Start | None,
 ) -> tuple[Detector, dict[str, Any] | None]:
     """The detector before its first step, and the record of what was filled (None from scratch)."""
     seed = section.loop.resolved_seed
     if start == SCRATCH:
         return fresh_detector(section.name, classes, section.preprocessing, seed), None
-    if given is None:
+    if start_weights is None:
         name, file = ("backbone", BACKBONE_FILE) if start == AGBP else ("detector", WEIGHTS_FILE)
-        given = start_of_artifact(inputs[name], file)
+        start_weights = start_of_artifact(inputs[name], file)
     model, report = filled_detector(
         section.name,
         classes,
         section.preprocessing,
         seed,
-        state=given.state,
-        metadata=given.metadata,
-        source=f"Start {given.source}",
-        whole=given.whole,
+        state=start_weights.state,
+        metadata=start_weights.metadata,
+        source=f"Start {start_weights.source}",
+        whole=start_weights.whole,
     )
-    say(f"finetune: start {given.source} fills {report.summary()}")
+    say(f"finetune: start {start_weights.source} fills {report.summary()}")
     return model, report_json(report)

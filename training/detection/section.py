@@ -29,7 +29,7 @@ class DetectorLoop(LoopSettings):
 
 
 class ColourSection(Section):
-    """How training images are varied without moving their pixels apart.
+    """How training images are varied without moving pixels apart.
 
     Attributes:
         flip_lr, flip_ud: probability; surfaces have neither a left nor a top.
@@ -69,18 +69,18 @@ class DetectorSection(Section):
     """How the detector is pretrained (docs/method.md#agdp).
 
     Attributes:
-        name: of the detector; its backbone is that of the backbone stage.
+        name: the detector's name; its backbone is that of the backbone stage.
         image_size: side of the input, pixels; images are resized uniformly (stretched to the square).
         freeze_backbone: keep the backbone, batch-norm statistics included, as it starts. None: true, as in
             the method, where the backbone stage had a start; false where it began from scratch, since such a
             backbone has seen too little to be kept.
-        confidence_weighted: multiply what a pseudo-box adds to the loss by its score, in units of the mean
-            score of all, so that the loss keeps its scale. Not offered by the DETR family.
+        confidence_weighted: multiply a pseudo-box's part of the loss by its score over the mean score of all,
+            so that the loss keeps its scale. Not offered by the DETR family.
         masks: what a mask-rcnn's mask head learns: `none`, nothing, it stays as it starts; `boxes`, the
             pseudo-boxes filled out, which is coarser than the maps they come from.
-        holdout: share of the images kept from training, on whose pseudo-boxes AP is measured.
-        augment: of training images.
-        loop: of the training.
+        holdout: share of the images kept from training; AP is measured on their pseudo-boxes.
+        augment: augmentation of training images.
+        loop: the training's settings.
     """
 
     name: str = "yolov8n"
@@ -105,7 +105,7 @@ class DetectorSection(Section):
         return self
 
     def freezes(self, backbone_start: str) -> bool:
-        """`freeze_backbone`, or what it stands for after a backbone stage with this `start`."""
+        """`freeze_backbone`, or what None means after a backbone stage with this `start`."""
         return backbone_start != SCRATCH if self.freeze_backbone is None else self.freeze_backbone
 
 
@@ -131,26 +131,26 @@ class FinetuneLoop(LoopSettings):
 
 
 class FinetuneSection(Section):
-    """How a detector is finetuned, from each of several starts alike.
+    """How a detector is finetuned, alike from each of several starts.
 
     Attributes:
-        name: of the detector.
+        name: the detector's name.
         image_size: side of the square input, or its height and width (`[256, 1600]` for strips), pixels.
         resize: `letterbox` keeps the aspect, `square` stretches.
-        starts: compared starts: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector),
+        starts: starts to compare: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector),
             `imagenet` and `coco` (published by the library), names of `weights`.
         weights: further starts, name → file, stage directory or registered model, in the library's keys; see
             `starts.resolve_start`.
-        data: labelled images to learn from and to be measured on; None takes the corpus' own labels.
+        data: labelled images to learn from and to measure on; None takes the corpus' own labels.
         limit: number of training images with boxes, chosen by seed, classes in turn; None takes all.
         background_share: largest share of training images without boxes.
-        validation_share: share of the *training* split by whose AP the best epoch is chosen; the test split
-            is never looked at. 0 trains on all and keeps the last epoch.
+        validation_share: share of the *training* split whose AP chooses the best epoch; the test split is
+            never read. 0 trains on all and keeps the last epoch.
         freeze: what stays as it starts, batch-norm statistics included: `none`, `backbone`, `backbone+neck`,
-            or a number: the backbone's first so many stages.
+            or a number: so many of the backbone's first stages.
         masks: what a mask-rcnn's mask head learns: `none`, nothing; `boxes`, the boxes filled out.
-        augment: of training images.
-        loop: of the training; `best_metric` is `map50`, `map50_95` or None.
+        augment: augmentation of training images.
+        loop: the training's settings; `best_metric` is `map50`, `map50_95` or None.
     """
 
     name: str = "yolov8n"
@@ -177,8 +177,8 @@ class FinetuneSection(Section):
         check_masks(self.name, self.masks)
         if not self.starts or len(set(self.starts)) != len(self.starts):
             raise ValueError("starts must name one or more starts, all different")
-        if own := sorted(set(self.weights) & set(OWN_STARTS)):
-            raise ValueError(f'weights can\'t be named "{own[0]}", which is a start of its own')
+        if reserved := sorted(set(self.weights) & set(OWN_STARTS)):
+            raise ValueError(f'weights can\'t be named "{reserved[0]}", which is a start of its own')
         valid = (*OWN_STARTS, *PUBLISHED, *self.weights)
         if unknown := [start for start in self.starts if start not in valid]:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Which labelled images are learnt from: few shots, backgrounds, a held-out slice; by hash and seed alone."""
+"""Which labelled images to learn from: few shots, backgrounds, a held-out slice; by hash and seed alone."""
 
 import hashlib
 from collections import defaultdict
@@ -13,14 +13,14 @@ class Identified(Protocol):
 
     @property
     def image_id(self) -> str:
-        """Of the corpus."""
+        """Its id in the corpus."""
 
 
 AnySample = TypeVar("AnySample", bound=Identified)
 
 
 def shuffled(samples: Iterable[AnySample], seed: int) -> list[AnySample]:
-    """In an order that depends on each image's id and the seed, not on the other images."""
+    """The samples in an order that depends on each image's id and the seed, not on the other images."""
     return sorted(samples, key=lambda sample: hashlib.sha256(f"{seed}:{sample.image_id}".encode()).digest())
 
 
@@ -35,7 +35,7 @@ def few_shot(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sa
     order = shuffled(samples, seed)
     if limit is None:
         return order
-    showing: dict[int, list[Sample]] = defaultdict(list)  # by class, the first in order at the end
+    showing: dict[int, list[Sample]] = defaultdict(list)  # by class, first ones at the end
     for sample in reversed(order):
         for label in set(sample.labels.tolist()):
             showing[label].append(sample)
@@ -50,8 +50,8 @@ def few_shot(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sa
             continue
         sample = showing[label].pop()
         chosen[sample.image_id] = sample
-        for shown in set(sample.labels.tolist()) & set(counts):
-            counts[shown] += 1
+        for label_shown in set(sample.labels.tolist()) & set(counts):
+            counts[label_shown] += 1
     return list(chosen.values())
 
 

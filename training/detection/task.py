@@ -22,15 +22,15 @@ EVAL_BATCH = 16
 
 @dataclass(frozen=True)
 class DetectionPlan:
-    """All that a worker needs to build the task; small and picklable.
+    """What a worker needs to build the task; small and picklable.
 
     Attributes:
-        directory: holds `start.safetensors`, the detector before its first step.
+        directory: folder of `start.safetensors`, the detector before its first step.
         freeze: the parts that stay as they start.
         masks: what a mask head learns: `boxes`, the boxes filled out, or `none`.
         train, held_out: images learnt from, and images measured on (may be empty).
-        augment: of the training images.
-        epochs, seed: of the whole training.
+        augment: augmentation of the training images.
+        epochs, seed: the training's number of epochs and random seed.
     """
 
     directory: Storage
@@ -87,18 +87,20 @@ class DetectionTask(Task):
             return {}
         detector = cast(Detector, model)
         truths: list[TrueObjects] = []
-        found: list[Detections] = []
+        detections: list[Detections] = []
         loader: DataLoader[Any] = DataLoader(self.held_out, batch_size=EVAL_BATCH, collate_fn=collate)
         for batch in loader:
             for index, predicted in enumerate(detector.predict(batch["images"].to(device).float() / 255)):
-                own = batch["image"] == index
-                truths.append(TrueObjects(batch["boxes"][own].double().numpy(), batch["labels"][own].numpy()))
+                of_image = batch["image"] == index
+                truths.append(
+                    TrueObjects(batch["boxes"][of_image].double().numpy(), batch["labels"][of_image].numpy())
+                )
                 boxes, scores = (
                     predicted.boxes.double().cpu().numpy(),
                     predicted.scores.double().cpu().numpy(),
                 )
-                found.append(Detections(boxes, scores, predicted.labels.cpu().numpy()))
-        result = average_precision(truths, found, detector.classes)
+                detections.append(Detections(boxes, scores, predicted.labels.cpu().numpy()))
+        result = average_precision(truths, detections, detector.classes)
         return {"map50": result.map50, "map50_95": result.map50_95}
 
 

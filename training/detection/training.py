@@ -42,14 +42,14 @@ def train_detector(
     lineage: Mapping[str, str],
     title: str,
 ) -> FitResult:
-    """Train `detector` and write `detector.safetensors` and what else `trained` leaves, also when resumed.
+    """Train `detector` and write `detector.safetensors` and the other files of `trained`, also when resumed.
 
     Args:
-        detector: before its first step; it is left with the trained weights.
-        bench: of the stage; gets the weights in its tracking run too.
+        detector: the detector before its first step; it ends with the trained weights.
+        bench: the stage's workbench; its tracking run gets the weights too.
         training: images and settings.
-        scaling: workers; decides no result.
-        lineage: fingerprints of what it came from, written into the weights' file.
+        scaling: workers; changes no result.
+        lineage: fingerprints of its sources, written into the weights' file.
         title: shown beside the progress bar.
 
     Raises:

@@ -13,8 +13,8 @@ def epoch_batches(
 ) -> list[list[int]]:
     """The indices of each batch of one worker in one epoch.
 
-    Every worker's share of a global batch is `batch_size // world` images of one permutation, the same on
-    all; what doesn't fill a global batch is left out, by all workers alike.
+    All workers draw the same permutation; each one's share of a global batch is `batch_size // world` of its
+    images. Every worker leaves out the images that don't fill a global batch.
 
     Raises:
         UserError: fewer images, or a smaller batch, than workers; or the batch can't be split evenly.

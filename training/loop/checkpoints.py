@@ -21,7 +21,7 @@ class Checkpoints:
     killed driver or node would lose the last few.
 
     Args:
-        directory: that every worker reaches.
+        directory: storage that every worker reaches.
     """
 
     def __init__(self, directory: Storage) -> None:
@@ -31,7 +31,7 @@ class Checkpoints:
         """Write a state atomically, then drop all but the newest ones.
 
         Args:
-            epoch: after which, or amid which, it was taken.
+            epoch: the epoch after or amid which it was taken.
             state: tensors, numbers and containers only.
         """
         buffer = io.BytesIO()
@@ -63,5 +63,5 @@ class Checkpoints:
 
     def _names(self) -> list[str]:
         """File names, oldest first."""
-        found = ((NAME.fullmatch(name), name) for name in self.directory.children())
-        return [name for _, name in sorted((int(match[1]), name) for match, name in found if match)]
+        matches = ((NAME.fullmatch(name), name) for name in self.directory.children())
+        return [name for _, name in sorted((int(match[1]), name) for match, name in matches if match)]

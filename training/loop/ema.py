@@ -30,13 +30,13 @@ class EMA:
         """One optimizer step was made on `model`."""
         self.updates += 1
         d = self.decay * (1 - math.exp(-self.updates / RAMP_UPDATES))
-        own, new = self.model.state_dict(), model.state_dict()
-        floating = [key for key, tensor in own.items() if tensor.is_floating_point()]
+        shadow, new = self.model.state_dict(), model.state_dict()
+        floating = [key for key, tensor in shadow.items() if tensor.is_floating_point()]
         # Tied tensors stand under several keys and must move once.
-        once = list({own[key].data_ptr(): key for key in floating}.values())
-        torch._foreach_lerp_([own[key] for key in once], [new[key] for key in once], 1 - d)
-        for key in own.keys() - set(floating):
-            own[key].copy_(new[key])
+        once = list({shadow[key].data_ptr(): key for key in floating}.values())
+        torch._foreach_lerp_([shadow[key] for key in once], [new[key] for key in once], 1 - d)
+        for key in shadow.keys() - set(floating):
+            shadow[key].copy_(new[key])
 
     def state(self) -> dict[str, Any]:
         """The shadow and the number of updates."""

@@ -38,22 +38,22 @@ from training.loop.section import LoopSettings, ScalingSection
 from training.loop.state import finished
 from training.loop.task import PlanT, Task
 
-# How often the controller asks the workers whether they live, and how late it sees that they are done.
+# Seconds between the controller's looks at the workers: how late it sees that they died or are done.
 QUICK = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1"}
-# One process less to start; a machine of one's own isn't pre-empted.
+# Saves starting a process; a machine of one's own isn't pre-empted.
 SINGLE_NODE = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 @dataclass(frozen=True)
 class _Job(Generic[PlanT]):
-    """What every worker of one training is given; pickled.
+    """What every worker of one training gets; pickled.
 
     Attributes:
         build, plan, settings: see `fit`.
         desk: actor of the board that metrics and errors go to.
-        checkpoints: of this training.
-        threads: of one worker.
-        watched: whether a notice that the worker's node will be taken away is looked for.
+        checkpoints: this training's checkpoints.
+        threads: number of threads of one worker.
+        watched: whether the worker looks for a notice that its node will be taken away.
     """
 
     build: Callable[[PlanT], Task]
@@ -76,18 +76,18 @@ def fit(
     run: Run,
     title: str,
 ) -> FitResult:
-    """Train on Ray Train workers; what a killed call left half-done under the same name is resumed.
+    """Train on Ray Train workers; resumes what a killed call left half-done under the same name.
 
     Without workers (`scaling.workers=0`) this process trains.
 
     Args:
         build: an importable function that makes the task from `plan`, on each worker.
-        plan: picklable; what the task reads it reads on the worker.
-        settings: of the loop.
-        name: of this training; checkpoints lie in `directory`/`name`, and a finished one is only read.
+        plan: picklable; the task reads its data on the worker.
+        settings: the loop's settings.
+        name: this training's name; its checkpoints lie in `directory`/`name`; a finished one is only read.
         directory: storage that every worker reaches.
         scaling: how many workers, and with what.
-        run: gets each epoch's row as metrics, with the epoch as the step.
+        run: the tracking run; gets each epoch's row as metrics, with the epoch as the step.
         title: shown beside the progress bar.
 
     Raises:
@@ -137,7 +137,7 @@ def fit(
                     num_workers=scaling.workers, use_gpu="GPU" in resources, resources_per_worker=resources
                 ),
                 run_config=RunConfig(
-                    name=f"ray-{uuid.uuid4().hex[:12]}",  # one that was used before would be resumed by Ray
+                    name=f"ray-{uuid.uuid4().hex[:12]}",  # Ray would resume a name that was used before
                     storage_path=checkpoints.directory.path,
                     storage_filesystem=directory.filesystem,
                     failure_config=FailureConfig(
@@ -223,7 +223,7 @@ def _train(job: _Job[PlanT], rank: int, world: int) -> None:
 
 
 def _raise_failure(desk: Any, directory: Storage) -> None:
-    """Raise the exception that a worker left on the board, its images saved beforehand."""
+    """Raise the exception that a worker left on the board; save its images first."""
     pickled = ray.get(desk.failure.remote())
     if pickled is None:
         return
@@ -244,7 +244,7 @@ def _cause(error: ray.train.TrainingFailedError) -> str:
 
 @contextmanager
 def _quiet(environment: dict[str, str]) -> Iterator[None]:
-    """Ray Train's settings for the block, errors alone of its log, and our SIGINT handler back after it."""
+    """Give Ray Train these settings and a quiet log for the block, then restore our SIGINT handler."""
     before = {key: os.environ.get(key) for key in environment}
     logger = logging.getLogger("ray.train")
     level = logger.level

@@ -1,4 +1,4 @@
-"""The loop in the calling process, without Ray: small trainings, which starting workers would outlast."""
+"""The loop in the calling process, without Ray: for small trainings, shorter than the start of workers."""
 
 import time
 from collections.abc import Callable
@@ -31,12 +31,12 @@ def fit_here(
     run: Run,
     title: str,
 ) -> FitResult:
-    """Train in this process; one that was killed is resumed by the next call.
+    """Train in this process; the next call resumes one that was killed.
 
     Args:
         build, plan, settings, directory, run, title: see `training.loop.fit.fit`.
-        checkpoints: of this training.
-        gpu: whether the GPU is taken; `auto` when there is one.
+        checkpoints: this training's checkpoints.
+        gpu: whether to train on the GPU; `auto` when there is one.
 
     Raises:
         UserError: raised by the task or the loop; or there is no GPU and one was asked for.

@@ -1,4 +1,4 @@
-"""What a training leaves, however it was run."""
+"""What a training leaves, wherever it ran."""
 
 import time
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class FitResult:
         )
 
     def table(self) -> pa.Table:
-        """The history as columns; a value that an epoch has not is null."""
+        """The history as columns; a value that an epoch lacks is null."""
         names = list(dict.fromkeys(name for row in self.history for name in row))
         return pa.table({name: [row.get(name) for row in self.history] for name in names})
 

@@ -29,7 +29,7 @@ from training.loop.state import HistoryRow as HistoryRow, Progress, State as Sta
 from training.loop.task import Batch, Task
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-STEP_SECONDS = 2.0  # between reports within an epoch: reading the loss makes an accelerator wait
+STEP_SECONDS = 2.0  # from report to report within an epoch: reading the loss makes an accelerator wait
 NOTICE_STEPS = 10  # between questions for a notice, for which the workers wait for one another
 
 
@@ -48,23 +48,23 @@ def train(
 ) -> Trained:
     """Train a task; a run resumed from any state ends as the unbroken one.
 
-    The global generators are seeded anew each step from (seed, step, rank), so no generator's state need be
+    The global generators are seeded anew each step from (seed, step, rank), so generators' states needn't be
     kept. Rank 0 alone evaluates; the others wait for its metrics.
 
     A run may be resumed with another number of workers: the images of each batch, their augmentation and the
     schedule stay the same. What a worker does by itself changes: dropout's noise, and batch norms'
-    statistics, which are those of each worker's share.
+    statistics, which each worker takes of its own share.
 
     Args:
         task: its model is moved to `device` and trained in place.
-        settings: `batch_size` is that of all workers together.
-        device: of this worker.
+        settings: the loop's settings; `batch_size` is that of all workers together.
+        device: this worker's device.
         on_epoch: called on every rank after each epoch.
-        rank, world: of this worker, when torch.distributed is initialised.
+        rank, world: this worker's number and the number of workers, when torch.distributed is initialised.
         wrap: puts the moved model into its DDP wrapper.
         resume: the state of an `EpochReport` or a `Notice`.
         on_step: called on every rank now and then within an epoch.
-        notice: leads to a state amid an epoch, once.
+        notice: saves a state amid an epoch, once.
 
     Raises:
         UserError: see `epoch_batches`; `best_metric` names no metric of the task.
@@ -116,7 +116,7 @@ class _Loop:
         self.task, self.settings, self.device = task, settings, device
         self.rank, self.world, self.on_step, self.notice = rank, world, on_step, notice
         self.model = task.model.to(device)
-        if device.type == "cpu":  # convolutions take a fifth less time so; on GPUs it was not measured
+        if device.type == "cpu":  # this makes convolutions a fifth faster; not measured on GPUs
             self.model.to(memory_format=torch.channels_last)
         self.ema = EMA(self.model, settings.ema_decay) if settings.ema_decay is not None else None
         self.kept = self.ema.model if self.ema else self.model
@@ -127,8 +127,8 @@ class _Loop:
         self.progress = Progress()
 
     def run_epoch(self, epoch: int) -> HistoryRow:
-        """Train through all batches of an epoch, or those that a state taken amid it left."""
-        start = shown = time.monotonic()
+        """Train through all batches of an epoch, or those left after a state that was taken amid it."""
+        start = last_report = time.monotonic()
         settings, progress = self.settings, self.progress
         part, progress.part = progress.part, {}
         self.task.dataset.set_epoch(epoch)
@@ -137,7 +137,7 @@ class _Loop:
         done: int = part.get("steps", 0)
         parts = [split(batch, settings.accumulate) for batch in indices[done:]]
         self.task.train_mode(self.wrapped)
-        # What all workers had summed up is rank 0's.
+        # Rank 0 takes the sums of all workers, the others start from 0.
         sums = {
             name: torch.tensor(value if self.rank == 0 else 0.0, device=self.device)
             for name, value in part.get("sums", {}).items()
@@ -154,8 +154,8 @@ class _Loop:
                 sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value
             seen += len(batch) * self.world
             now = time.monotonic()
-            if now - shown >= STEP_SECONDS:
-                shown = now
+            if now - last_report >= STEP_SECONDS:
+                last_report = now
                 loss = values["loss"].item()
                 self.on_step(StepReport(epoch, number, len(indices), loss, seen / (now - start)))
             asked = number % NOTICE_STEPS == 0 and number < len(indices)
@@ -188,7 +188,7 @@ class _Loop:
             collate_fn=self.task.collate,
             num_workers=self.settings.loaders,
             pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # its own: an iterator begun amid an epoch draws from no step's
+            generator=torch.Generator(),  # its own: an iterator begun amid an epoch must draw from no step's
         )
         for batch in loader:
             yield {
@@ -201,11 +201,11 @@ class _Loop:
 
         Args:
             parts: each one's share of this worker's batch, and the part itself; the shares sum to 1.
-            count: of parts.
-            rate: of learning.
+            count: number of parts.
+            rate: learning rate.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0)  # states of before had no scales
+            group["lr"] = rate * group.get("scale", 1.0)  # older states had no scales
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         batch: Batch = {}
@@ -254,7 +254,7 @@ class _Loop:
         return shared[0]
 
     def judge(self, row: HistoryRow) -> None:
-        """Keep the weights if this epoch is the best; stop if the best is too long ago."""
+        """Keep the weights if this epoch is the best; stop if the best was too long ago."""
         name, progress = self.settings.best_metric, self.progress
         if name is None:
             return
@@ -263,16 +263,16 @@ class _Loop:
         value = row[name]
         if not math.isnan(value):
             entry = {"epoch": progress.epoch, "value": value, "weights": {}}
-            ranked = sorted([*progress.best, entry], key=lambda kept: -kept["value"])  # ties: the earlier
+            ranked = sorted([*progress.best, entry], key=lambda best: -best["value"])  # ties: the earlier
             progress.best = ranked[: self.settings.keep_best]
-            if any(kept is entry for kept in progress.best):
+            if any(best is entry for best in progress.best):
                 entry["weights"] = copied(dict(self.kept.state_dict()))
         if self.settings.patience is not None:
             best_epoch = progress.best[0]["epoch"] if progress.best else 0
             progress.stopped = progress.epoch - best_epoch >= self.settings.patience
 
     def state(self) -> State:
-        """All that `restore` needs, as copies on the CPU."""
+        """What `restore` needs, as copies on the CPU."""
         state: State = {
             "progress": dict(vars(self.progress)),
             "model": dict(self.model.state_dict()),

@@ -13,19 +13,25 @@ from training.models import PartedModel
 def optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
     """The optimizer of the model's parameters that learn; vectors and scalars (biases, norms) don't decay.
 
-    Its groups' `scale` is a factor of the rate.
+    The `scale` of a group is a factor of the rate.
 
     Raises:
-        UserError: `layer_decay` for a model whose layers nobody knows.
+        UserError: `layer_decay` for a model that doesn't know its layers.
     """
     scales = _scales(model, settings.layer_decay) if settings.layer_decay is not None else {}
-    found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups_by_key: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            found.setdefault((scales.get(id(parameter), 1.0), parameter.ndim > 1), []).append(parameter)
+            groups_by_key.setdefault((scales.get(id(parameter), 1.0), parameter.ndim > 1), []).append(
+                parameter
+            )
     groups = [
-        {"params": found[key], "scale": key[0], "weight_decay": settings.weight_decay if key[1] else 0.0}
-        for key in sorted(found, reverse=True)
+        {
+            "params": groups_by_key[key],
+            "scale": key[0],
+            "weight_decay": settings.weight_decay if key[1] else 0.0,
+        }
+        for key in sorted(groups_by_key, reverse=True)
     ]
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999))

@@ -1,4 +1,4 @@
-"""What the training loop tells while it runs and when it ends."""
+"""What the training loop reports while it runs and when it ends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class NonFiniteLoss(RuntimeError):  # noqa: N818 (the field's name)
     """The loss, or the norm of its gradient, became NaN or infinite.
 
     Attributes:
-        image_ids: of the batch that did it; with accumulation of the part that did.
+        image_ids: ids of the images in the batch that did it; with accumulation, in the part.
     """
 
     def __init__(self, message: str, image_ids: list[str]) -> None:
@@ -20,8 +20,8 @@ class NonFiniteLoss(RuntimeError):  # noqa: N818 (the field's name)
         self.image_ids = image_ids
 
     def __str__(self) -> str:
-        shown = ", ".join(self.image_ids[:8]) + (", …" if len(self.image_ids) > 8 else "")
-        return f"{self.args[0]} (images: {shown})"
+        ids = ", ".join(self.image_ids[:8]) + (", …" if len(self.image_ids) > 8 else "")
+        return f"{self.args[0]} (images: {ids})"
 
 
 class StepReport(NamedTuple):
@@ -43,10 +43,10 @@ class StepReport(NamedTuple):
 
 @dataclass(frozen=True)
 class Notice:
-    """How a training learns that a machine will soon be taken away, and what it then does.
+    """How a training learns that it will soon lose a machine, and what it then does.
 
     Attributes:
-        given: asked after the same steps on every rank; the same answer on all.
+        given: whether there is a notice; asked after the same steps on every rank, with the same answer.
         save: called on rank 0, with the epoch and a state taken amid it.
     """
 
@@ -60,10 +60,10 @@ class EpochReport:
 
     Attributes:
         epoch: 0 for the evaluation before training, else counted from 1.
-        epochs: planned in all.
+        epochs: number planned in all.
         row: this epoch's line of the history.
         due: whether a checkpoint is to be kept.
-        state: then, on rank 0, all that a resumed run needs: tensors, numbers and containers only.
+        state: if due, on rank 0, what a resumed run needs: tensors, numbers and containers only.
     """
 
     epoch: int

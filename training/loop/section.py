@@ -12,7 +12,7 @@ class LoopSettings(Section):
 
     Attributes:
         epochs: passes over the images.
-        batch_size: over all workers and accumulated parts together; a smaller set of images is one batch.
+        batch_size: images per step, over all workers and accumulated parts; a smaller set is one batch.
         accumulate: parts that each worker's share of a batch is split into, whose gradients add up to one
             step; saves memory. Batch norms see a part at a time.
         optimizer: `sgd` with Nesterov momentum, or `adamw`.
@@ -22,25 +22,25 @@ class LoopSettings(Section):
         momentum: SGD's momentum, AdamW's β1.
         layer_decay: factor of the rate from one layer of the backbone to the one before it, the head's being
             1; None learns all at one rate.
-        weight_decay: of weights; biases and norms have none.
-        warmup_epochs: of linear rise from zero; part of `epochs`.
+        weight_decay: decay of the weights; biases and norms have none.
+        warmup_epochs: epochs of linear rise from zero; part of `epochs`.
         schedule: what follows the warmup: `cosine` down to lr · lr_final; `multistep`, times `gamma` after
             each epoch of `milestones`; or `constant`.
         lr_final: a factor of `lr`.
         milestones: rising epochs of `multistep`.
         gamma: a factor of the rate.
         clip_norm: largest L2 norm of all gradients; None doesn't clip.
-        ema_decay: of the averaged weights that are evaluated and kept; None keeps the plain ones.
+        ema_decay: decay of the averaged weights, which are evaluated and kept; None keeps the plain ones.
         precision: `fp32`, or `bf16` or `fp16` autocast, the latter with a loss scaler.
         eval_every: epochs between evaluations; the last epoch is always evaluated.
         eval_at_start: evaluate before the first step too (the history's epoch 0).
-        best_metric: of `Task.evaluate`, higher is better: its best epoch is kept; None keeps the last.
+        best_metric: figure of `Task.evaluate`, higher is better: its best epoch is kept; None keeps the last.
         keep_best: how many of the best epochs by `best_metric` are kept; above 1 their weights, and the last
             ones, are left beside the result.
         patience: epochs without a better `best_metric` after which training stops; None never stops.
-        checkpoint_every: epochs between checkpoints; the last epoch has always one.
+        checkpoint_every: epochs between checkpoints; the last epoch always has one.
         loaders: processes per worker that read and augment images; 0 reads in the worker itself.
-        seed: of the order of images, augmentation and dropout; None takes the project's.
+        seed: random seed of the order of images, augmentation and dropout; None takes the project's.
     """
 
     epochs: int = Field(default=100, ge=1, le=100_000)
@@ -114,8 +114,8 @@ class ScalingSection(Section):
         gpus_per_worker: a fraction shares a GPU among trials (`agssp tune`); several workers of one training
             must not share one.
         max_failures: worker losses survived, each by resuming from the last checkpoint; −1 for any number.
-        max_preemptions: likewise, of workers on nodes that the cloud took back with notice.
-        max_controller_failures: likewise, of losses of Ray Train's controller and of waits in vain for the
+        max_preemptions: likewise, losses of workers on nodes that the cloud took back with notice.
+        max_controller_failures: likewise, losses of Ray Train's controller and waits in vain for the
             workers' places.
     """
 

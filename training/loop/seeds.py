@@ -1,4 +1,4 @@
-"""Seeds of one training's parts, each a number of its own, and the generators that libraries draw from."""
+"""The seeds of one training's parts, all different, and the generators that libraries draw from."""
 
 import random
 
@@ -13,12 +13,12 @@ NUMPY_SEEDS = 1 << 32  # numpy's global generator takes 32 bits
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Of the order of images in one epoch, the same on every worker."""
+    """The seed of the order of images in one epoch, the same on every worker."""
     return seed * STEP_STRIDE + epoch
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """Of all that one worker draws in one step of the optimizer, e.g. dropout's noise."""
+    """The seed of what one worker draws in one step of the optimizer, e.g. dropout's noise."""
     return (seed * STEP_STRIDE + step) * RANK_STRIDE + rank
 
 

@@ -1,4 +1,4 @@
-"""Where stages that train are made."""
+"""The site of stages that train."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class TrainingSite(Site):
     """A site with the workers that train there.
 
     Attributes:
-        scaling: number and size of the workers; decides no result.
+        scaling: number and size of the workers; changes no result.
     """
 
     scaling: ScalingSection

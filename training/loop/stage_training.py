@@ -1,4 +1,4 @@
-"""The training within a stage: from the model before its first step to all that it leaves in the artifact."""
+"""The training within a stage: from the model before its first step to what it leaves in the artifact."""
 
 from collections.abc import Callable
 
@@ -32,14 +32,14 @@ def trained(
     Args:
         build: an importable function that makes the task from `plan` and `START_FILE`, on each worker.
         plan: picklable.
-        settings: of the loop.
-        bench: of the stage.
-        scaling: workers; decides no result.
+        settings: the loop's settings.
+        bench: the stage's workbench.
+        scaling: workers; changes no result.
         title: shown beside the progress bar.
         weights_file: name of the file with the final weights.
         save: writes the model, as it stands, into the artifact's file of that name.
         load: fills the model with weights of the task's model.
-        finish: what else the stage makes of the trained model. Checkpoints are deleted only after it, so a
+        finish: the stage's further work on the trained model. Checkpoints are deleted only after it, so a
             failure in it costs no training.
 
     Raises:

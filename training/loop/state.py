@@ -1,4 +1,4 @@
-"""The state of a training: all that a resumed run needs, as tensors, numbers and containers only."""
+"""The state of a training: what a resumed run needs, as tensors, numbers and containers only."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ State = dict[str, Any]
 
 
 class Kept(NamedTuple):
-    """Weights of one epoch; `value` is its `best_metric`, None of the last epoch."""
+    """Weights of one epoch; `value` is its `best_metric`, None for the last epoch."""
 
     epoch: int
     value: float | None
@@ -24,12 +24,12 @@ class Progress:
     """What grows while training goes on.
 
     Attributes:
-        epoch: the last one that ended; of a state with `part`, the one that part is of.
-        step: of the optimizer, counted from the first epoch on.
+        epoch: the last one that ended; with `part`, the one that `part` belongs to.
+        step: the optimizer's step, counted from the first epoch on.
         stopped: whether patience ran out.
         history: a row per epoch that ended.
         best: fields of `Kept`, the best first.
-        part: of an epoch that a state was taken amid: `steps` done, `sums` of the loss and its parts over
+        part: the epoch amid which a state was taken: `steps` done, `sums` of the loss and its parts over
             them and all workers, `seconds` spent; else empty.
     """
 
@@ -42,7 +42,7 @@ class Progress:
 
 
 def weights_of(state: State) -> StateDict:
-    """The weights a training is for: the best epoch's, else the averaged, else the plain last ones."""
+    """The weights that a training yields: the best epoch's, else the averaged, else the plain last ones."""
     best = state["progress"]["best"]
     weights: StateDict = best[0]["weights"] if best else last_weights(state)
     return weights
@@ -62,7 +62,7 @@ def kept_of(state: State) -> list[Kept]:
 
 
 def finished(state: State, epochs: int) -> bool:
-    """Whether a run of so many epochs has nothing left to do after this state."""
+    """Whether a run of `epochs` epochs has nothing left to do after this state."""
     progress = Progress(**state["progress"])
     return progress.stopped or (progress.epoch >= epochs and not progress.part)
 

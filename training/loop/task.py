@@ -16,7 +16,7 @@ class SeededDataset(Dataset[Batch], ABC):
     """Images whose augmentation depends on (seed, epoch, index) alone, so any order or resume gives the same.
 
     Args:
-        seed: of the whole training.
+        seed: the training's random seed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -43,7 +43,7 @@ class Task(ABC):
     """A model to train, its data and its loss.
 
     Attributes:
-        model: on the CPU when built; the loop moves and wraps it.
+        model: the model, on the CPU when built; the loop moves and wraps it.
         dataset: the training images.
     """
 
@@ -59,8 +59,8 @@ class Task(ABC):
         """The scalar loss (mean over the batch) and its detached parts by name.
 
         Args:
-            model: `self.model`, or its DDP wrapper; calling it is what synchronises gradients.
-            batch: from `collate`, on the model's device.
+            model: `self.model`, or its DDP wrapper; calling it synchronises gradients.
+            batch: a batch of `collate`, on the model's device.
         """
 
     def train_mode(self, model: nn.Module) -> None:
@@ -89,4 +89,4 @@ class Task(ABC):
             raise ValueError(f"this task keeps no state, yet was given {sorted(state)}")
 
 
-PlanT = TypeVar("PlanT")  # all that a worker needs to build a task; picklable
+PlanT = TypeVar("PlanT")  # what a worker needs to build a task; picklable

@@ -42,9 +42,9 @@ class Placement:
 
     Attributes:
         shape: height and width of the input, pixels.
-        width, height: of the image laid into it, pixels of the input.
-        scale: of x and y.
-        offset: of x and y, whole pixels.
+        width, height: sides of the image laid into it, pixels of the input.
+        scale: factors of x and y.
+        offset: shifts of x and y, whole pixels.
     """
 
     shape: tuple[int, int]

@@ -17,7 +17,7 @@ def adding(
     Args:
         table: builders by name.
         adapters: all names that a config may use.
-        names: to add.
+        names: the names to add.
         kind: what they build, in the plural, for the message.
 
     Raises:

@@ -49,7 +49,7 @@ class Adapter:
     """Where a name's builder is registered, and what its models can do.
 
     Attributes:
-        module: that registers the builder when it is imported.
+        module: the module whose import registers the builder.
         weighs_boxes: whether its detectors can be trained with weighted boxes.
     """
 
@@ -65,7 +65,7 @@ backbone_adapters: dict[str, Adapter] = {
     **_adapters(TIMM, f"{_BACKBONES}.timm"),
     **_adapters(YOLO, f"{_BACKBONES}.ultralytics"),
 }
-# Asked for names that are not listed, as their libraries have many models.
+# These are asked for unlisted names, as their libraries have many models.
 OPEN_ADAPTERS = (f"{_BACKBONES}.timm",)
 detector_adapters: dict[str, Adapter] = {
     **_adapters(YOLO, f"{_DETECTORS}.ultralytics", weighs_boxes=True),
@@ -108,7 +108,7 @@ def canonical(name: str) -> str:
 def _accepted(name: str) -> bool:
     """Whether a library of many models builds a backbone of a name that isn't listed; imports them.
 
-    Nothing is imported for a slip of the pen: a word that timm's sources never mention is no model of its.
+    Nothing is imported for a slip of the pen: a word that timm's sources never mention is none of its models.
     """
     if _REGISTRY not in sys.modules and not _mentioned_by_timm(name.partition(".")[0]):
         return False
@@ -155,7 +155,7 @@ def detector_adapter(name: str) -> Adapter:
 
 
 def check_detector_name(name: str) -> str:
-    """Prove that a detector of that name exists; its spelling in configs, as of `canonical`.
+    """Prove that a detector of that name exists; returns its spelling in configs, see `canonical`.
 
     Raises:
         UserError: it doesn't; the message tells the nearest.

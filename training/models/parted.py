@@ -13,7 +13,7 @@ Targets = dict[str, Tensor]
 
 
 class Stages(NamedTuple):
-    """Some stages of a backbone: their modules, and parameters of theirs that lie in none of these."""
+    """Some stages of a backbone: their modules, and those of their parameters that lie in no such module."""
 
     modules: list[nn.Module]
     parameters: list[nn.Parameter]
@@ -62,34 +62,34 @@ class PartedModel(nn.Module, ABC):
         """
 
     def backbone_layers(self) -> list[list[nn.Parameter]]:
-        """The backbone's parameters from the image on, in groups that share a rate of learning.
+        """The backbone's parameters from the image on, in groups that share a learning rate.
 
         They are its stages, unless the adapter knows finer ones.
         """
-        found: list[list[nn.Parameter]] = []
+        groups: list[list[nn.Parameter]] = []
         seen: set[int] = set()
         while True:
             try:
-                modules, parameters = self.stages(len(found) + 1)
+                modules, parameters = self.stages(len(groups) + 1)
             except UserError:  # how every adapter says that there are no more
-                return found
+                return groups
             every = [*(p for module in modules for p in module.parameters()), *parameters]
-            found.append([p for p in dict.fromkeys(every) if id(p) not in seen])
+            groups.append([p for p in dict.fromkeys(every) if id(p) not in seen])
             seen.update(map(id, every))
 
     def own_keys(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """A state dict of its backbone's library in its own keys; one of a whole model stays as it is."""
         moved = {f"{self.backbone_prefix}{key}": tensor for key, tensor in state.items()}
-        own = self.state_dict().keys()
+        model_keys = self.state_dict().keys()
         # By count: a library may name layers of its own necks as it names those of its backbones.
-        return moved if len(own & moved.keys()) > len(own & state.keys()) else state
+        return moved if len(model_keys & moved.keys()) > len(model_keys & state.keys()) else state
 
     def freeze(self, regime: Freeze) -> None:
         """Stop parts from changing: no gradients, batch norms keep their statistics, dropout is off.
 
         Args:
             regime: `none`, `backbone`, `backbone+neck`, or the first so many stages of the backbone. What an
-                earlier call has frozen stays so.
+                earlier call has frozen stays frozen.
 
         Raises:
             UserError: more stages than the backbone has.
@@ -113,17 +113,17 @@ class PartedModel(nn.Module, ABC):
         return self
 
     def _modules_of(self, parts: Collection[str]) -> list[nn.Module]:
-        """The largest modules all of whose entries belong to these parts."""
+        """The largest modules whose entries all belong to these parts."""
         part = {key: self.part_of(key) for key in self.state_dict()}
-        found: list[nn.Module] = []
+        modules: list[nn.Module] = []
 
         def visit(module: nn.Module, prefix: str) -> None:
-            own = {part[key] for key in part if key.startswith(prefix)}
-            if own and own <= set(parts):
-                found.append(module)
-            elif own & set(parts):
+            module_parts = {part[key] for key in part if key.startswith(prefix)}
+            if module_parts and module_parts <= set(parts):
+                modules.append(module)
+            elif module_parts & set(parts):
                 for name, child in module.named_children():
                     visit(child, f"{prefix}{name}.")
 
         visit(self, "")
-        return found
+        return modules

@@ -10,8 +10,8 @@ from cluster.progress import say
 from training.models.ultralytics_library import GITHUB_ASSETS_NAMES, GITHUB_ASSETS_REPO
 from training.weights import StateDict, read_pickled
 
-RELEASE = "v8.4.0"  # of the assets; the default of the library's own downloads
-SUFFIXES = {"imagenet": "-cls", "coco": ""}  # of the file that was trained so
+RELEASE = "v8.4.0"  # the assets' release; the library's own downloads take it by default
+SUFFIXES = {"imagenet": "-cls", "coco": ""}  # suffix of the published file, by start
 # Classifiers of these have no SPPF, so that their C2PSA stands one layer lower than in detectors.
 ATTENTION_MOVED = ("yolo11", "yolo26")
 CLASSIFIER_LAYERS = 10  # of these; the next is the classifying head
@@ -42,13 +42,13 @@ def detector_keys(name: str, state: StateDict) -> StateDict:
     """A classifier's backbone in the keys of the detector of the same name; its head is left out."""
     moved = name.startswith(ATTENTION_MOVED)
     layers = CLASSIFIER_LAYERS if moved else CLASSIFIER_LAYERS - 1
-    found: StateDict = {}
+    detector_state: StateDict = {}
     for key, tensor in state.items():
         model, index, rest = key.split(".", 2)
         if int(index) < layers:
             shift = 1 if moved and int(index) == layers - 1 else 0
-            found[f"{model}.{int(index) + shift}.{rest}"] = tensor
-    return found
+            detector_state[f"{model}.{int(index) + shift}.{rest}"] = tensor
+    return detector_state
 
 
 def _downloaded(file: str) -> Path:

@@ -28,11 +28,11 @@ def save_backbone(
     """Write the backbone's weights, in its library's keys, with metadata.
 
     Args:
-        backbone: on any device.
+        backbone: the backbone, on any device.
         directory: target.
-        name: of the file.
+        name: the file's name.
         image_size: pixels of the square it was trained on.
-        lineage: fingerprints of what it was made from, by name.
+        lineage: fingerprints of its sources, by name.
         beyond: neck and head of the detector it was taken from; they go into the same file.
     """
     beyond = beyond or {}
@@ -55,7 +55,7 @@ def save_backbone(
 
 
 def load_backbone(path: Path) -> Backbone:
-    """Rebuild a backbone from a file of `save_backbone`, without neck and head, on the CPU, in eval mode.
+    """Rebuild a backbone without neck and head from a file of `save_backbone`, on the CPU, in eval mode.
 
     Raises:
         UserError: no such file, not safetensors, not a backbone of ours, or weights that don't fit what the
@@ -69,10 +69,10 @@ def load_backbone(path: Path) -> Backbone:
             f"{BACKBONE_FILE} of a backbone stage."
         )
     backbone = build(canonical(name))
-    own = backbone.library_state_dict()
-    beyond = state.keys() - own.keys()
+    backbone_state = backbone.library_state_dict()
+    beyond = state.keys() - backbone_state.keys()
     if len(beyond) == metadata.get(BEYOND):
-        state = {key: tensor for key, tensor in state.items() if key in own}
-    check_whole(path, state, own, name=name, remedy="export it again")
+        state = {key: tensor for key, tensor in state.items() if key in backbone_state}
+    check_whole(path, state, backbone_state, name=name, remedy="export it again")
     transfer(backbone.library, state, part_of=lambda key: KIND)
     return backbone.eval()

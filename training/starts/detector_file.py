@@ -22,10 +22,10 @@ def save_detector(detector: Detector, directory: Storage, name: str, lineage: Ma
     """Write the detector's weights, in its library's keys, with metadata.
 
     Args:
-        detector: on any device.
+        detector: the detector, on any device.
         directory: target.
-        name: of the file.
-        lineage: fingerprints of what it was made from, by name.
+        name: the file's name.
+        lineage: fingerprints of its sources, by name.
     """
     metadata = {
         "kind": "detector",
@@ -82,7 +82,7 @@ def _build(path: Path, metadata: Mapping[str, Any], state: StateDict) -> Detecto
 
 
 def _size(written: Any) -> int | tuple[int, int] | None:
-    """A side, or height and width, of an input that detectors take; None is anything else."""
+    """The side, or height and width, of an input that detectors take; None for anything else."""
     sides = written if isinstance(written, list) and len(written) == 2 else [written]
     if not all(isinstance(side, int) and 32 <= side <= MAX_SIDE and side % 32 == 0 for side in sides):
         return None

@@ -39,25 +39,25 @@ def filled_detector(
 ) -> tuple[Detector, TransferReport]:
     """A detector whose backbone, neck and head are taken from a state dict, as far as it has them.
 
-    The last, class-dependent layers stay fresh unless the metadata names the very same classes
+    The last, class-dependent layers stay fresh unless the metadata names the same classes
     (docs/method.md#agdp: only they are made anew).
 
     Args:
         name, classes, preprocessing, seed: see `fresh_detector`.
-        state: in the library's keys; of a detector for any classes, or of the backbone alone, then in the
+        state: tensors of a detector for any classes, in its library's keys, or of a backbone alone, in the
             keys of the backbone's library.
-        metadata: of the weights file.
+        metadata: the weights file's metadata.
         source: how messages name it.
         whole: whether the backbone must be filled wholly; published classifiers may lack its last layers.
 
     Raises:
-        UserError: it is not, or a part of it has another shape: the weights are of another architecture.
+        UserError: the backbone isn't filled or has another shape: the weights are of another architecture.
     """
     detector = fresh_detector(name, classes, preprocessing, seed, like=state)
     state = dict(detector.own_keys(state))
     same = metadata.get("classes") == list(classes)
-    kept = ("backbone", "neck", "head", "classes") if same else ("backbone", "neck", "head")
-    report = transfer(detector, state, part_of=detector.part_of, only=kept)
+    parts = ("backbone", "neck", "head", "classes") if same else ("backbone", "neck", "head")
+    report = transfer(detector, state, part_of=detector.part_of, only=parts)
     backbone = report.parts["backbone"]
     wrong = any(detector.part_of(mismatch.key) == "backbone" for mismatch in report.mismatched)
     if wrong or (whole and backbone.parameters < backbone.of_parameters):

@@ -1,4 +1,4 @@
-"""Trained weights by file, stage artifact or registry name: one way to say which are meant."""
+"""Trained weights by file, stage artifact or registry name, all named in one way."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,10 +25,10 @@ class ModelSource:
     """Where weights are, on this machine.
 
     Attributes:
-        path: of the file; gone when the block of `open_model` ends.
+        path: the file's path; gone when the block of `open_model` ends.
         name: how messages and records name it: a path, or `NAME@VERSION` of the registry.
         digest: SHA-256 (hex) of the file.
-        lineage: what it was: `file`, `artifact` (fingerprint) or `model`.
+        lineage: its origin: `file`, `artifact` (fingerprint) or `model`.
     """
 
     path: Path
@@ -50,9 +50,9 @@ def open_model(
     Args:
         reference: a file or the directory of a stage that left one (each local or by URI), or `NAME`,
             `NAME@VERSION` or `NAME@ALIAS` of the model registry, with or without `models:/` before it.
-        tracker: opens the registry; called only when it is asked.
-        files: those that are looked for in a stage's directory, by default a detector's.
-        suffixes: of files that are taken.
+        tracker: opens the registry; called only when the registry is asked.
+        files: names looked for in a stage's directory, by default a detector's.
+        suffixes: suffixes of the files that are taken.
 
     Raises:
         UserError: nothing of that name, a stage without such a file or not complete.
@@ -96,13 +96,13 @@ def open_model(
 @contextmanager
 def _registered(reference: str, tracker: Callable[[], Tracker]) -> Iterator[ModelSource]:
     with registered_files(tracker(), reference) as files:
-        found = sorted(files.folder.glob(f"*{SUFFIX}"))
-        if len(found) != 1:
+        weight_files = sorted(files.folder.glob(f"*{SUFFIX}"))
+        if len(weight_files) != 1:
             raise UserError(
-                f"The model {files.model} holds {len(found)} {SUFFIX} files where one is its weights; "
+                f"The model {files.model} holds {len(weight_files)} {SUFFIX} files where one is its weights; "
                 "register it again."
             )
-        yield _source(found[0], files.model, {"model": files.model})
+        yield _source(weight_files[0], files.model, {"model": files.model})
 
 
 def _split(reference: str) -> tuple[Storage, str]:

@@ -23,10 +23,10 @@ class Start:
     """Weights before the first step of a training.
 
     Attributes:
-        state: in the keys of the library's full model.
+        state: tensors in the keys of the library's full model.
         metadata: what the file says of itself; empty for published weights.
         source: how messages name it.
-        digest: of its content, whatever its place is called.
+        digest: hash of its content, wherever it lies.
         whole: whether it must fill the backbone; published classifiers may lack its last layers.
     """
 
@@ -44,8 +44,8 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
         word: `imagenet` or `coco`, which the library publishes; a .safetensors, .pt or .pth file or the
             directory of a backbone, detector or finetune stage (local or by URI); or `NAME@VERSION` or
             `NAME@ALIAS` of the model registry, also as `models:/NAME@ALIAS`.
-        name: of the backbone or detector whose library is asked for published weights.
-        tracker: opens the registry; called only when it is asked.
+        name: the backbone or detector whose library is asked for published weights.
+        tracker: opens the registry; called only when the registry is asked.
 
     Raises:
         UserError: nothing of that name, or it can't be read or downloaded.
@@ -71,8 +71,8 @@ def start_of_artifact(artifact: Artifact, file: str) -> Start:
 
 def state_digest(state: StateDict) -> str:
     """SHA-256 (hex) over keys, dtypes, shapes and bytes."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for key, tensor in sorted(state.items()):
-        found.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -6,4 +6,4 @@ SCRATCH, AGBP, AGSSP = "scratch", "agbp", "agssp"
 OWN_STARTS = (SCRATCH, AGBP, AGSSP)
 
 
-PUBLISHED = ("imagenet", "coco")  # by the model's own library
+PUBLISHED = ("imagenet", "coco")  # published by the model's own library

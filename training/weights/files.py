@@ -25,7 +25,7 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping
     Args:
         path: local file; its directory exists.
         state_dict: tensors of any shape, dtype and device; tied ones are written as copies.
-        metadata: JSON-able: architecture, class names, preprocessing, lineage.
+        metadata: JSON values: architecture, class names, preprocessing, lineage.
     """
     copies = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in state_dict.items()}
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -88,31 +88,37 @@ def _metadata(header: dict[str, str], path: Path) -> dict[str, Any]:
 
 
 def check_whole(
-    path: Path, given: StateDict, own: StateDict, *, name: str, remedy: str, classes: int | None = None
+    path: Path,
+    state: StateDict,
+    model_state: StateDict,
+    *,
+    name: str,
+    remedy: str,
+    classes: int | None = None,
 ) -> None:
     """Prove that a file's tensors are a model's, each of its shape.
 
     Args:
         path: the file, for the user.
-        given: its tensors.
-        own: the model's.
+        state: the file's tensors.
+        model_state: the model's tensors.
         name: the model's architecture, for the user.
         remedy: what the user can do, e.g. "export it again".
-        classes: number that the model has, which decides shapes.
+        classes: the model's number of classes, which decides shapes.
 
     Raises:
         UserError: a tensor is missing, not part of the model, or of another shape.
     """
-    if own.keys() != given.keys():
-        odd = min(own.keys() ^ given.keys())
+    if model_state.keys() != state.keys():
+        odd = min(model_state.keys() ^ state.keys())
         raise UserError(
             f'Weights file {path} is not a whole {name} (tensor "{odd}" is '
-            f"{'missing' if odd in own else 'not part of it'}); {remedy}."
+            f"{'missing' if odd in model_state else 'not part of it'}); {remedy}."
         )
-    for key, tensor in given.items():
-        if tensor.shape != own[key].shape:
+    for key, tensor in state.items():
+        if tensor.shape != model_state[key].shape:
             of_classes = "" if classes is None else f" for {classes} classes"
             raise UserError(
                 f'Weights file {path}: tensor "{key}" has shape {tuple(tensor.shape)} where '
-                f"{name}{of_classes} has {tuple(own[key].shape)}; {remedy}."
+                f"{name}{of_classes} has {tuple(model_state[key].shape)}; {remedy}."
             )

@@ -1,4 +1,4 @@
-"""PyTorch's `.pt` and `.pth` files, read without running anything that they hold."""
+"""PyTorch's `.pt` and `.pth` files, read without running any code in them."""
 
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -22,10 +22,10 @@ FAULTS = (
 
 
 class StandIn:
-    """Takes the place of every class that a file names and PyTorch doesn't hold harmless: it only keeps."""
+    """Replaces every class that a file names and PyTorch doesn't deem harmless; it only stores its state."""
 
     def __new__(cls, *args: object, **kwargs: object) -> "StandIn":
-        """Arguments are not looked at."""
+        """Arguments are ignored."""
         return super().__new__(cls)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -73,8 +73,8 @@ def _state(content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
     for place in PLACES:
-        if found := _state(content.get(place)):
-            return found
+        if state := _state(content.get(place)):
+            return state
     return {
         str(key): tensor.detach().clone() for key, tensor in content.items() if isinstance(tensor, Tensor)
     }

@@ -1,4 +1,4 @@
-"""Weights into a model, part by part, with a report of what each part took."""
+"""Filling a model with weights part by part, with a report of what each part took."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class PartCount:
     """How much of one part of a model was filled.
 
     Attributes:
-        tensors, of_tensors: entries of the state dict (buffers included), filled and in all.
+        tensors, of_tensors: state dict entries (buffers included), filled and in all.
         parameters, of_parameters: their learnable numbers, filled and in all.
     """
 
@@ -38,7 +38,7 @@ class TransferReport:
     """What `transfer` did.
 
     Attributes:
-        parts: by part name, those asked for.
+        parts: counts of the parts asked for, by name.
         mismatched: tensors left out for their shape.
         missing: the model's keys in those parts that the state dict lacks.
         unused: the state dict's keys that the model, or the parts asked for, have no place for.
@@ -59,11 +59,11 @@ class TransferReport:
         return ", ".join(counts) + shapes
 
 
-def _example(mismatched: list[Mismatch], state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+def _example(mismatched: list[Mismatch], state: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> str:
     if mismatched:
         first = mismatched[0]
         return f" ({first.key} has shape {first.given}, the model's {first.wanted})"
-    return f" (theirs are named like {next(iter(state), 'nothing')}, the model's like {next(iter(own))})"
+    return f" (theirs are named like {next(iter(state), 'nothing')}, the model's like {next(iter(target))})"
 
 
 def transfer(
@@ -77,7 +77,7 @@ def transfer(
 
     Args:
         model: filled in place.
-        state: in the model's own keys; it may hold more or less than the model.
+        state: tensors in the model's own keys; it may hold more or less than the model.
         part_of: names the part (`backbone`, `neck`, `head`) that a key of the model belongs to.
         only: the parts to fill; None fills all.
 
@@ -85,12 +85,12 @@ def transfer(
         UserError: no learnable number was filled.
     """
     learnable = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    own = model.state_dict()
+    model_state = model.state_dict()
     tally: dict[str, list[int]] = {}
     filled: StateDict = {}
     mismatched: list[Mismatch] = []
     missing: list[str] = []
-    for key, target in own.items():
+    for key, target in model_state.items():
         part = part_of(key)
         if only is not None and part not in only:
             continue
@@ -110,7 +110,7 @@ def transfer(
     if not any(count[2] for count in tally.values()):
         raise UserError(
             f"The weights fill nothing of the model's {' and '.join(tally)}"
-            f"{_example(mismatched, state, own)}; choose a start of the same architecture."
+            f"{_example(mismatched, state, model_state)}; choose a start of the same architecture."
         )
     model.load_state_dict(filled, strict=False)
     unplaced = {mismatch.key for mismatch in mismatched} | set(filled)

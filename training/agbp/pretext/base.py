@@ -12,7 +12,7 @@ from training.models.backbones import Backbone
 class PretextOutput(NamedTuple):
     """The task's loss, a scalar in float32, and the feature maps that anomaly maps are distilled into.
 
-    `features` are of the stages asked for, each (B, C, H, W) in the order of the batch's `images` and `maps`.
+    `features` belong to the wanted stages, each (B, C, H, W) in the order of the batch's `images` and `maps`.
     """
 
     loss: Tensor
@@ -40,10 +40,10 @@ class Pretext(nn.Module, ABC):
         """Loss and feature maps.
 
         Args:
-            backbone: to be trained.
+            backbone: the backbone to train.
             images: (views · B, 3, S, S), normalised.
             batch: its other tensors: `categories` (B,), `masks` (B, S/patch, S/patch) bool where asked for.
-            stages: whose feature maps are wanted, from 0; none where nothing is distilled.
+            stages: numbers, from 0, of the stages whose feature maps are wanted; empty without distillation.
         """
 
     def stepped(self, backbone: Backbone, done: int, total: int) -> None:

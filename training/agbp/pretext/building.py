@@ -19,8 +19,8 @@ def build_pretext(
 
     Args:
         name: see `pretext_names`.
-        backbone: with its start's weights and its frozen stages; MoCo v3 copies it.
-        categories: of objects in the corpus, for `cls`.
+        backbone: the backbone with its start's weights and frozen stages; MoCo v3 copies it.
+        categories: number of object categories in the corpus, for `cls`.
         moco, simmim: the tasks' own settings.
     """
     builders: dict[PretextName, Callable[[], Pretext]] = {

@@ -19,7 +19,7 @@ class Cls(Pretext):
     alone trains the backbone (λ is then 1, see `DistillationLoss`).
 
     Args:
-        backbone: whose last stage is classified.
+        backbone: the backbone whose last stage is classified.
         categories: how many objects the corpus has.
     """
 

@@ -24,7 +24,7 @@ from training.models.backbones import Backbone
 class MoCoV3(Pretext):
     """Projector and predictor on the pooled last stage, and a momentum encoder (backbone and projector).
 
-    Both views are distilled from, each with its own map.
+    Distillation uses both views, each with its own map.
 
     Args:
         backbone: copied for the momentum encoder, frozen stages and all.
@@ -50,7 +50,7 @@ class MoCoV3(Pretext):
         """See `Pretext.forward`.
 
         Raises:
-            UserError: a worker has a single image, with which nothing can be contrasted.
+            UserError: a worker has a single image and nothing to contrast it with.
         """
         if len(images) < 4:
             raise UserError(
@@ -77,7 +77,7 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """2τ · InfoNCE of queries against all workers' keys; the key of a query's own image is its positive.
 
     Args:
-        queries, keys: (B, D) of this worker, not yet normalised; keys get no gradient.
+        queries, keys: this worker's, (B, D), not yet normalised; keys get no gradient.
         temperature: τ.
     """
     with torch.autocast(queries.device.type, enabled=False):
@@ -86,8 +86,8 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         if dist.is_available() and dist.is_initialized():
             first = dist.get_rank() * len(keys)
             keys = concat_all_gather(keys)
-        own = torch.arange(len(queries), device=queries.device) + first
-        return 2 * temperature * F.cross_entropy(queries @ keys.T / temperature, own)
+        positives = torch.arange(len(queries), device=queries.device) + first
+        return 2 * temperature * F.cross_entropy(queries @ keys.T / temperature, positives)
 
 
 def _pooled(features: Sequence[Tensor]) -> Tensor:

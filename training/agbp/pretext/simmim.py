@@ -25,7 +25,7 @@ class SimMIM(Pretext):
     image, a second pass through the backbone.
 
     Args:
-        backbone: whose last stage is painted from.
+        backbone: the backbone from whose last stage pixels are painted.
         section: see `SimmimSection`.
 
     Raises:
@@ -67,7 +67,7 @@ class SimMIM(Pretext):
 
     @contextmanager
     def _hidden(self, embedding: nn.Module, masks: Tensor) -> Iterator[None]:
-        """Within the block the embeddings of hidden patches are the token."""
+        """Replace the embeddings of hidden patches by the token within the block."""
 
         def hide(module: nn.Module, inputs: object, tokens: Tensor) -> Tensor:
             """Tokens (B, h, w, C) or (B, h·w, C)."""
@@ -97,11 +97,11 @@ def painting_loss(painted: Tensor, images: Tensor, pixels: Tensor) -> Tensor:
 
 
 def patch_embedding(backbone: Backbone) -> nn.Module | None:
-    """The module that makes a transformer's patch embeddings; None of a ConvNet."""
+    """The module that makes a transformer's patch embeddings; None for a ConvNet."""
     if backbone.family != "vit":
         return None
-    found = getattr(backbone.library, "patch_embed", None)
-    return found if isinstance(found, nn.Module) else None
+    embedding = getattr(backbone.library, "patch_embed", None)
+    return embedding if isinstance(embedding, nn.Module) else None
 
 
 def _patch_of(embedding: nn.Module) -> tuple[int, int]:

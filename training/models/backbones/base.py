@@ -22,12 +22,12 @@ class Backbone(nn.Module, ABC):
     """A convolutional or transformer trunk seen as stages of falling resolution.
 
     Attributes:
-        name: as registered.
-        stages: lowest (finest) first.
+        name: the registered name.
+        stages: its resolution levels, lowest (finest) first.
         family: `vit` if its stages attend (ViT, Swin), else `cnn`; it decides how anomaly maps are distilled.
-        mean, std: of the normalisation that follows scaling pixels to [0, 1], per RGB channel.
-        size_multiple: of which height and width of its input must be multiples, pixels.
-        fixed_size: the one side it takes, where it takes no other.
+        mean, std: mean and deviation that normalise pixels in [0, 1], per RGB channel.
+        size_multiple: pixels that height and width of its input must be multiples of.
+        fixed_size: the only side it takes, pixels; None takes any multiple.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Backbone(nn.Module, ABC):
         return dict(self.library.state_dict())
 
     def beyond(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Neck and head of a detector around this backbone, of a start's state dict; here none."""
+        """The neck and head that a start's state dict holds beside this backbone; here none."""
         return {}
 
     def stage_parameters(self, stages: int) -> list[nn.Parameter]:
@@ -72,14 +72,14 @@ class Backbone(nn.Module, ABC):
         return [parameter for module in self.stage_modules(stages) for parameter in module.parameters()]
 
     def layers(self) -> list[list[nn.Parameter]]:
-        """All parameters from the image on, in groups that share a rate of learning: here its stages."""
-        found: list[list[nn.Parameter]] = []
+        """All parameters from the image on, in groups that share a learning rate: here its stages."""
+        groups: list[list[nn.Parameter]] = []
         seen: set[int] = set()
         for count in range(1, len(self.stages) + 1):
             every = self.stage_parameters(count)
-            found.append([parameter for parameter in every if id(parameter) not in seen])
+            groups.append([parameter for parameter in every if id(parameter) not in seen])
             seen.update(map(id, every))
-        return found
+        return groups
 
     def check_size(self, side: int) -> None:
         """Prove that square images of this side, in pixels, can be put in.
@@ -136,7 +136,7 @@ def register(
     """Decorator: the function (or class) builds the backbones of these names, with random weights.
 
     Args:
-        names: those that are listed.
+        names: the listed names.
         published: gives the weights that the library publishes; see the function of that name.
         accepts: whether it builds a name that isn't listed, of a library of many models.
 
@@ -173,7 +173,7 @@ def published_backbone(name: str, start: str) -> dict[str, Tensor]:
     """The weights that its library publishes, in the keys of its full model; downloaded on first use.
 
     Args:
-        name: of the backbone.
+        name: the backbone's name.
         start: `imagenet` or `coco`.
 
     Raises:

@@ -18,9 +18,9 @@ def fill(
 
     Args:
         backbone: filled in place.
-        state: in the library's keys, any float dtype; what is not backbone in it is left out.
+        state: tensors in the library's keys, any float dtype; those of no backbone are left out.
         source: how messages name it.
-        whole: whether it must have every weight of the backbone; if not, of all shapes that it has.
+        whole: whether it must have every weight of the backbone; if not, those that it has must still fit.
 
     Raises:
         UserError: it fills nothing, lacks a part, or is of another size.

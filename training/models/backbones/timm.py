@@ -12,9 +12,9 @@ from cluster.progress import say
 from training.models import TIMM
 from training.models.backbones.base import Backbone, Stage, register
 
-FINEST_STRIDE = 4  # as P2 of the detectors; what is finer belongs to the first stage
+FINEST_STRIDE = 4  # as P2 of the detectors; finer maps belong to the first stage
 QUARTERS = 4  # stages of a model that keeps one resolution
-# What makes a model take other image sizes than that of its pretraining, by timm's module.
+# Options with which a model takes other image sizes than its pretraining's, by timm's module.
 ANY_SIZE: dict[str, dict[str, Any]] = {
     "swin_transformer": {"strict_img_size": False},
     "swin_transformer_v2": {"strict_img_size": False},
@@ -47,7 +47,7 @@ def timm_weights(name: str, start: str) -> dict[str, Tensor]:
     say(f"{name}: weights of timm, downloaded unless they are in its cache")
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
-    # OSError: of the network and the hub; RuntimeError: none are published.
+    # OSError: the network or the hub fails; RuntimeError: none are published.
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -63,14 +63,14 @@ class TimmBackbone(Backbone):
 
     Strides finer than 4 belong to the first stage; a model of one resolution (ViT) is cut into quarters.
     The maps are those of timm's `forward_intermediates`, before a final norm, which would even out
-    the attention. What the maps don't depend on (that norm, the head's) never learns and keeps its start.
+    the attention. Weights that no map depends on (of that norm, the head's) never learn and keep their start.
 
     Image sizes: multiples of the coarsest stride. Swin pads the grid to whole windows (of 7 cells: nothing to
     pad at 224 and 448 px) and shifts windows in the stages where it does at its own size; ViT resamples
     its position embedding; a model of timm's that can neither keeps its `fixed_size`.
 
     Args:
-        name: in timm's spelling, with or without a tag: `resnet50`, `convnext_tiny.dinov3_lvd1689m`. The tag
+        name: timm's name of it, with or without a tag: `resnet50`, `convnext_tiny.dinov3_lvd1689m`. The tag
             decides mean and std, and what the start `imagenet` downloads.
 
     Raises:
@@ -113,11 +113,11 @@ class TimmBackbone(Backbone):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """See `Backbone.forward`."""
-        found = self.model.forward_intermediates(x, indices=self.taps, intermediates_only=True)
-        return list(found)
+        feature_maps = self.model.forward_intermediates(x, indices=self.taps, intermediates_only=True)
+        return list(feature_maps)
 
     def stage_modules(self, stages: int) -> list[nn.Module]:
-        """The largest modules all of whose parameters the lowest stages' maps depend on."""
+        """The largest modules whose parameters all feed the maps of the lowest stages."""
         return list(_within(self.model, "", self._reached[stages - 1])) if stages else []
 
     def stage_parameters(self, stages: int) -> list[nn.Parameter]:
@@ -132,7 +132,7 @@ class TimmBackbone(Backbone):
         return [[named[key] for key in groups[number]] for number in sorted(groups)]
 
     def _probe(self) -> list[tuple[int, int, set[str]]]:
-        """Of every feature map: stride, channels, and the names of the parameters that it depends on."""
+        """Stride and channels of every feature map, and the names of the parameters that it depends on."""
         info = getattr(self.model, "feature_info", None) or [{"reduction": 32}]
         side = self.fixed_size or 2 * max(entry["reduction"] for entry in info)
         self.eval()
@@ -143,7 +143,7 @@ class TimmBackbone(Backbone):
                 )
             if not all(x.ndim == 4 and side == x.shape[2] * (side // x.shape[2]) for x in maps):
                 raise ValueError
-        # What timm's models raise that have no such maps, or whose grids fit other sizes only.
+        # timm's models raise these if they have no such maps, or if their grids fit other sizes only.
         except (AttributeError, AssertionError, RuntimeError, ValueError):
             raise UserError(
                 f"timm's {self.name} gives no feature maps whose sides divide {side} px; choose another, "
@@ -158,7 +158,7 @@ class TimmBackbone(Backbone):
 
 
 def _ends(strides: list[int]) -> list[int]:
-    """The index of each stride's last map; of equal strides throughout, the ends of the quarters."""
+    """The index of each stride's last map; if all strides are equal, the ends of the quarters."""
     count = len(strides)
     if len(set(strides)) > 1:
         return [index for index in range(count) if strides[index] not in strides[index + 1 :]]
@@ -168,7 +168,7 @@ def _ends(strides: list[int]) -> list[int]:
 
 def _leaves(x: Tensor) -> set[int]:
     """Ids of the tensors at the ends of the graph that made `x`."""
-    found: set[int] = set()
+    leaves: set[int] = set()
     seen, waiting = set(), [x.grad_fn]
     while waiting:
         node = waiting.pop()
@@ -176,15 +176,15 @@ def _leaves(x: Tensor) -> set[int]:
             continue
         seen.add(node)
         if hasattr(node, "variable"):
-            found.add(id(node.variable))
+            leaves.add(id(node.variable))
         waiting += [following for following, _ in node.next_functions]
-    return found
+    return leaves
 
 
 def _within(module: nn.Module, prefix: str, keys: set[str]) -> Iterator[nn.Module]:
     """The largest modules, `module` (at `prefix`) or below, whose parameters are all among `keys`."""
-    own = [f"{prefix}{key}" for key, _ in module.named_parameters()]
-    if own and keys.issuperset(own):
+    names = [f"{prefix}{key}" for key, _ in module.named_parameters()]
+    if names and keys.issuperset(names):
         yield module
         return
     for name, child in module.named_children():

@@ -30,7 +30,7 @@ class UltralyticsBackbone(Backbone):
         # The whole detector, since its constructor also sets the batch norms' eps and momentum.
         detector = DetectionModel(f"{name}.yaml", ch=3, nc=80, verbose=False)
         count = len(detector.yaml["backbone"])
-        self.model = nn.Sequential(*detector.model[:count])  # so named, its keys are the detector's
+        self.model = nn.Sequential(*detector.model[:count])  # this name gives it the detector's keys
         ends: dict[int, tuple[int, int]] = {}
         self.eval()
         with torch.inference_mode():
@@ -44,12 +44,12 @@ class UltralyticsBackbone(Backbone):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """See `Backbone.forward`; H and W are multiples of 32."""
-        found = []
+        feature_maps = []
         for index, layer in enumerate(self.model):
             x = layer(x)
             if index in self.ends:
-                found.append(x)
-        return found
+                feature_maps.append(x)
+        return feature_maps
 
     def stage_modules(self, stages: int) -> list[nn.Module]:
         """See `Backbone.stage_modules`."""
@@ -63,8 +63,10 @@ class UltralyticsBackbone(Backbone):
     def beyond(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The layers of the library's detector that follow the trunk's."""
         later = re.compile(r"model\.(\d+)\.")
-        found = {key: later.match(key) for key in state}
-        return {key: state[key] for key, match in found.items() if match and int(match[1]) >= len(self.model)}
+        matches = {key: later.match(key) for key in state}
+        return {
+            key: state[key] for key, match in matches.items() if match and int(match[1]) >= len(self.model)
+        }
 
     def loading(self, file: str) -> str:
         """Neck and head, where the file has none, stay as they are."""

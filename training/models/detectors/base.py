@@ -32,7 +32,7 @@ class Detector(PartedModel):
     """A detector; see `PartedModel`.
 
     Attributes:
-        preprocessing: how images become its input; normalising their colours is the adapter's own doing.
+        preprocessing: how images become its input; the adapter itself normalises their colours.
         nms_iou: overlap above which `predict` suppresses the worse of two boxes of a class; None where the
             detector learns to find each object once.
         ranks: whether `candidates` come in the order of a score, which rounding can change.
@@ -52,7 +52,7 @@ class Detector(PartedModel):
 
         Args:
             images: (B, 3, H, W) float RGB in [0, 1]; sides are multiples of 32.
-            targets: of N boxes in all: `image` (N,) int64 index in the batch, rising, `labels` (N,) int64,
+            targets: N boxes in all: `image` (N,) int64 index in the batch, rising, `labels` (N,) int64,
                 `boxes` (N, 4) float32 x0 y0 x1 y1 in input pixels; N may be 0. Where `weighs_boxes`, also
                 `weights` (N,) float32 ≥ 0, factors of what each box adds to the loss. After `learn_masks`
                 also `masks` (N, H, W) uint8 in {0, 1}.
@@ -81,7 +81,7 @@ class Detector(PartedModel):
         Args:
             images: (B, 3, H, W) float RGB in [0, 1].
             min_score: only better boxes are kept.
-            max_boxes: kept per image.
+            max_boxes: largest number of boxes per image.
         """
         was_training = self.training
         self.eval()
@@ -103,7 +103,7 @@ class Detector(PartedModel):
             for index in range(len(images))
         ]
 
-    def predict_masks(self, images: Tensor, found: Sequence[Predictions]) -> list[Tensor]:
+    def predict_masks(self, images: Tensor, detections: Sequence[Predictions]) -> list[Tensor]:
         """How probably each pixel belongs to each box that `predict` found, (N, H, W) in [0, 1] by image.
 
         Raises:

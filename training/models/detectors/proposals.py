@@ -22,20 +22,20 @@ def choose_proposals(
 
     Args:
         boxes: (B, A, 4) x0 y0 x1 y1 pixels.
-        logits: (B, A) of being an object.
+        logits: (B, A), that the box holds an object.
         per_level: how many of the A each level of the pyramid has, in order.
         size: height and width of the images.
-        before, after: the best of a level that suppression compares, and of an image that are kept.
-        iou: overlap above which suppression drops the worse one of a level.
+        before, after: number of best boxes that suppression compares per level, and keeps per image.
+        iou: overlap above which suppression drops the worse of two boxes of a level.
 
     Returns:
         Proposals (B, P, 4), best first, and whether each is one (B, P) or padding.
     """
     best, levels, offset = [], [], 0
     for level, count in enumerate(per_level):
-        kept = min(before, count)
-        best.append(logits[:, offset : offset + count].topk(kept, dim=1).indices + offset)
-        levels.append(torch.full((kept,), level, device=boxes.device))
+        best_count = min(before, count)
+        best.append(logits[:, offset : offset + count].topk(best_count, dim=1).indices + offset)
+        levels.append(torch.full((best_count,), level, device=boxes.device))
         offset += count
     index, level_of = torch.cat(best, dim=1), torch.cat(levels)
     scores = logits.gather(1, index).sigmoid()
@@ -54,9 +54,9 @@ def _unsuppressed(boxes: Tensor, scores: Tensor, groups: Tensor, iou: float) -> 
         # One suppression over the batch, whatever its size: each group moved to a place of its own.
         apart = groups[None] + torch.arange(images, device=boxes.device)[:, None] * (groups[-1] + 1)
         moved = boxes + (apart * (boxes.max() + 1))[..., None]
-        kept = nms(moved.reshape(-1, 4), scores.reshape(-1), iou)
+        survivors = nms(moved.reshape(-1, 4), scores.reshape(-1), iou)
         flat = torch.zeros_like(scores, dtype=torch.bool).reshape(-1)
-        return flat.index_fill(0, kept, True).reshape(images, count)
+        return flat.index_fill(0, survivors, True).reshape(images, count)
     mask = torch.zeros_like(scores, dtype=torch.bool)
     for image in range(images):  # the same, much faster: NMS grows with the square of its boxes
         mask[image, batched_nms(boxes[image], scores[image], groups, iou)] = True

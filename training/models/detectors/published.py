@@ -26,7 +26,7 @@ def published_weights(name: str, start: str) -> dict[str, Tensor]:
     """Published weights of a detector or backbone, downloaded on first use.
 
     Args:
-        name: of a detector, or of a backbone.
+        name: a detector's or a backbone's name.
         start: `coco`, the whole detector; or `imagenet`, its backbone, in the keys of the backbone's library.
 
     Raises:
@@ -39,9 +39,9 @@ def published_weights(name: str, start: str) -> dict[str, Tensor]:
         return published_backbone(backbone_of(name), start)
     say(f"downloading {weights.url} unless it is in PyTorch's cache")
     try:
-        found: dict[str, Tensor] = weights.get_state_dict(progress=False)
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False)
     except (URLError, OSError) as error:
         raise UserError(
             f"{weights.url} can't be downloaded ({error}); without a network, give a local file of weights."
         ) from None
-    return found
+    return state

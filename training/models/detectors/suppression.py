@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-MAX_CANDIDATES = 30_000  # the best by score that suppression compares; what ultralytics takes
+MAX_CANDIDATES = 30_000  # suppression compares so many of the best by score, as in ultralytics
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def suppress(
     Args:
         boxes: (N, 1, 4), one for all classes, or (N, C, 4), one for each; x0 y0 x1 y1 pixels of the input.
         scores: (N, C) in [0, 1].
-        size: height and width of the input; what lies outside is cut off.
+        size: height and width of the input; boxes are cut off at its border.
         min_score: boxes must be better than this.
-        nms_iou: of two boxes of a class that overlap more, the worse one goes; None keeps all.
-        max_boxes: that are kept at most.
+        nms_iou: overlap above which the worse of two boxes of a class goes; None keeps all.
+        max_boxes: largest number of boxes that are kept.
     """
     rows, labels = torch.nonzero(scores > min_score, as_tuple=True)
     values = scores[rows, labels].float()
@@ -49,13 +49,13 @@ def suppress(
     rows, labels, values = rows[order], labels[order], values[order]
     chosen = boxes[rows, labels if boxes.shape[1] > 1 else 0].float()
     if nms_iou is None:
-        kept = torch.arange(len(values), device=values.device)
+        survivors = torch.arange(len(values), device=values.device)
     else:
-        kept = batched_nms(chosen, values, labels, nms_iou)
-    kept = kept[:max_boxes]
+        survivors = batched_nms(chosen, values, labels, nms_iou)
+    survivors = survivors[:max_boxes]
     height, width = size
     limits = chosen.new_tensor([width, height, width, height])
-    inside = torch.minimum(chosen[kept].clamp(min=0), limits)
+    inside = torch.minimum(chosen[survivors].clamp(min=0), limits)
     seen = (inside[:, 2:] > inside[:, :2]).all(dim=1)
-    kept = kept[seen]
-    return Predictions(inside[seen], values[kept], labels[kept])
+    survivors = survivors[seen]
+    return Predictions(inside[seen], values[survivors], labels[survivors])

@@ -38,7 +38,7 @@ class Pyramid(Trunk):
     """A trunk and its FPN, as torchvision's detectors take them; keys `body.…` and `fpn.…` as theirs.
 
     Args:
-        backbone: see `Trunk`.
+        name: a backbone's name.
         shape: height and width of the input, pixels.
     """
 
@@ -50,8 +50,8 @@ class Pyramid(Trunk):
 
     def maps(self, images: Tensor) -> "OrderedDict[str, Tensor]":
         """Five maps by the library's names."""
-        found = OrderedDict((str(level), x) for level, x in enumerate(Trunk.forward(self, images)))
-        pyramid: OrderedDict[str, Tensor] = self.fpn(found)
+        feature_maps = OrderedDict((str(level), x) for level, x in enumerate(Trunk.forward(self, images)))
+        pyramid: OrderedDict[str, Tensor] = self.fpn(feature_maps)
         return pyramid
 
 
@@ -68,7 +68,7 @@ class TorchvisionDetector(Detector):
     Args:
         name: `faster-rcnn+BACKBONE` or `mask-rcnn+BACKBONE`.
         classes: names in label order; the library's label 0 is the background.
-        preprocessing: of its input.
+        preprocessing: how images become its input.
         like: not needed; no hidden layer follows the number of classes.
     """
 
@@ -166,24 +166,24 @@ class TorchvisionDetector(Detector):
         """See `PartedModel.backbone_layers`."""
         return self.backbone.backbone.layers()
 
-    def predict_masks(self, images: Tensor, found: Sequence[Predictions]) -> list[Tensor]:
+    def predict_masks(self, images: Tensor, detections: Sequence[Predictions]) -> list[Tensor]:
         """See `Detector.predict_masks`."""
         if not self.has_masks:
-            return super().predict_masks(images, found)
+            return super().predict_masks(images, detections)
         was_training = self.training
         self.eval()
         try:
             with torch.no_grad():
                 sizes = [(images.shape[-2], images.shape[-1])] * len(images)
                 maps, heads = self.backbone.maps(images), self.roi_heads
-                pooled = heads.mask_roi_pool(maps, [each.boxes for each in found], sizes)
+                pooled = heads.mask_roi_pool(maps, [each.boxes for each in detections], sizes)
                 logits = heads.mask_predictor(heads.mask_head(pooled))
-                shares = maskrcnn_inference(logits, [each.labels + 1 for each in found])
+                shares = maskrcnn_inference(logits, [each.labels + 1 for each in detections])
         finally:
             self.train(was_training)
         return [
             paste_masks_in_image(share, each.boxes, (images.shape[-2], images.shape[-1]))[:, 0]
-            for share, each in zip(shares, found, strict=True)
+            for share, each in zip(shares, detections, strict=True)
         ]
 
     def _anchored(
@@ -213,9 +213,9 @@ class TorchvisionDetector(Detector):
     ) -> Tensor:
         """The library's mask loss on the proposals that show an object."""
         heads = self.roi_heads
-        shown = [torch.where(label > 0)[0] for label in labels]
-        boxes = [proposal[rows] for proposal, rows in zip(proposals, shown, strict=True)]
-        truth = [match[rows] for match, rows in zip(matched, shown, strict=True)]
+        object_rows = [torch.where(label > 0)[0] for label in labels]
+        boxes = [proposal[rows] for proposal, rows in zip(proposals, object_rows, strict=True)]
+        truth = [match[rows] for match, rows in zip(matched, object_rows, strict=True)]
         logits = heads.mask_predictor(heads.mask_head(heads.mask_roi_pool(maps, boxes, sizes)))
         masks = [item["masks"] for item in truths]
         loss: Tensor = maskrcnn_loss(logits, boxes, masks, [item["labels"] for item in truths], truth)
@@ -229,12 +229,12 @@ class TorchvisionDetector(Detector):
 
 
 def pooled_regions(maps: list[Tensor], proposals: Tensor, pool: Any) -> Tensor:
-    """`MultiScaleRoIAlign` for as many regions in every image, in a batch of any size.
+    """`MultiScaleRoIAlign` for equally many regions in every image, in a batch of any size.
 
     Args:
-        maps: of strides 4, 8, 16 and 32.
+        maps: feature maps of strides 4, 8, 16 and 32.
         proposals: (B, P, 4) x0 y0 x1 y1 pixels.
-        pool: the library's, whose sizes are taken.
+        pool: the library's pooling; its sizes are taken.
 
     Returns:
         (B·P, C, 7, 7).
@@ -246,19 +246,19 @@ def pooled_regions(maps: list[Tensor], proposals: Tensor, pool: Any) -> Tensor:
     finest = int(math.log2(STRIDES[0]))
     mapper = LevelMapper(finest, int(math.log2(STRIDES[-1])), pool.canonical_scale, pool.canonical_level)
     level_of = mapper([flat])
-    found = maps[0].new_zeros(flat.shape[0], maps[0].shape[1], *pool.output_size)
+    pooled = maps[0].new_zeros(flat.shape[0], maps[0].shape[1], *pool.output_size)
     for level, (x, stride) in enumerate(zip(maps, STRIDES, strict=True)):
         rows = torch.where(level_of == level)[0]
         part = roi_align(x, regions[rows], pool.output_size, 1 / stride, pool.sampling_ratio)
-        found = found.index_copy(0, rows, part.to(found.dtype))
-    return found
+        pooled = pooled.index_copy(0, rows, part.to(pooled.dtype))
+    return pooled
 
 
 def _by_image(targets: Targets, images: int) -> list[dict[str, Tensor]]:
     """The targets as the library takes them; label 0 is the background."""
     counts = targets["image"].bincount(minlength=images).tolist()
-    given: list[str] = [name for name in ("boxes", "labels", "weights", "masks") if name in targets]
-    columns = {name: torch.split(targets[name], counts) for name in given}
+    names: list[str] = [name for name in ("boxes", "labels", "weights", "masks") if name in targets]
+    columns = {name: torch.split(targets[name], counts) for name in names}
     truths = [{name: column[index] for name, column in columns.items()} for index in range(images)]
     return [truth | {"labels": truth["labels"] + 1} for truth in truths]
 

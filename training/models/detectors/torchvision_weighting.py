@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BETA = 1 / 9  # of the library's smooth L1
+BETA = 1 / 9  # the library's, of its smooth L1
 
 
 def proposal_loss(
@@ -24,9 +24,9 @@ def proposal_loss(
         rpn: samples the anchors.
         logits: (B, A).
         deltas: (B·A, 4).
-        labels: (A,) of each image: 1 object, 0 background, −1 neither.
-        regression: (A, 4) of each image.
-        factors: (B·A,) of the anchors that are objects; None is the library's own loss.
+        labels: (A,) for each image: 1 object, 0 background, −1 neither.
+        regression: (A, 4) for each image.
+        factors: (B·A,), used for anchors that are objects; None gives the library's own loss.
     """
     if factors is None:
         plain: tuple[Tensor, Tensor] = rpn.compute_loss(logits, deltas, labels, regression)
@@ -55,9 +55,9 @@ def head_loss(
     Args:
         logits: (N, 1 + C).
         deltas: (N, 4 + 4·C).
-        labels: of each image's samples; 0 is the background.
-        regression: (…, 4) of each image's samples.
-        factors: of each image's samples, heeded where they are objects.
+        labels: classes of each image's samples; 0 is the background.
+        regression: (…, 4) for each image's samples.
+        factors: weights of each image's samples, used where they are objects.
     """
     label = torch.cat(labels)
     weight = torch.ones_like(logits[:, 0])
@@ -65,8 +65,8 @@ def head_loss(
         weight = torch.where(label > 0, torch.cat(list(factors)), weight)
     positive = torch.where(label > 0)[0]
     classes = (F.cross_entropy(logits, label, reduction="none") * weight).mean()
-    own = deltas.reshape(len(label), -1, 4)[positive, label[positive]]
-    distance = F.smooth_l1_loss(own, torch.cat(list(regression))[positive], beta=BETA, reduction="none")
+    predicted = deltas.reshape(len(label), -1, 4)[positive, label[positive]]
+    distance = F.smooth_l1_loss(predicted, torch.cat(list(regression))[positive], beta=BETA, reduction="none")
     return classes, (distance.sum(1) * weight[positive]).sum() / label.numel()
 
 
@@ -74,15 +74,15 @@ def anchor_factors(labels: list[Tensor], matched: list[Tensor], truths: list[dic
     """The weight of the box that each anchor of all images was matched with, 1 without one.
 
     Args:
-        labels, matched: from `RegionProposalNetwork.assign_targets_to_anchors`.
-        truths: with `boxes` and `weights`.
+        labels, matched: results of `RegionProposalNetwork.assign_targets_to_anchors`.
+        truths: each image's targets with `boxes` and `weights`.
     """
-    found = []
+    factors = []
     for label, box, truth in zip(labels, matched, truths, strict=True):
         factor = torch.ones_like(label)
         positive = torch.where(label > 0)[0]
         if len(positive):
             same = (box[positive][:, None] == truth["boxes"][None]).all(-1)
             factor[positive] = truth["weights"][same.int().argmax(1)]
-        found.append(factor)
-    return torch.cat(found)
+        factors.append(factor)
+    return torch.cat(factors)

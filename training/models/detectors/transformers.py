@@ -17,7 +17,7 @@ from training.models.backbones import build
 from training.models.detectors.base import Detector, register_on_backbone
 from training.models.detectors.trunk import Trunk, TrunkEncoder
 
-# Its models' checks of their own shapes become operators that ONNX has not.
+# Its models' checks of their own shapes become operators that ONNX lacks.
 os.environ.setdefault("TRANSFORMERS_DISABLE_TORCH_CHECK", "1")
 
 STRIDES = (8, 16, 32)
@@ -25,7 +25,7 @@ QUERIES = 300
 PRIOR = 0.01  # probability of a class at a fresh query; the library's 1 / (classes + 1) floods one class
 # Sizes as in the papers' published configs: half the width of the encoder's blocks, half the decoder.
 SMALL = {"hidden_expansion": 0.5, "decoder_layers": 3}
-# The library's classes begin with the word. Imported with a detector of it alone: it takes a second.
+# The library's classes begin with the word. Imported only for such a detector: it takes a second.
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "rt-detr-v2": ("RTDetrV2", {}),
     "rt-detr-v2-s": ("RTDetrV2", SMALL),
@@ -45,7 +45,7 @@ class TransformersDetector(Detector):
     Args:
         name: `d-fine-s+resnet18` …
         classes: names in label order.
-        preprocessing: of its input; one of less than 128 px has fewer than 300 queries.
+        preprocessing: how images become its input; below 128 px there are fewer than 300 queries.
         like: not needed; no hidden layer follows the number of classes.
     """
 
@@ -124,17 +124,17 @@ class TransformersDetector(Detector):
 
     def stages(self, count: int) -> Stages:
         """See `Detector.stages`."""
-        found: Stages = self.model.backbone.trunk.stages(count)
-        return found
+        stages: Stages = self.model.backbone.trunk.stages(count)
+        return stages
 
     def backbone_layers(self) -> list[list[nn.Parameter]]:
         """See `PartedModel.backbone_layers`."""
-        found: list[list[nn.Parameter]] = self.model.backbone.trunk.backbone.layers()
-        return found
+        layers: list[list[nn.Parameter]] = self.model.backbone.trunk.backbone.layers()
+        return layers
 
 
 def _unmasked(maps: list[Tensor]) -> list[tuple[Tensor, None]]:
-    """Maps, each with the mask of its padding, of which there is none."""
+    """Maps, each without a mask of padding."""
     return [(one, None) for one in maps]
 
 

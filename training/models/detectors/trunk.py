@@ -16,13 +16,13 @@ class Trunk(nn.Module):
     """Feature maps of chosen strides; its state dict has the backbone library's keys behind `body.`.
 
     Args:
-        backbone: becomes part of it.
+        backbone: the adapter, which becomes part of it.
         strides: input pixels per cell of the maps, finest first.
         shape: height and width of the detector's input, pixels.
 
     Attributes:
-        backbone: the adapter that knows its stages; outside of the tree of modules, where its library is.
-        channels: of each map.
+        backbone: the adapter that knows its stages; it lies outside the module tree, which holds its library.
+        channels: number of channels of each map.
 
     Raises:
         UserError: the backbone lacks a stride, or does not take this size.
@@ -34,16 +34,16 @@ class Trunk(nn.Module):
         super().__init__()
         for side in shape:
             backbone.check_size(side)
-        own = [stage.stride for stage in backbone.stages]
-        if missing := [stride for stride in strides if stride not in own]:
+        backbone_strides = [stage.stride for stage in backbone.stages]
+        if missing := [stride for stride in strides if stride not in backbone_strides]:
             raise UserError(
                 f"Backbone {backbone.name} has no map of stride {missing[0]}, which the detector needs (its "
-                f"strides: {', '.join(map(str, own))}); choose a backbone with stages at "
+                f"strides: {', '.join(map(str, backbone_strides))}); choose a backbone with stages at "
                 f"{', '.join(map(str, strides))}."
             )
         self.__dict__["backbone"] = backbone
         self.body = backbone.library
-        self.levels = [own.index(stride) for stride in strides]
+        self.levels = [backbone_strides.index(stride) for stride in strides]
         self.channels = [backbone.stages[level].channels for level in self.levels]
 
     def stages(self, count: int) -> Stages:
@@ -60,7 +60,7 @@ class Trunk(nn.Module):
         return Stages(backbone.stage_modules(count), backbone.stage_parameters(count))
 
     def take_colours(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
-        """Normalise by a data set's colours in the place of the backbone's own, which its file must tell."""
+        """Normalise by a data set's colours instead of the backbone's own; its file must tell them."""
         self.backbone.mean, self.backbone.std = mean, std
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -75,8 +75,8 @@ class TrunkEncoder(nn.Module):
     """A trunk in the place of the backbone of a transformers model; keys `trunk.…`.
 
     Args:
-        trunk: with maps of the strides that the model joins.
-        as_read: makes of the maps what the model reads.
+        trunk: a trunk with maps of the strides that the model joins.
+        as_read: turns the maps into what the model reads.
     """
 
     def __init__(self, trunk: Trunk, as_read: Callable[[list[Tensor]], Any]) -> None:
@@ -88,6 +88,6 @@ class TrunkEncoder(nn.Module):
 
         Args:
             images: RGB in [0, 1].
-            mask: pixels that are no padding; there is none, so it is left out of account.
+            mask: pixels that are no padding; ignored, as nothing is padded.
         """
         return self.as_read(self.trunk(images))

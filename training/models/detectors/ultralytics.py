@@ -23,8 +23,8 @@ class UltralyticsDetector(UltralyticsNetwork):
     Args:
         name: e.g. `yolov8n`, or `yolov8s+resnet50`: neck and head of the first on the second.
         classes: names in label order.
-        preprocessing: of its input.
-        like: state dict whose width of the head's class branch is taken.
+        preprocessing: how images become its input.
+        like: state dict that gives the width of the head's class branch.
     """
 
     weighs_boxes: ClassVar[bool] = True
@@ -34,8 +34,8 @@ class UltralyticsDetector(UltralyticsNetwork):
     def __init__(
         self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing, like: Mapping[str, Tensor]
     ) -> None:
-        # The library sizes the branch max(first level's channels, min(classes, 100)): asked for as many
-        # classes as a branch is wide, it makes it just so wide.
+        # The library sizes the branch max(first level's channels, min(classes, 100)). With as many
+        # classes as a branch is wide, the branch gets that width.
         ends = [w for key, w in like.items() if key.endswith(".cv3.0.2.weight") and w.ndim == 4]
         hidden = min(ends[0].shape[1], 100) if ends else None
         layers = layers_of(name, preprocessing)
@@ -58,14 +58,14 @@ class UltralyticsDetector(UltralyticsNetwork):
     def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See `Detector.candidates`: every anchor point of the three levels.
 
-        YOLO26 too answers by its one-to-many head and NMS, which is the library's default; its NMS-free head
-        is trained along.
+        YOLO26 too answers by its one-to-many head and NMS, the library's default; its NMS-free head is
+        trained too.
         """
         head = self.head
-        found = head.forward_head(self.features(images), **head.one2many)
-        points, steps = make_anchors(found["feats"], head.stride, 0.5)
-        boxes = head.decode_bboxes(head.dfl(found["boxes"]), points.T[None]) * steps.T
-        return boxes.transpose(1, 2)[:, :, None], found["scores"].sigmoid().transpose(1, 2)
+        predictions = head.forward_head(self.features(images), **head.one2many)
+        points, steps = make_anchors(predictions["feats"], head.stride, 0.5)
+        boxes = head.decode_bboxes(head.dfl(predictions["boxes"]), points.T[None]) * steps.T
+        return boxes.transpose(1, 2)[:, :, None], predictions["scores"].sigmoid().transpose(1, 2)
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """YOLO26 moves the weight of its loss from the one-to-many to the one-to-one head, epoch by epoch."""

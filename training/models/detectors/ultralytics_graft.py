@@ -24,7 +24,7 @@ class TrunkLayer(nn.Module):
     sends zeros through the layers.
 
     Args:
-        trunk: with maps of strides 8, 16 and 32.
+        trunk: a trunk with maps of strides 8, 16 and 32.
     """
 
     def __init__(self, trunk: Trunk) -> None:
@@ -46,14 +46,14 @@ register_layer(TrunkLayer)
 
 def strides(layers: Sequence[Layer]) -> list[int]:
     """Input pixels per cell after each layer of a YAML's backbone list."""
-    reached, found = 1, []
+    reached, layer_strides = 1, []
     for _, _, module, arguments in layers:
         if module == "HGStem" or (module == "ResNetLayer" and arguments[3]):
             reached *= 4
         elif module in ("Conv", "DWConv", "ResNetLayer") and len(arguments) > 2:
             reached *= arguments[2]
-        found.append(reached)
-    return found
+        layer_strides.append(reached)
+    return layer_strides
 
 
 def grafted(family: str, trunk: Trunk) -> dict[str, Any]:

@@ -22,8 +22,8 @@ class UltralyticsNetwork(Detector):
     Args:
         name: e.g. `yolov8n`, `rtdetr-l`, `yolov8s+resnet50`.
         classes: names in label order.
-        preprocessing: of its input.
-        network: of the library; its layers become ours.
+        preprocessing: how images become its input.
+        network: the library's network; its layers become ours.
     """
 
     network: Any
@@ -63,15 +63,19 @@ class UltralyticsNetwork(Detector):
     def features(self, images: Tensor) -> list[Tensor]:
         """What goes into the head: the neck's maps, finest first."""
         x: Any = images
-        kept: list[Any] = []
+        outputs: list[Any] = []
         layers: list[Any] = list(self.model)[:-1]
         for layer in layers:
             source = layer.f
             if source != -1:
-                x = kept[source] if isinstance(source, int) else [x if j == -1 else kept[j] for j in source]
+                x = (
+                    outputs[source]
+                    if isinstance(source, int)
+                    else [x if j == -1 else outputs[j] for j in source]
+                )
             x = layer(x)
-            kept.append(x if layer.i in self.network.save else None)
-        return [kept[index] for index in self.head.f]
+            outputs.append(x if layer.i in self.network.save else None)
+        return [outputs[index] for index in self.head.f]
 
     def criterion(self, device: torch.device) -> Any:
         """The loss; it keeps tensors of the device it was made on, and the model may have moved since."""
@@ -89,7 +93,7 @@ class UltralyticsNetwork(Detector):
         return "classes" if ".".join(rest).startswith(self.class_layers) else "head"
 
     def stages(self, count: int) -> Stages:
-        """See `Detector.stages`; of an own backbone, the layers up to stride 4, 8, 16, 32 (and SPPF)."""
+        """See `Detector.stages`; of its own backbone, the layers up to stride 4, 8, 16, 32 (and SPPF)."""
         if isinstance(self.model[0], TrunkLayer):
             return self.model[0].trunk.stages(count)
         if count > len(STAGES):

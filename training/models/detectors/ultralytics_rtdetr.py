@@ -20,7 +20,7 @@ class UltralyticsRTDETR(UltralyticsNetwork):
     Args:
         name: e.g. `rtdetr-l`, `yolov8n-rtdetr` (the smallest), or `rtdetr-l+resnet50`.
         classes: names in label order.
-        preprocessing: of its input.
+        preprocessing: how images become its input.
         like: not needed; no hidden layer follows the number of classes.
     """
 
@@ -39,7 +39,7 @@ class UltralyticsRTDETR(UltralyticsNetwork):
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts `giou`, `cls` and `l1` of the last decoder layer."""
         batch = library_batch(images, targets)
-        # The library's `loss`, which splits denoising queries off, looks at these two of its own.
+        # The library's `loss` splits denoising queries off; it reads these two attributes.
         self.network.training = self.training
         self.network.criterion = self.criterion(images.device)
         groups = targets["image"].bincount(minlength=len(images)).tolist()
@@ -49,8 +49,8 @@ class UltralyticsRTDETR(UltralyticsNetwork):
             "batch_idx": targets["image"],
             "gt_groups": groups,
         }
-        found = self.head(self.features(images), truth)
-        loss, items = self.network.loss(batch, found)
+        predictions = self.head(self.features(images), truth)
+        loss, items = self.network.loss(batch, predictions)
         return loss, {name.removesuffix("_loss"): value.detach() for name, value in items.items()}
 
     def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ class UltralyticsRTDETR(UltralyticsNetwork):
     def export_module(self) -> nn.Module:
         """See `Detector.export_module`."""
         module = super().export_module()
-        # The decoder keeps its anchors as plain attributes, which no tracer lets be made on the way.
+        # The decoder keeps its anchors as plain attributes, which can't be made while tracing.
         with torch.no_grad():
             module(next(self.parameters()).new_zeros(1, 3, *self.preprocessing.shape))
         return module

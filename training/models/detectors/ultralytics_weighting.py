@@ -9,7 +9,7 @@ from training.models import v8DetectionLoss
 
 
 class WeightedDetectionLoss(v8DetectionLoss):  # type: ignore[misc]
-    """`v8DetectionLoss`, where what an anchor adds to the loss is multiplied by the weight of its box.
+    """`v8DetectionLoss` with each anchor's terms multiplied by the weight of its box.
 
     Box, DFL (or L1) and class terms of the anchors that a box of weight w is assigned to count w times;
     anchors of the background and the normaliser stay. A batch without `weights` gives the library's loss bit

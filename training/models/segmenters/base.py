@@ -11,7 +11,7 @@ from cluster.errors import UserError
 from training.models import PartedModel, adding, builder_of, check_segmenter_name, segmenter_adapters
 from training.models.detectors import Trunk
 
-IGNORED = 255  # of a semantic target: a pixel that no loss and no metric counts
+IGNORED = 255  # value in a semantic target of a pixel that no loss and no metric counts
 
 
 class Segmenter(PartedModel):
@@ -20,7 +20,7 @@ class Segmenter(PartedModel):
     `forward`'s targets: `semantic` (B, H, W) int64, 0 the background, 1 + index into `classes`, `IGNORED`.
 
     Attributes:
-        side: of its training crops, pixels; it takes any multiple of 32.
+        side: side of its training crops, pixels; it takes any multiple of 32.
     """
 
     side: int
@@ -70,7 +70,7 @@ def build_segmenter(name: str, classes: tuple[str, ...], side: int) -> Segmenter
     Args:
         name: e.g. `mask2former+resnet50`.
         classes: names in label order, without the background; at least one, all different.
-        side: of its training crops, pixels, a multiple of 32.
+        side: side of its training crops, pixels, a multiple of 32.
 
     Raises:
         UserError: see `check_segmenter_name`; no class, a class twice, or more than 254.

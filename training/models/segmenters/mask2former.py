@@ -47,7 +47,7 @@ class Mask2Former(Segmenter):
     Args:
         name: `mask2former+BACKBONE`, or `mask2former-s+BACKBONE` of a quarter of its width.
         classes: names in label order, without the background.
-        side: of its training crops, pixels.
+        side: side of its training crops, pixels.
     """
 
     network: Any
@@ -76,16 +76,16 @@ class Mask2Former(Segmenter):
     @property
     def trunk(self) -> Trunk:
         """See `Segmenter.trunk`."""
-        found: Trunk = self.model.pixel_level_module.encoder.trunk
-        return found
+        trunk: Trunk = self.model.pixel_level_module.encoder.trunk
+        return trunk
 
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `PartedModel.forward`; parts `class`, `mask`, `dice`, each summed over the decoder's layers."""
         masks, labels = [], []
         for semantic in targets["semantic"]:
-            shown = semantic[semantic != IGNORED].unique()
-            labels.append(shown)
-            masks.append((semantic[None] == shown[:, None, None]).to(images.dtype))
+            present = semantic[semantic != IGNORED].unique()
+            labels.append(present)
+            masks.append((semantic[None] == present[:, None, None]).to(images.dtype))
         terms: dict[str, Tensor] = {}
         names = {"loss_cross_entropy": "class", "loss_mask": "mask", "loss_dice": "dice"}
         for key, value in self._losses(images, masks, labels).items():
@@ -97,14 +97,14 @@ class Mask2Former(Segmenter):
     def _losses(self, images: Tensor, masks: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
         """The library's weighted terms of every decoder layer; its own forward gives their sum alone."""
         output = self.network(pixel_values=images, output_auxiliary_logits=True)
-        found: dict[str, Tensor] = self.network.get_loss_dict(
+        terms: dict[str, Tensor] = self.network.get_loss_dict(
             masks_queries_logits=output.masks_queries_logits,
             class_queries_logits=output.class_queries_logits,
             mask_labels=masks,
             class_labels=labels,
             auxiliary_predictions=output.auxiliary_logits,
         )
-        return found
+        return terms
 
     def scores(self, images: Tensor) -> Tensor:
         """See `Segmenter.scores`: each query's class probability times its mask's, summed (Cheng et al.)."""

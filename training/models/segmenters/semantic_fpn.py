@@ -29,7 +29,7 @@ class SemanticFpn(Segmenter):
     Args:
         name: `semantic-fpn+BACKBONE`.
         classes: names in label order, without the background.
-        side: of its training crops, pixels.
+        side: side of its training crops, pixels.
     """
 
     backbone_prefix = "encoder.body."
