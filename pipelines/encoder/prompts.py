@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -128,13 +129,19 @@ def load_library(*extra_paths: str | Path) -> PromptLibrary:
     Raises:
         UserError: unreadable file, bad YAML, wrong type, unknown key, two names of one category.
     """
-    source = resources.files("pipelines.encoder") / "prompt_library.yaml"
-    document = parse_yaml(source.read_text("utf-8"), "The shipped prompt library")
-    library = validate(PromptLibrary, document, "The shipped prompt library")
+    document, library = _shipped_library()
     for path in extra_paths:
         document = merge(document, _keyed(read_config_file(Path(path)), f"Prompt file {path}"))
         library = validate(PromptLibrary, document, f"Prompt file {path}")
     return library
+
+
+@cache
+def _shipped_library() -> tuple[Mapping[str, Any], PromptLibrary]:
+    """The library as written and as validated, parsed once a process: nearly a thousand lines of YAML."""
+    source = resources.files("pipelines.encoder") / "prompt_library.yaml"
+    document = parse_yaml(source.read_text("utf-8"), "The shipped prompt library")
+    return document, validate(PromptLibrary, document, "The shipped prompt library")
 
 
 def _keyed(document: Mapping[str, Any], source: str) -> Mapping[str, Any]:
