@@ -32,7 +32,7 @@ class Pretraining:
 
     def named(self) -> dict[str, Artifact]:
         """The artifacts by their stages' names, in order."""
-        made = {
+        artifacts = {
             "surfaces": self.surfaces,
             "corpus": self.corpus,
             "maps": self.maps,
@@ -42,7 +42,7 @@ class Pretraining:
             "detector": self.detector,
             "labels": self.labels,
         }
-        return {name: artifact for name, artifact in made.items() if artifact is not None}
+        return {name: artifact for name, artifact in artifacts.items() if artifact is not None}
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class RunArtifacts:
 
     def of_starts(self) -> dict[str, Artifact]:
         """The starts' artifacts, in order; their names carry the start."""
-        made = {}
+        artifacts = {}
         for start, outcome in self.starts.items():
-            made[f"finetune {start}"] = outcome.finetuned
-            made[f"evaluate {start}"] = outcome.evaluated
-        return made
+            artifacts[f"finetune {start}"] = outcome.finetuned
+            artifacts[f"evaluate {start}"] = outcome.evaluated
+        return artifacts
 
     def named(self) -> dict[str, Artifact]:
         """All artifacts by name, in order, the registration last."""

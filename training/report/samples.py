@@ -48,10 +48,10 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
     turns = chain.from_iterable(zip_longest(*queues))
     chosen = [image_id for image_id in turns if image_id is not None][:limit]
     wanted = set(chosen)
-    found = {row["image_id"]: (row, grid) for row, grid in map_rows(maps) if row["image_id"] in wanted}
+    chosen_maps = {row["image_id"]: (row, grid) for row, grid in map_rows(maps) if row["image_id"] in wanted}
     items = []
     for image_id in chosen:
-        row, grid = found[image_id]
+        row, grid = chosen_maps[image_id]
         label = labels.get(image_id)
         runs = label["mask"] if label else None
         items.append(
@@ -92,11 +92,11 @@ def examples(
         turns = chain.from_iterable(zip_longest(*(group for _, group in sorted(by_label.items()))))
         for row in [row for row in turns if row is not None][:limit]:
             truths = [DrawnBox(sides(box), box["label"]) for box in labels[row["image_id"]]]
-            found = [
+            detections = [
                 DrawnBox(sides(box), f"{box['label']} {box['score']:.2f}")
                 for box in row["boxes"]
                 if box["score"] >= min_score
             ]
-            picture = draw_boxes(read_image(row["uri"]), truths, found)
+            picture = draw_boxes(read_image(row["uri"]), truths, detections)
             drawn.append(Example(start, row["uri"].rsplit("/", 1)[-1], picture))
     return drawn
