@@ -214,13 +214,13 @@ def semantic_of(patches: list[Patch], width: int, height: int) -> Semantic:
     Raises:
         ValueError: an object without a mask.
     """
-    found = np.zeros((height, width), np.uint8)
+    semantic = np.zeros((height, width), np.uint8)
     for patch in sorted(patches, key=lambda each: -_area(each)):
         assert patch.mask is not None
         rows, columns = patch.mask.shape
-        part = found[patch.top : patch.top + rows, patch.left : patch.left + columns]
+        part = semantic[patch.top : patch.top + rows, patch.left : patch.left + columns]
         part[patch.mask] = patch.label + 1
-    return found
+    return semantic
 
 
 def _area(patch: Patch) -> int:

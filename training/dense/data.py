@@ -87,7 +87,7 @@ def dense_samples(
         masks: whether the task needs masks: then images with an object without one are left out.
     """
     index = {name: number for number, name in enumerate(classes)}
-    found = []
+    samples = []
     for row in rows:
         if masks and any(one["runs"] is None for one in row["objects"]):
             continue
@@ -99,8 +99,8 @@ def dense_samples(
             )
             for one in row["objects"]
         )
-        found.append(DenseSample(row["image_id"], row["uri"], row["width"], row["height"], packed))
-    return found
+        samples.append(DenseSample(row["image_id"], row["uri"], row["width"], row["height"], packed))
+    return samples
 
 
 class CropDataset(SeededDataset):
@@ -153,11 +153,12 @@ class CropDataset(SeededDataset):
             "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             "image_id": sample.image_id,
         }
-        shown = [seen for patch in patches if (seen := window.patch(patch)) is not None]
+        visible = [seen for patch in patches if (seen := window.patch(patch)) is not None]
         if self.semantic:
-            labels = self._semantic(window, shown, size)[flip]
+            labels = self._semantic(window, visible, size)[flip]
             return item | {"semantic": torch.from_numpy(np.ascontiguousarray(labels))}
-        moved = [flipped(patch, (side, side), across=across, down=down) for patch in shown if not patch.stray]
+        objects = [patch for patch in visible if not patch.stray]
+        moved = [flipped(patch, (side, side), across=across, down=down) for patch in objects]
         item["boxes"] = torch.tensor([patch.box for patch in moved], dtype=torch.float32).reshape(-1, 4)
         item["labels"] = torch.tensor([patch.label for patch in moved], dtype=torch.int64)
         if all(patch.mask is not None for patch in moved):
@@ -168,11 +169,11 @@ class CropDataset(SeededDataset):
             )
         return item
 
-    def _semantic(self, window: Window, shown: list[Patch], size: tuple[int, int]) -> Any:
+    def _semantic(self, window: Window, visible: list[Patch], size: tuple[int, int]) -> Any:
         """The crop's map; what lies outside of the image is ignored."""
         inside = Window(0, 0, window.width, window.height)
         width, height = (min(window.width, size[0]), min(window.height, size[1]))
-        return inside.semantic(semantic_of(shown, window.width, window.height)[:height, :width])
+        return inside.semantic(semantic_of(visible, window.width, window.height)[:height, :width])
 
 
 def _read_whole(samples: Sequence[DenseSample], levels: Levels | None, index: int) -> Image:
@@ -182,10 +183,10 @@ def _read_whole(samples: Sequence[DenseSample], levels: Levels | None, index: in
 def _whole(patch: Patch, side: int) -> Any:
     """(S, S) uint8 of one object."""
     assert patch.mask is not None
-    found = np.zeros((side, side), np.uint8)
+    mask = np.zeros((side, side), np.uint8)
     rows, columns = patch.mask.shape
-    found[patch.top : patch.top + rows, patch.left : patch.left + columns] = patch.mask
-    return found
+    mask[patch.top : patch.top + rows, patch.left : patch.left + columns] = patch.mask
+    return mask
 
 
 def collate(items: Sequence[Batch]) -> Batch:

@@ -56,10 +56,10 @@ def segment(model: Segmenter, image: Image, crop: CropSection, device: torch.dev
     total = torch.zeros(len(model.classes) + 1, height, width, device=device)
     weights = _taper(windows[0].height, windows[0].width, device)
     for some, images in _batches(image, windows, device):
-        for window, found in zip(some, model.probabilities(images).float(), strict=True):
+        for window, probabilities in zip(some, model.probabilities(images).float(), strict=True):
             rows, columns = min(window.height, height - window.top), min(window.width, width - window.left)
             target = total[:, window.top : window.top + rows, window.left : window.left + columns]
-            target += (found * weights)[:, :rows, :columns]
+            target += (probabilities * weights)[:, :rows, :columns]
     labels: npt.NDArray[np.uint8] = total.argmax(dim=0).to(torch.uint8).cpu().numpy()
     return labels
 
@@ -95,9 +95,9 @@ def detect_windows(
     shapes: list[tuple[Window, Tensor]] = []  # of every box: its window, and its mask there
     windows = windows_of(width, height, crop)
     for some, images in _batches(image, windows, device):
-        found = model.predict(images, max_boxes=MAX_FOUND)
-        shares = model.predict_masks(images, found) if masks else [None] * len(found)
-        for window, each, share in zip(some, found, shares, strict=True):
+        predictions = model.predict(images, max_boxes=MAX_FOUND)
+        shares = model.predict_masks(images, predictions) if masks else [None] * len(predictions)
+        for window, each, share in zip(some, predictions, shares, strict=True):
             corner = torch.tensor([window.left, window.top] * 2, dtype=torch.float32)
             boxes.append(torch.minimum(each.boxes.float().cpu() + corner, limits))
             scores.append(each.scores.float().cpu())

@@ -157,15 +157,15 @@ def _build(path: Path, metadata: Mapping[str, Any]) -> PartedModel:
     )
 
 
-def _colours(path: Path, given: Any) -> Colours | None:
-    if given is None:
+def _colours(path: Path, colours: Any) -> Colours | None:
+    if colours is None:
         return None
     if (
-        isinstance(given, list)
-        and [len(side) if isinstance(side, list) else 0 for side in given] == [3, 3]
-        and all(isinstance(value, int | float) for side in given for value in side)
-        and all(value > 0 for value in given[1])
+        isinstance(colours, list)
+        and [len(side) if isinstance(side, list) else 0 for side in colours] == [3, 3]
+        and all(isinstance(value, int | float) for side in colours for value in side)
+        and all(value > 0 for value in colours[1])
     ):
-        mean, std = ((float(r), float(g), float(b)) for r, g, b in given)
+        mean, std = ((float(r), float(g), float(b)) for r, g, b in colours)
         return mean, std
     raise UserError(f"Weights file {path}: its colours are no three means and deviations; train it again.")

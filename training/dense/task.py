@@ -123,14 +123,14 @@ class ObjectTask(CroppedTask):
             return {}
         detector, masks = cast(Detector, model), self.plan.task == "instance"
         truths: list[TrueObjects] = []
-        found: list[Detections] = []
+        detections: list[Detections] = []
         for sample in self.plan.held_out:
             truths.append(_truth(sample, masks=masks))
             image = sample.pixels(self.plan.levels)
-            found.append(detect_windows(detector, image, self.plan.crop, device, masks=masks))
+            detections.append(detect_windows(detector, image, self.plan.crop, device, masks=masks))
         figures: dict[str, float] = {}
         for prefix, kind in (("", False), ("mask_", True))[: 1 + masks]:
-            result = average_precision(truths, found, detector.classes, masks=kind)
+            result = average_precision(truths, detections, detector.classes, masks=kind)
             figures |= {f"{prefix}map50": result.map50, f"{prefix}map50_95": result.map50_95}
         return figures
 
