@@ -110,7 +110,7 @@ def average_precision(
         ValueError: the truth has no box at all, so there is nothing to measure.
     """
     annotations: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for image, (truth, detected) in enumerate(zip(truths, detections, strict=True), start=1):
         for place, (box, label) in enumerate(zip(truth.boxes, truth.labels, strict=True)):
             entry = _entry(image, box, label)
@@ -126,10 +126,10 @@ def average_precision(
             if masks:  # the library takes either, and would measure boxes where there is one
                 entry = {**entry, "segmentation": _runs(detected.masks, place)}
                 del entry["bbox"]
-            found.append(entry)
+            results.append(entry)
     if not annotations:
         raise ValueError("there is no true box, so average precision is undefined")
-    evaluated = _evaluated(len(truths), annotations, found, len(classes), "segm" if masks else "bbox")
+    evaluated = _evaluated(len(truths), annotations, results, len(classes), "segm" if masks else "bbox")
     # Axes: IoU, recall, class, area range, detections; −1 marks a class without a true box in the range.
     precision, recall, scores = (
         np.where(np.asarray(evaluated[name]) < 0, np.nan, evaluated[name])[..., -1]
@@ -188,7 +188,7 @@ def _runs(masks: Sequence[Runs] | None, place: int) -> Runs:
 
 
 def _evaluated(
-    images: int, annotations: list[dict[str, Any]], found: list[dict[str, Any]], classes: int, kind: str
+    images: int, annotations: list[dict[str, Any]], results: list[dict[str, Any]], classes: int, kind: str
 ) -> Mapping[str, Any]:
     """The library's arrays."""
     truth = COCO(
@@ -198,7 +198,7 @@ def _evaluated(
             "categories": [{"id": number, "name": str(number)} for number in range(1, classes + 1)],
         }
     )
-    evaluation = COCOeval_faster(truth, truth.loadRes(found), kind, print_function=_quiet)
+    evaluation = COCOeval_faster(truth, truth.loadRes(results), kind, print_function=_quiet)
     evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
     evaluation.evaluate()
     evaluation.accumulate()

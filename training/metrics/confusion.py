@@ -37,10 +37,10 @@ def confusion_matrix(
         the last column true boxes that were missed.
     """
     matrix: Matrix = np.zeros((classes + 1, classes + 1), dtype=np.int64)
-    for truth, found in zip(truths, detections, strict=True):
-        kept = np.flatnonzero(found.scores > min_score)
-        kept = kept[np.argsort(-found.scores[kept], kind="stable")]
-        overlap = iou(truth.boxes, found.boxes[kept])
+    for truth, detected in zip(truths, detections, strict=True):
+        kept = np.flatnonzero(detected.scores > min_score)
+        kept = kept[np.argsort(-detected.scores[kept], kind="stable")]
+        overlap = iou(truth.boxes, detected.boxes[kept])
         matched: dict[int, int] = {}  # true box → detection
         for column, detection in enumerate(kept.tolist()):
             free = overlap[:, column]
@@ -51,9 +51,9 @@ def confusion_matrix(
                 matched[best] = detection
                 overlap[best] = 0
         for box, label in enumerate(truth.labels.tolist()):
-            matrix[label, int(found.labels[matched[box]]) if box in matched else classes] += 1
+            matrix[label, int(detected.labels[matched[box]]) if box in matched else classes] += 1
         for detection in set(kept.tolist()) - set(matched.values()):
-            matrix[classes, int(found.labels[detection])] += 1
+            matrix[classes, int(detected.labels[detection])] += 1
     return matrix
 
 

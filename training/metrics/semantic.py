@@ -51,10 +51,10 @@ class PixelCounts:
 
         Classes that are neither there nor found have no part in the means, and no figure.
         """
-        found = self.iou()
-        named = dict(zip((BACKGROUND, *self.classes), found.tolist(), strict=True))
+        ious = self.iou()
+        named = dict(zip((BACKGROUND, *self.classes), ious.tolist(), strict=True))
         figures = {f"iou_{name}": value for name, value in named.items() if not np.isnan(value)}
-        for name, values in (("miou", found), ("miou_defects", found[1:])):
+        for name, values in (("miou", ious), ("miou_defects", ious[1:])):
             if not np.isnan(values).all():
                 figures[name] = float(np.nanmean(values))
         return figures
