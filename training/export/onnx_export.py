@@ -135,14 +135,16 @@ def _compared(detector: Detector, path: Path) -> OnnxCheck:
         images = _pictures(detector, count)
         with torch.no_grad():
             wanted = detector.eval().candidates(images)
-        given: list[npt.NDArray[np.float32]] = session.run(list(OUTPUTS), {INPUT: images.numpy()})
+        outputs: list[npt.NDArray[np.float32]] = session.run(list(OUTPUTS), {INPUT: images.numpy()})
         if detector.ranks:
-            both = [(one.numpy(), other) for one, other in zip(wanted, given, strict=True)]
+            both = [(one.numpy(), other) for one, other in zip(wanted, outputs, strict=True)]
             for boxes, scores in zip(zip(*both[0], strict=True), zip(*both[1], strict=True), strict=True):
-                found = paired_differences(boxes, scores, side=max(images.shape[2:]), min_score=MIN_SCORE)
-                for name, error in zip(OUTPUTS, found, strict=True):
+                differences = paired_differences(
+                    boxes, scores, side=max(images.shape[2:]), min_score=MIN_SCORE
+                )
+                for name, error in zip(OUTPUTS, differences, strict=True):
                     errors[name].append(error)
             continue
-        for name, one, other in zip(OUTPUTS, wanted, given, strict=True):
+        for name, one, other in zip(OUTPUTS, wanted, outputs, strict=True):
             errors[name].append(float(np.abs(one.numpy() - other).max()))
     return OnnxCheck(**{name: max(values) for name, values in errors.items()})

@@ -97,14 +97,14 @@ def behind(artifact: Artifact, known: Mapping[str, Artifact]) -> dict[str, Artif
         known: stages by name, in order; those that are not behind it are left out.
     """
     by_fingerprint = {other.fingerprint: other for other in known.values()}
-    found: set[str] = set()
+    fingerprints: set[str] = set()
     waiting = list(artifact.record["inputs"].values())
     while waiting:
         fingerprint = waiting.pop()
-        if fingerprint in by_fingerprint and fingerprint not in found:
-            found.add(fingerprint)
+        if fingerprint in by_fingerprint and fingerprint not in fingerprints:
+            fingerprints.add(fingerprint)
             waiting += by_fingerprint[fingerprint].record["inputs"].values()
-    return {name: other for name, other in known.items() if other.fingerprint in found}
+    return {name: other for name, other in known.items() if other.fingerprint in fingerprints}
 
 
 def provenance_of(
@@ -154,12 +154,12 @@ def _register(
     """Log the files of one model and register them; its version's number."""
     artifact = entry.artifact
     made_of = behind(artifact, ancestors)
-    made = provenance_of(artifact, made_of, parents)
-    digests = _log_files(run, entry, made_of, made)
+    provenance = provenance_of(artifact, made_of, parents)
+    digests = _log_files(run, entry, made_of, provenance)
     other_code = {
         f"{stage}.code_version": code_of(each)
         for stage, each in made_of.items()
-        if code_of(each) != made.code_version
+        if code_of(each) != provenance.code_version
     }
     tags = {
         "fingerprint": artifact.fingerprint,
@@ -168,7 +168,7 @@ def _register(
         **({"encoder": made_of["maps"].record["extra"]["encoder"]} if "maps" in made_of else {}),
         **{f"{key}_digest": str(value) for key, value in artifact.record["extra"].items()},
         **other_code,
-        **made.tags(),
+        **provenance.tags(),
         **file_tags(digests),
         **more,
     }
@@ -176,12 +176,12 @@ def _register(
 
 
 def _log_files(
-    run: Run, entry: _Entered, made_of: Mapping[str, Artifact], made: Provenance
+    run: Run, entry: _Entered, made_of: Mapping[str, Artifact], provenance: Provenance
 ) -> dict[str, str]:
     """Put weights and `model.json` among the run's artifacts; sha256 (hex) by file name."""
     document = {
         "description": entry.description,
-        "provenance": replace(made, thresholds=dict(made.thresholds)).document(),
+        "provenance": replace(provenance, thresholds=dict(provenance.thresholds)).document(),
         "stages": {
             stage: {
                 key: each.record[key] for key in ("fingerprint", "config", "extra", "versions", "results")
