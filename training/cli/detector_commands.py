@@ -65,23 +65,23 @@ def export(
         project_of(words)
         from training.steps import export as export_weights
 
-        made = export_weights(model, *(words or ()))
+        artifact = export_weights(model, *(words or ()))
         if out_folder is not None:
-            _copy(made, out_folder)
-        return {**artifact_json(made), "copied_to": str(out_folder) if out_folder else None}
+            _copy(artifact, out_folder)
+        return {**artifact_json(artifact), "copied_to": str(out_folder) if out_folder else None}
 
     run_command(body, json_mode=as_json, render=render_export)
 
 
-def _copy(made: "Artifact", folder: Path) -> None:
+def _copy(artifact: "Artifact", folder: Path) -> None:
     from cluster.storage import Storage
     from training.export import CONTRACT_FILE
 
     target = Storage.open(str(folder))
     target.create()
-    written = [made.results[kind] for kind in ("onnx", "native") if kind in made.results]
+    written = [artifact.results[kind] for kind in ("onnx", "native") if kind in artifact.results]
     for name in (*written, CONTRACT_FILE):
-        target.write(name, made.directory.read(name))
+        target.write(name, artifact.directory.read(name))
 
 
 def render_export(result: Mapping[str, Any]) -> None:
