@@ -37,7 +37,7 @@ class ImagePrediction:
 
     def row(self, classes: tuple[str, ...]) -> dict[str, Any]:
         """As a row of the predictions table: labels by name."""
-        found = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        detections = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
         return {
             "image_id": self.image_id,
             "uri": self.uri,
@@ -45,7 +45,7 @@ class ImagePrediction:
             "height": self.height,
             "boxes": [
                 {**dict(zip(SIDES, box, strict=True)), "score": score, "label": classes[label]}
-                for box, score, label in found
+                for box, score, label in detections
             ],
         }
 
@@ -69,11 +69,11 @@ def detect_batch(
     """
     batch = torch.from_numpy(inputs).permute(0, 3, 1, 2).to(device).float() / 255
     results: list[Detections] = []
-    for size, found in zip(sizes, detector.predict(batch, min_score=min_score), strict=True):
+    for size, prediction in zip(sizes, detector.predict(batch, min_score=min_score), strict=True):
         placement = detector.preprocessing.place(*size)
-        boxes = placement.original(found.boxes.double().cpu().numpy()).clip(0, [*size, *size])
-        scores = found.scores.double().cpu().numpy()
-        results.append(Detections(boxes, scores, found.labels.cpu().numpy()))
+        boxes = placement.original(prediction.boxes.double().cpu().numpy()).clip(0, [*size, *size])
+        scores = prediction.scores.double().cpu().numpy()
+        results.append(Detections(boxes, scores, prediction.labels.cpu().numpy()))
     return results
 
 
@@ -122,5 +122,7 @@ def predict(
         results = detect_batch(
             detector, np.stack(inputs), [size for *_, size in read], device=device, min_score=min_score
         )
-        for (image_id, uri, size), found in zip(read, results, strict=True):
-            yield ImagePrediction(image_id, uri, *size, found.boxes, found.scores, found.labels)
+        for (image_id, uri, size), detections in zip(read, results, strict=True):
+            yield ImagePrediction(
+                image_id, uri, *size, detections.boxes, detections.scores, detections.labels
+            )

@@ -67,10 +67,10 @@ def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_s
         pixels = rows.column("pixels").combine_chunks().to_numpy_ndarray()[good]
         sizes = [(listed[index]["width"], listed[index]["height"]) for index in good]
         results = detect_batch(detector, pixels, sizes, device=device, min_score=min_score)
-        for index, size, found in zip(good, sizes, results, strict=True):
+        for index, size, detections in zip(good, sizes, results, strict=True):
             row = listed[index]
             prediction = ImagePrediction(
-                row["image_id"], row["uri"], *size, found.boxes, found.scores, found.labels
+                row["image_id"], row["uri"], *size, detections.boxes, detections.scores, detections.labels
             )
             row["boxes"] = prediction.row(detector.classes)["boxes"]
     return pa.Table.from_pylist(listed, schema=PREDICTED)

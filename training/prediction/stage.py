@@ -55,7 +55,7 @@ def predict_images(
     detector = load_detector(model.path)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        work, found = bench.directory.at("work"), bench.directory.at("work", "found")
+        work, predicted = bench.directory.at("work"), bench.directory.at("work", "found")
         work.put(model.path, WEIGHTS_FILE)  # where every worker reaches it
         source = write_listing(work.at("listing"), files)
         start_ray()
@@ -79,12 +79,13 @@ def predict_images(
             "predict: finding defects",
             source=source,
             work=work,
-            target=found,
+            target=predicted,
             steps=steps,
             id_column="uri",
             total=files.num_rows,
         )
-        results = _finish(bench, found.read_table("").to_pylist(), files.num_rows, section, detector.classes)
+        rows = predicted.read_table("").to_pylist()
+        results = _finish(bench, rows, files.num_rows, section, detector.classes)
         bench.directory.delete("work")
         return {"model": model.name, **results}
 
