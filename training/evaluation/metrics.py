@@ -82,7 +82,7 @@ class DetectorMetrics:
 
 def measure(
     samples: Sequence[Sample],
-    found: Sequence[ImagePrediction],
+    predictions: Sequence[ImagePrediction],
     classes: Sequence[str],
     *,
     min_score: float,
@@ -91,11 +91,11 @@ def measure(
 
     Args:
         samples: the truth; at least one box.
-        found: one per sample, in any order.
+        predictions: one per sample, in any order.
         classes: names in label order.
         min_score: of a detection in the confusion matrix.
     """
-    by_id = {result.image_id: result for result in found}
+    by_id = {result.image_id: result for result in predictions}
     ordered = [by_id[sample.image_id] for sample in samples]
     truths = [TrueObjects(sample.boxes, sample.labels) for sample in samples]
     detections = [Detections(result.boxes, result.scores, result.labels) for result in ordered]
