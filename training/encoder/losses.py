@@ -64,8 +64,8 @@ def few_shot_loss(patches: list[Tensor], cover: Tensor) -> Tensor:
     target = (cover / FULL_COVER).clamp(max=1)[compared]
     terms = []
     for layer in patches:
-        own = layer.float().reshape(looks, size, -1)
-        similarity = (own @ own.mT).masked_fill(~usable, -1.0).amax(-1)[compared]
+        embeddings = layer.float().reshape(looks, size, -1)
+        similarity = (embeddings @ embeddings.mT).masked_fill(~usable, -1.0).amax(-1)[compared]
         logits = (0.5 * (1 - similarity) - FEW_MARGIN) / FEW_WIDTH
         terms.append(F.binary_cross_entropy_with_logits(logits, target, weight=1 + 3 * target))
     return torch.stack(terms).mean()

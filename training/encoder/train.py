@@ -142,10 +142,10 @@ def initialise(model: open_clip.CLIP, pool: SurfacePool, rng: torch.Generator) -
     patches = normalised(pixels).unfold(2, side, side).unfold(3, side, side)
     patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
     values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-    kept = min(width, patches.shape[1])
-    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
+    count = min(width, patches.shape[1])
+    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     filters = (vectors / (values + WHITENING_FLOOR).sqrt()).T * WHITENED
-    visual.conv1.weight[:kept] = filters.view(kept, *visual.conv1.weight.shape[1:])
+    visual.conv1.weight[:count] = filters.view(count, *visual.conv1.weight.shape[1:])
     positions = get_2d_sincos_pos_embed(width, visual.grid_size[0], cls_token=True)
     visual.positional_embedding.copy_(torch.from_numpy(positions).float() * 0.5)
 
