@@ -40,8 +40,8 @@ def check_inputs(project: Project) -> None:
     """
     categories: set[str] = set()
     data, starts = project.finetune.data, set(project.finetune.starts)
-    own = project.corpus.root or project.corpus.sources
-    if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
+    roots = project.corpus.root or project.corpus.sources
+    if project.generate is None and (roots or data is None or starts & {AGBP, AGSSP}):
         listing = read_listing(project.corpus, project.maps.reference_need)
         categories = {entry.category for entry in listing.entries}
     project.maps.prompts_of(categories)

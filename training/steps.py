@@ -259,8 +259,8 @@ def detect(
     place = torch.device(best_device(device))
     least = PredictSection().min_score if min_score is None else min_score
     named = {str(number): str(image) for number, image in enumerate(images)}
-    found = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
-    return [found[image_id] for image_id in named]
+    predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
+    return [predictions[image_id] for image_id in named]
 
 
 def open_registry(*config: Config) -> Registry:
