@@ -13,7 +13,7 @@ class Pretraining:
     Attributes:
         corpus, maps, map_quality, boxes, backbone, detector: the stages' artifacts.
         surfaces: the generated images; None where the images are the user's.
-        labels: the images and labels of finetuning; None where the corpus' own serve.
+        labels: the images and labels of finetuning; None where the corpus' labels serve.
     """
 
     corpus: Artifact
@@ -50,7 +50,7 @@ class StartOutcome:
     """What came of one start.
 
     Attributes:
-        finetuned, evaluated: the detector and its figures.
+        finetuned, evaluated: artifacts of the detector and of its figures.
     """
 
     finetuned: Artifact
@@ -59,7 +59,7 @@ class StartOutcome:
 
 @dataclass(frozen=True)
 class RunArtifacts:
-    """Every stage that a report tells of.
+    """Every stage that a report covers.
 
     Attributes:
         pretraining: the stages up to the pretrained detector.

@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 from training.report.data import CategoryScores, StageRow, StartRow, TrainingCurve
 
-SERIES_STYLES = 6  # colours and dashes the style sheet has
-POSITION = {"epoch", "step", "lr", "images_per_s", "seconds"}  # columns of a history that are no result
+SERIES_STYLES = 6  # colours and dashes in the style sheet
+POSITION = {"epoch", "step", "lr", "images_per_s", "seconds"}  # columns of a history that hold no result
 
 
 @dataclass(frozen=True)
 class Series:
-    """A named line: points (x, y), at least one; the legend tells `note`, or the last y."""
+    """A named line: points (x, y), at least one; the legend shows `note`, or the last y."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -203,7 +203,7 @@ def _median(values: "np.ndarray") -> str:
 
 
 def shares_chart(stages: Sequence[StageRow]) -> Markup:
-    """One bar cut by the stages' seconds; stages too short for their name are told in the table below it."""
+    """One bar cut by the stages' seconds; a stage too short for its name is named in the table below."""
     width, height = 1040, 34
     total = sum(stage.seconds for stage in stages) or 1.0
     x, body = 0.0, []

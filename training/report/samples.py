@@ -14,15 +14,15 @@ from training.pictures import DrawnBox, draw_boxes
 from training.report.artifacts import StartOutcome
 from training.report.data import Example, GalleryItem
 
-NORMAL_EVERY = 4  # every so many images of the gallery is a normal one
+NORMAL_EVERY = 4  # one of so many gallery images is normal
 
 
 def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> list[GalleryItem]:
     """Pretraining images of all categories in turn, three with a defect (or pseudo-boxes) to one without.
 
     Args:
-        corpus, maps, boxes: the artifacts.
-        limit: images in all.
+        corpus, maps, boxes: the stages' artifacts.
+        limit: most images in all.
     """
     labels = CorpusTables(corpus.directory).labels()
     table = {row["image_id"]: row for row in boxes.directory.read_table("boxes.parquet").to_pylist()}
@@ -73,13 +73,13 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
 def examples(
     labelled: Artifact, starts: Mapping[str, StartOutcome], limit: int, min_score: float
 ) -> list[Example]:
-    """The same test images with a defect, detections of every start drawn over the truth.
+    """The same defective test images for every start, its detections drawn over the truth.
 
     Args:
-        labelled: with the labels.
+        labelled: the artifact with the labels.
         starts: what came of each start, by its name.
-        limit: images; labels take turns.
-        min_score: of a drawn detection.
+        limit: most images; labels take turns.
+        min_score: least score of a drawn detection.
     """
     labels = CorpusTables(labelled.directory).boxes()
     drawn = []

@@ -1,4 +1,4 @@
-"""The report stage: gathers what the other stages left and renders one HTML file."""
+"""The report stage: gathers the other stages' results and renders one HTML file."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ def write_report(
         title: the project's name.
         config: the project's config as the report shows it.
         site: workspace and tracking run.
-        made: the stages that it tells of.
+        made: artifacts of the stages that it covers.
     """
     pretraining, starts, registered = made.pretraining, made.starts, made.registered
     labelled = pretraining.labelled
@@ -112,7 +112,7 @@ def _start_row(start: str, finetuned: Artifact, evaluated: Artifact) -> StartRow
     filled = None
     if transfer is not None:
         parts = transfer["parts"].values()
-        # Whatever was not asked for was not filled: the whole model is the measure.
+        # The share is of the whole model, as parts that were not asked for were not filled.
         filled = sum(part["parameters"] for part in parts) / results["parameters"]
     seconds = float(finetuned.results["training_seconds"])
     figures = detector_figures(evaluated)
@@ -140,7 +140,7 @@ def _thresholds(boxes: Artifact) -> list[ThresholdRow]:
 
 
 def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryScores]:
-    """Scores of the labelled images by truth, beside δ."""
+    """Image scores of the labelled images by truth, and δ."""
     true_boxes = CorpusTables(corpus.directory).boxes()
     truth = {image_id: bool(image_boxes) for image_id, image_boxes in true_boxes.items()}
     deltas = {
@@ -164,7 +164,7 @@ def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
 
 
 def _attention(backbone: Artifact) -> Picture | None:
-    """The sheet that the backbone stage drew; None of one made before it drew any."""
+    """The sheet that the backbone stage drew; None where an older version drew none."""
     if not backbone.directory.exists(ATTENTION_FILE):
         return None
     content = np.frombuffer(backbone.directory.read(ATTENTION_FILE), np.uint8)
