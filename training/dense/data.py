@@ -46,10 +46,10 @@ class DenseSample:
     """One labelled image.
 
     Attributes:
-        image_id: of the corpus.
-        uri: of the file.
-        width, height: pixels.
-        objects: none is a normal image.
+        image_id: the image's id in the corpus.
+        uri: the file's address.
+        width, height: the image's sides, pixels.
+        objects: the labelled objects; none in a normal image.
     """
 
     image_id: str
@@ -82,9 +82,9 @@ def dense_samples(
     """Rows of the `objects` table (see `tuning/transfer/objects.py`) as samples.
 
     Args:
-        rows: of the table.
+        rows: the table's rows.
         classes: names in label order; every object's is one of them.
-        masks: whether the task needs masks: then images with an object without one are left out.
+        masks: whether the task needs masks; if so, images with an unmasked object are left out.
     """
     index = {name: number for number, name in enumerate(classes)}
     samples = []
@@ -104,16 +104,16 @@ def dense_samples(
 
 
 class CropDataset(SeededDataset):
-    """A square crop of every image and epoch, flipped and coloured; all by (seed, epoch, index) alone.
+    """A square crop of every image and epoch, flipped and coloured; (seed, epoch, index) alone decide.
 
     Args:
         samples: the images.
         crop: how they are cut.
-        augment: its flips and colours.
-        levels: of deep images.
+        augment: flips and colours of the crops.
+        levels: grey levels for deep images.
         semantic: whether items have `semantic`, else `boxes`, `labels` and, where all objects have them,
             `masks`.
-        seed: of the whole training.
+        seed: the training's seed.
 
     Items hold `image` (3, S, S) uint8, `image_id` and either `semantic` (S, S) uint8 (see
     `cropping.semantic_of`), or `boxes` (N, 4) float32, `labels` (N,) int64 and perhaps `masks` (N, S, S)

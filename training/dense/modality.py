@@ -1,9 +1,9 @@
 """How far a data set lies from what pretrained features know: their statistics on it and on a reference.
 
-The reference are dead-leaves images (Lee, Mumford and Huang, 2001): discs of all sizes and colours lying
-over each other, whose statistics of edges and colours are near those of natural photographs; so nothing is
-downloaded, and the same reference stands beside every data set and backbone. The figure compares data sets
-and modalities for one backbone; it is no distance to that backbone's own pretraining images.
+The reference is a set of dead-leaves images (Lee, Mumford and Huang, 2001): overlapping discs of all sizes
+and colours, whose statistics of edges and colours are near those of natural photographs. Nothing is
+downloaded, and every data set and backbone has the same reference. The figure compares data sets and
+modalities for one backbone; it does not measure the distance to that backbone's pretraining images.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def dead_leaves(count: int, side: int, seed: int = 0) -> list[Image]:
 
 
 def pooled_features(backbone: Backbone, images: Sequence[Image], device: torch.device) -> Features:
-    """(images, channels): every stage's map, averaged over the image; of images of one size."""
+    """(images, channels): every stage's map averaged over the image; all images have one size."""
     backbone.to(device).eval()
     mean = torch.tensor(backbone.mean, device=device)[:, None, None]
     std = torch.tensor(backbone.std, device=device)[:, None, None]
@@ -62,8 +62,8 @@ def pooled_features(backbone: Backbone, images: Sequence[Image], device: torch.d
 def feature_shift(features: Features, reference: Features) -> float:
     """Distance of two sets of features, each channel a Gaussian, in deviations of the reference.
 
-    Of every channel the 2-Wasserstein distance over the reference's deviation, then the root mean square: 0
-    where mean and deviation agree, 1 where the mean lies one deviation off.
+    Each channel's 2-Wasserstein distance is divided by the reference's deviation; the result is their root
+    mean square: 0 where mean and deviation agree, 1 where the mean lies one deviation off.
 
     Args:
         features, reference: (images, channels), two images or more each.

@@ -32,9 +32,9 @@ def build_dense(
         task: `semantic` makes a segmenter, the others a detector.
         name: e.g. `mask2former-s+resnet18`, `faster-rcnn+convnext_tiny.fb_in1k`, `yolov8n`.
         classes: names in label order.
-        side: of its training crops, pixels.
+        side: side of its training crops, pixels.
         colours: mean and deviation that images are normalised by; None takes the backbone's own. Detectors
-            of ultralytics normalise nothing, whatever is given.
+            of ultralytics ignore it and normalise nothing.
 
     Raises:
         UserError: see `build_segmenter` and `build_detector`.
@@ -68,9 +68,9 @@ def started_dense(
 
     Args:
         task, name, classes, side, colours: see `build_dense`.
-        seed: of all that the start does not fill.
-        start: None starts from scratch. Of a whole detector its backbone alone is taken, so that every start
-            has the same fresh head.
+        seed: seed of the weights that the start does not fill.
+        start: the first weights; None starts from scratch. A whole detector gives only its backbone, so that
+            every start has the same fresh head.
 
     Raises:
         UserError: the start does not fill the backbone.
