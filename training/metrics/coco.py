@@ -20,9 +20,9 @@ class TrueObjects:
     """What is in one image.
 
     Attributes:
-        boxes: (N, 4) x0 y0 x1 y1, pixels; N = 0 for a background, where every detection is a false one.
+        boxes: (N, 4) x0 y0 x1 y1, pixels; N = 0 for a background, where every detection is false.
         labels: (N,) int64.
-        masks: of each, as COCO's run lengths of the image (`size`, `counts`); None measures boxes.
+        masks: each object's mask as COCO's run lengths (`size`, `counts`); None measures boxes.
     """
 
     boxes: npt.NDArray[np.float64]
@@ -32,13 +32,13 @@ class TrueObjects:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one image.
+    """A detector's boxes in one image.
 
     Attributes:
         boxes: (N, 4) x0 y0 x1 y1, in the same pixels as the truth's.
-        scores: (N,) any order.
+        scores: (N,) in any order.
         labels: (N,) int64.
-        masks: as the truth's.
+        masks: run lengths as in the truth.
     """
 
     boxes: npt.NDArray[np.float64]
@@ -72,10 +72,10 @@ class ClassPrecision(Scores):
     """One class.
 
     Attributes:
-        name: of the class.
-        boxes: true boxes.
+        name: the class' name.
+        boxes: number of true boxes.
         precision: (101,) at IoU 0.5 and recall 0, 0.01 … 1, never rising; NaN without a true box.
-        threshold: (101,) score from which on detections reach that recall; 0 where none do.
+        threshold: (101,) least score at which detections reach that recall; 0 where none do.
     """
 
     name: str
@@ -104,7 +104,7 @@ def average_precision(
         truths: one per image.
         detections: one per image, in the same order.
         classes: names in label order.
-        masks: whether the overlap of masks counts instead of boxes'; the areas are then the masks' too.
+        masks: whether overlap and area are those of masks instead of boxes.
 
     Raises:
         ValueError: the truth has no box at all, so there is nothing to measure.
@@ -123,7 +123,7 @@ def average_precision(
             zip(detected.boxes, detected.labels, detected.scores, strict=True)
         ):
             entry = {**_entry(image, box, label), "score": float(score)}
-            if masks:  # the library takes either, and would measure boxes where there is one
+            if masks:  # the library takes either, and would measure the box if given one
                 entry = {**entry, "segmentation": _runs(detected.masks, place)}
                 del entry["bbox"]
             results.append(entry)
@@ -153,7 +153,7 @@ def average_precision(
 
 
 def _scores(precision: Curve, recall: Curve) -> dict[str, float]:
-    """One class' figures; all entries of an area range are numbers, or none is.
+    """One class' figures; an area range's entries are all numbers or all NaN.
 
     Args:
         precision: (IoU, recall, area range).

@@ -1,4 +1,4 @@
-"""Which classes a detector takes for which: the confusion matrix of detections."""
+"""Which classes a detector confuses: the confusion matrix of detections."""
 
 from collections.abc import Sequence
 
@@ -23,14 +23,14 @@ def confusion_matrix(
 ) -> Matrix:
     """How often a true class was found as which; the last row and column are the background.
 
-    In the order of their scores, detections claim the unclaimed true box they overlap most, whatever its
-    class, as in ultralytics' `ConfusionMatrix`.
+    Detections, by falling score, claim the unclaimed true box that they overlap most, whatever its class, as
+    in ultralytics' `ConfusionMatrix`.
 
     Args:
         truths, detections: one per image, in the same order.
-        classes: number of them, C.
-        min_score: detections at or below don't count.
-        min_iou: an overlap must be above.
+        classes: number of classes, C.
+        min_score: score that a counted detection exceeds.
+        min_iou: overlap that a match exceeds.
 
     Returns:
         (C + 1, C + 1): row the true class, column the found one. The last row counts detections of nothing,
