@@ -1,4 +1,4 @@
-"""The last stage: the finetuned detector in the model registry, with what it was pretrained from."""
+"""The last stage: puts the finetuned detector and its pretrained parents into the model registry."""
 
 import hashlib
 import tempfile
@@ -43,14 +43,14 @@ def register_detector(
     """Register a finetuned detector as `PROJECT-finetune-ARCHITECTURE`, alias `candidate`.
 
     The pretrained backbone and detector that it came from, if any, are registered before it as
-    `PROJECT-backbone-…` and `PROJECT-detector-…`. Each version's files are the weights and `model.json`: the
-    config of every stage that led to it.
+    `PROJECT-backbone-…` and `PROJECT-detector-…`. Each version's files are the weights and `model.json`, the
+    config of every stage behind it.
 
     Args:
-        project: its name, also that of the dataset it was evaluated on.
-        detector_name: architecture.
-        finetuned, evaluated: the detector and its figures.
-        ancestors: every stage before, by name; those it was really made of go into its lineage.
+        project: the project's name, also that of the evaluation's dataset.
+        detector_name: the architecture.
+        finetuned, evaluated: artifacts of the detector and of its figures.
+        ancestors: every earlier stage by name; those it was really made of go into its lineage.
     """
     name = f"{project}-finetune-{detector_name}"
     made_of = behind(finetuned, ancestors)
@@ -93,8 +93,8 @@ def behind(artifact: Artifact, known: Mapping[str, Artifact]) -> dict[str, Artif
     """The stages that an artifact was made of, directly or not.
 
     Args:
-        artifact: whose record names its inputs' fingerprints.
-        known: stages by name, in order; those that are not behind it are left out.
+        artifact: the artifact; its record names its inputs' fingerprints.
+        known: stages by name, in order; the result keeps those behind the artifact.
     """
     by_fingerprint = {other.fingerprint: other for other in known.values()}
     fingerprints: set[str] = set()
@@ -151,7 +151,7 @@ def _register(
     parents: Mapping[str, str],
     more: Mapping[str, str],
 ) -> int:
-    """Log the files of one model and register them; its version's number."""
+    """Log and register the files of one model; returns the version's number."""
     artifact = entry.artifact
     made_of = behind(artifact, ancestors)
     provenance = provenance_of(artifact, made_of, parents)
@@ -178,7 +178,7 @@ def _register(
 def _log_files(
     run: Run, entry: _Entered, made_of: Mapping[str, Artifact], provenance: Provenance
 ) -> dict[str, str]:
-    """Put weights and `model.json` among the run's artifacts; sha256 (hex) by file name."""
+    """Log weights and `model.json` to the run; returns sha256 (hex) by file name."""
     document = {
         "description": entry.description,
         "provenance": replace(provenance, thresholds=dict(provenance.thresholds)).document(),
@@ -202,7 +202,7 @@ def _log_files(
 
 
 def _nearest(parents: Mapping[str, str]) -> dict[str, str]:
-    """The last of the parents: a finetuned detector's is the pretrained one, whose own is the backbone."""
+    """The last parent: the pretrained detector for a finetuned one, the backbone for a pretrained one."""
     return dict(list(parents.items())[-1:])
 
 
