@@ -1,4 +1,4 @@
-"""`agssp predict` and `agssp export`: what is done with a detector once it is trained."""
+"""`agssp predict` and `agssp export`: the uses of a trained detector."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +36,7 @@ def predict(
     """Find boxes in images: Parquet, COCO JSON and drawn pictures; a killed run goes on where it was."""
 
     def body() -> Mapping[str, Any]:
-        project_of(words)  # faults of words and images are told before torch is imported
+        project_of(words)  # reports faults of words and images before torch is imported
         from pipelines.corpus import find_images
 
         find_images(images)

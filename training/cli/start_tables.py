@@ -44,7 +44,7 @@ FINETUNED: Sequence[Figure] = (
 
 
 def render_finetuned(result: Mapping[str, Any]) -> None:
-    """What each start's training came to, and where its weights lie."""
+    """The figures of each start's training, and where its weights lie."""
     from training.starts import WEIGHTS_FILE
 
     out.print(_table(result, FINETUNED))
@@ -73,7 +73,7 @@ def render_evaluated(result: Mapping[str, Any]) -> None:
 
 
 def _table(result: Mapping[str, Any], figures: Sequence[Figure]) -> Table:
-    """A column a start, a line a figure."""
+    """A column per start, a line per figure."""
     starts = result["starts"]
     table = Table("start", *map(escape, starts))
     for name, value in figures:
