@@ -44,9 +44,9 @@ def predict_images(
 
     Args:
         section: the config.
-        files: from `find_images`.
+        files: table from `find_images`.
         model: the detector.
-        site: workspace and tracking run; every worker reaches the workspace.
+        site: workspace, which every worker reaches, and tracking run.
 
     Raises:
         UserError: not a detector's file; more unreadable images than `section.max_bad_share`; actors that
@@ -56,7 +56,7 @@ def predict_images(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, predicted = bench.directory.at("work"), bench.directory.at("work", "found")
-        work.put(model.path, WEIGHTS_FILE)  # where every worker reaches it
+        work.put(model.path, WEIGHTS_FILE)  # every worker reaches it there
         source = write_listing(work.at("listing"), files)
         start_ray()
         pool = actor_pool("predict", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
