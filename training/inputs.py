@@ -1,6 +1,6 @@
 """What a project's config names: listed images, references, prompts, the place of its models.
 
-A fault in them is told before torch, Ray or a model library is imported.
+A fault in them is reported before torch, Ray or a model library is imported.
 """
 
 from cluster.errors import UserError
@@ -19,7 +19,7 @@ def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
         need: references of every category; None where none are needed.
 
     Raises:
-        UserError: no root, no image, categories without references.
+        UserError: no root, no image, or categories without references.
     """
     if not corpus.root and not corpus.sources:
         raise UserError(
@@ -50,7 +50,7 @@ def check_inputs(project: Project) -> None:
 
 
 def open_tracker(project: Project) -> Tracker:
-    """Where the project's runs and models are recorded, for asking only.
+    """Where the project's runs and models are recorded; only for reading.
 
     Raises:
         UserError: see `Tracker.open`.

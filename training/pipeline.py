@@ -1,4 +1,4 @@
-"""All stages in order, each asking for what it reads; the one place that knows the whole way."""
+"""All stages in order, each asking for its inputs; the one place that knows the whole run."""
 
 from functools import cached_property, partial
 
@@ -18,7 +18,7 @@ from training.project import Project
 from training.report import Pretraining, RunArtifacts, StartOutcome, write_report
 from training.starts import AGBP, AGSSP, SCRATCH, filled_detector, resolve_start
 
-# Where and how it runs: no part of what is reported, and it may name hosts.
+# Where and how it runs; the report leaves it out, as it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
 
 
