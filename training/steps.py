@@ -31,7 +31,7 @@ def load_project(*config: Config) -> Project:
 
     Args:
         config: YAML files (paths), `recipe:NAME`, nested mappings and whole projects; a later one wins.
-            `section.key=value` strings come last, wherever they stand.
+            `section.key=value` strings override all of them, wherever they stand.
 
     Raises:
         UserError: the config is at fault.

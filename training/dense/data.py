@@ -108,7 +108,7 @@ class CropDataset(SeededDataset):
 
     Args:
         samples: the images.
-        crop: how they are cut.
+        crop: size and choice of the crops.
         augment: flips and colours of the crops.
         levels: grey levels for deep images.
         semantic: whether items have `semantic`, else `boxes`, `labels` and, where all objects have them,

@@ -46,9 +46,9 @@ def segment(model: Segmenter, image: Image, crop: CropSection, device: torch.dev
     the model sees least around it there.
 
     Args:
-        model: on `device`.
+        model: the model, on `device`.
         image: (H, W, 3) uint8.
-        crop: how it is looked at.
+        crop: windows and overlap of inference.
         device: the model's device.
     """
     height, width = image.shape[:2]
@@ -83,9 +83,9 @@ def detect_windows(
     twice, as a part and as a whole.
 
     Args:
-        model: on `device`.
+        model: the model, on `device`.
         image: (H, W, 3) uint8.
-        crop: how it is looked at.
+        crop: windows and overlap of inference.
         device: the model's device.
         masks: whether to predict masks too.
     """

@@ -63,7 +63,7 @@ class RunArtifacts:
 
     Attributes:
         pretraining: the stages up to the pretrained detector.
-        starts: what came of each start, by its name.
+        starts: outcome of each start, by its name.
         registered: the registration.
     """
 

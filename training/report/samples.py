@@ -77,7 +77,7 @@ def examples(
 
     Args:
         labelled: the artifact with the labels.
-        starts: what came of each start, by its name.
+        starts: outcome of each start, by its name.
         limit: most images; labels take turns.
         min_score: least score of a drawn detection.
     """

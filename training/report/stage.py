@@ -43,7 +43,7 @@ def write_report(
     """Write `report.html` and return the table of starts among the results.
 
     Args:
-        section: what to show.
+        section: the config of what to show.
         title: the project's name.
         config: the project's config as the report shows it.
         site: workspace and tracking run.
