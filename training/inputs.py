@@ -1,6 +1,6 @@
 """What a project's config names: listed images, references, prompts, the place of its models.
 
-A fault in them is told before torch, Ray or a model library is imported.
+A fault in them is reported before torch, Ray or a model library is imported.
 """
 
 from cluster.errors import UserError
@@ -19,7 +19,7 @@ def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
         need: references of every category; None where none are needed.
 
     Raises:
-        UserError: no root, no image, categories without references.
+        UserError: no root, no image, or categories without references.
     """
     if not corpus.root and not corpus.sources:
         raise UserError(
@@ -40,8 +40,8 @@ def check_inputs(project: Project) -> None:
     """
     categories: set[str] = set()
     data, starts = project.finetune.data, set(project.finetune.starts)
-    own = project.corpus.root or project.corpus.sources
-    if project.generate is None and (own or data is None or starts & {AGBP, AGSSP}):
+    roots = project.corpus.root or project.corpus.sources
+    if project.generate is None and (roots or data is None or starts & {AGBP, AGSSP}):
         listing = read_listing(project.corpus, project.maps.reference_need)
         categories = {entry.category for entry in listing.entries}
     project.maps.prompts_of(categories)
@@ -50,7 +50,7 @@ def check_inputs(project: Project) -> None:
 
 
 def open_tracker(project: Project) -> Tracker:
-    """Where the project's runs and models are recorded, for asking only.
+    """Where the project's runs and models are recorded; only for reading.
 
     Raises:
         UserError: see `Tracker.open`.

@@ -1,6 +1,7 @@
-"""What a project's commands open, after all that can be checked has been.
+"""What a project's commands open after their checks.
 
-A fault of config, folders, references or prompts is told before torch, Ray or a model library is imported.
+Faults of config, folders, references or prompts are reported before torch, Ray or a model library is
+imported.
 """
 
 import time
@@ -25,7 +26,7 @@ def open_run(project: Project, name: str) -> Iterator[Site]:
 
     Args:
         project: the config.
-        name: of the command, shown in tracking.
+        name: the command's name, shown in tracking.
 
     Raises:
         UserError: workspace or tracking server at fault.
@@ -40,7 +41,7 @@ def open_run(project: Project, name: str) -> Iterator[Site]:
 
 
 def check_project(project: Project) -> None:
-    """Whatever can be refused before anything is written or started: folders, references, prompts, weights.
+    """Refuse faults of folders, references, prompts and weights before anything is written or started.
 
     Raises:
         UserError: the first fault found.
@@ -57,7 +58,7 @@ def open_pipeline(project: Project, name: str) -> Iterator["Pipeline"]:
 
     Args:
         project: the config.
-        name: of the command, shown in tracking.
+        name: the command's name, shown in tracking.
 
     Raises:
         UserError: workspace, tracking server or input at fault.
@@ -70,7 +71,7 @@ def open_pipeline(project: Project, name: str) -> Iterator["Pipeline"]:
 
 
 def whole_run(project: Project, name: str) -> Mapping[str, Any]:
-    """Every stage of a project, and what came of them as one JSON-able mapping."""
+    """Run every stage of a project; returns the results as one JSON-able mapping."""
     began = time.monotonic()
     with open_pipeline(project, name) as pipeline:
         report = pipeline.report

@@ -1,4 +1,4 @@
-"""All stages in order, each asking for what it reads; the one place that knows the whole way."""
+"""All stages in order, each asking for its inputs; the one place that knows the whole run."""
 
 from functools import cached_property, partial
 
@@ -18,7 +18,7 @@ from training.project import Project
 from training.report import Pretraining, RunArtifacts, StartOutcome, write_report
 from training.starts import AGBP, AGSSP, SCRATCH, filled_detector, resolve_start
 
-# Where and how it runs: no part of what is reported, and it may name hosts.
+# Where and how it runs; the report leaves it out, as it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
 
 
@@ -106,10 +106,10 @@ class Pipeline:
         data = self.project.finetune.data
         if data is None:
             return self.corpus
-        made = build_labelled(data, site=self.site)
+        artifact = build_labelled(data, site=self.site)
         if set(self.starts) & {AGBP, AGSSP}:
-            check_unseen(made, self.corpus)
-        return made
+            check_unseen(artifact, self.corpus)
+        return artifact
 
     def finetuned(self, start: str) -> Artifact:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
@@ -211,14 +211,14 @@ def check_models(project: Project) -> None:
         start = resolve_start(backbone.start, backbone.name, tracker)
     started_backbone(backbone, start, project.seed)
     for word in (section.weights | section.given).values():
-        given = resolve_start(word, section.name, tracker)
+        finetune_start = resolve_start(word, section.name, tracker)
         filled_detector(
             section.name,
             ("anomaly",),
             section.preprocessing,
             project.seed,
-            state=given.state,
-            metadata=given.metadata,
-            source=f"The start {given.source}",
-            whole=given.whole,
+            state=finetune_start.state,
+            metadata=finetune_start.metadata,
+            source=f"The start {finetune_start.source}",
+            whole=finetune_start.whole,
         )

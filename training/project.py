@@ -23,13 +23,13 @@ from training.starts import AGBP, AGSSP
 
 
 class Project(Section):
-    """Everything a run is decided by.
+    """All settings of a run.
 
     Attributes:
-        name: of the project; part of the registered model's name.
+        name: the project's name, part of the registered model's name.
         workspace: directory or URI of all artifacts.
-        seed: of every stage.
-        generate: make a corpus of generated surfaces instead of reading `corpus.root` or `corpus.sources`.
+        seed: seed of every stage.
+        generate: generated surfaces that replace `corpus.root` and `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
         corpus, maps, boxes, backbone, detector, finetune, evaluate, predict, report: the stages.
     """
@@ -52,7 +52,7 @@ class Project(Section):
     report: ReportSection = ReportSection()
 
     def seeded(self) -> "Project":
-        """This project with its seed in every loop that has none of its own; trainings are given these."""
+        """This project with its seed in every loop without one; trainings take their sections from it."""
         return self.model_copy(
             update={
                 "backbone": self.backbone.model_copy(update={"loop": self.backbone.loop.seeded(self.seed)}),
@@ -91,6 +91,6 @@ def read_project(words: list[str] | None, base: Mapping[str, Any] | None = None)
         base: values under everything else.
 
     Raises:
-        UserError: a config that is at fault.
+        UserError: the config is at fault.
     """
     return load_words(Project, words, base or {})

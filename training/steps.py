@@ -1,4 +1,4 @@
-"""The commands as Python functions: each makes its artifact, and all it needs, or finds it complete."""
+"""The commands as Python functions: each makes its artifact and those it needs, unless complete."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,11 +30,11 @@ def load_project(*config: Config) -> Project:
     """The project that these words describe, as on a command line.
 
     Args:
-        config: YAML files (paths), `recipe:NAME`, nested mappings and whole projects, a later one over an
-            earlier; then, wherever they stand, `section.key=value` strings.
+        config: YAML files (paths), `recipe:NAME`, nested mappings and whole projects; a later one wins.
+            `section.key=value` strings override all of them, wherever they stand.
 
     Raises:
-        UserError: a config that is at fault.
+        UserError: the config is at fault.
     """
     document: dict[str, Any] = {}
     source, overrides = "Config", []
@@ -232,7 +232,7 @@ def load_detector(model: str | Path, *config: Config) -> Detector:
     Args:
         model: a .safetensors file, the directory of a finetune stage, or a registered `NAME`,
             `NAME@VERSION` or `NAME@ALIAS`.
-        config: see `load_project`; of it workspace and tracking are used, for registered names.
+        config: see `load_project`; only workspace and tracking are used, for registered names.
 
     Raises:
         UserError: no such model, or a file that is no detector.
@@ -259,15 +259,15 @@ def detect(
     place = torch.device(best_device(device))
     least = PredictSection().min_score if min_score is None else min_score
     named = {str(number): str(image) for number, image in enumerate(images)}
-    found = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
-    return [found[image_id] for image_id in named]
+    predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
+    return [predictions[image_id] for image_id in named]
 
 
 def open_registry(*config: Config) -> Registry:
     """The model registry as it is now: `models`, `version("NAME@ALIAS")`, `versions("NAME-*")`.
 
     Args:
-        config: see `load_project`; of it workspace and tracking are used.
+        config: see `load_project`; only workspace and tracking are used.
 
     Raises:
         UserError: the registry can't be reached or read.
@@ -281,7 +281,7 @@ def pull_model(model: str, out: str | Path, *config: Config) -> Path:
     Args:
         model: `NAME` (the newest), `NAME@VERSION` or `NAME@ALIAS`.
         out: local folder, made if absent.
-        config: see `load_project`; of it workspace and tracking are used.
+        config: see `load_project`; only workspace and tracking are used.
 
     Returns:
         The weights' file in that folder.

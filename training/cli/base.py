@@ -23,7 +23,7 @@ def artifact_json(artifact: "Artifact") -> dict[str, Any]:
 
 
 def render_stage(result: Mapping[str, Any]) -> None:
-    """A table of the figures, then where the stage lies; nested records are in its `stage.json` alone."""
+    """A table of the figures, then where the stage lies; nested records stay in its `stage.json`."""
     figures = {
         name: value
         for name, value in result["results"].items()
@@ -39,7 +39,7 @@ def stage_command(
     """Run the pipeline up to one artifact and report it."""
 
     def body() -> Mapping[str, Any]:
-        project = project_of(words)  # its faults are told before anything else is imported
+        project = project_of(words)  # reports its faults before anything else is imported
         from training.opening import open_pipeline
 
         with open_pipeline(project, name) as pipeline:

@@ -1,4 +1,4 @@
-"""`agssp predict` and `agssp export`: what is done with a detector once it is trained."""
+"""`agssp predict` and `agssp export`: the uses of a trained detector."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +36,7 @@ def predict(
     """Find boxes in images: Parquet, COCO JSON and drawn pictures; a killed run goes on where it was."""
 
     def body() -> Mapping[str, Any]:
-        project_of(words)  # faults of words and images are told before torch is imported
+        project_of(words)  # reports faults of words and images before torch is imported
         from pipelines.corpus import find_images
 
         find_images(images)
@@ -65,23 +65,23 @@ def export(
         project_of(words)
         from training.steps import export as export_weights
 
-        made = export_weights(model, *(words or ()))
+        artifact = export_weights(model, *(words or ()))
         if out_folder is not None:
-            _copy(made, out_folder)
-        return {**artifact_json(made), "copied_to": str(out_folder) if out_folder else None}
+            _copy(artifact, out_folder)
+        return {**artifact_json(artifact), "copied_to": str(out_folder) if out_folder else None}
 
     run_command(body, json_mode=as_json, render=render_export)
 
 
-def _copy(made: "Artifact", folder: Path) -> None:
+def _copy(artifact: "Artifact", folder: Path) -> None:
     from cluster.storage import Storage
     from training.export import CONTRACT_FILE
 
     target = Storage.open(str(folder))
     target.create()
-    written = [made.results[kind] for kind in ("onnx", "native") if kind in made.results]
+    written = [artifact.results[kind] for kind in ("onnx", "native") if kind in artifact.results]
     for name in (*written, CONTRACT_FILE):
-        target.write(name, made.directory.read(name))
+        target.write(name, artifact.directory.read(name))
 
 
 def render_export(result: Mapping[str, Any]) -> None:

@@ -13,12 +13,12 @@ Figure = tuple[str, Callable[[Results], Any]]
 
 
 def _percent(name: str) -> Callable[[Results], str]:
-    def shown(results: Results) -> str:
+    def text(results: Results) -> str:
         from training.report import percent
 
         return percent(results.get(name))
 
-    return shown
+    return text
 
 
 EVALUATED: Sequence[Figure] = (
@@ -44,38 +44,38 @@ FINETUNED: Sequence[Figure] = (
 
 
 def render_finetuned(result: Mapping[str, Any]) -> None:
-    """What each start's training came to, and where its weights lie."""
+    """The figures of each start's training, and where its weights lie."""
     from training.starts import WEIGHTS_FILE
 
     out.print(_table(result, FINETUNED))
-    for start, made in result["starts"].items():
-        out.print(f"{start}: {made['directory']}/{WEIGHTS_FILE}", markup=False, soft_wrap=True)
+    for start, stage in result["starts"].items():
+        out.print(f"{start}: {stage['directory']}/{WEIGHTS_FILE}", markup=False, soft_wrap=True)
 
 
 def render_evaluated(result: Mapping[str, Any]) -> None:
     """COCO AP in percent of each start on held-out images, then of each class."""
     out.print(_table(result, EVALUATED))
     starts = result["starts"]
-    classes = list(dict.fromkeys(name for made in starts.values() for name in made["results"]["classes"]))
+    classes = list(dict.fromkeys(name for stage in starts.values() for name in stage["results"]["classes"]))
     table = Table("mAP@0.5 by class", *map(escape, starts))
     for name in classes:
-        found = [made["results"]["classes"].get(name, {}) for made in starts.values()]
-        table.add_row(escape(name), *map(_percent("map50"), found))
+        rows = [stage["results"]["classes"].get(name, {}) for stage in starts.values()]
+        table.add_row(escape(name), *map(_percent("map50"), rows))
     out.print(table)
-    for start, made in starts.items():
-        results = made["results"]
+    for start, stage in starts.items():
+        results = stage["results"]
         out.print(
             f"{start}: {results['images']} images, {results['boxes']} boxes; curves and confusion in "
-            f"{made['directory']}",
+            f"{stage['directory']}",
             markup=False,
             soft_wrap=True,
         )
 
 
 def _table(result: Mapping[str, Any], figures: Sequence[Figure]) -> Table:
-    """A column a start, a line a figure."""
+    """A column per start, a line per figure."""
     starts = result["starts"]
     table = Table("start", *map(escape, starts))
     for name, value in figures:
-        table.add_row(name, *(str(value(made["results"])) for made in starts.values()))
+        table.add_row(name, *(str(value(stage["results"])) for stage in starts.values()))
     return table

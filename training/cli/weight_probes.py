@@ -1,4 +1,4 @@
-"""What the doctor asks of a project's weights: are they there, do they load, do they fit?"""
+"""The doctor's checks of a project's weights: they exist, load and fit."""
 
 from collections.abc import Iterator
 

@@ -1,9 +1,9 @@
 """Defect-aware cropping: windows that hold defect pixels with a set probability, and what moves along.
 
-The second paper (arXiv 2605.23472) biases training crops toward defects; how, its text leaves out. Here a
-crop of an image with defects holds at least one defect pixel with exactly the given probability, unless no
-window of the image is free of them. A window with a defect is drawn in three uniform draws: an object, one of
-its pixels, a window over that pixel; so small objects are seen as often as large ones.
+The second paper (arXiv 2605.23472) biases training crops toward defects; its text does not say how. Here a
+crop of an image with defects holds at least one defect pixel with exactly the given probability, unless every
+window of the image holds one. A window with a defect is drawn in three uniform draws: an object, one of its
+pixels, a window over that pixel; so small objects are seen as often as large ones.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from training.models import FILL, Image
 
-IGNORED = 255  # of a semantic map: what was not in the image and is judged by nobody
-TRIES = 32  # windows drawn at random before all of them are looked through
+IGNORED = 255  # in a semantic map: pixels outside of the image, which nobody judges
+TRIES = 32  # random windows before all of them are searched
 MIN_VISIBLE = 0.1  # share of a box, or of an object's pixels, that a crop must keep for it to be an object
 MIN_SIDE = 2.0  # pixels of a box
 
@@ -30,7 +30,7 @@ class Patch:
     Attributes:
         label: class, from 0.
         box: (4,) x0 y0 x1 y1 pixels, x1 and y1 exclusive.
-        left, top: of the mask in the image.
+        left, top: the mask's corner in the image.
         mask: (h, w); None where only the box is known.
         stray: whether its pixels are defective but no object.
     """
@@ -43,7 +43,7 @@ class Patch:
     stray: bool = False
 
     def pixels(self, width: int, height: int) -> tuple[int, int, Mask]:
-        """Left, top and mask, at least one pixel, of what counts as defective: without a mask the box's."""
+        """Left, top and mask of the defective pixels, at least one; without a mask those of the box."""
         if self.mask is not None:
             return self.left, self.top, self.mask
         x0, y0 = min(max(int(self.box[0]), 0), width - 1), min(max(int(self.box[1]), 0), height - 1)
@@ -80,7 +80,7 @@ class Window:
     def patch(self, patch: Patch) -> Patch | None:
         """The object as the window shows it; None where nothing, or too little, of it is left.
 
-        Of an object with a mask the box becomes the smallest around its visible pixels.
+        The box of an object with a mask becomes the smallest around its visible pixels.
         """
         if patch.mask is None:
             return self._boxed(patch)
@@ -115,7 +115,7 @@ class Window:
 
     @classmethod
     def anywhere(cls, size: tuple[int, int], side: int, rng: np.random.Generator) -> Self:
-        """Any square window of an image of this width and height, all alike probable."""
+        """Any square window of an image of this width and height, all equally probable."""
         left, top = (int(rng.integers(max(0, length - side) + 1)) for length in size)
         return cls(left, top, side, side)
 
@@ -130,11 +130,11 @@ def choose_window(
     """A square window that holds a defect pixel with this probability.
 
     Args:
-        size: width and height of the image, pixels; what is shorter than `side` is filled up.
+        size: width and height of the image, pixels; a side shorter than `side` is filled up.
         patches: its objects, strays too; none makes every window free of defects.
-        side: of the window, pixels.
-        probability: in [0, 1].
-        rng: decides.
+        side: the window's side, pixels.
+        probability: the chance of a defect pixel, in [0, 1].
+        rng: source of the random draws.
 
     Returns:
         Free windows are drawn uniformly from those that hold no defect pixel; where there is none, the window
@@ -209,18 +209,18 @@ def flipped(patch: Patch, side: tuple[int, int], *, across: bool, down: bool) ->
 
 
 def semantic_of(patches: list[Patch], width: int, height: int) -> Semantic:
-    """(height, width): 0 the background, else 1 + the label; of two over each other the smaller one shows.
+    """(height, width): 0 the background, else 1 + the label; where two overlap the smaller one shows.
 
     Raises:
         ValueError: an object without a mask.
     """
-    found = np.zeros((height, width), np.uint8)
+    semantic = np.zeros((height, width), np.uint8)
     for patch in sorted(patches, key=lambda each: -_area(each)):
         assert patch.mask is not None
         rows, columns = patch.mask.shape
-        part = found[patch.top : patch.top + rows, patch.left : patch.left + columns]
+        part = semantic[patch.top : patch.top + rows, patch.left : patch.left + columns]
         part[patch.mask] = patch.label + 1
-    return found
+    return semantic
 
 
 def _area(patch: Patch) -> int:
@@ -233,8 +233,8 @@ def tiles(width: int, height: int, side: int, overlap: float) -> list[Window]:
     """Square windows that cover an image, the last of each row and column flush with its border.
 
     Args:
-        width, height: of the image, pixels.
-        side: of a window.
+        width, height: the image's sides, pixels.
+        side: a window's side, pixels.
         overlap: least share of a window that it has in common with the next, 0 ≤ overlap < 1.
     """
     step = max(1, int(side * (1 - overlap)))

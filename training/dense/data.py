@@ -46,10 +46,10 @@ class DenseSample:
     """One labelled image.
 
     Attributes:
-        image_id: of the corpus.
-        uri: of the file.
-        width, height: pixels.
-        objects: none is a normal image.
+        image_id: the image's id in the corpus.
+        uri: the file's address.
+        width, height: the image's sides, pixels.
+        objects: the labelled objects; none in a normal image.
     """
 
     image_id: str
@@ -82,12 +82,12 @@ def dense_samples(
     """Rows of the `objects` table (see `tuning/transfer/objects.py`) as samples.
 
     Args:
-        rows: of the table.
+        rows: the table's rows.
         classes: names in label order; every object's is one of them.
-        masks: whether the task needs masks: then images with an object without one are left out.
+        masks: whether the task needs masks; if so, images with an unmasked object are left out.
     """
     index = {name: number for number, name in enumerate(classes)}
-    found = []
+    samples = []
     for row in rows:
         if masks and any(one["runs"] is None for one in row["objects"]):
             continue
@@ -99,21 +99,21 @@ def dense_samples(
             )
             for one in row["objects"]
         )
-        found.append(DenseSample(row["image_id"], row["uri"], row["width"], row["height"], packed))
-    return found
+        samples.append(DenseSample(row["image_id"], row["uri"], row["width"], row["height"], packed))
+    return samples
 
 
 class CropDataset(SeededDataset):
-    """A square crop of every image and epoch, flipped and coloured; all by (seed, epoch, index) alone.
+    """A square crop of every image and epoch, flipped and coloured; (seed, epoch, index) alone decide.
 
     Args:
         samples: the images.
-        crop: how they are cut.
-        augment: its flips and colours.
-        levels: of deep images.
+        crop: size and choice of the crops.
+        augment: flips and colours of the crops.
+        levels: grey levels for deep images.
         semantic: whether items have `semantic`, else `boxes`, `labels` and, where all objects have them,
             `masks`.
-        seed: of the whole training.
+        seed: the training's seed.
 
     Items hold `image` (3, S, S) uint8, `image_id` and either `semantic` (S, S) uint8 (see
     `cropping.semantic_of`), or `boxes` (N, 4) float32, `labels` (N,) int64 and perhaps `masks` (N, S, S)
@@ -153,11 +153,12 @@ class CropDataset(SeededDataset):
             "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             "image_id": sample.image_id,
         }
-        shown = [seen for patch in patches if (seen := window.patch(patch)) is not None]
+        visible = [seen for patch in patches if (seen := window.patch(patch)) is not None]
         if self.semantic:
-            labels = self._semantic(window, shown, size)[flip]
+            labels = self._semantic(window, visible, size)[flip]
             return item | {"semantic": torch.from_numpy(np.ascontiguousarray(labels))}
-        moved = [flipped(patch, (side, side), across=across, down=down) for patch in shown if not patch.stray]
+        objects = [patch for patch in visible if not patch.stray]
+        moved = [flipped(patch, (side, side), across=across, down=down) for patch in objects]
         item["boxes"] = torch.tensor([patch.box for patch in moved], dtype=torch.float32).reshape(-1, 4)
         item["labels"] = torch.tensor([patch.label for patch in moved], dtype=torch.int64)
         if all(patch.mask is not None for patch in moved):
@@ -168,11 +169,11 @@ class CropDataset(SeededDataset):
             )
         return item
 
-    def _semantic(self, window: Window, shown: list[Patch], size: tuple[int, int]) -> Any:
+    def _semantic(self, window: Window, visible: list[Patch], size: tuple[int, int]) -> Any:
         """The crop's map; what lies outside of the image is ignored."""
         inside = Window(0, 0, window.width, window.height)
         width, height = (min(window.width, size[0]), min(window.height, size[1]))
-        return inside.semantic(semantic_of(shown, window.width, window.height)[:height, :width])
+        return inside.semantic(semantic_of(visible, window.width, window.height)[:height, :width])
 
 
 def _read_whole(samples: Sequence[DenseSample], levels: Levels | None, index: int) -> Image:
@@ -182,10 +183,10 @@ def _read_whole(samples: Sequence[DenseSample], levels: Levels | None, index: in
 def _whole(patch: Patch, side: int) -> Any:
     """(S, S) uint8 of one object."""
     assert patch.mask is not None
-    found = np.zeros((side, side), np.uint8)
+    mask = np.zeros((side, side), np.uint8)
     rows, columns = patch.mask.shape
-    found[patch.top : patch.top + rows, patch.left : patch.left + columns] = patch.mask
-    return found
+    mask[patch.top : patch.top + rows, patch.left : patch.left + columns] = patch.mask
+    return mask
 
 
 def collate(items: Sequence[Batch]) -> Batch:

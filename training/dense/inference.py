@@ -17,9 +17,9 @@ from training.models.detectors import Detector, Predictions
 from training.models.segmenters import Segmenter
 
 BATCH = 8  # windows at a time
-STEP = 32  # sides of the full image are filled up to its multiples
-SEAM_IOU = 0.5  # of two boxes of a class from windows that overlap, where the detector has no threshold
-MASK_SHARE = 0.5  # from which on a pixel is the object's, as in COCO's protocol
+STEP = 32  # sides of the full image are filled up to multiples of it
+SEAM_IOU = 0.5  # above which boxes of one class are one object, where the detector has no threshold
+MASK_SHARE = 0.5  # least share at which a pixel is the object's, as in COCO's protocol
 MAX_FOUND = 100  # boxes of an image, COCO's limit
 
 
@@ -42,24 +42,24 @@ def _batches(
 def segment(model: Segmenter, image: Image, crop: CropSection, device: torch.device) -> npt.NDArray[np.uint8]:
     """The class of every pixel, (H, W): 0 the background.
 
-    Windows that overlap are averaged, each pixel weighing more the farther it is from its window's border,
-    where the model sees least around it.
+    Overlapping windows are averaged. A pixel weighs more the farther it is from its window's border, because
+    the model sees least around it there.
 
     Args:
-        model: on `device`.
+        model: the model, on `device`.
         image: (H, W, 3) uint8.
-        crop: how it is looked at.
-        device: of the model.
+        crop: windows and overlap of inference.
+        device: the model's device.
     """
     height, width = image.shape[:2]
     windows = windows_of(width, height, crop)
     total = torch.zeros(len(model.classes) + 1, height, width, device=device)
     weights = _taper(windows[0].height, windows[0].width, device)
     for some, images in _batches(image, windows, device):
-        for window, found in zip(some, model.probabilities(images).float(), strict=True):
+        for window, probabilities in zip(some, model.probabilities(images).float(), strict=True):
             rows, columns = min(window.height, height - window.top), min(window.width, width - window.left)
             target = total[:, window.top : window.top + rows, window.left : window.left + columns]
-            target += (found * weights)[:, :rows, :columns]
+            target += (probabilities * weights)[:, :rows, :columns]
     labels: npt.NDArray[np.uint8] = total.argmax(dim=0).to(torch.uint8).cpu().numpy()
     return labels
 
@@ -79,25 +79,25 @@ def detect_windows(
 ) -> Detections:
     """The objects of an image, best first, in its pixels.
 
-    Boxes of all windows together are suppressed by class; an object that a window's border cuts may be found
-    as a part beside the whole.
+    Suppression goes by class over the boxes of all windows; an object cut by a window's border may be found
+    twice, as a part and as a whole.
 
     Args:
-        model: on `device`.
+        model: the model, on `device`.
         image: (H, W, 3) uint8.
-        crop: how it is looked at.
-        device: of the model.
-        masks: whether the masks are found too.
+        crop: windows and overlap of inference.
+        device: the model's device.
+        masks: whether to predict masks too.
     """
     height, width = image.shape[:2]
     limits = torch.tensor([width, height, width, height], dtype=torch.float32)
     boxes, scores, labels = [], [], []
-    shapes: list[tuple[Window, Tensor]] = []  # of every box: its window, and its mask there
+    shapes: list[tuple[Window, Tensor]] = []  # every box's window, and its mask there
     windows = windows_of(width, height, crop)
     for some, images in _batches(image, windows, device):
-        found = model.predict(images, max_boxes=MAX_FOUND)
-        shares = model.predict_masks(images, found) if masks else [None] * len(found)
-        for window, each, share in zip(some, found, shares, strict=True):
+        predictions = model.predict(images, max_boxes=MAX_FOUND)
+        shares = model.predict_masks(images, predictions) if masks else [None] * len(predictions)
+        for window, each, share in zip(some, predictions, shares, strict=True):
             corner = torch.tensor([window.left, window.top] * 2, dtype=torch.float32)
             boxes.append(torch.minimum(each.boxes.float().cpu() + corner, limits))
             scores.append(each.scores.float().cpu())

@@ -1,9 +1,9 @@
 """How far a data set lies from what pretrained features know: their statistics on it and on a reference.
 
-The reference are dead-leaves images (Lee, Mumford and Huang, 2001): discs of all sizes and colours lying
-over each other, whose statistics of edges and colours are near those of natural photographs; so nothing is
-downloaded, and the same reference stands beside every data set and backbone. The figure compares data sets
-and modalities for one backbone; it is no distance to that backbone's own pretraining images.
+The reference is a set of dead-leaves images (Lee, Mumford and Huang, 2001): overlapping discs of all sizes
+and colours, whose statistics of edges and colours are near those of natural photographs. Nothing is
+downloaded, and every data set and backbone has the same reference. The figure compares data sets and
+modalities for one backbone; it does not measure the distance to that backbone's pretraining images.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ Features = npt.NDArray[np.float64]
 
 def dead_leaves(count: int, side: int, seed: int = 0) -> list[Image]:
     """`count` images of (side, side, 3) uint8; radii follow a power law of exponent 3."""
-    found = []
+    images = []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         image = np.full((side, side, 3), rng.integers(0, 256), np.uint8)
@@ -40,36 +40,36 @@ def dead_leaves(count: int, side: int, seed: int = 0) -> list[Image]:
         for radius, centre, grey, tint in zip(radii, centres, greys, tints, strict=True):
             colour = np.clip(grey + tint, 0, 255).astype(int).tolist()
             cv2.circle(image, (int(centre[0]), int(centre[1])), round(radius), colour, -1)
-        found.append(image)
-    return found
+        images.append(image)
+    return images
 
 
 def pooled_features(backbone: Backbone, images: Sequence[Image], device: torch.device) -> Features:
-    """(images, channels): every stage's map, averaged over the image; of images of one size."""
+    """(images, channels): every stage's map averaged over the image; all images have one size."""
     backbone.to(device).eval()
     mean = torch.tensor(backbone.mean, device=device)[:, None, None]
     std = torch.tensor(backbone.std, device=device)[:, None, None]
-    found = []
+    features = []
     with torch.no_grad():
         for start in range(0, len(images), BATCH):
             batch = np.stack([image.transpose(2, 0, 1) for image in images[start : start + BATCH]])
             x = torch.from_numpy(batch).to(device).float() / 255
             maps = backbone((x - mean) / std)
-            found.append(torch.cat([nn.functional.adaptive_avg_pool2d(y, 1)[..., 0, 0] for y in maps], 1))
-    return torch.cat(found).double().cpu().numpy()
+            features.append(torch.cat([nn.functional.adaptive_avg_pool2d(y, 1)[..., 0, 0] for y in maps], 1))
+    return torch.cat(features).double().cpu().numpy()
 
 
-def feature_shift(found: Features, reference: Features) -> float:
+def feature_shift(features: Features, reference: Features) -> float:
     """Distance of two sets of features, each channel a Gaussian, in deviations of the reference.
 
-    Of every channel the 2-Wasserstein distance over the reference's deviation, then the root mean square: 0
-    where mean and deviation agree, 1 where the mean lies one deviation off.
+    Each channel's 2-Wasserstein distance is divided by the reference's deviation; the result is their root
+    mean square: 0 where mean and deviation agree, 1 where the mean lies one deviation off.
 
     Args:
-        found, reference: (images, channels), two images or more each.
+        features, reference: (images, channels), two images or more each.
     """
     deviation = reference.std(axis=0)
     deviation = np.maximum(deviation, MIN_DEVIATION * max(float(deviation.max()), np.finfo(float).tiny))
-    means = (found.mean(axis=0) - reference.mean(axis=0)) / deviation
-    spreads = (found.std(axis=0) - reference.std(axis=0)) / deviation
+    means = (features.mean(axis=0) - reference.mean(axis=0)) / deviation
+    spreads = (features.std(axis=0) - reference.std(axis=0)) / deviation
     return float(np.sqrt(np.mean(means**2 + spreads**2)))

@@ -32,9 +32,9 @@ def build_dense(
         task: `semantic` makes a segmenter, the others a detector.
         name: e.g. `mask2former-s+resnet18`, `faster-rcnn+convnext_tiny.fb_in1k`, `yolov8n`.
         classes: names in label order.
-        side: of its training crops, pixels.
+        side: side of its training crops, pixels.
         colours: mean and deviation that images are normalised by; None takes the backbone's own. Detectors
-            of ultralytics normalise nothing, whatever is given.
+            of ultralytics ignore it and normalise nothing.
 
     Raises:
         UserError: see `build_segmenter` and `build_detector`.
@@ -68,9 +68,9 @@ def started_dense(
 
     Args:
         task, name, classes, side, colours: see `build_dense`.
-        seed: of all that the start does not fill.
-        start: None starts from scratch. Of a whole detector its backbone alone is taken, so that every start
-            has the same fresh head.
+        seed: seed of the weights that the start does not fill.
+        start: the first weights; None starts from scratch. A whole detector gives only its backbone, so that
+            every start has the same fresh head.
 
     Raises:
         UserError: the start does not fill the backbone.
@@ -157,15 +157,15 @@ def _build(path: Path, metadata: Mapping[str, Any]) -> PartedModel:
     )
 
 
-def _colours(path: Path, given: Any) -> Colours | None:
-    if given is None:
+def _colours(path: Path, colours: Any) -> Colours | None:
+    if colours is None:
         return None
     if (
-        isinstance(given, list)
-        and [len(side) if isinstance(side, list) else 0 for side in given] == [3, 3]
-        and all(isinstance(value, int | float) for side in given for value in side)
-        and all(value > 0 for value in given[1])
+        isinstance(colours, list)
+        and [len(side) if isinstance(side, list) else 0 for side in colours] == [3, 3]
+        and all(isinstance(value, int | float) for side in colours for value in side)
+        and all(value > 0 for value in colours[1])
     ):
-        mean, std = ((float(r), float(g), float(b)) for r, g, b in given)
+        mean, std = ((float(r), float(g), float(b)) for r, g, b in colours)
         return mean, std
     raise UserError(f"Weights file {path}: its colours are no three means and deviations; train it again.")

@@ -15,7 +15,7 @@ class CropSection(Section):
     """How training crops are cut.
 
     Attributes:
-        side: pixels.
+        side: the crop's side, pixels.
         defect_share: probability that a crop of an image with defects holds a defect pixel.
         overlap: least share of a window that sliding inference has in common with the next.
         inference: `sliding` windows of `side`, or the `full` image at once, filled up to multiples of 32.

@@ -23,7 +23,7 @@ from training.models import Freeze, PartedModel
 from training.models.detectors import Detector
 from training.models.segmenters import Segmenter
 
-METRIC: dict[DenseTask, str] = {  # by which a start is judged
+METRIC: dict[DenseTask, str] = {  # the figure that judges a start
     "semantic": "miou",
     "instance": "mask_map50_95",
     "detection": "map50_95",
@@ -32,16 +32,16 @@ METRIC: dict[DenseTask, str] = {  # by which a start is judged
 
 @dataclass(frozen=True)
 class DensePlan:
-    """All that a worker needs to build the task; small and picklable.
+    """What a worker needs to build the task; small and picklable.
 
     Attributes:
-        task: which.
-        directory: holds `start.safetensors`, the model before its first step.
+        task: the dense task.
+        directory: folder with `start.safetensors`, the model before its first step.
         freeze: the parts that stay as they start.
-        train, held_out: images learnt from, and images measured on (may be empty).
-        crop, augment: of the training images.
-        levels: of deep images.
-        epochs, seed: of the whole training.
+        train, held_out: training images, and images to measure on (may be empty).
+        crop, augment: cutting and augmentation of the training images.
+        levels: grey levels for deep images.
+        epochs, seed: the training's length and seed.
     """
 
     task: DenseTask
@@ -61,7 +61,7 @@ class CroppedTask(Task):
 
     Args:
         model: a segmenter or detector.
-        plan: of which all but the weights are read.
+        plan: the training's plan; its start file is not read.
     """
 
     def __init__(self, model: PartedModel, plan: DensePlan) -> None:
@@ -112,25 +112,25 @@ class ObjectTask(CroppedTask):
         model.train()
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `CroppedTask.loss`; masks are kept from a task of boxes alone."""
+        """See `CroppedTask.loss`; a task of boxes alone does not see the masks."""
         if self.plan.task == "detection":
             batch = {key: value for key, value in batch.items() if key != "masks"}
         return super().loss(model, batch)
 
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """`map50`, `map50_95` of boxes, and as `mask_map50`, `mask_map50_95` of masks, COCO protocol."""
+        """`map50`, `map50_95` of boxes and `mask_map50`, `mask_map50_95` of masks, by the COCO protocol."""
         if not any(sample.boxed for sample in self.plan.held_out):
             return {}
         detector, masks = cast(Detector, model), self.plan.task == "instance"
         truths: list[TrueObjects] = []
-        found: list[Detections] = []
+        detections: list[Detections] = []
         for sample in self.plan.held_out:
             truths.append(_truth(sample, masks=masks))
             image = sample.pixels(self.plan.levels)
-            found.append(detect_windows(detector, image, self.plan.crop, device, masks=masks))
+            detections.append(detect_windows(detector, image, self.plan.crop, device, masks=masks))
         figures: dict[str, float] = {}
         for prefix, kind in (("", False), ("mask_", True))[: 1 + masks]:
-            result = average_precision(truths, found, detector.classes, masks=kind)
+            result = average_precision(truths, detections, detector.classes, masks=kind)
             figures |= {f"{prefix}map50": result.map50, f"{prefix}map50_95": result.map50_95}
         return figures
 

@@ -16,7 +16,7 @@ from pipelines.surfaces import CATEGORIES, generate
 
 FIRST_TRAINING_SEED = 1_000_000_000  # smaller seeds are never trained on
 SAMPLES_PER_LINE = 4
-# Kinds for which real photographs are at hand to compare with get more of the pool.
+# Kinds with real photographs to compare with get more of the pool.
 MIX: tuple[str, ...] = (*CATEGORIES, "magnetic_tile", "magnetic_tile", "steel_strip")
 CHUNK = SAMPLES_PER_LINE * len(MIX)  # one production line
 
@@ -66,10 +66,10 @@ def make_pool(
     """Generate `count` samples on all cores; the same arguments give the same pool.
 
     Args:
-        count: rounded up to whole production lines of `CHUNK` samples.
+        count: number of samples, rounded up to whole production lines of `CHUNK`.
         seed: training seed; its surfaces' seeds start at `FIRST_TRAINING_SEED`.
         size, grid: side in pixels, patches along it; `size` is a multiple of `grid`.
-        advance: told how many more samples are done.
+        advance: function that takes the number of newly finished samples.
     """
     firsts = range(0, count, CHUNK)
     parts = []
@@ -84,7 +84,7 @@ def make_pool(
 
 
 def draw_looks(pool: SurfacePool, count: int, rng: torch.Generator) -> Tensor:
-    """Rows of `count` looks drawn at random, (count · SAMPLES_PER_LINE,) int64, those of a look together."""
+    """Rows of `count` random looks, (count · SAMPLES_PER_LINE,) int64, each look's rows together."""
     look = torch.randint(len(pool.images) // SAMPLES_PER_LINE, (count, 1), generator=rng)
     first = look // len(MIX) * CHUNK + look % len(MIX)
     return (first + torch.arange(SAMPLES_PER_LINE) * len(MIX)).flatten()
@@ -95,10 +95,10 @@ def augment(images: Tensor, cover: Tensor, rng: torch.Generator) -> tuple[Tensor
 
     Args:
         images: (B, 3, S, S) uint8.
-        cover: (B, g, g).
+        cover: (B, g, g) float32, see `SurfacePool`.
 
     Returns:
-        (B, 3, S, S) float32 in 0…1 and the cover turned alike.
+        (B, 3, S, S) float32 in 0…1, and the cover with the same flips and turns.
     """
 
     def per_image(low: float, high: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What surface-clip is trained for: captions, image scores, dense maps, few-shot matching."""
+"""The losses of surface-clip: captions, image scores, dense maps, few-shot matching."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from training.encoder.data import SAMPLES_PER_LINE
 from training.encoder.text import Captions
 
 TEMPERATURE = 0.07  # KeAD's τ
-FULL_COVER = 0.25  # a patch is fully anomalous from this share of defective pixels on
+FULL_COVER = 0.25  # share of defective pixels at which a patch is fully anomalous
 FEW_MARGIN, FEW_WIDTH = 0.2, 0.05  # distance to the nearest normal patch that tells normal from anomalous
 
 
@@ -33,11 +33,11 @@ def dense_loss(patches: list[Tensor], t_n: Tensor, t_a: Tensor, cover: Tensor) -
 
     Args:
         patches: (B, N, D) per layer, L2-normalised.
-        t_n, t_a: (B, D), each image's category.
+        t_n, t_a: (B, D), text embeddings of each image's category.
         cover: (B, N), defective share of each patch, 0…1.
     """
     target = (cover / FULL_COVER).clamp(max=1)
-    # Defects are rare; weighting them keeps the small ones from being given up.
+    # Defects are rare; without weights the small ones would be lost.
     weight = torch.where(target > 0, 1 + 3 * target, 1.0)
     direction = ((t_a - t_n) / TEMPERATURE).unsqueeze(-1)
     logits = [torch.bmm(layer.float(), direction).squeeze(-1) for layer in patches]
@@ -53,8 +53,8 @@ def few_shot_loss(patches: list[Tensor], cover: Tensor) -> Tensor:
     """Makes eq. 5 work: a normal patch lies near those of the look's other images, an anomalous one far.
 
     Args:
-        patches: (B, N, D) per layer, L2-normalised; each `SAMPLES_PER_LINE` rows are of one look.
-        cover: (B, N).
+        patches: (B, N, D) per layer, L2-normalised; every `SAMPLES_PER_LINE` rows are one look.
+        cover: (B, N), defective share of each patch, 0…1.
     """
     looks, size = len(cover) // SAMPLES_PER_LINE, cover.shape[1] * SAMPLES_PER_LINE
     cover = cover.view(looks, size)
@@ -64,8 +64,8 @@ def few_shot_loss(patches: list[Tensor], cover: Tensor) -> Tensor:
     target = (cover / FULL_COVER).clamp(max=1)[compared]
     terms = []
     for layer in patches:
-        own = layer.float().reshape(looks, size, -1)
-        similarity = (own @ own.mT).masked_fill(~usable, -1.0).amax(-1)[compared]
+        embeddings = layer.float().reshape(looks, size, -1)
+        similarity = (embeddings @ embeddings.mT).masked_fill(~usable, -1.0).amax(-1)[compared]
         logits = (0.5 * (1 - similarity) - FEW_MARGIN) / FEW_WIDTH
         terms.append(F.binary_cross_entropy_with_logits(logits, target, weight=1 + 3 * target))
     return torch.stack(terms).mean()
@@ -82,8 +82,11 @@ def step_losses(
     """All terms for one embedded batch of looks.
 
     Args:
-        embedded: of rows as `draw_looks` gives them.
-        cover: (B, N); category, defect: (B,), as in `SurfacePool`.
+        embedded: embeddings of rows from `draw_looks`.
+        cover: (B, N), as in `SurfacePool`.
+        category, defect: (B,), as in `SurfacePool`.
+        captions: embeddings by the locked text tower.
+        logit_scale: scalar, the learnt log of the inverse temperature.
     """
     t_n, t_a = captions.t_n[category], captions.t_a[category]
     matches = (captions.classes[None, :, 0] == category[:, None]) & (

@@ -6,7 +6,7 @@ from cluster.config import Section
 
 
 class SurfaceClipSettings(Section):
-    """Training of surface-clip; how the shipped weights were made stands in benchmarks/README.md."""
+    """Training of surface-clip; benchmarks/README.md says how the shipped weights were made."""
 
     seed: int = Field(0, ge=0)
     text_steps: int = Field(300, gt=0, description="of the text tower alone, before it is locked")

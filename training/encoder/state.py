@@ -1,4 +1,4 @@
-"""What a training of surface-clip holds from step to step: optimiser, schedule, loss curve, checkpoint."""
+"""The state of a surface-clip training between steps: optimiser, schedule, loss curve, checkpoint."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from cluster.progress import say
 from training.encoder.section import SurfaceClipSettings
 
 TERMS = ("contrastive", "image", "dense", "few")
-CURVE_STEPS = 50  # whose mean is one point of the curve
+CURVE_STEPS = 50  # one point of the curve is their mean
 
 Shard = tuple[Tensor, tuple[Tensor, ...]]  # loss terms (4,), and gradients in the parameters' order
 
@@ -41,13 +41,13 @@ class TrainingState:
 
     Args:
         model: the CLIP; its image tower and its logit scale learn.
-        settings: how.
-        start: digest and record of what it goes on from, or None.
-        checkpoint: file that `save` writes.
+        settings: the training's settings.
+        start: digest and record of the model to go on from, or None.
+        checkpoint: the checkpoint's file.
 
     Attributes:
         learnt: image tower and logit scale.
-        done: steps.
+        done: number of finished steps.
         curve: mean loss terms of every `CURVE_STEPS` steps.
     """
 
@@ -76,7 +76,7 @@ class TrainingState:
         """Go on from the checkpoint, if there is one.
 
         Raises:
-            UserError: it is of other settings or another start.
+            UserError: the checkpoint has other settings or another start.
         """
         if not self.checkpoint.is_file():
             return
@@ -94,7 +94,7 @@ class TrainingState:
         say(f"Resuming at step {self.done} of {self.settings.steps}.")
 
     def update(self, shards: list[Shard]) -> None:
-        """One step by the parts of a batch, a point of the curve and a checkpoint where they are due."""
+        """Take one step with the parts of a batch; add a point to the curve and save when due."""
         self._sums += _step(self.learnt, self.optimizer, shards)
         self.schedule.step()
         self.done += 1
@@ -112,7 +112,7 @@ class TrainingState:
         return " ".join(f"{name} {self.curve[-1][name]:.3f}" for name in TERMS) if self.curve else ""
 
     def record(self) -> dict[str, Any]:
-        """What is kept of the training: settings, seconds, loss curve, start."""
+        """The training's record: settings, seconds, loss curve, start."""
         return {
             "settings": self.settings.model_dump(),
             "seconds": round(time.monotonic() - self._began),

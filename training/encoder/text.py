@@ -11,8 +11,8 @@ from pipelines.encoder import TEMPLATES, PromptLibrary, defect_sentence, sentenc
 from pipelines.surfaces import CATEGORIES
 
 SENTENCES = 96  # a step
-STATE, OBJECT, DEFECT = 0.75, 0.6, 0.3  # how much of a sentence's place each decides
-# Objects that no surface is generated of: only their state (normal or not) has a place.
+STATE, OBJECT, DEFECT = 0.75, 0.6, 0.3  # weights in a sentence's place
+# Objects without generated surfaces: only their state (normal or not) has a place.
 OTHER_OBJECTS = (
     "surface",
     "part",
@@ -30,13 +30,13 @@ OTHER_OBJECTS = (
 class SentencePlaces:
     """All prompts of the library, and where their embeddings belong.
 
-    The anomaly axis is shared by all objects, so that what is learnt of one surface serves the others.
+    All objects share the anomaly axis, so that learning one surface serves the others.
 
     Args:
-        library: of prompts; it holds the generated categories.
-        tokenizer: list of sentences to (n, context) int64.
-        width: of the embedding space.
-        seed: of the places.
+        library: prompts, those of the generated categories included.
+        tokenizer: function from a list of sentences to (n, context) int64.
+        width: dimensions of the embedding space.
+        seed: seed of the random places.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class SentencePlaces:
         self.known = torch.tensor(known)
 
     def loss(self, model: open_clip.CLIP, rng: torch.Generator) -> Tensor:
-        """Cosine distance of random sentences from their places; of other objects the state's part alone."""
+        """Cosine distance of random sentences from their places; for other objects only the state's part."""
         rows = torch.randint(len(self.tokens), (SENTENCES,), generator=rng)
         embedded = model.encode_text(self.tokens[rows], normalize=True)
         away = 1 - (embedded * self.places[rows]).sum(-1)

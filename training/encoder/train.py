@@ -32,7 +32,7 @@ MODEL: dict[str, Any] = {
 }
 MEAN, STD = [0.45, 0.45, 0.45], [0.25, 0.25, 0.25]
 RECORD_FILE = "training.json"
-WHITENING_FLOOR, WHITENED = 0.02, 0.7  # least variance that is still lifted, and to which deviation
+WHITENING_FLOOR, WHITENED = 0.02, 0.7  # variance added before whitening, and the deviation after it
 
 
 def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -> dict[str, Any]:
@@ -43,13 +43,13 @@ def train(out: Path, settings: SurfaceClipSettings, start: Path | None = None) -
 
     Args:
         out: folder for `open_clip_config.json`, `open_clip_model.safetensors` (float16) and `training.json`.
-        settings: how; a checkpoint made with others is refused.
-        start: model folder of an earlier training to go on from, text tower as it is; a new seed brings it
-            new surfaces.
+        settings: the training's settings; a checkpoint with others is refused.
+        start: model folder of an earlier training to go on from; its text tower stays. A new seed brings new
+            surfaces.
 
     Returns:
-        The training's record: settings, seconds, loss curve; `start`: digest and record of what it went on
-        from, or None.
+        The training's record: settings, seconds, loss curve, and `start`, digest and record of the earlier
+        training, or None.
 
     Raises:
         UserError: the folder can't be written, or holds a checkpoint of other settings or another start; the
@@ -104,7 +104,7 @@ def train_images(state: TrainingState, dense: DenseEncoder, pool: SurfacePool, c
 
 @contextmanager
 def _one_thread_an_operation() -> Iterator[None]:
-    """Without a barrier inside an operation a busy machine costs little; parts of a batch have threads."""
+    """Operations without barriers lose little on a busy machine; a batch's parts have threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -133,8 +133,8 @@ def load_encoder_start(model: nn.Module, folder: Path) -> dict[str, Any]:
 def initialise(model: open_clip.CLIP, pool: SurfacePool, rng: torch.Generator) -> None:
     """Start the image tower from whitened patches and sine-cosine positions.
 
-    From random filters almost all that a patch's embedding holds is its brightness, and hundreds of steps
-    pass before anything else is seen.
+    With random filters a patch's embedding holds little but its brightness, and hundreds of steps pass before
+    it holds anything else.
     """
     visual = model.visual
     pixels, _ = augment(pool.images[:256], pool.cover[:256], rng)
@@ -142,10 +142,10 @@ def initialise(model: open_clip.CLIP, pool: SurfacePool, rng: torch.Generator) -
     patches = normalised(pixels).unfold(2, side, side).unfold(3, side, side)
     patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
     values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-    kept = min(width, patches.shape[1])
-    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
+    count = min(width, patches.shape[1])
+    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     filters = (vectors / (values + WHITENING_FLOOR).sqrt()).T * WHITENED
-    visual.conv1.weight[:kept] = filters.view(kept, *visual.conv1.weight.shape[1:])
+    visual.conv1.weight[:count] = filters.view(count, *visual.conv1.weight.shape[1:])
     positions = get_2d_sincos_pos_embed(width, visual.grid_size[0], cls_token=True)
     visual.positional_embedding.copy_(torch.from_numpy(positions).float() * 0.5)
 
@@ -169,7 +169,7 @@ def train_text(model: open_clip.CLIP, places: SentencePlaces, settings: SurfaceC
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """Images of 0…1 as the tower takes them."""
+    """Images in 0…1, normalised for the tower."""
     return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 

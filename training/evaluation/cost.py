@@ -1,4 +1,4 @@
-"""What a detector costs to run: parameters, operations, speed, memory; measured alike for every one."""
+"""What a detector costs to run: parameters, operations, speed, memory, all measured the same way."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.models.detectors import Detector
 
-USED_SCORE = 0.25  # as a detector is used; the floor of AP's protocol would measure suppression above all
+USED_SCORE = 0.25  # as in use; at the floor of AP's protocol suppression would take most of the time
 WARM_UP, MIN_ROUNDS, MAX_SECONDS = 2, 5, 5.0
 MIB = 1 << 20
 
@@ -21,12 +21,12 @@ class ModelCost:
     """Cost of one image.
 
     Attributes:
-        parameters: learnable numbers and frozen ones.
-        gflops: operations of a forward pass at batch 1, 10⁹; a multiplication and an addition are two.
-        fps: images a second, one at a time, from input tensor to boxes (suppression included), fp32; of the
-            median.
-        peak_memory_mib: largest sum of tensors alive during it, the weights among them.
-        device: name and, on a CPU, the threads used.
+        parameters: number of learnable and frozen parameters.
+        gflops: 10⁹ operations of a forward pass at batch 1; a multiplication and an addition are two.
+        fps: images a second, one at a time, from input tensor to boxes (suppression included), fp32; from
+            the median time.
+        peak_memory_mib: largest sum of live tensors during a pass, the weights included.
+        device: the device's name and, on a CPU, the threads used.
     """
 
     parameters: int
@@ -45,10 +45,10 @@ def model_cost(detector: Detector, images: Tensor, device: torch.device) -> Mode
     """Measure a detector on images, one at a time; about ten seconds at most.
 
     Args:
-        detector: moved to `device`, put into eval mode.
-        images: (N, 3, S, S) float RGB in [0, 1], N ≥ 1, taken in turn: how many boxes there are to suppress
-            is part of the time.
-        device: to measure on.
+        detector: the detector; it is moved to `device` and put into eval mode.
+        images: (N, 3, S, S) float RGB in [0, 1], N ≥ 1, used in turn, as the time depends on how many boxes
+            are suppressed.
+        device: device to measure on.
     """
     detector = detector.to(device).eval()
     inputs = [image[None].to(device) for image in images]
@@ -85,7 +85,7 @@ def model_cost(detector: Detector, images: Tensor, device: torch.device) -> Mode
 
 
 def _peak_cuda(detector: Detector, image: Tensor, device: torch.device) -> int:
-    """Bytes above what was there before."""
+    """Peak bytes above those allocated before."""
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     detector.predict(image, min_score=USED_SCORE)
@@ -93,7 +93,7 @@ def _peak_cuda(detector: Detector, image: Tensor, device: torch.device) -> int:
 
 
 def _peak_cpu(detector: Detector, image: Tensor) -> int:
-    """Bytes above what was there before: of PyTorch's allocator, as on a GPU, not of the process."""
+    """Peak bytes above those allocated before; counts PyTorch's allocator, as on a GPU, not the process."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
         detector.predict(image, min_score=USED_SCORE)

@@ -52,7 +52,7 @@ class DetectorMetrics:
     confusion: Matrix
 
     def figures(self) -> dict[str, float | None]:
-        """The means by name, None where there is nothing to measure on (no large box, say)."""
+        """The means by name, None where there is nothing to measure (no large box, say)."""
         return _figures(self.precision)
 
     def by_class(self) -> dict[str, dict[str, Any] | None]:
@@ -82,7 +82,7 @@ class DetectorMetrics:
 
 def measure(
     samples: Sequence[Sample],
-    found: Sequence[ImagePrediction],
+    predictions: Sequence[ImagePrediction],
     classes: Sequence[str],
     *,
     min_score: float,
@@ -90,12 +90,12 @@ def measure(
     """Compare predictions with labelled images, in pixels of the originals.
 
     Args:
-        samples: the truth; at least one box.
-        found: one per sample, in any order.
+        samples: the truth, with at least one box.
+        predictions: one per sample, in any order.
         classes: names in label order.
-        min_score: of a detection in the confusion matrix.
+        min_score: score that detections in the confusion matrix exceed.
     """
-    by_id = {result.image_id: result for result in found}
+    by_id = {result.image_id: result for result in predictions}
     ordered = [by_id[sample.image_id] for sample in samples]
     truths = [TrueObjects(sample.boxes, sample.labels) for sample in samples]
     detections = [Detections(result.boxes, result.scores, result.labels) for result in ordered]

@@ -10,8 +10,8 @@ class EvaluateSection(Section):
     """How a finetuned detector is measured.
 
     Attributes:
-        batch_size: images at once; decides memory and speed alone.
-        min_score: of a detection that counts in the confusion matrix; AP integrates over all scores.
+        batch_size: images at once; changes only memory and speed.
+        min_score: score that detections in the confusion matrix exceed; AP integrates over all scores.
     """
 
     batch_size: int = Field(default=16, ge=1, le=4096)

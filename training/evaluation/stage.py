@@ -56,7 +56,7 @@ def evaluate_detector(
         classes = (*detector.classes, *sorted(names - set(detector.classes)))
         samples = labelled_samples(rows, labels, classes)
         device = torch.device(best_device())
-        found: list[ImagePrediction] = []
+        predictions: list[ImagePrediction] = []
         start = time.monotonic()
         with progress("evaluate: finding defects", len(samples)) as bar:
             images = {sample.image_id: sample.uri for sample in samples}
@@ -65,12 +65,12 @@ def evaluate_detector(
                     raise UserError(
                         f"Test image {result.uri} can't be read any more ({result.reason}); restore it."
                     )
-                found.append(result)
+                predictions.append(result)
                 bar.advance()
         seconds = time.monotonic() - start
-        metrics = measure(samples, found, classes, min_score=section.min_score)
+        metrics = measure(samples, predictions, classes, min_score=section.min_score)
         cost = model_cost(detector, _inputs(detector, samples[:COST_IMAGES]), device).figures()
-        predicted = [result.row(detector.classes) for result in found]
+        predicted = [result.row(detector.classes) for result in predictions]
         bench.directory.write_table(
             "predictions.parquet", pa.Table.from_pylist(predicted, schema=PREDICTIONS)
         )

@@ -17,7 +17,7 @@ def export_backbone(source: Path, folder: Path) -> tuple[Path, str]:
 
     Args:
         source: the `backbone.safetensors` of a backbone stage.
-        folder: gets `backbone.pt` for a backbone of ultralytics, else `backbone.safetensors`.
+        folder: place for `backbone.pt` (a backbone of ultralytics) or `backbone.safetensors`.
 
     Returns:
         The file, and the line of Python that loads it.
@@ -41,7 +41,7 @@ def export_backbone(source: Path, folder: Path) -> tuple[Path, str]:
 
 
 def trunk(backbone: UltralyticsBackbone) -> nn.Module:
-    """The library's detector, of the backbone's layers alone: no random neck and head are handed on."""
+    """The library's detector with the backbone's layers alone; it holds no random neck and head."""
     model: nn.Module = DetectionModel(f"{backbone.name}.yaml", ch=3, nc=80, verbose=False)
     model.model = backbone.model
     model.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Two lists of one detector's candidate boxes compared whatever their order."""
+"""Compares two lists of one detector's candidate boxes in any order."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,16 @@ def paired_differences(
 ) -> tuple[float, float]:
     """The largest differences between candidates and their nearest counterparts, either way, in one image.
 
-    Detectors that rank their candidates lay two of nearly equal rank in an order that rounding decides.
+    Rounding decides the order of candidates of nearly equal rank.
 
     Args:
-        boxes: of both lists, each (N, K, 4) pixels.
-        scores: of both lists, each (N, C).
-        side: of the image, pixels; by how much of it boxes differ counts as much as by how much scores do.
-        min_score: candidates that are no better are nobody's detections and are not looked at.
+        boxes: both lists' boxes, each (N, K, 4) pixels.
+        scores: both lists' scores, each (N, C).
+        side: the image's side, pixels; box differences as shares of it weigh as much as score differences.
+        min_score: score at or below which candidates are ignored.
 
     Returns:
-        Of boxes in pixels, and of scores.
+        The differences of boxes in pixels, and of scores.
     """
     count = len(boxes[0])
     places = [

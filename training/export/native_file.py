@@ -14,7 +14,7 @@ from training.weights import save_weights
 
 @dataclass(frozen=True)
 class NativeFile:
-    """A written file, and how to load it, in a sentence."""
+    """A written file, and a sentence on how to load it."""
 
     path: Path
     how: str
@@ -24,9 +24,9 @@ def write_native(detector: Detector, folder: Path, stem: str) -> NativeFile:
     """Write `STEM.pt` for ultralytics' own networks, else a plain state dict `STEM.safetensors`.
 
     Args:
-        detector: on the CPU.
-        folder: exists.
-        stem: of the file's name.
+        detector: the detector, on the CPU.
+        folder: existing folder.
+        stem: the file's name without suffix.
     """
     network = getattr(detector, "network", None)
     if _is_library_only(network):

@@ -1,4 +1,4 @@
-"""A detector as an ONNX file with a dynamic batch, and the proof that it gives what PyTorch gives."""
+"""A detector as an ONNX file with a dynamic batch, and the proof that it agrees with PyTorch."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from training.weights import METADATA_KEY
 
 INPUT, OUTPUTS = "images", ("boxes", "scores")
 CHECKED_BATCHES = (1, 3)
-# What float32 rounding through a hundred layers may come to; more means another network.
+# The most that float32 rounding through a hundred layers may add up to; more means another network.
 MOST_SCORE_ERROR, MOST_BOX_ERROR = 1e-3, 0.1
 
 
@@ -31,8 +31,8 @@ class OnnxCheck:
     """Largest differences between onnxruntime and PyTorch over batches of 1 and 3.
 
     Attributes:
-        boxes: pixels of the input.
-        scores: on [0, 1].
+        boxes: difference in pixels of the input.
+        scores: difference of scores in [0, 1].
     """
 
     boxes: float
@@ -45,16 +45,16 @@ def export_onnx(detector: Detector, path: Path, lineage: Mapping[str, str]) -> O
     The file's metadata holds `contract` as JSON under `agssp`.
 
     Args:
-        detector: on the CPU.
-        path: of the file to write.
-        lineage: what the detector was, for the metadata.
+        detector: the detector, on the CPU.
+        path: the file to write.
+        lineage: the detector's origin, for the metadata.
 
     Raises:
         RuntimeError: onnxruntime's results differ by more than rounding.
     """
     module = detector.export_module()
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter about its own internals
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
             module,
@@ -82,7 +82,7 @@ def export_onnx(detector: Detector, path: Path, lineage: Mapping[str, str]) -> O
 
 
 def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
-    """All that a program needs to use the file: what goes in, what comes out, what remains to be done."""
+    """What a program needs to use the file: inputs, outputs and the steps that remain."""
     shape = detector.preprocessing.place(64, 64).image(np.zeros((64, 64, 3), np.uint8)).shape
     resize = {
         "letterbox": "scale by min(width / w, height / h) to round(w·scale) × round(h·scale), centre "
@@ -135,14 +135,16 @@ def _compared(detector: Detector, path: Path) -> OnnxCheck:
         images = _pictures(detector, count)
         with torch.no_grad():
             wanted = detector.eval().candidates(images)
-        given: list[npt.NDArray[np.float32]] = session.run(list(OUTPUTS), {INPUT: images.numpy()})
+        outputs: list[npt.NDArray[np.float32]] = session.run(list(OUTPUTS), {INPUT: images.numpy()})
         if detector.ranks:
-            both = [(one.numpy(), other) for one, other in zip(wanted, given, strict=True)]
+            both = [(one.numpy(), other) for one, other in zip(wanted, outputs, strict=True)]
             for boxes, scores in zip(zip(*both[0], strict=True), zip(*both[1], strict=True), strict=True):
-                found = paired_differences(boxes, scores, side=max(images.shape[2:]), min_score=MIN_SCORE)
-                for name, error in zip(OUTPUTS, found, strict=True):
+                differences = paired_differences(
+                    boxes, scores, side=max(images.shape[2:]), min_score=MIN_SCORE
+                )
+                for name, error in zip(OUTPUTS, differences, strict=True):
                     errors[name].append(error)
             continue
-        for name, one, other in zip(OUTPUTS, wanted, given, strict=True):
+        for name, one, other in zip(OUTPUTS, wanted, outputs, strict=True):
             errors[name].append(float(np.abs(one.numpy() - other).max()))
     return OnnxCheck(**{name: max(values) for name, values in errors.items()})

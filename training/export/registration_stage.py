@@ -1,4 +1,4 @@
-"""The last stage: the finetuned detector in the model registry, with what it was pretrained from."""
+"""The last stage: puts the finetuned detector and its pretrained parents into the model registry."""
 
 import hashlib
 import tempfile
@@ -43,14 +43,14 @@ def register_detector(
     """Register a finetuned detector as `PROJECT-finetune-ARCHITECTURE`, alias `candidate`.
 
     The pretrained backbone and detector that it came from, if any, are registered before it as
-    `PROJECT-backbone-…` and `PROJECT-detector-…`. Each version's files are the weights and `model.json`: the
-    config of every stage that led to it.
+    `PROJECT-backbone-…` and `PROJECT-detector-…`. Each version's files are the weights and `model.json`, the
+    config of every stage behind it.
 
     Args:
-        project: its name, also that of the dataset it was evaluated on.
-        detector_name: architecture.
-        finetuned, evaluated: the detector and its figures.
-        ancestors: every stage before, by name; those it was really made of go into its lineage.
+        project: the project's name, also that of the evaluation's dataset.
+        detector_name: the architecture.
+        finetuned, evaluated: artifacts of the detector and of its figures.
+        ancestors: every earlier stage by name; those it was really made of go into its lineage.
     """
     name = f"{project}-finetune-{detector_name}"
     made_of = behind(finetuned, ancestors)
@@ -93,18 +93,18 @@ def behind(artifact: Artifact, known: Mapping[str, Artifact]) -> dict[str, Artif
     """The stages that an artifact was made of, directly or not.
 
     Args:
-        artifact: whose record names its inputs' fingerprints.
-        known: stages by name, in order; those that are not behind it are left out.
+        artifact: the artifact; its record names its inputs' fingerprints.
+        known: stages by name, in order; the result keeps those behind the artifact.
     """
     by_fingerprint = {other.fingerprint: other for other in known.values()}
-    found: set[str] = set()
+    fingerprints: set[str] = set()
     waiting = list(artifact.record["inputs"].values())
     while waiting:
         fingerprint = waiting.pop()
-        if fingerprint in by_fingerprint and fingerprint not in found:
-            found.add(fingerprint)
+        if fingerprint in by_fingerprint and fingerprint not in fingerprints:
+            fingerprints.add(fingerprint)
             waiting += by_fingerprint[fingerprint].record["inputs"].values()
-    return {name: other for name, other in known.items() if other.fingerprint in found}
+    return {name: other for name, other in known.items() if other.fingerprint in fingerprints}
 
 
 def provenance_of(
@@ -151,15 +151,15 @@ def _register(
     parents: Mapping[str, str],
     more: Mapping[str, str],
 ) -> int:
-    """Log the files of one model and register them; its version's number."""
+    """Log and register the files of one model; returns the version's number."""
     artifact = entry.artifact
     made_of = behind(artifact, ancestors)
-    made = provenance_of(artifact, made_of, parents)
-    digests = _log_files(run, entry, made_of, made)
+    provenance = provenance_of(artifact, made_of, parents)
+    digests = _log_files(run, entry, made_of, provenance)
     other_code = {
         f"{stage}.code_version": code_of(each)
         for stage, each in made_of.items()
-        if code_of(each) != made.code_version
+        if code_of(each) != provenance.code_version
     }
     tags = {
         "fingerprint": artifact.fingerprint,
@@ -168,7 +168,7 @@ def _register(
         **({"encoder": made_of["maps"].record["extra"]["encoder"]} if "maps" in made_of else {}),
         **{f"{key}_digest": str(value) for key, value in artifact.record["extra"].items()},
         **other_code,
-        **made.tags(),
+        **provenance.tags(),
         **file_tags(digests),
         **more,
     }
@@ -176,12 +176,12 @@ def _register(
 
 
 def _log_files(
-    run: Run, entry: _Entered, made_of: Mapping[str, Artifact], made: Provenance
+    run: Run, entry: _Entered, made_of: Mapping[str, Artifact], provenance: Provenance
 ) -> dict[str, str]:
-    """Put weights and `model.json` among the run's artifacts; sha256 (hex) by file name."""
+    """Log weights and `model.json` to the run; returns sha256 (hex) by file name."""
     document = {
         "description": entry.description,
-        "provenance": replace(made, thresholds=dict(made.thresholds)).document(),
+        "provenance": replace(provenance, thresholds=dict(provenance.thresholds)).document(),
         "stages": {
             stage: {
                 key: each.record[key] for key in ("fingerprint", "config", "extra", "versions", "results")
@@ -202,7 +202,7 @@ def _log_files(
 
 
 def _nearest(parents: Mapping[str, str]) -> dict[str, str]:
-    """The last of the parents: a finetuned detector's is the pretrained one, whose own is the backbone."""
+    """The last parent: the pretrained detector for a finetuned one, the backbone for a pretrained one."""
     return dict(list(parents.items())[-1:])
 
 

@@ -25,7 +25,7 @@ class _Exported:
 
     Attributes:
         paths: files in the scratch folder.
-        contract: what stands in `contract.json`.
+        contract: content of `contract.json`.
         results: figures and names of files.
         errors: differences from the model, for the tracking run.
     """
@@ -37,7 +37,7 @@ class _Exported:
 
 
 def export_model(*, model: ModelSource, site: Site) -> Artifact:
-    """Export a file of weights as what it says it is, a detector unless it is a backbone.
+    """Export a weights file as what its metadata says: a backbone, or else a detector.
 
     Raises:
         UserError: neither.
@@ -97,7 +97,7 @@ def _detector_files(model: ModelSource, detector: Detector, folder: Path) -> _Ex
 
 
 def _ensure(write: Callable[[Path], _Exported], *, model: ModelSource, site: Site) -> Artifact:
-    """The stage of either export: what `write` leaves in a scratch folder becomes the artifact."""
+    """The stage of either export; the files that `write` puts into a scratch folder become the artifact."""
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:

@@ -20,9 +20,9 @@ class TrueObjects:
     """What is in one image.
 
     Attributes:
-        boxes: (N, 4) x0 y0 x1 y1, pixels; N = 0 for a background, where every detection is a false one.
+        boxes: (N, 4) x0 y0 x1 y1, pixels; N = 0 for a background, where every detection is false.
         labels: (N,) int64.
-        masks: of each, as COCO's run lengths of the image (`size`, `counts`); None measures boxes.
+        masks: each object's mask as COCO's run lengths (`size`, `counts`); None measures boxes.
     """
 
     boxes: npt.NDArray[np.float64]
@@ -32,13 +32,13 @@ class TrueObjects:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one image.
+    """A detector's boxes in one image.
 
     Attributes:
         boxes: (N, 4) x0 y0 x1 y1, in the same pixels as the truth's.
-        scores: (N,) any order.
+        scores: (N,) in any order.
         labels: (N,) int64.
-        masks: as the truth's.
+        masks: run lengths as in the truth.
     """
 
     boxes: npt.NDArray[np.float64]
@@ -72,10 +72,10 @@ class ClassPrecision(Scores):
     """One class.
 
     Attributes:
-        name: of the class.
-        boxes: true boxes.
+        name: the class' name.
+        boxes: number of true boxes.
         precision: (101,) at IoU 0.5 and recall 0, 0.01 … 1, never rising; NaN without a true box.
-        threshold: (101,) score from which on detections reach that recall; 0 where none do.
+        threshold: (101,) least score at which detections reach that recall; 0 where none do.
     """
 
     name: str
@@ -104,13 +104,13 @@ def average_precision(
         truths: one per image.
         detections: one per image, in the same order.
         classes: names in label order.
-        masks: whether the overlap of masks counts instead of boxes'; the areas are then the masks' too.
+        masks: whether overlap and area are those of masks instead of boxes.
 
     Raises:
         ValueError: the truth has no box at all, so there is nothing to measure.
     """
     annotations: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for image, (truth, detected) in enumerate(zip(truths, detections, strict=True), start=1):
         for place, (box, label) in enumerate(zip(truth.boxes, truth.labels, strict=True)):
             entry = _entry(image, box, label)
@@ -123,13 +123,13 @@ def average_precision(
             zip(detected.boxes, detected.labels, detected.scores, strict=True)
         ):
             entry = {**_entry(image, box, label), "score": float(score)}
-            if masks:  # the library takes either, and would measure boxes where there is one
+            if masks:  # the library takes either, and would measure the box if given one
                 entry = {**entry, "segmentation": _runs(detected.masks, place)}
                 del entry["bbox"]
-            found.append(entry)
+            results.append(entry)
     if not annotations:
         raise ValueError("there is no true box, so average precision is undefined")
-    evaluated = _evaluated(len(truths), annotations, found, len(classes), "segm" if masks else "bbox")
+    evaluated = _evaluated(len(truths), annotations, results, len(classes), "segm" if masks else "bbox")
     # Axes: IoU, recall, class, area range, detections; −1 marks a class without a true box in the range.
     precision, recall, scores = (
         np.where(np.asarray(evaluated[name]) < 0, np.nan, evaluated[name])[..., -1]
@@ -153,7 +153,7 @@ def average_precision(
 
 
 def _scores(precision: Curve, recall: Curve) -> dict[str, float]:
-    """One class' figures; all entries of an area range are numbers, or none is.
+    """One class' figures; an area range's entries are all numbers or all NaN.
 
     Args:
         precision: (IoU, recall, area range).
@@ -188,7 +188,7 @@ def _runs(masks: Sequence[Runs] | None, place: int) -> Runs:
 
 
 def _evaluated(
-    images: int, annotations: list[dict[str, Any]], found: list[dict[str, Any]], classes: int, kind: str
+    images: int, annotations: list[dict[str, Any]], results: list[dict[str, Any]], classes: int, kind: str
 ) -> Mapping[str, Any]:
     """The library's arrays."""
     truth = COCO(
@@ -198,7 +198,7 @@ def _evaluated(
             "categories": [{"id": number, "name": str(number)} for number in range(1, classes + 1)],
         }
     )
-    evaluation = COCOeval_faster(truth, truth.loadRes(found), kind, print_function=_quiet)
+    evaluation = COCOeval_faster(truth, truth.loadRes(results), kind, print_function=_quiet)
     evaluation.params.maxDets = [1, 10, MAX_DETECTIONS]
     evaluation.evaluate()
     evaluation.accumulate()

@@ -1,4 +1,4 @@
-"""Which classes a detector takes for which: the confusion matrix of detections."""
+"""Which classes a detector confuses: the confusion matrix of detections."""
 
 from collections.abc import Sequence
 
@@ -23,24 +23,24 @@ def confusion_matrix(
 ) -> Matrix:
     """How often a true class was found as which; the last row and column are the background.
 
-    In the order of their scores, detections claim the unclaimed true box they overlap most, whatever its
-    class, as in ultralytics' `ConfusionMatrix`.
+    Detections, by falling score, claim the unclaimed true box that they overlap most, whatever its class, as
+    in ultralytics' `ConfusionMatrix`.
 
     Args:
         truths, detections: one per image, in the same order.
-        classes: number of them, C.
-        min_score: detections at or below don't count.
-        min_iou: an overlap must be above.
+        classes: number of classes, C.
+        min_score: score that a counted detection exceeds.
+        min_iou: overlap that a match exceeds.
 
     Returns:
         (C + 1, C + 1): row the true class, column the found one. The last row counts detections of nothing,
         the last column true boxes that were missed.
     """
     matrix: Matrix = np.zeros((classes + 1, classes + 1), dtype=np.int64)
-    for truth, found in zip(truths, detections, strict=True):
-        kept = np.flatnonzero(found.scores > min_score)
-        kept = kept[np.argsort(-found.scores[kept], kind="stable")]
-        overlap = iou(truth.boxes, found.boxes[kept])
+    for truth, detected in zip(truths, detections, strict=True):
+        kept = np.flatnonzero(detected.scores > min_score)
+        kept = kept[np.argsort(-detected.scores[kept], kind="stable")]
+        overlap = iou(truth.boxes, detected.boxes[kept])
         matched: dict[int, int] = {}  # true box → detection
         for column, detection in enumerate(kept.tolist()):
             free = overlap[:, column]
@@ -51,9 +51,9 @@ def confusion_matrix(
                 matched[best] = detection
                 overlap[best] = 0
         for box, label in enumerate(truth.labels.tolist()):
-            matrix[label, int(found.labels[matched[box]]) if box in matched else classes] += 1
+            matrix[label, int(detected.labels[matched[box]]) if box in matched else classes] += 1
         for detection in set(kept.tolist()) - set(matched.values()):
-            matrix[classes, int(found.labels[detection])] += 1
+            matrix[classes, int(detected.labels[detection])] += 1
     return matrix
 
 

@@ -1,3 +1,3 @@
-"""The floors of the confusion matrix; apart, so that a config names them without numpy."""
+"""The floors of the confusion matrix; in a file of their own, so that a config needs no numpy."""
 
 CONFUSION_SCORE, CONFUSION_IOU = 0.25, 0.45  # ultralytics' validator's

@@ -32,7 +32,7 @@ class PixelCounts:
         """Count an image; pixels whose truth is `IGNORED` don't count.
 
         Args:
-            truth, found: (H, W) of class numbers.
+            truth, found: (H, W) class numbers.
         """
         size = len(self.counts)
         known = truth != IGNORED
@@ -40,7 +40,7 @@ class PixelCounts:
         self.counts += np.bincount(pairs, minlength=size * size).reshape(size, size)
 
     def iou(self) -> npt.NDArray[np.float64]:
-        """(1 + classes,) of each class; NaN of one that is neither there nor found."""
+        """(1 + classes,) IoU of each class; NaN for a class neither present nor found."""
         both = np.diag(self.counts).astype(np.float64)
         union = self.counts.sum(axis=0) + self.counts.sum(axis=1) - both
         with np.errstate(invalid="ignore"):
@@ -49,12 +49,12 @@ class PixelCounts:
     def figures(self) -> dict[str, float]:
         """`miou` over all classes with the background, `miou_defects` without it, and `iou_CLASS` of each.
 
-        Classes that are neither there nor found have no part in the means, and no figure.
+        Classes neither present nor found have no figure and do not enter the means.
         """
-        found = self.iou()
-        named = dict(zip((BACKGROUND, *self.classes), found.tolist(), strict=True))
+        ious = self.iou()
+        named = dict(zip((BACKGROUND, *self.classes), ious.tolist(), strict=True))
         figures = {f"iou_{name}": value for name, value in named.items() if not np.isnan(value)}
-        for name, values in (("miou", found), ("miou_defects", found[1:])):
+        for name, values in (("miou", ious), ("miou_defects", ious[1:])):
             if not np.isnan(values).all():
                 figures[name] = float(np.nanmean(values))
         return figures

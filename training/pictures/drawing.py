@@ -1,4 +1,4 @@
-"""Boxes drawn on images for people to look at; OpenCV's built-in letters, nothing downloaded."""
+"""Boxes drawn on images for people to look at, with OpenCV's built-in letters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FONT_SCALE = 0.45  # capitals are 9 pixels high, the smallest that read well
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A box to draw: x0 y0 x1 y1 in pixels of the original, and what is written at it."""
+    """A box to draw: x0 y0 x1 y1 in pixels of the original, and its caption."""
 
     corners: tuple[float, float, float, float]
     text: str
@@ -28,7 +28,7 @@ def draw_boxes(
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        truths, predictions: drawn in order.
+        truths, predictions: boxes in drawing order.
         side: the longer side of the result, pixels; lines and letters keep their size.
 
     Returns:

@@ -17,11 +17,11 @@ COLOUR_MAP = "inferno"  # perceptually uniform, readable in grey and by the colo
 
 
 MASK_COLOUR = (0, 190, 150)
-OUTLINE_COLOUR = (235, 255, 250)  # the mask's colour, nearly white: seen on its own tint and on dark surfaces
+OUTLINE_COLOUR = (235, 255, 250)  # the mask's colour, nearly white: visible on its tint and on dark surfaces
 # Chosen by eye. The lowest heat still shows as the colour map's dark end, the highest lets a trace of the
 # surface through, so that a defect is seen under it.
 LOW_OPACITY, OPACITY_RISE = 0.45, 0.5
-# The surroundings are dimmed as much as the mask's inside is, so that the tint alone tells them apart.
+# The surroundings are as dim as the mask's inside, so that the tint alone tells them apart.
 TINT = 0.55
 DIMMED = 0.55
 
@@ -35,7 +35,7 @@ def colours() -> npt.NDArray[np.float32]:
 
 
 def heat_over(image: Picture, values: npt.NDArray[np.floating[Any]], low: float, high: float) -> Picture:
-    """Values at the image's size, or any other, over the greyed image; `high` is the most opaque."""
+    """Values of any size over the greyed image; `high` is the most opaque."""
     height, width = image.shape[:2]
     filled = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
     heat = cv2.resize(filled, (width, height), interpolation=cv2.INTER_AREA)

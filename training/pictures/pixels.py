@@ -1,4 +1,4 @@
-"""Pixels of a data set's images: read with one message when a file is gone, kept while all of them fit."""
+"""Pixels of a data set's images: read with one message for a lost file, cached if all of them fit."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ def read_pixels(uri: str, levels: Levels | None = None) -> Image:
 
     Args:
         uri: local path or URI of the file.
-        levels: of deep images, see `read_image`.
+        levels: grey levels for deep images, see `read_image`.
 
     Raises:
-        UserError: it can't be read any more.
+        UserError: the image can't be read any more.
     """
     try:
         return read_image(uri, levels)
@@ -28,15 +28,15 @@ def read_pixels(uri: str, levels: Levels | None = None) -> Image:
 class PixelCache:
     """Images by their index, each read once if all of them fit into memory together, else at every access.
 
-    It keeps all or nothing: every loading process has a cache of its own, and one that keeps a part of a
-    large data set would take memory in each of them and still read most images anew. Nothing is evicted, so
-    users must not write into what they get.
+    It keeps all or nothing: every loading process has its own cache, and a part of a large data set would
+    take memory in each of them and still leave most images to be read anew. Nothing is evicted, so users
+    must not write into the arrays.
 
     Args:
-        read: gives the pixels of an index; picklable. A method of the cache's owner would make a circle of
+        read: function from index to pixels; picklable. A method of the cache's owner would make a circle of
             references, which frees the pixels late.
         whole_bytes: size of all images together.
-        limit_bytes: most that may be kept in one process.
+        limit_bytes: most memory of one process's cache.
     """
 
     def __init__(self, read: Callable[[int], Image], *, whole_bytes: int, limit_bytes: int) -> None:
@@ -44,7 +44,7 @@ class PixelCache:
         self._kept: dict[int, Image] | None = {} if whole_bytes <= limit_bytes else None
 
     def __getitem__(self, index: int) -> Image:
-        """The pixels of one image; whatever `read` raises goes through, and nothing is kept then."""
+        """The pixels of one image; errors of `read` pass through, and nothing is cached then."""
         if self._kept is None:
             return self._read(index)
         if index not in self._kept:

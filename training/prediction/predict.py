@@ -17,11 +17,11 @@ from training.models.detectors import MIN_SCORE, Detector
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """What was found in one image, best first.
+    """The detections in one image, best first.
 
     Attributes:
-        image_id, uri: as given.
-        width, height: of the original, pixels.
+        image_id, uri: the image's id and address, as given.
+        width, height: the original's sides, pixels.
         boxes: (N, 4) float64 x0 y0 x1 y1 in pixels of the original, inside it.
         scores: (N,) float64 in [0, 1].
         labels: (N,) int64, index into the detector's classes.
@@ -36,8 +36,8 @@ class ImagePrediction:
     labels: npt.NDArray[np.int64]
 
     def row(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """As a row of the predictions table: labels by name."""
-        found = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        """A row of the predictions table, labels by name."""
+        detections = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
         return {
             "image_id": self.image_id,
             "uri": self.uri,
@@ -45,7 +45,7 @@ class ImagePrediction:
             "height": self.height,
             "boxes": [
                 {**dict(zip(SIDES, box, strict=True)), "score": score, "label": classes[label]}
-                for box, score, label in found
+                for box, score, label in detections
             ],
         }
 
@@ -61,19 +61,19 @@ def detect_batch(
     """Boxes of each image, best first, in pixels of the original and inside it.
 
     Args:
-        detector: on `device`, in eval mode.
+        detector: the detector, on `device` and in eval mode.
         inputs: (N, S, S, 3) RGB, each laid out by the detector's preprocessing.
-        sizes: width and height of the originals.
-        device: to run on.
-        min_score: boxes below are dropped.
+        sizes: width and height of the originals, pixels.
+        device: device to run on.
+        min_score: least score of a box.
     """
     batch = torch.from_numpy(inputs).permute(0, 3, 1, 2).to(device).float() / 255
     results: list[Detections] = []
-    for size, found in zip(sizes, detector.predict(batch, min_score=min_score), strict=True):
+    for size, prediction in zip(sizes, detector.predict(batch, min_score=min_score), strict=True):
         placement = detector.preprocessing.place(*size)
-        boxes = placement.original(found.boxes.double().cpu().numpy()).clip(0, [*size, *size])
-        scores = found.scores.double().cpu().numpy()
-        results.append(Detections(boxes, scores, found.labels.cpu().numpy()))
+        boxes = placement.original(prediction.boxes.double().cpu().numpy()).clip(0, [*size, *size])
+        scores = prediction.scores.double().cpu().numpy()
+        results.append(Detections(boxes, scores, prediction.labels.cpu().numpy()))
     return results
 
 
@@ -94,14 +94,14 @@ def predict(
     batch_size: int = 16,
     min_score: float = MIN_SCORE,
 ) -> Iterator[ImagePrediction | UnreadableImage]:
-    """Run a detector over files, batch by batch; one result per image, the unreadable of a batch first.
+    """Run a detector over files, batch by batch; one result per image, a batch's unreadable images first.
 
     Args:
-        detector: moved to `device`.
+        detector: the detector; it is moved to `device`.
         images: image_id → path or URI.
-        device: to run on.
+        device: device to run on.
         batch_size: images at once.
-        min_score: boxes below are dropped.
+        min_score: least score of a box.
     """
     detector = detector.to(device).eval()
     waiting = iter(images.items())
@@ -122,5 +122,7 @@ def predict(
         results = detect_batch(
             detector, np.stack(inputs), [size for *_, size in read], device=device, min_score=min_score
         )
-        for (image_id, uri, size), found in zip(read, results, strict=True):
-            yield ImagePrediction(image_id, uri, *size, found.boxes, found.scores, found.labels)
+        for (image_id, uri, size), detections in zip(read, results, strict=True):
+            yield ImagePrediction(
+                image_id, uri, *size, detections.boxes, detections.scores, detections.labels
+            )

@@ -23,14 +23,14 @@ def read_rows(rows: pa.Table, preprocessing: Preprocessing) -> pa.Table:
     """Read, hash and lay out each row's image; one that can't be read gets an `error` instead.
 
     Args:
-        rows: with `uri` and `name`.
-        preprocessing: of the detector.
+        rows: table with `uri` and `name`.
+        preprocessing: the detector's preprocessing.
 
     Returns:
         Columns `READ` and `pixels`, uint8 (S, S, 3), black where there is an error.
     """
     columns: dict[str, list[Any]] = {name: [] for name, _ in READ}
-    # Of no image at all the layout is wanted too.
+    # A table without images has the layout too.
     nothing = np.zeros_like(preprocessing.place(1, 1).image(np.zeros((1, 1, 3), np.uint8)))
     inputs: list[npt.NDArray[np.uint8]] = []
     for row in rows.select(["uri", "name"]).to_pylist():
@@ -55,9 +55,9 @@ def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_s
     """Rows of `read_rows` with their boxes (none where there is an error), schema `PREDICTED`.
 
     Args:
-        rows: from `read_rows`.
-        detector: on `device`, in eval mode.
-        min_score: boxes below are dropped.
+        rows: table from `read_rows`.
+        detector: the detector, on `device` and in eval mode.
+        min_score: least score of a box.
     """
     listed = rows.drop_columns(["pixels"]).to_pylist()
     good = [index for index, row in enumerate(listed) if row["error"] is None]
@@ -67,10 +67,10 @@ def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_s
         pixels = rows.column("pixels").combine_chunks().to_numpy_ndarray()[good]
         sizes = [(listed[index]["width"], listed[index]["height"]) for index in good]
         results = detect_batch(detector, pixels, sizes, device=device, min_score=min_score)
-        for index, size, found in zip(good, sizes, results, strict=True):
+        for index, size, detections in zip(good, sizes, results, strict=True):
             row = listed[index]
             prediction = ImagePrediction(
-                row["image_id"], row["uri"], *size, found.boxes, found.scores, found.labels
+                row["image_id"], row["uri"], *size, detections.boxes, detections.scores, detections.labels
             )
             row["boxes"] = prediction.row(detector.classes)["boxes"]
     return pa.Table.from_pylist(listed, schema=PREDICTED)
@@ -80,9 +80,9 @@ def draw_rows(rows: pa.Table, target: Storage, side: int) -> pa.Table:
     """Write each readable row's image with its boxes as `NAME.jpg`; the rows come back as they are.
 
     Args:
-        rows: from `predict_rows`.
-        target: directory; names keep their folders.
-        side: longer side of the pictures, pixels.
+        rows: table from `predict_rows`.
+        target: directory of the pictures; names keep their folders.
+        side: the pictures' longer side, pixels.
     """
     import cv2
 

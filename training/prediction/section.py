@@ -11,12 +11,12 @@ class PredictSection(Section):
     """How images are predicted.
 
     Attributes:
-        min_score: boxes below are dropped.
-        batch_size: images a worker takes at once.
+        min_score: least score of a box.
+        batch_size: images that a worker takes at once.
         actors: workers that hold the detector; None takes one, or one per GPU.
-        gpus_per_actor: None takes one where the cluster has GPUs; a fraction shares one.
-        draw: also write every image with its boxes.
-        drawn_side: longer side of a drawn image, pixels.
+        gpus_per_actor: GPUs of a worker; None takes one where the cluster has GPUs; a fraction shares one.
+        draw: whether to write every image with its boxes, too.
+        drawn_side: a drawn image's longer side, pixels.
         max_bad_share: share of unreadable images above which the command fails.
     """
 
@@ -30,5 +30,5 @@ class PredictSection(Section):
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """What of this section decides the result, JSON-able."""
+        """The settings that decide the result, JSON-able."""
         return self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})

@@ -44,9 +44,9 @@ def predict_images(
 
     Args:
         section: the config.
-        files: from `find_images`.
+        files: table from `find_images`.
         model: the detector.
-        site: workspace and tracking run; every worker reaches the workspace.
+        site: workspace, which every worker reaches, and tracking run.
 
     Raises:
         UserError: not a detector's file; more unreadable images than `section.max_bad_share`; actors that
@@ -55,8 +55,8 @@ def predict_images(
     detector = load_detector(model.path)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        work, found = bench.directory.at("work"), bench.directory.at("work", "found")
-        work.put(model.path, WEIGHTS_FILE)  # where every worker reaches it
+        work, predicted = bench.directory.at("work"), bench.directory.at("work", "found")
+        work.put(model.path, WEIGHTS_FILE)  # every worker reaches it there
         source = write_listing(work.at("listing"), files)
         start_ray()
         pool = actor_pool("predict", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
@@ -79,12 +79,13 @@ def predict_images(
             "predict: finding defects",
             source=source,
             work=work,
-            target=found,
+            target=predicted,
             steps=steps,
             id_column="uri",
             total=files.num_rows,
         )
-        results = _finish(bench, found.read_table("").to_pylist(), files.num_rows, section, detector.classes)
+        rows = predicted.read_table("").to_pylist()
+        results = _finish(bench, rows, files.num_rows, section, detector.classes)
         bench.directory.delete("work")
         return {"model": model.name, **results}
 

@@ -13,7 +13,7 @@ class Pretraining:
     Attributes:
         corpus, maps, map_quality, boxes, backbone, detector: the stages' artifacts.
         surfaces: the generated images; None where the images are the user's.
-        labels: the images and labels of finetuning; None where the corpus' own serve.
+        labels: the images and labels of finetuning; None where the corpus' labels serve.
     """
 
     corpus: Artifact
@@ -32,7 +32,7 @@ class Pretraining:
 
     def named(self) -> dict[str, Artifact]:
         """The artifacts by their stages' names, in order."""
-        made = {
+        artifacts = {
             "surfaces": self.surfaces,
             "corpus": self.corpus,
             "maps": self.maps,
@@ -42,7 +42,7 @@ class Pretraining:
             "detector": self.detector,
             "labels": self.labels,
         }
-        return {name: artifact for name, artifact in made.items() if artifact is not None}
+        return {name: artifact for name, artifact in artifacts.items() if artifact is not None}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class StartOutcome:
     """What came of one start.
 
     Attributes:
-        finetuned, evaluated: the detector and its figures.
+        finetuned, evaluated: artifacts of the detector and of its figures.
     """
 
     finetuned: Artifact
@@ -59,11 +59,11 @@ class StartOutcome:
 
 @dataclass(frozen=True)
 class RunArtifacts:
-    """Every stage that a report tells of.
+    """Every stage that a report covers.
 
     Attributes:
         pretraining: the stages up to the pretrained detector.
-        starts: what came of each start, by its name.
+        starts: outcome of each start, by its name.
         registered: the registration.
     """
 
@@ -73,11 +73,11 @@ class RunArtifacts:
 
     def of_starts(self) -> dict[str, Artifact]:
         """The starts' artifacts, in order; their names carry the start."""
-        made = {}
+        artifacts = {}
         for start, outcome in self.starts.items():
-            made[f"finetune {start}"] = outcome.finetuned
-            made[f"evaluate {start}"] = outcome.evaluated
-        return made
+            artifacts[f"finetune {start}"] = outcome.finetuned
+            artifacts[f"evaluate {start}"] = outcome.evaluated
+        return artifacts
 
     def named(self) -> dict[str, Artifact]:
         """All artifacts by name, in order, the registration last."""

@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 from training.report.data import CategoryScores, StageRow, StartRow, TrainingCurve
 
-SERIES_STYLES = 6  # colours and dashes the style sheet has
-POSITION = {"epoch", "step", "lr", "images_per_s", "seconds"}  # columns of a history that are no result
+SERIES_STYLES = 6  # colours and dashes in the style sheet
+POSITION = {"epoch", "step", "lr", "images_per_s", "seconds"}  # columns of a history that hold no result
 
 
 @dataclass(frozen=True)
 class Series:
-    """A named line: points (x, y), at least one; the legend tells `note`, or the last y."""
+    """A named line: points (x, y), at least one; the legend shows `note`, or the last y."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -44,9 +44,9 @@ def _figure(
     width: int, height: float, title: str, description: str, body: Sequence[str], kind: str = "chart"
 ) -> Markup:
     """An SVG that scales with its column and tells its content to screen readers."""
-    told = escape(f"{title}. {description}", quote=True)
+    label = escape(f"{title}. {description}", quote=True)
     return Markup(
-        f'<svg class="{kind}" viewBox="0 0 {width} {height:g}" role="img" aria-label="{told}">'
+        f'<svg class="{kind}" viewBox="0 0 {width} {height:g}" role="img" aria-label="{label}">'
         f"{''.join(body)}</svg>"
     )
 
@@ -83,8 +83,8 @@ def starts_chart(starts: Sequence[StartRow]) -> Markup:
             size = f'width="{length:.1f}" height="{bar}" rx="3"'
             body.append(f'<rect x="{left}" y="{y + offset}" {size} class="fill{style}"/>')
             body.append(_text(left + length + 6, y + offset + 13, f"{value * 100:.1f}", "value"))
-    told = "; ".join(f"{s.start}: {s.map50:.3f} and {s.map50_95:.3f}" for s in starts)
-    return _figure(width, height, "mAP@0.5 and mAP@0.5:0.95 by start", told, body)
+    description = "; ".join(f"{s.start}: {s.map50:.3f} and {s.map50_95:.3f}" for s in starts)
+    return _figure(width, height, "mAP@0.5 and mAP@0.5:0.95 by start", description, body)
 
 
 def lines_chart(title: str, series: Sequence[Series], *, across: str = "epoch") -> Markup:
@@ -127,10 +127,10 @@ def lines_chart(title: str, series: Sequence[Series], *, across: str = "epoch") 
         body.append(_line(legend_x, legend_y - 4, legend_x + 20, legend_y - 4, f"stroke stroke{index}"))
         body.append(_text(legend_x + 26, legend_y, label))
         legend_x += length + 8
-    told = "; ".join(
+    description = "; ".join(
         f"{line.name} from {line.points[0][1]:.3g} to {line.points[-1][1]:.3g}" for line in series
     )
-    return _figure(width, legend_y + 12, title, told, body)
+    return _figure(width, legend_y + 12, title, description, body)
 
 
 def curve_charts(curve: TrainingCurve) -> list[tuple[str, Markup]]:
@@ -140,8 +140,8 @@ def curve_charts(curve: TrainingCurve) -> list[tuple[str, Markup]]:
     losses = [name for name in names if name.startswith("loss")]
     metrics = [name for name in names if not name.startswith("loss")]
     charts = []
-    for kind, found in (("losses", losses), ("metrics", metrics)):
-        drawn = [line for line in (_series(curve, name) for name in found) if line.points]
+    for kind, group in (("losses", losses), ("metrics", metrics)):
+        drawn = [line for line in (_series(curve, name) for name in group) if line.points]
         if drawn:
             title = f"{curve.name}: {kind}"
             charts.append((title, lines_chart(title, drawn[:SERIES_STYLES])))
@@ -191,11 +191,11 @@ def scores_chart(scores: CategoryScores) -> Markup:
         x = left + (scores.delta - low) / (high - low) * (width - left - right)
         body.append(_line(x, 4, x, bottom, "mark"))
         body.append(_text(x - 5, 12, "δ", anchor="end"))
-    told = "; ".join(
+    description = "; ".join(
         f"{len(values)} {name}, median {_median(values)}"
         for name, values in zip(("normal", "defective"), groups, strict=True)
     )
-    return _figure(width, bottom + 26, f"Image scores of {scores.category}", told, body)
+    return _figure(width, bottom + 26, f"Image scores of {scores.category}", description, body)
 
 
 def _median(values: "np.ndarray") -> str:
@@ -203,7 +203,7 @@ def _median(values: "np.ndarray") -> str:
 
 
 def shares_chart(stages: Sequence[StageRow]) -> Markup:
-    """One bar cut by the stages' seconds; stages too short for their name are told in the table below it."""
+    """One bar cut by the stages' seconds; a stage too short for its name is named in the table below."""
     width, height = 1040, 34
     total = sum(stage.seconds for stage in stages) or 1.0
     x, body = 0.0, []
@@ -216,5 +216,5 @@ def shares_chart(stages: Sequence[StageRow]) -> Markup:
         if wide > 8 * len(stage.name) + 14:
             body.append(_text(x + 9, 22, stage.name, "on-fill"))
         x += wide
-    told = "; ".join(f"{stage.name} {stage.seconds / total:.0%}" for stage in stages)
-    return _figure(width, height, "Share of the time by stage", told, body, "chart wide")
+    description = "; ".join(f"{stage.name} {stage.seconds / total:.0%}" for stage in stages)
+    return _figure(width, height, "Share of the time by stage", description, body, "chart wide")

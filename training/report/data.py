@@ -1,4 +1,4 @@
-"""What a report tells: plain values and arrays, gathered by the report stage, rendered by `report`."""
+"""What a report shows: plain values and arrays, gathered by the report stage, rendered by `report`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from training.pictures import Corners, Picture
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage: its seconds when it was made, whether this command found it complete, its figures."""
+    """One stage: the seconds it took, whether this command reused it, and its figures."""
 
     name: str
     seconds: float
@@ -25,13 +25,13 @@ class GalleryItem:
     """One image with what KeAD and the pseudo-boxes made of it.
 
     Attributes:
-        category, name: of the image; the name is what a person knows it by.
-        image: any size.
-        anomaly_map: float, at the image's size.
+        category, name: the image's category, and the name that people know it by.
+        image: the pixels, any size.
+        anomaly_map: float map at the image's size.
         mask: bool ground truth at the image's size; None where there is none.
         boxes: pseudo-boxes with their scores.
         score: the image score A.
-        threshold: T_c of the category.
+        threshold: the category's T_c.
         defective: the ground truth; None where unknown.
     """
 
@@ -68,7 +68,7 @@ class CategoryScores:
 
 @dataclass(frozen=True)
 class MapQuality:
-    """How well anomaly maps tell held-out defects; `shots` references a category, 0 is zero-shot."""
+    """How well anomaly maps detect held-out defects; `shots` is references per category, 0 zero-shot."""
 
     shots: int
     image_auroc: float | None
@@ -92,9 +92,9 @@ class DetectorFigures:
         buckets: AP@0.5:0.95 of small, medium and large boxes and the like, by name; None without such a box.
         curves: precision at 101 recalls (IoU 0.5) by class.
         map50: AP@0.5 by class.
-        names: of the confusion matrix, the background last.
+        names: classes of the confusion matrix, the background last.
         confusion: (names, names) counts, row the true class, column the found one.
-        cost: of one image: `parameters`, `gflops`, `fps`, `peak_memory_mib`, `device`.
+        cost: one image's cost: `parameters`, `gflops`, `fps`, `peak_memory_mib`, `device`.
     """
 
     buckets: Mapping[str, float | None]
@@ -114,8 +114,8 @@ class StartRow:
         map50, map50_95: COCO AP, 0–1.
         classes: AP@0.5:0.95 by class; None for a class without a box in the test split.
         transferred: share of the detector's weights that the start filled, 0–1; None from scratch.
-        seconds: of the finetuning.
-        figures: the rest of the evaluation; None leaves it out.
+        seconds: time that the finetuning took.
+        figures: the evaluation's other figures; None leaves them out.
     """
 
     start: str
@@ -129,7 +129,7 @@ class StartRow:
 
 @dataclass(frozen=True)
 class Example:
-    """A test image with detections (and truth) drawn in already, by start."""
+    """A test image with one start's detections and the truth drawn in."""
 
     start: str
     name: str
@@ -161,13 +161,13 @@ class ReportData:
 
     Attributes:
         title: the project's name.
-        created: ISO 8601, shown as it is.
-        workspace: its URI.
+        created: time in ISO 8601, shown as it is.
+        workspace: the workspace's URI.
         config: the project's config, JSON-able.
         held_out: labelled test images that the starts were measured on.
-        gallery: shown in order, grouped by category.
-        attention: of the backbone before and after, see `attention_pictures`.
-        quarantined: how many there are, as `quarantine` may be the first of many.
+        gallery: images in the order shown, grouped by category.
+        attention: picture of the backbone's attention before and after, see `attention_pictures`.
+        quarantined: number of all images left out; `quarantine` may hold only the first.
     """
 
     title: str

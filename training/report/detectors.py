@@ -1,4 +1,4 @@
-"""The report's closer look at detectors: precision over recall by class, and what is taken for what."""
+"""The report's closer look at detectors: precision over recall by class, and which classes are confused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from markupsafe import Markup
 from training.report.charts import SERIES_STYLES, Series, lines_chart
 from training.report.data import StartRow
 
-MOST_CLASSES = 24  # shown; a chart and a column each
+MOST_CLASSES = 24  # that are shown, with a chart and a column each
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Cell:
 
 
 def precision_charts(starts: Sequence[StartRow]) -> list[tuple[str, Markup]]:
-    """A chart a class with a line a start, the class with most to tell (the largest spread) first.
+    """A chart a class with a line a start, the class with the largest spread first.
 
     Args:
-        starts: in the order of their colours; those without curves are left out.
+        starts: rows in the order of their colours; those without curves are left out.
     """
     measured = [(start.start, start.figures) for start in starts if start.figures is not None]
     names = {name for _, figures in measured for name in figures.curves}

@@ -1,4 +1,4 @@
-"""What the evaluate stage measured of one detector, as the report tells it."""
+"""The evaluate stage's figures of one detector, as the report shows them."""
 
 from cluster.stages import Artifact
 from training.metrics import BACKGROUND

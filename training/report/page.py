@@ -20,8 +20,8 @@ from training.report.data import GalleryItem, ReportData, StartRow
 
 TEMPLATE = "page.html.j2"
 BASELINE = "scratch"
-TIE_POINTS = 1.0  # two trainings of the same start and other seeds easily differ by this
-# JPEG bytes: of all pictures of a kind together, which keeps the file below 8 MB, and of one.
+TIE_POINTS = 1.0  # trainings of one start with different seeds easily differ by this
+# JPEG bytes for all pictures of a kind, which keep the file below 8 MB, and for one picture.
 GALLERY_BYTES, EXAMPLE_BYTES = 4_000_000, 1_500_000
 PANEL_BYTES, SHOT_BYTES = 24_000, 48_000
 ATTENTION_BYTES = 400_000
@@ -35,7 +35,7 @@ class Headline:
     Attributes:
         verdict: `gain`, `tie`, `loss` or `none`, for the colour.
         sentence: the claim.
-        detail: what it rests on.
+        detail: the figures behind the claim.
     """
 
     verdict: str
@@ -47,7 +47,7 @@ def render(data: ReportData) -> str:
     """The report as one HTML document (below 8 MB); text from the data is escaped.
 
     Args:
-        data: parts that are empty are left out, with a sentence in their place.
+        data: the report's parts; a sentence takes the place of an empty one.
     """
     environment = page_environment(Path(__file__).parent)
     environment.filters |= {
@@ -77,7 +77,7 @@ def render(data: ReportData) -> str:
 
 
 def headline(starts: Sequence[StartRow], held_out: int | None) -> Headline:
-    """What the best start gained over training from scratch, said also where it gained nothing."""
+    """What the best start gained over training from scratch, even where it gained nothing."""
     if not starts:
         return Headline(
             "none",
@@ -155,7 +155,7 @@ def panels(item: GalleryItem, low: float, high: float, most_bytes: int) -> list[
 
 
 def examples(data: ReportData) -> list[dict[str, Any]]:
-    """Drawn test images by name, so that starts are side by side."""
+    """Drawn test images by name, with the starts side by side."""
     budget = min(SHOT_BYTES, EXAMPLE_BYTES // max(len(data.examples), 1))
     by_name: dict[str, list[dict[str, str]]] = {}
     for example in data.examples:

@@ -10,11 +10,11 @@ from training.pictures import Corners, Picture, colours, heat_over, mask_over
 from training.report.data import GalleryItem
 
 SIDE = 360  # pixels of the longer side: sharp at 180 CSS pixels on a dense screen
-BOX_COLOUR = (255, 176, 0)  # amber: seen on dark and on light surfaces
-EDGE_COLOUR = (20, 20, 20)  # about the boxes, for surfaces as bright as amber
+BOX_COLOUR = (255, 176, 0)  # amber, visible on dark and light surfaces
+EDGE_COLOUR = (20, 20, 20)  # around the boxes, for surfaces as bright as amber
 BOX_PIXELS, EDGE_PIXELS = 2, 4  # widths of lines; the edge is left a pixel wide on either side
-QUALITIES = (84, 70, 55, 40, 25)  # of JPEG, tried in turn: from one without visible loss to the coarsest
-SHRINK = 3, 4  # then sides are made smaller by this factor, and all qualities tried again
+QUALITIES = (84, 70, 55, 40, 25)  # of JPEG, tried in turn from no visible loss to the coarsest
+SHRINK = 3, 4  # then the sides shrink by this factor, and all qualities are tried again
 
 
 def fitting_uri(picture: Picture, most_bytes: int) -> str:
@@ -22,7 +22,7 @@ def fitting_uri(picture: Picture, most_bytes: int) -> str:
 
     Args:
         picture: (height, width, 3) uint8 RGB.
-        most_bytes: of the JPEG, before base64; at least 1000.
+        most_bytes: largest size of the JPEG before base64; at least 1000.
     """
     while True:
         for quality in QUALITIES:
@@ -73,7 +73,7 @@ def masked(item: GalleryItem) -> Picture | None:
 
 
 def boxed(image: Picture, boxes: Sequence[tuple[Corners, float]]) -> Picture:
-    """The image with its pseudo-boxes, dark-edged so that they are seen on any surface."""
+    """The image with its pseudo-boxes, dark-edged to stand out on any surface."""
     fitted, scale = fit(image)
     picture = np.ascontiguousarray(fitted).copy()
     for corners, _ in boxes:

@@ -14,15 +14,15 @@ from training.pictures import DrawnBox, draw_boxes
 from training.report.artifacts import StartOutcome
 from training.report.data import Example, GalleryItem
 
-NORMAL_EVERY = 4  # every so many images of the gallery is a normal one
+NORMAL_EVERY = 4  # one of so many gallery images is normal
 
 
 def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> list[GalleryItem]:
     """Pretraining images of all categories in turn, three with a defect (or pseudo-boxes) to one without.
 
     Args:
-        corpus, maps, boxes: the artifacts.
-        limit: images in all.
+        corpus, maps, boxes: the stages' artifacts.
+        limit: most images in all.
     """
     labels = CorpusTables(corpus.directory).labels()
     table = {row["image_id"]: row for row in boxes.directory.read_table("boxes.parquet").to_pylist()}
@@ -48,10 +48,10 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
     turns = chain.from_iterable(zip_longest(*queues))
     chosen = [image_id for image_id in turns if image_id is not None][:limit]
     wanted = set(chosen)
-    found = {row["image_id"]: (row, grid) for row, grid in map_rows(maps) if row["image_id"] in wanted}
+    chosen_maps = {row["image_id"]: (row, grid) for row, grid in map_rows(maps) if row["image_id"] in wanted}
     items = []
     for image_id in chosen:
-        row, grid = found[image_id]
+        row, grid = chosen_maps[image_id]
         label = labels.get(image_id)
         runs = label["mask"] if label else None
         items.append(
@@ -73,13 +73,13 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
 def examples(
     labelled: Artifact, starts: Mapping[str, StartOutcome], limit: int, min_score: float
 ) -> list[Example]:
-    """The same test images with a defect, detections of every start drawn over the truth.
+    """The same defective test images for every start, its detections drawn over the truth.
 
     Args:
-        labelled: with the labels.
-        starts: what came of each start, by its name.
-        limit: images; labels take turns.
-        min_score: of a drawn detection.
+        labelled: the artifact with the labels.
+        starts: outcome of each start, by its name.
+        limit: most images; labels take turns.
+        min_score: least score of a drawn detection.
     """
     labels = CorpusTables(labelled.directory).boxes()
     drawn = []
@@ -92,11 +92,11 @@ def examples(
         turns = chain.from_iterable(zip_longest(*(group for _, group in sorted(by_label.items()))))
         for row in [row for row in turns if row is not None][:limit]:
             truths = [DrawnBox(sides(box), box["label"]) for box in labels[row["image_id"]]]
-            found = [
+            detections = [
                 DrawnBox(sides(box), f"{box['label']} {box['score']:.2f}")
                 for box in row["boxes"]
                 if box["score"] >= min_score
             ]
-            picture = draw_boxes(read_image(row["uri"]), truths, found)
+            picture = draw_boxes(read_image(row["uri"]), truths, detections)
             drawn.append(Example(start, row["uri"].rsplit("/", 1)[-1], picture))
     return drawn

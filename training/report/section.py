@@ -9,9 +9,9 @@ class ReportSection(Section):
     """What the report shows.
 
     Attributes:
-        gallery: images with map, mask and pseudo-boxes, over all categories.
-        examples: test images with detections of every start.
-        min_score: below which a detection is not drawn.
+        gallery: number of images with map, mask and pseudo-boxes, over all categories.
+        examples: number of test images with detections of every start.
+        min_score: least score of a drawn detection.
     """
 
     gallery: int = Field(default=16, ge=0, le=100)

@@ -1,4 +1,4 @@
-"""The report stage: gathers what the other stages left and renders one HTML file."""
+"""The report stage: gathers the other stages' results and renders one HTML file."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -43,11 +43,11 @@ def write_report(
     """Write `report.html` and return the table of starts among the results.
 
     Args:
-        section: what to show.
+        section: the config of what to show.
         title: the project's name.
         config: the project's config as the report shows it.
         site: workspace and tracking run.
-        made: the stages that it tells of.
+        made: artifacts of the stages that it covers.
     """
     pretraining, starts, registered = made.pretraining, made.starts, made.registered
     labelled = pretraining.labelled
@@ -56,7 +56,7 @@ def write_report(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         corpus, maps, boxes = pretraining.corpus, pretraining.maps, pretraining.boxes
-        shown = gallery(corpus, maps, boxes, section.gallery)
+        gallery_items = gallery(corpus, maps, boxes, section.gallery)
         drawn = examples(labelled, starts, section.examples, section.min_score)
         quarantine = [
             QuarantineRow(row["uri"], row["stage"], row["reason"])
@@ -73,7 +73,7 @@ def write_report(
                 StageRow(name, float(artifact.record["seconds"]), artifact.reused, _counts(artifact))
                 for name, artifact in everything.items()
             ],
-            gallery=shown,
+            gallery=gallery_items,
             thresholds=_thresholds(boxes),
             scores=_scores(corpus, maps, boxes),
             map_quality=[_map_quality(pretraining.map_quality, maps)],
@@ -89,7 +89,7 @@ def write_report(
         bench.directory.write(FILE, render(data).encode())
         with bench.directory.local_copy(FILE) as path:
             bench.run.log_file(path)
-        for number, item in enumerate(shown):
+        for number, item in enumerate(gallery_items):
             bench.run.log_picture(item.image, f"gallery/{number:02d}.png")
         for example in drawn:
             bench.run.log_picture(example.picture, f"detections/{example.start}-{example.name}.png")
@@ -112,7 +112,7 @@ def _start_row(start: str, finetuned: Artifact, evaluated: Artifact) -> StartRow
     filled = None
     if transfer is not None:
         parts = transfer["parts"].values()
-        # Whatever was not asked for was not filled: the whole model is the measure.
+        # The share is of the whole model, as parts that were not asked for were not filled.
         filled = sum(part["parameters"] for part in parts) / results["parameters"]
     seconds = float(finetuned.results["training_seconds"])
     figures = detector_figures(evaluated)
@@ -140,18 +140,19 @@ def _thresholds(boxes: Artifact) -> list[ThresholdRow]:
 
 
 def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryScores]:
-    """Scores of the labelled images by truth, beside δ."""
-    truth = {image_id: bool(found) for image_id, found in CorpusTables(corpus.directory).boxes().items()}
+    """Image scores of the labelled images by truth, and δ."""
+    true_boxes = CorpusTables(corpus.directory).boxes()
+    truth = {image_id: bool(image_boxes) for image_id, image_boxes in true_boxes.items()}
     deltas = {
         row["category"]: row["delta"] for row in boxes.directory.read_table("thresholds.parquet").to_pylist()
     }
-    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in deltas}
+    scores: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in deltas}
     for row in maps.directory.read_table("maps", columns=["image_id", "category", "score"]).to_pylist():
-        if row["image_id"] in truth and row["category"] in found:
-            found[row["category"]][truth[row["image_id"]]].append(row["score"])
+        if row["image_id"] in truth and row["category"] in scores:
+            scores[row["category"]][truth[row["image_id"]]].append(row["score"])
     return [
         CategoryScores(name, normal, defective, deltas[name])
-        for name, (normal, defective) in sorted(found.items())
+        for name, (normal, defective) in sorted(scores.items())
         if normal or defective
     ]
 
@@ -163,7 +164,7 @@ def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
 
 
 def _attention(backbone: Artifact) -> Picture | None:
-    """The sheet that the backbone stage drew; None of one made before it drew any."""
+    """The sheet that the backbone stage drew; None where an older version drew none."""
     if not backbone.directory.exists(ATTENTION_FILE):
         return None
     content = np.frombuffer(backbone.directory.read(ATTENTION_FILE), np.uint8)
@@ -171,9 +172,10 @@ def _attention(backbone: Artifact) -> Picture | None:
     return None if sheet is None else np.ascontiguousarray(sheet[..., ::-1], np.uint8)
 
 
-def _curves(made: RunArtifacts) -> list[TrainingCurve]:
-    trained = {"Backbone (AGBP)": made.pretraining.backbone, "Detector (AGDP)": made.pretraining.detector}
-    trained |= {f"Finetuning from {start}": outcome.finetuned for start, outcome in made.starts.items()}
+def _curves(artifacts: RunArtifacts) -> list[TrainingCurve]:
+    pretraining = artifacts.pretraining
+    trained = {"Backbone (AGBP)": pretraining.backbone, "Detector (AGDP)": pretraining.detector}
+    trained |= {f"Finetuning from {start}": outcome.finetuned for start, outcome in artifacts.starts.items()}
     return [
         TrainingCurve(name, artifact.directory.read_table("history.parquet").to_pylist())
         for name, artifact in trained.items()
