@@ -112,9 +112,9 @@ class Entry(NamedTuple):
     """A command of the roof, listed without its module, which is imported when the command is named.
 
     Attributes:
-        panel: of the help page.
-        module: whose typer app has the command.
-        help: what the help page says of it, as its module does.
+        panel: the help page's panel.
+        module: the module whose typer app has the command.
+        help: the help page's sentence on it, the same as its module's.
     """
 
     panel: str

@@ -73,7 +73,7 @@ def task_of(images: PretrainImages, **changes: Any) -> AgbpTask:
 
 
 def settings(**changes: Any) -> LoopSettings:
-    """Of a loop that only trains."""
+    """Settings of a loop that only trains."""
     return LoopSettings.model_validate({"batch_size": BATCH, "eval_every": 1000, "clip_norm": 10.0} | changes)
 
 
@@ -88,7 +88,7 @@ def distillation(images: PretrainImages, pretext: str) -> Row:
             start = time.process_time()
             bare_step(task, batch, steps)
             seconds[side].append(time.process_time() - start)
-    # CPU time of pairs that ran one after the other: other processes on the machine count least so.
+    # CPU time of pairs that ran one after the other: so other processes on the machine count least.
     ratio = statistics.median(b / a for a, b in list(zip(*seconds, strict=True))[1:])
     what = f"AGBP's step against {pretext}'s alone, CPU time"
     if pretext == SECOND_PASS:
@@ -106,7 +106,7 @@ def bare_step(task: AgbpTask, batch: Batch, steps: torch.optim.Optimizer) -> Non
 
 
 class Ready(SeededDataset):
-    """As many items as asked for, with nothing in them."""
+    """A data set of `count` empty items."""
 
     def __init__(self, count: int) -> None:
         super().__init__(0)
@@ -123,9 +123,9 @@ class ReadyTask(Task):
     """A pretraining whose every batch is the same one, ready in memory; after each epoch it times bare steps.
 
     Args:
-        task: whose model and loss are trained.
+        task: the task whose model and loss are trained.
         bare: another of the same first weights, for the bare steps.
-        steps: an epoch.
+        steps: steps an epoch.
     """
 
     def __init__(self, task: AgbpTask, bare: AgbpTask, steps: int) -> None:

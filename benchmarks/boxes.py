@@ -41,7 +41,7 @@ def write_maps(target: Storage, count: int, pictures: Sequence[str] = ()) -> Non
 
     Args:
         target: directory of its files.
-        count: of images.
+        count: the number of images.
         pictures: files that the rows name in turn; without any, files that there are not.
     """
     rng = np.random.default_rng(count)

@@ -29,7 +29,7 @@ FLAGS = (
 
 def chromium_program() -> str | None:
     """The browser's path; None where there is none."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    return next((program for name in NAMES if (program := shutil.which(name))), None)
 
 
 class Tab:

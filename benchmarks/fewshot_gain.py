@@ -24,12 +24,12 @@ FINETUNE = {"epochs": 100, "eval_every": 25, "batch_size": 8}
 
 def run() -> Iterator[Row]:
     """mAP@0.5 on the held-out half from each start; about 9 minutes a seed on two cores."""
-    found: dict[str, list[float]] = {start: [] for start in STARTS}
+    scores: dict[str, list[float]] = {start: [] for start in STARTS}
     for seed in SEEDS:
         for start, map50 in one_seed(seed).items():
-            found[start].append(map50)
+            scores[start].append(map50)
             yield Row(f"seed {seed}, {start}: mAP@0.5, percent", map50 * 100)
-    means = {start: statistics.mean(values) * 100 for start, values in found.items()}
+    means = {start: statistics.mean(values) * 100 for start, values in scores.items()}
     for start in STARTS:
         yield Row(f"{start}: mAP@0.5, percent, mean of {len(SEEDS)} seeds", means[start])
     yield at_least("AGSSP less scratch, points of mAP@0.5", means[AGSSP] - means[SCRATCH], POINTS)

@@ -87,11 +87,11 @@ def side_by_side(data: LabelledSurfaces, seed: int, folder: Path, turns: Turns) 
 
     thread = threading.Thread(target=other, daemon=True)
     thread.start()
-    own = our_weights(detector, data, seed, folder, turns)
+    ours = our_weights(detector, data, seed, folder, turns)
     thread.join()
     if failure:
         raise failure[0]
-    return score(own, data), score(weights, data)
+    return score(ours, data), score(weights, data)
 
 
 def score(weights: dict[str, Any], data: LabelledSurfaces) -> float:
@@ -208,6 +208,6 @@ def ultralytics_weights(data: LabelledSurfaces, seed: int, folder: Path, turns: 
 
 
 def set_threads() -> None:
-    """For whoever is next, as the setting is a Python thread's own."""
+    """Set the threads for the next trainer, as the setting belongs to a Python thread."""
     torch.set_num_threads(THREADS)
     cv2.setNumThreads(0)

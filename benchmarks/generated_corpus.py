@@ -23,9 +23,9 @@ def generated_corpus(
 
     Args:
         folder: gets the images.
-        categories, per_category: how many.
-        size: of images and masks, pixels.
-        seed: of the production line.
+        categories, per_category: numbers of categories and of images in each.
+        size: the side of images and masks, pixels.
+        seed: the production line's random seed.
 
     Returns:
         The images with the shipped encoder's few-shot maps, and the masks of the defective ones by id.

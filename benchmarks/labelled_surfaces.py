@@ -20,7 +20,7 @@ class LabelledSurfaces:
     Attributes:
         classes: names in label order.
         train, val: the images, all with boxes.
-        yaml: of the YOLO data set.
+        yaml: the YOLO data set's YAML file.
     """
 
     classes: tuple[str, ...]
@@ -42,7 +42,7 @@ def write_surfaces(
             drawn.append((sample.image, sample.defect, boxes))
     classes = tuple(sorted({defect for _, defect, _ in drawn}))
     parts: dict[str, list[Sample]] = {"train": [], "val": []}
-    for number, (image, defect, found) in enumerate(drawn):
+    for number, (image, defect, boxes) in enumerate(drawn):
         part, label = ("train" if number < train else "val"), classes.index(defect)
         path = folder / "images" / part / f"{number:04d}.png"
         text = folder / "labels" / part / f"{number:04d}.txt"
@@ -51,10 +51,10 @@ def write_surfaces(
         cv2.imwrite(str(path), image[..., ::-1])
         lines = [
             f"{label} {(x0 + x1) / 2 / size} {(y0 + y1) / 2 / size} {(x1 - x0) / size} {(y1 - y0) / size}"
-            for x0, y0, x1, y1 in found
+            for x0, y0, x1, y1 in boxes
         ]
         text.write_text("\n".join(lines) + "\n")
-        corners = np.array(found, dtype=np.float64)
+        corners = np.array(boxes, dtype=np.float64)
         labels = np.full(len(corners), label, dtype=np.int64)
         parts[part].append(Sample(f"{number:04d}", str(path), size, size, corners, labels))
     document = {"path": str(folder), "train": "images/train", "val": "images/val", "names": list(classes)}

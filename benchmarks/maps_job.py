@@ -64,8 +64,8 @@ def _child(side: str, folder: str, count: int, encoder: str = "surface-clip") ->
     """One side in a process of its own, whose memory is then its own too."""
     command = [sys.executable, "-m", "benchmarks.maps_job", side, folder, str(count), encoder]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def _section(folder: str, encoder: str) -> MapsSection:
@@ -125,13 +125,13 @@ def _job(folder: str, count: int, encoder: str) -> dict[str, float]:
     corpus.write_table("manifest/part-0.parquet", _manifest(folder, count))
     began = time.monotonic()
     with ray_session(RaySection()), Tracker.open(TrackingSection(), workspace).pipeline("bench", {}) as run:
-        made = make_maps(
+        maps = make_maps(
             _section(folder, encoder),
             site=Site(workspace, run),
             corpus=Artifact("corpus", str(count), corpus, {"results": {}}, reused=True),
         )
-    if made.results["images"] != count + SHOTS:
-        raise RuntimeError(f"{made.results['images']} maps of {count + SHOTS} images")
+    if maps.results["images"] != count + SHOTS:
+        raise RuntimeError(f"{maps.results['images']} maps of {count + SHOTS} images")
     peak = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return {"seconds": time.monotonic() - began, "driver_mb": int(peak[0]) / 1024}
 

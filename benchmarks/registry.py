@@ -36,9 +36,9 @@ class Row:
     """One figure.
 
     Attributes:
-        what: what was measured, with its unit.
+        what: the measured quantity, with its unit.
         value: the figure; None when it was skipped, `goal` then says why.
-        goal: in words, empty when there is none.
+        goal: the goal in words, empty when there is none.
         ok: whether the goal is met; None without a goal.
     """
 

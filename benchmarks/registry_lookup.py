@@ -47,18 +47,18 @@ def run() -> Iterator[Row]:
             "pull": ["pull", NAME, place],
             "promote": ["promote", NAME, place, "--dataset", DATASET, "--force"],
         }
-        taken: dict[str, list[float]] = {name: [] for name in [*commands, "MLflow"]}
+        times: dict[str, list[float]] = {name: [] for name in [*commands, "MLflow"]}
         for turn in range(ROUNDS):
             for name, words in commands.items():
                 out = ["--out", f"{folder}/pulled-{turn}"] if name == "pull" else []
                 command = [sys.executable, "-m", "agssp", "models", *words, *out, "--json"]
-                taken[name].append(seconds(command))
-            taken["MLflow"].append(seconds([sys.executable, "-c", MLFLOW, tracker.uri]))
+                times[name].append(seconds(command))
+            times["MLflow"].append(seconds([sys.executable, "-c", MLFLOW, tracker.uri]))
     for name in commands:
-        yield at_most(f"models {name}, {VERSIONS} versions: seconds", statistics.median(taken[name]), GOAL)
-    own, theirs = (statistics.median(taken[name]) for name in ("list", "MLflow"))
+        yield at_most(f"models {name}, {VERSIONS} versions: seconds", statistics.median(times[name]), GOAL)
+    ours, theirs = (statistics.median(times[name]) for name in ("list", "MLflow"))
     yield Row("MLflow's client, listing the same: seconds", theirs)
-    yield Row("models list against MLflow's client, wall time", own / theirs)
+    yield Row("models list against MLflow's client, wall time", ours / theirs)
 
 
 def seconds(command: list[str]) -> float:
@@ -78,7 +78,7 @@ def fill(tracker: Tracker, folder: Path) -> None:
 
     def tags(number: int) -> dict[str, str]:
         evaluation = Evaluation(DATASET, "d" * 64, 100, {"map50": (number % 97) / 97, "map50_95": 0.25})
-        made = Provenance(
+        provenance = Provenance(
             corpus="c" * 64,
             prompts="p" * 64,
             thresholds={f"category_{n}": n / 7 for n in range(10)},
@@ -89,7 +89,7 @@ def fill(tracker: Tracker, folder: Path) -> None:
         return {
             "fingerprint": hashlib.sha256(str(number).encode()).hexdigest(),
             **{stage: hashlib.sha256(f"{stage}{number}".encode()).hexdigest() for stage in stages},
-            **made.tags(),
+            **provenance.tags(),
             **evaluation.tags(),
             **file_tags({weights.name: digest}),
         }

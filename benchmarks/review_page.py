@@ -80,9 +80,9 @@ def write_workspace(storage: Storage, count: int, pictures: Path, test_every: in
 
     Args:
         storage: the workspace.
-        count: of images.
+        count: the number of images.
         pictures: folder for the few files that the images share.
-        test_every: every so manieth image is held out; 0 for none.
+        test_every: one image in so many is held out; 0 for none.
     """
     rng = np.random.default_rng(0)
     files = []

@@ -83,7 +83,7 @@ def pretraining() -> Iterator[Row]:
 
 
 def our_seconds(folder: Path) -> float:
-    """Of an image in the second epoch, images in the cache; the images are drawn by the first call."""
+    """Seconds an image in the second epoch, images in the cache; the first call draws the images."""
     where = folder / "images"
     where.mkdir(exist_ok=True)
     task = task_of(surfaces(where, IMAGES))

@@ -28,9 +28,9 @@ def run() -> Iterator[Row]:
     measured: Measured = {}
     for turn in range(ROUNDS + 1):
         for name, command, code in _commands(mine, other):
-            taken = _measure(command, code)
+            measurement = _measure(command, code)
             if turn:  # the first fills the machine's file cache
-                measured.setdefault(name, []).append(taken)
+                measured.setdefault(name, []).append(measurement)
     torch_seconds = _seconds(measured, "torch")
     yield Row("python -c 'import torch': seconds", torch_seconds)
     for name in ANSWERS:
@@ -60,10 +60,10 @@ def _measure(command: list[str], code: int) -> tuple[float, float]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    taken = time.monotonic() - began
+    elapsed = time.monotonic() - began
     if process.returncode != code:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}, not {code}")
-    return taken, usage.ru_maxrss / 1024
+    return elapsed, usage.ru_maxrss / 1024
 
 
 def _seconds(measured: Measured, name: str) -> float:

@@ -42,17 +42,17 @@ def run() -> Iterator[Row]:
                     categories, PseudoBoxSettings(), MASK_IOU, score_share=1.0, few_weight=0.5, pool=pool
                 )
 
-            found = search(objective(), space, trials=TRIALS, seed=0)
+            trials = search(objective(), space, trials=TRIALS, seed=0)
             seconds = time.monotonic() - start
-            best = max(trial.value for trial in found)
+            best = max(trial.value for trial in trials)
             whole = search(objective(), coarse(space), trials=0, seed=0, exhaustive=True)
     yield Row("seconds for them, tables read", seconds)
     yield at_least(
         f"trials in {MINUTES} minutes at this pace, {IMAGES} maps of {SIDE}×{SIDE}",
-        len(found) / seconds * 60 * MINUTES,
+        len(trials) / seconds * 60 * MINUTES,
         300,
     )
-    yield Row(f"best mask IoU of {len(found)} trials", best)
+    yield Row(f"best mask IoU of {len(trials)} trials", best)
     yield Row(f"best mask IoU of a grid of {len(whole):,}", max(trial.value for trial in whole))
     yield at_least("the search's best above the grid's", best - max(trial.value for trial in whole), -0.005)
 
@@ -74,10 +74,10 @@ def write_artifacts(corpus: Storage, maps: Storage, count: int, *, side: int, se
     category is its reference, every seventh is held out.
 
     Args:
-        corpus, maps: where the tables go.
-        count: of images.
-        side: of an image in pixels.
-        seed: of everything.
+        corpus, maps: the folders for the tables.
+        count: the number of images.
+        side: an image's side in pixels.
+        seed: the random seed of everything.
     """
     rng = np.random.default_rng(seed)
     manifest, labels, rows, stack = [], [], [], []
@@ -123,9 +123,9 @@ def picture(
         centre = tuple(int(v) for v in rng.integers(side // 5, side - side // 5, 2))
         axes = tuple(int(v) for v in rng.integers(side // 20, side // 6, 2))
         cv2.ellipse(mask, centre, axes, float(rng.integers(0, 180)), 0, 360, 1, -1)
-    shown = cv2.resize(mask.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA)
-    shown = cv2.GaussianBlur(np.roll(shown, rng.integers(-1, 2, 2), (0, 1)), (0, 0), 1.2)
+    defect = cv2.resize(mask.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA)
+    defect = cv2.GaussianBlur(np.roll(defect, rng.integers(-1, 2, 2), (0, 1)), (0, 0), 1.2)
     texture = upsample(rng.random((7, 7), dtype=np.float32), GRID, GRID)
     speckle = (rng.random((GRID, GRID)) > 0.995).astype(np.float32) * rng.uniform(0.2, 0.6)
     strength = rng.uniform(0.4, 1.0)
-    return mask, (level + 0.25 * texture + speckle + strength * shown).astype(np.float16)
+    return mask, (level + 0.25 * texture + speckle + strength * defect).astype(np.float16)

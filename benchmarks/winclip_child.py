@@ -22,14 +22,14 @@ def main(batch: int, shots: int, rounds: int) -> None:
     torch_model.PRETRAINED = None  # else it downloads
     model = torch_model.WinClipModel().eval()
     images = torch.randn(batch, 3, SIDE, SIDE)
-    taken = []
+    times = []
     with torch.inference_mode():
         model.setup("steel sheet", torch.randn(shots, 3, SIDE, SIDE))
         for _ in range(rounds + 1):
             start = time.process_time()
             model(images)
-            taken.append(time.process_time() - start)
-    print(json.dumps(taken[1:]))
+            times.append(time.process_time() - start)
+    print(json.dumps(times[1:]))
 
 
 if __name__ == "__main__":

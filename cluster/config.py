@@ -75,10 +75,10 @@ def validate(model: type[Model], document: Mapping[str, Any], source: str) -> Mo
             valid = _valid_keys(model, path[:-1])
             raise UserError(f'{source}: unknown key "{dotted}"; {nearest(path[-1], valid)}') from None
         message = first["msg"].removeprefix("Value error, ")
-        given = first.get("input")
-        shown = f" (given: {str(given)[:60]!r})" if not isinstance(given, Mapping) else ""
+        value = first.get("input")
+        excerpt = f" (given: {str(value)[:60]!r})" if not isinstance(value, Mapping) else ""
         where = f'"{dotted}": ' if dotted else ""
-        raise UserError(f"{source}: {where}{message}{shown}.") from None
+        raise UserError(f"{source}: {where}{message}{excerpt}.") from None
 
 
 def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -155,5 +155,5 @@ def load_words(model: type[Model], words: Sequence[str] | None, base: Mapping[st
 
 def split_words(words: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """Configs (paths or `recipe:NAME`), and `section.key=value` overrides, of a command line's words."""
-    given = words or []
-    return [word for word in given if "=" not in word], [word for word in given if "=" in word]
+    all_words = words or []
+    return [word for word in all_words if "=" not in word], [word for word in all_words if "=" in word]

@@ -15,7 +15,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """Say what was probably meant: `did you mean "x"?`, or the list of valid names.
 
     Args:
-        name: what the user wrote.
+        name: the user's word.
         valid: the names that would have been accepted.
     """
     options = sorted(valid)

@@ -40,11 +40,11 @@ class Standing:
     """How far a step is.
 
     Attributes:
-        title: what is being done.
+        title: the name of the step.
         done, total: units; total is None when unknown.
         rate: units a second since the first one; None before the second.
         left: seconds to go at that rate; None when unknown.
-        note: what is shown beside, e.g. the loss.
+        note: text shown beside, e.g. the loss.
     """
 
     title: str
@@ -64,20 +64,20 @@ class Standing:
     @classmethod
     def parse(cls, line: str) -> "Standing | None":
         """What `line` wrote; None for other lines."""
-        found = LINE.fullmatch(line)
-        if found is None:
+        match = LINE.fullmatch(line)
+        if match is None:
             return None
         left = None
-        if found["left"]:
-            hours, minutes, seconds = map(int, found["left"].split(":"))
-            left = ((int(found["days"] or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+        if match["left"]:
+            hours, minutes, seconds = map(int, match["left"].split(":"))
+            left = ((int(match["days"] or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
         return cls(
-            found["title"],
-            int(found["done"]),
-            int(found["total"]) if found["total"] else None,
-            float(found["rate"]) if found["rate"] else None,
+            match["title"],
+            int(match["done"]),
+            int(match["total"]) if match["total"] else None,
+            float(match["rate"]) if match["rate"] else None,
             left,
-            found["note"] or "",
+            match["note"] or "",
         )
 
 
@@ -85,8 +85,8 @@ class Bar:
     """One long step's progress; `advance` and `note` are cheap and may be called often.
 
     Args:
-        title: what is being done.
-        total: how many units there are; None when unknown.
+        title: the name of the step.
+        total: the number of units; None when unknown.
     """
 
     def __init__(self, title: str, total: int | None, bar: Progress | None) -> None:

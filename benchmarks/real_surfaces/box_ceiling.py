@@ -21,11 +21,11 @@ def ceiling(maps: Artifact, truth: Mapping[str, Sequence[Box]], iou: float) -> B
     """The most precise boxes of all C and δ that still meet a twentieth of the defects.
 
     Args:
-        maps: of the maps stage.
+        maps: the maps stage's artifact.
         truth: labelled boxes by image; its images alone are looked at, those of one category.
-        iou: from which on a box meets a defect.
+        iou: the least IoU at which a box meets a defect.
     """
-    tried = [box_quality(found, truth, iou) for found in _every(maps, truth)]
+    tried = [box_quality(boxes, truth, iou) for boxes in _every(maps, truth)]
     usable = [quality for quality in tried if quality.recall >= LEAST_RECALL]
     return max(usable, key=lambda quality: (quality.precision, quality.recall), default=tried[0])
 

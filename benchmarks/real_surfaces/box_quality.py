@@ -19,7 +19,7 @@ class BoxQuality:
     """Pseudo-boxes against labelled ones.
 
     Attributes:
-        boxes, defects: how many there are.
+        boxes, defects: their numbers.
         precision: share of the boxes that meet a defect; NaN without a box.
         recall: share of the defects that are met; NaN without a defect.
     """
@@ -31,17 +31,17 @@ class BoxQuality:
 
 
 def box_quality(
-    found: Mapping[str, Sequence[Box]], truth: Mapping[str, Sequence[Box]], iou: float
+    pseudo_boxes: Mapping[str, Sequence[Box]], truth: Mapping[str, Sequence[Box]], iou: float
 ) -> BoxQuality:
-    """Of the images in `truth`; a box meets a defect that it overlaps by `iou` or more, be it met already.
+    """Quality on the images in `truth`; a box meets each defect that it overlaps by `iou` or more.
 
     Args:
-        found, truth: boxes (`x0`, `y0`, `x1`, `y1`) by image; an image without is empty or absent.
-        iou: 0–1.
+        pseudo_boxes, truth: boxes (`x0`, `y0`, `x1`, `y1`) by image; an image without is empty or absent.
+        iou: the least IoU, 0–1.
     """
     boxes = defects = good = met = 0
     for image, labelled in truth.items():
-        drawn = found.get(image, ())
+        drawn = pseudo_boxes.get(image, ())
         boxes, defects = boxes + len(drawn), defects + len(labelled)
         if drawn and labelled:
             meets = box_iou(_corners(drawn), _corners(labelled)) >= iou
@@ -58,7 +58,7 @@ def labelled_half(half: Path, layout: str) -> dict[str, list[Box]]:
 
 
 def stage_quality(boxes: Artifact, truth: Mapping[str, Sequence[Box]], iou: float) -> BoxQuality:
-    """Of a boxes stage's pseudo-boxes."""
+    """Quality of a boxes stage's pseudo-boxes."""
     rows = boxes.directory.read_table("boxes.parquet", columns=["image_id", "boxes"]).to_pylist()
     return box_quality({row["image_id"]: row["boxes"] for row in rows}, truth, iou)
 

@@ -23,8 +23,8 @@ class Column:
 
     Attributes:
         data: the data set.
-        labels: how many.
-        seed: of the finetuning.
+        labels: the number of labelled images.
+        seed: the finetuning's random seed.
     """
 
     data: str
@@ -37,8 +37,8 @@ class Pretrained:
     """What a pretraining cost and left.
 
     Attributes:
-        seconds: spent, maps and boxes included where they were used.
-        weights: of lightly-train, safetensors; ours are found by their stage.
+        seconds: time spent, maps and boxes included where they were used.
+        weights: lightly-train's weights, safetensors; ours are found by their stage.
     """
 
     seconds: float
@@ -56,10 +56,10 @@ class Proof:
     """What every part of the proof needs to know.
 
     Attributes:
-        settings: of the proof.
+        settings: the proof's settings.
         folder: the workspace.
-        data: halves and corpus, of `write_halves`.
-        python: that has lightly-train; None leaves the rival out.
+        data: the folder of halves and corpus that `write_halves` made.
+        python: the Python that has lightly-train; None leaves the rival out.
     """
 
     settings: Settings
@@ -78,7 +78,7 @@ class Proof:
         """Hold workspace, tracking and (when a stage needs it) Ray for the block.
 
         Args:
-            title: of the tracking run.
+            title: the tracking run's title.
         """
         base = self.project(ProofStart("none", coco=False), self.first)
         with open_run(base, title) as site:
@@ -93,8 +93,8 @@ class Proof:
 
         Args:
             start: the row.
-            cell: the rest.
-            rival: what lightly-train left, for its rows.
+            cell: the column: data set, labels and seed.
+            rival: lightly-train's weights, for its rows.
         """
         changes = start.changes(self.settings.coco_file, rival)
         return project(
@@ -113,16 +113,16 @@ def pretrain_start(proof: Proof, start: ProofStart, before: Pretrained | None) -
     """Pretrain, or find it done.
 
     Args:
-        proof: the whole.
+        proof: the whole proof.
         start: the row.
-        before: the pretraining that this one stands on; of lightly-train AGSSP, whose time it is given.
+        before: the pretraining that this one stands on; lightly-train is given the time of AGSSP's.
     """
     with proof.opened(f"pretraining: {start.name}") as stages:
         pipeline = stages(start, proof.first)
         if start.kind != "lightly":
             return Pretrained(seconds_spent(pipeline, start.kind))
         assert before is not None
-        made = pretrain_lightly(
+        trained = pretrain_lightly(
             proof.settings.lightly,
             python=str(proof.python),
             images=proof.data / CORPUS,
@@ -132,17 +132,17 @@ def pretrain_start(proof: Proof, start: ProofStart, before: Pretrained | None) -
             site=pipeline.site,
             corpus=pipeline.corpus,
         )
-        return Pretrained(float(made.results["seconds"]), Path(made.directory.path) / FILE)
+        return Pretrained(float(trained.results["seconds"]), Path(trained.directory.path) / FILE)
 
 
 def evaluate_start(proof: Proof, start: ProofStart, cell: Column, pretrained: Pretrained | None) -> Cell:
     """Finetune and measure on the held-out half, or find both done.
 
     Args:
-        proof: the whole.
+        proof: the whole proof.
         start: the row.
-        cell: the rest.
-        pretrained: of the row; None where nothing is pretrained.
+        cell: the column: data set, labels and seed.
+        pretrained: the row's pretraining; None where nothing is pretrained.
     """
     rival = pretrained.weights if pretrained is not None else None
     with proof.opened(f"{cell.data}, {cell.labels.name} labels, seed {cell.seed}, {start.name}") as stages:

@@ -20,13 +20,13 @@ CORPUS, COUNTS = "corpus", "counts.json"
 def write_halves(settings: Settings, folder: Path) -> Path:
     """Write `NAME/train` and `NAME/test` in the data set's own layout, and `corpus/CATEGORY`.
 
-    The corpus holds what is in no test half, without labels, under names that tell nothing: training halves,
+    The corpus holds images of no test half, without labels, under names that tell nothing: training halves,
     normal images among them (below `references`), images whose labels say nothing, generated surfaces. Done
     once for the same settings.
 
     Args:
-        settings: of the proof; absent data sets are left out.
-        folder: where a folder for these settings is made.
+        settings: the proof's settings; absent data sets are left out.
+        folder: the parent of the folder made for these settings.
 
     Returns:
         That folder; its `counts.json` has the counts of each data set.
@@ -38,20 +38,20 @@ def write_halves(settings: Settings, folder: Path) -> Path:
         "share": settings.test_share,
         "generated": settings.generated.model_dump(mode="json"),
     }
-    made = folder / "data" / digest(deciding)[:12]
-    if (made / COUNTS).is_file():
-        return made
-    if made.exists():
-        shutil.rmtree(made)  # half-written
+    target = folder / "data" / digest(deciding)[:12]
+    if (target / COUNTS).is_file():
+        return target
+    if target.exists():
+        shutil.rmtree(target)  # half-written
     counts: dict[str, Any] = {}
     for name, section in names.items():
         say(f"halves of {name}: hashing and copying")
         counts[name] = copy_halves(
-            settings.root(name), section.layout, settings.test_share, made / name, made / CORPUS
+            settings.root(name), section.layout, settings.test_share, target / name, target / CORPUS
         )
-    counts["generated"] = {"images": draw(settings, made / CORPUS)}
-    (made / COUNTS).write_text(json.dumps(counts, indent=1))  # last: its presence means complete
-    return made
+    counts["generated"] = {"images": draw(settings, target / CORPUS)}
+    (target / COUNTS).write_text(json.dumps(counts, indent=1))  # last: its presence means complete
+    return target
 
 
 def copy_halves(root: Path, layout: str, share: float, target: Path, corpus: Path) -> dict[str, int]:
@@ -85,7 +85,7 @@ def unlabelled_name(row: Mapping[str, Any], path: str) -> Path:
 
 
 def copy(source: Path, target: Path) -> None:
-    """With the time of change, by which listings know a file."""
+    """Copy a file with its time of change, by which listings know it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target)
 

@@ -34,25 +34,25 @@ def lightly_python() -> str | None:
     python = os.environ.get(LIGHTLY)
     if not python:
         return None
-    found = shutil.which(python)
-    if found is None:
+    program = shutil.which(python)
+    if program is None:
         raise UserError(f"${LIGHTLY}={python} is no program; make rivals makes one.")
-    if subprocess.run([found, "-c", ASK], capture_output=True, env=environment(None)).returncode:
+    if subprocess.run([program, "-c", ASK], capture_output=True, env=environment(None)).returncode:
         raise UserError(f"${LIGHTLY}={python} has no lightly-train; make rivals makes one that has.")
-    return str(Path(found).absolute())  # the child runs elsewhere; a link is what makes it that environment
+    return str(Path(program).absolute())  # the child runs elsewhere; a link is what makes it that environment
 
 
 def environment(cache: Path | None) -> dict[str, str]:
-    """Of a child: ours, without our modules, with its telemetry off.
+    """A child's environment: ours, without our modules, with its telemetry off.
 
     Args:
-        cache: for what lightly-train writes beside its results.
+        cache: the folder for lightly-train's other files.
     """
-    found = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    found |= QUIET_ENVIRONMENT | {"LIGHTLY_TRAIN_EVENTS_DISABLED": "1"}
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    variables |= QUIET_ENVIRONMENT | {"LIGHTLY_TRAIN_EVENTS_DISABLED": "1"}
     if cache is not None:
-        found["LIGHTLY_TRAIN_CACHE_DIR"] = str(cache)
-    return found
+        variables["LIGHTLY_TRAIN_CACHE_DIR"] = str(cache)
+    return variables
 
 
 def ask_child(python: str, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -94,11 +94,11 @@ def pretrain_lightly(
 
     Args:
         section: the rival's settings.
-        python: that has lightly-train.
+        python: the Python that has lightly-train.
         images: folder of the corpus.
         start: weights of a whole YOLOv8n, .safetensors or .pt; None is random.
-        seconds: for one call of it; the two short ones that time its steps are not counted.
-        seed: of everything.
+        seconds: the time for one call of it; the two short ones that time its steps are not counted.
+        seed: the random seed of everything.
         site: workspace and tracking run.
         corpus: the artifact of those images.
     """

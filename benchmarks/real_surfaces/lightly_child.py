@@ -33,7 +33,7 @@ def network(start: str | None, seed: int) -> Any:
 
 
 def pretrain(request: dict[str, Any], out: Path, steps: int) -> float:
-    """So many steps, their schedule made for them, exported into `out`; wall seconds of the whole call."""
+    """Train `steps` steps on a schedule of that length and export into `out`; the call's wall seconds."""
     images = sum(path.suffix.lower() in SUFFIXES for path in Path(request["images"]).rglob("*"))
     batch = min(request["batch_size"], images)
     model = network(request["start"], request["seed"])

@@ -38,7 +38,7 @@ IOU = 0.5  # as in mAP@0.5
 def run() -> Iterator[Row]:
     """Each finetuning's mAP@0.5 as it ends, then each start's mean gain; `real_surfaces.md` and `.json`.
 
-    All of a seed come before the next seed's, so that the table is whole, if noisier, after a third.
+    Each seed is finished before the next begins, so the table is whole, if noisier, after a third.
     """
     settings, folder = read_settings(), workspace()
     names = settings.present()
@@ -58,14 +58,14 @@ def run() -> Iterator[Row]:
     with proof.opened(NAME) as stages:
         pipeline = stages(ProofStart("agssp", coco=False), proof.first)
         for name, section in names.items():
-            # Ray Data's, as maps and boxes: within a task that holds a CPU it might wait for one for ever.
+            # A Ray Data job, as maps and boxes are: in a task that holds a CPU it might wait for one forever.
             _ = stages(
                 ProofStart("none", coco=False), Column(name, section.runs[0], settings.seeds[0])
             ).labelled
             truth = labelled_half(proof.data / name / "train", section.layout)
-            found = stage_quality(pipeline.boxes, truth, IOU)
+            by_config = stage_quality(pipeline.boxes, truth, IOU)
             best = ceiling(pipeline.maps, truth, IOU)
-            for which, quality in (("", found), (", C and δ by the labels", best)):
+            for which, quality in (("", by_config), (", C and δ by the labels", best)):
                 what = f"pseudo-boxes, percent IoU ≥ {IOU:g} with a defect"
                 yield Row(f"{name}{which}: of {quality.boxes} {what}", quality.precision * 100)
                 what = "defects, percent so met"
@@ -73,13 +73,13 @@ def run() -> Iterator[Row]:
         cells: list[Cell] = []
         minutes: dict[str, float] = {}
         with tasks_of(proof, starts) as tasks:
-            for made in tasks:
-                if isinstance(made, Cell):
-                    cells.append(made)
-                    what = f"{made.data}, {made.labels} labels, seed {made.seed}, {made.row}"
-                    yield Row(f"{what}: mAP@0.5, percent", made.map50 * 100)
+            for result in tasks:
+                if isinstance(result, Cell):
+                    cells.append(result)
+                    what = f"{result.data}, {result.labels} labels, seed {result.seed}, {result.row}"
+                    yield Row(f"{what}: mAP@0.5, percent", result.map50 * 100)
                 else:
-                    start, pretrained = made
+                    start, pretrained = result
                     minutes[start.name] = pretrained.seconds / 60
                     yield Row(f"{start.name}: minutes of pretraining", minutes[start.name])
                 write(proof, starts, cells, minutes)
@@ -95,7 +95,7 @@ def compared(settings: Settings, *, rival: bool) -> list[ProofStart]:
     """The table's rows, as far as weights and rival are there.
 
     Raises:
-        UserError: a row is asked for that there isn't.
+        UserError: an unknown row is asked for.
     """
     every = {
         start.name: start for start in (ProofStart(kind, coco) for coco in (False, True) for kind in KINDS)
@@ -139,7 +139,7 @@ def tasks_of(
         done: dict[ProofStart | None, Pretrained | None] = {None: None}
         total = len(left)
         while left or running:
-            # No more than can run at once: Ray would begin the cells of all seeds that wait for nothing.
+            # Start only as many as can run at once: Ray would begin all seeds' cells that wait for nothing.
             ready = [job for job in left if waits_for(*job) in done]
             for job in ready[: max(0, int(resources["CPU"]) - len(running))]:
                 start, column = job
@@ -150,12 +150,12 @@ def tasks_of(
                     running[evaluate.remote(proof, start, column, before)] = job
                 left.remove(job)
             ref = ray.wait(list(running))[0][0]
-            made = ray.get(ref)
+            result = ray.get(ref)
             start, column = running.pop(ref)
             bar.to(total - len(left) - len(running), "")
             if column is None:
-                done[start] = made
-            yield (start, made) if column is None else made
+                done[start] = result
+            yield (start, result) if column is None else result
 
     try:
         with progress(NAME, len(left)) as bar:
@@ -166,7 +166,7 @@ def tasks_of(
 
 
 def waits_for(start: ProofStart, column: Column | None) -> ProofStart | None:
-    """Whose pretraining comes before a start's own (no column), or before a finetuning from it."""
+    """The start whose pretraining must come before this start's own (no column) or its finetuning."""
     if column is None:
         return start.stands_on
     return start if start.kind != "none" else None
@@ -174,13 +174,13 @@ def waits_for(start: ProofStart, column: Column | None) -> ProofStart | None:
 
 def needed(starts: Sequence[ProofStart]) -> list[ProofStart]:
     """The starts that are pretrained, and those they stand on, each after what it stands on."""
-    found: list[ProofStart] = []
+    ordered: list[ProofStart] = []
     for start in starts:
         chain = [start]
         while (before := chain[0].stands_on) is not None:
             chain.insert(0, before)
-        found += [one for one in chain if one.kind != "none" and one not in found]
-    return found
+        ordered += [one for one in chain if one.kind != "none" and one not in ordered]
+    return ordered
 
 
 def write(

@@ -18,7 +18,7 @@ class ProofStart:
     """A row.
 
     Attributes:
-        kind: what pretrained it.
+        kind: the kind of pretraining.
         coco: whether that began from COCO weights instead of random ones.
     """
 
@@ -27,14 +27,14 @@ class ProofStart:
 
     @property
     def name(self) -> str:
-        """As the table calls it."""
+        """The row's name in the table."""
         first = "COCO" if self.coco else "scratch"
         more = {"pretext": "pretext alone", "agbp": "AGBP", "agssp": "AGSSP", "lightly": "lightly-train"}
         return first if self.kind == "none" else f"{first} + {more[self.kind]}"
 
     @property
     def stands_on(self) -> "ProofStart | None":
-        """The start whose pretraining this one's needs first: the rival has the time that AGSSP took."""
+        """The start whose pretraining must come first: the rival gets the time that AGSSP took."""
         before: dict[Kind, Kind] = {"agssp": "agbp", "lightly": "agssp"}
         return ProofStart(before[self.kind], self.coco) if self.kind in before else None
 
@@ -46,11 +46,11 @@ class ProofStart:
         return {"pretext": AGBP, "agbp": AGBP, "agssp": AGSSP}.get(self.kind, WEIGHTS)
 
     def changes(self, coco: Path, rival: Path | None) -> dict[str, Any]:
-        """Of the project's sections.
+        """The changes to the project's sections.
 
         Args:
             coco: weights trained on COCO.
-            rival: what lightly-train left, for its rows.
+            rival: lightly-train's weights, for its rows.
         """
         backbone: dict[str, Any] = {"start": str(coco)} if self.coco else {}
         if self.kind == "pretext":
@@ -80,6 +80,6 @@ def seconds_spent(pipeline: Pipeline, kind: Kind) -> float:
 
 
 def epochs_seconds(training: Artifact) -> float:
-    """Of a training's artifact."""
+    """Seconds of all epochs of a training's artifact."""
     column = training.directory.read_table(HISTORY_FILE)["seconds"].to_pylist()
     return float(sum(value for value in column if value is not None))

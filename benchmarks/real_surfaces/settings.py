@@ -1,4 +1,4 @@
-"""What the proof compares: data sets, label counts, seeds, and the stages' config in between."""
+"""The proof's settings: data sets, label counts, seeds, and the stages' config."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ class Labels(Section):
 
     Attributes:
         limit: labelled images with boxes; None takes all of the training half.
-        epochs: of finetuning.
+        epochs: the finetuning's epochs.
     """
 
     limit: int | None = Field(ge=1)
@@ -31,7 +31,7 @@ class Labels(Section):
 
     @property
     def name(self) -> str:
-        """As the table heads it."""
+        """The column's name in the table."""
         return "all" if self.limit is None else str(self.limit)
 
 
@@ -40,8 +40,8 @@ class DataSection(Section):
 
     Attributes:
         root: its folder; empty is that of its name in the shared data.
-        layout: how it is published.
-        runs: with how many labels.
+        layout: the layout it is published in.
+        runs: the label counts to run with.
     """
 
     root: str = ""
@@ -53,9 +53,9 @@ class LightlySection(Section):
     """The rival's settings that are not its own defaults.
 
     Attributes:
-        method: of lightly-train. Its default, distillation, downloads a teacher; of the two that need none
-            its documentation says that DINO works out of the box.
-        image_size: of global views, pixels.
+        method: lightly-train's method. Its default, distillation, downloads a teacher; two methods
+            need none, and its documentation says that DINO, one of these, works out of the box.
+        image_size: the side of global views, pixels.
         batch_size: images a step.
         precision: PyTorch Lightning's word.
     """
@@ -70,15 +70,15 @@ class Settings(Section):
     """The whole proof.
 
     Attributes:
-        seeds: of the finetunings: few-shot choice, order, augmentation, new layers; the first is also that
-            of every pretraining.
-        rows: of the table, by name; None takes all.
-        test_share: of each data set, held out by content, near-duplicates on one side.
-        data: by name.
+        seeds: the finetunings' seeds: few-shot choice, order, augmentation, new layers; the first is also
+            that of every pretraining.
+        rows: the table's rows by name; None takes all.
+        test_share: the share of each data set held out by content, near-duplicates on one side.
+        data: data sets by name.
         coco: weights of a YOLOv8n trained on COCO, .safetensors or .pt; empty is those of the shared data.
         generated: surfaces that join the corpus; their masks do not.
         project: sections of a project, as far as they differ from its defaults.
-        from_coco: what differs more in the rows that begin from COCO weights.
+        from_coco: further sections for the rows that begin from COCO weights.
         lightly: the rival.
     """
 
@@ -142,14 +142,14 @@ def project(
     """The project of one cell of the table.
 
     Args:
-        settings: of the proof.
+        settings: the proof's settings.
         folder: the workspace.
         corpus: images that pretraining sees, by category.
         halves: the data set's `train` and `test`.
-        layout: of both.
-        labels: how many.
-        seed: of the finetuning.
-        changes: of a row: backbone and starts.
+        layout: the layout of both.
+        labels: the column's label count.
+        seed: the finetuning's random seed.
+        changes: a row's changes: backbone and starts.
     """
     fixed = {"loop": {"seed": settings.seeds[0]}}
     rows = {"train": {"root": str(halves / "train"), "layout": layout}}

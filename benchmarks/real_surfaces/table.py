@@ -14,8 +14,8 @@ class Cell:
 
     Attributes:
         row: the start's name.
-        data, labels: of the column.
-        seed: of the finetuning.
+        data, labels: the column's data set and labels.
+        seed: the finetuning's random seed.
         map50, map50_95: COCO AP on the held-out half, 0–1.
     """
 
@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation of some values, in the values' unit; of one value there is none."""
+    """Mean and sample standard deviation of some values, in the values' unit; one value has no deviation."""
 
     mean: float
     deviation: float | None
@@ -43,18 +43,18 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """The spread of at least one value."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Spread(statistics.mean(values), deviation, len(values))
 
 
 def grouped(cells: Iterable[Cell], metric: str) -> dict[str, dict[Column, dict[int, float]]]:
     """Values by row, column and seed, in the order of the cells."""
-    found: dict[str, dict[Column, dict[int, float]]] = {}
+    values: dict[str, dict[Column, dict[int, float]]] = {}
     for cell in cells:
-        column = found.setdefault(cell.row, {}).setdefault((cell.data, cell.labels), {})
+        column = values.setdefault(cell.row, {}).setdefault((cell.data, cell.labels), {})
         column[cell.seed] = float(getattr(cell, metric))
-    return found
+    return values
 
 
 def gain(cells: Iterable[Cell], row: str, over: str, metric: str = "map50") -> Spread | None:
@@ -63,15 +63,15 @@ def gain(cells: Iterable[Cell], row: str, over: str, metric: str = "map50") -> S
     Rows of a seed have learnt from the same images, so the deviation is that of paired differences.
 
     Args:
-        cells: of the table.
+        cells: the table's cells.
         row, over: names; the difference is `row` less `over`.
-        metric: of the cells.
+        metric: the cells' metric.
 
     Returns:
         Over the seeds for which both rows have all columns that either has; None without such a seed.
     """
-    found = grouped(cells, metric)
-    ours, theirs = found.get(row, {}), found.get(over, {})
+    by_row = grouped(cells, metric)
+    ours, theirs = by_row.get(row, {}), by_row.get(over, {})
     columns = sorted(ours.keys() | theirs.keys())
     differences = []
     for seed in sorted({seed for column in ours.values() for seed in column}):
@@ -83,18 +83,18 @@ def gain(cells: Iterable[Cell], row: str, over: str, metric: str = "map50") -> S
 
 
 def markdown(cells: Sequence[Cell], minutes: Mapping[str, float], metric: str = "map50") -> str:
-    """A table, rows by start, columns by data set and labels; what is not there yet is a dash.
+    """A table, rows by start, columns by data set and labels; a missing cell is a dash.
 
     Args:
         cells: those that are finished.
-        minutes: of pretraining by row; rows without have none.
-        metric: which of the cells' figures.
+        minutes: minutes of pretraining by row; absent where there was none.
+        metric: the name of the cells' figure to show.
     """
-    found = grouped(cells, metric)
+    by_row = grouped(cells, metric)
     columns = list(dict.fromkeys((cell.data, cell.labels) for cell in cells))
     heads = [f"{data}, {labels} labels" for data, labels in columns]
     lines = [f"| start | {' | '.join(heads)} | pretraining |", f"|---|{'---|' * (len(columns) + 1)}"]
-    for row, by_column in found.items():
+    for row, by_column in by_row.items():
         texts = [spread(list(by_column[c].values())).text() if c in by_column else "–" for c in columns]
         time = f"{minutes[row]:.0f} min" if row in minutes else "none"
         lines.append(f"| {row} | {' | '.join(texts)} | {time} |")

@@ -55,7 +55,7 @@ def run_command(
         body: does the work; what it prints goes to stderr when `json_mode`.
         json_mode: whether `--json` was given.
         render: writes the result for a person, with `out`; a plain table of all figures without it.
-        exit_code: of a finished body, by its result.
+        exit_code: gives the exit code for a finished body's result.
 
     Raises:
         typer.Exit: 2 for a UserError, 130 when interrupted, `exit_code` otherwise; other errors pass

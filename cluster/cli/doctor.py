@@ -109,8 +109,8 @@ def _free_memory_gib() -> float:
     """Memory this process may still take: the machine's, or what its container has left if that is less."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())
-        free = int(found.group(1)) / 2**20 if found else 0.0
+        available = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())
+        free = int(available.group(1)) / 2**20 if available else 0.0
     else:
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
@@ -123,8 +123,8 @@ def _cpu_flags() -> set[str]:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return set()
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
-    return set(found.group(1).split()) if found else set()
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
+    return set(line.group(1).split()) if line else set()
 
 
 def workspace(uri: str) -> list[Check]:
@@ -177,9 +177,9 @@ def tracking(ground: Ground) -> list[Check]:
             Check("tracking", True, f"{place}, made by the first stage (MLflow {metadata.version('mlflow')})")
         ]
     version = server_version(tracker.uri, ground.tracking.timeout_s) or metadata.version("mlflow")
-    names = sorted(found.name for found in client_of(tracker.uri).search_experiments())
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return [Check("tracking", True, f"{place} (MLflow {version}), experiments: {shown or 'none yet'}")]
+    names = sorted(experiment.name for experiment in client_of(tracker.uri).search_experiments())
+    listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return [Check("tracking", True, f"{place} (MLflow {version}), experiments: {listed or 'none yet'}")]
 
 
 def ray_cluster(section: RaySection, timeout_s: float) -> list[Check]:

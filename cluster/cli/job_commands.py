@@ -137,11 +137,11 @@ def logs_command(
 
     def body() -> Mapping[str, Any]:
         client = _client(address)
-        found = str(jobs.find_job(client, job).submission_id)
+        job_id = str(jobs.find_job(client, job).submission_id)
         if follow:
-            _print_log(client, found, sys.stdout)
+            _print_log(client, job_id, sys.stdout)
         else:
-            sys.stdout.write(client.get_job_logs(found))
+            sys.stdout.write(client.get_job_logs(job_id))
         return {}
 
     run_command(body, json_mode=False, render=lambda result: None)
@@ -153,11 +153,11 @@ def stop_command(job: JobId, address: Address = None, as_json: Json = False) -> 
 
     def body() -> Mapping[str, Any]:
         client = _client(address)
-        found = str(jobs.find_job(client, job).submission_id)
-        stopped = client.stop_job(found)
+        job_id = str(jobs.find_job(client, job).submission_id)
+        stopped = client.stop_job(job_id)
         if stopped:
-            _wait_for_end(client, found)
-        return {"id": found, "stopped": stopped, "status": str(client.get_job_status(found))}
+            _wait_for_end(client, job_id)
+        return {"id": job_id, "stopped": stopped, "status": str(client.get_job_status(job_id))}
 
     run_command(body, json_mode=as_json)
 
@@ -173,13 +173,13 @@ def top_command(
 
     def body() -> Mapping[str, Any]:
         client = _client(address)
-        found = str(jobs.find_job(client, job).submission_id)
+        job_id = str(jobs.find_job(client, job).submission_id)
         if not (once or as_json):
             with Live(console=console, auto_refresh=False, transient=True) as live:
-                while str(client.get_job_status(found)) not in jobs.ENDED:
-                    live.update(_top_table(_top(client, found)), refresh=True)
+                while str(client.get_job_status(job_id)) not in jobs.ENDED:
+                    live.update(_top_table(_top(client, job_id)), refresh=True)
                     time.sleep(REFRESH_SECONDS)
-        return _top(client, found)
+        return _top(client, job_id)
 
     run_command(body, json_mode=as_json, render=lambda result: out.print(_top_table(result)))
 
@@ -190,16 +190,16 @@ def _client(address: str | None) -> Any:
 
 def _amounts(words: Sequence[str]) -> dict[str, float]:
     """Custom resources of `NAME=AMOUNT` words."""
-    found = {}
+    amounts = {}
     for word in words:
         name, _, amount = word.partition("=")
         try:
-            found[name] = float(amount)
+            amounts[name] = float(amount)
         except ValueError:
-            found[name] = -1.0
-        if not name or not 0 < found[name] < float("inf"):
+            amounts[name] = -1.0
+        if not name or not 0 < amounts[name] < float("inf"):
             raise UserError(f'--resource "{word}" must read NAME=AMOUNT, the amount above 0.')
-    return found
+    return amounts
 
 
 def _config_words(words: Sequence[str]) -> list[str]:
@@ -225,7 +225,7 @@ def _check_workspace(words: Sequence[str], workspace: str) -> None:
 
 @contextmanager
 def _started(section: RaySection) -> Iterator[str]:
-    """A local cluster, told."""
+    """A local cluster, announced."""
     say("submit: no --address is given, so a cluster is started on this machine and ends with this command")
     with ray_session(section), jobs.local_cluster() as address:
         say(f"submit: watch it with agssp jobs top --address {address}")
@@ -233,7 +233,7 @@ def _started(section: RaySection) -> Iterator[str]:
 
 
 def _here() -> dict[str, str]:
-    """What finds this Python and this code on this very machine."""
+    """Variables that lead to this Python and this code on this machine."""
     home = str(Path(shipping.__file__).parents[2])
     code = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH", "")) if part)
     binaries = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))

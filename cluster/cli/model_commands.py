@@ -75,12 +75,12 @@ def versions_command(
 
     def body() -> Mapping[str, Any]:
         registry = Registry.open(tracker_of(words))
-        found = registry.versions(name, alias=alias, tags=tags_of(tag))
+        versions = registry.versions(name, alias=alias, tags=tags_of(tag))
         if best is None:
             if dataset is not None:
-                found = [version for version in found if dataset in version.evaluations]
-            return {"versions": [version.document() for version in found]}
-        rows = ranked(found, best, required(dataset))
+                versions = [version for version in versions if dataset in version.evaluations]
+            return {"versions": [version.document() for version in versions]}
+        rows = ranked(versions, best, required(dataset))
         return {
             "versions": [{**row.version.document(), "metric": row.metric, "value": row.value} for row in rows]
         }
@@ -179,13 +179,13 @@ def pull_command(
     def body() -> Mapping[str, Any]:
         tracker = tracker_of(words)
         version = chosen(Registry.open(tracker), reference, best, dataset)
-        got = pull(tracker, version, folder)
+        pulled = pull(tracker, version, folder)
         return {
             "name": version.name,
             "version": version.version,
-            "folder": str(got),
-            "weights": str(weights_file(got)),
-            "registry": str(got / REGISTRY_FILE),
+            "folder": str(pulled),
+            "weights": str(weights_file(pulled)),
+            "registry": str(pulled / REGISTRY_FILE),
             "files": version.files,
         }
 
@@ -219,7 +219,7 @@ def ancestry(registry: Registry, version: ModelVersion, seen: frozenset[str]) ->
     """A version with its parents, theirs below them; JSON-able.
 
     Args:
-        seen: references on the way here; tags of a stranger's may run in a circle.
+        seen: references on the way here; foreign tags may run in a circle.
     """
     document = version.document()
     above = [] if version.reference in seen else registry.parents(version)

@@ -44,25 +44,25 @@ def render_versions(result: Mapping[str, Any]) -> None:
 
 
 def render_version(result: Mapping[str, Any]) -> None:
-    """One version: what made it first."""
-    made = result["provenance"]
+    """One version; its provenance comes first."""
+    provenance = result["provenance"]
     table = Table(show_header=False, title=escape(f"{result['name']}@{result['version']}"))
     rows = [
         ("what", result["description"]),
         ("aliases", ", ".join(result["aliases"]) or "none"),
         ("created", result["created"]),
-        ("corpus", made["corpus"] or "none"),
-        ("prompts", made["prompts"] or "none"),
-        ("thresholds", _pairs(made["thresholds"])),
-        ("parents", _pairs(made["parents"])),
-        ("code version", made["code_version"] or "unknown"),
-        ("seeds", _pairs(made["seeds"])),
+        ("corpus", provenance["corpus"] or "none"),
+        ("prompts", provenance["prompts"] or "none"),
+        ("thresholds", _pairs(provenance["thresholds"])),
+        ("parents", _pairs(provenance["parents"])),
+        ("code version", provenance["code_version"] or "unknown"),
+        ("seeds", _pairs(provenance["seeds"])),
         ("evaluations", "\n".join(_figures(result["evaluations"])) or "none"),
         ("files", "\n".join(f"{name} sha256 {text[:SHORT]}…" for name, text in result["files"].items())),
         ("MLflow run", result["run_id"]),
     ]
-    shown = {"corpus", "fingerprint"}
-    rows += [(name, value) for name, value in result["lineage"].items() if name not in shown]
+    listed_above = {"corpus", "fingerprint"}
+    rows += [(name, value) for name, value in result["lineage"].items() if name not in listed_above]
     for name, value in rows:
         table.add_row(escape(name), escape(value))
     out.print(table)
@@ -105,12 +105,12 @@ def render_pulled(result: Mapping[str, Any]) -> None:
 
 
 def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
-    made = node["provenance"]
+    provenance = node["provenance"]
     facts = {
-        "code version": made["code_version"],
-        "prompts": made["prompts"],
-        "thresholds": _pairs(made["thresholds"]),
-        "seeds": _pairs(made["seeds"]),
+        "code version": provenance["code_version"],
+        "prompts": provenance["prompts"],
+        "thresholds": _pairs(provenance["thresholds"]),
+        "seeds": _pairs(provenance["seeds"]),
     }
     for name, value in facts.items():
         if value and value != "none":
@@ -128,9 +128,9 @@ def _title(node: Mapping[str, Any]) -> str:
 
 
 def _figures(evaluations: Mapping[str, Any]) -> Iterator[str]:
-    for name, found in evaluations.items():
-        figures = ", ".join(f"{metric} {_figure(value)}" for metric, value in found["metrics"].items())
-        yield f"{name}: {figures} ({found['images']} images)"
+    for name, evaluation in evaluations.items():
+        figures = ", ".join(f"{metric} {_figure(value)}" for metric, value in evaluation["metrics"].items())
+        yield f"{name}: {figures} ({evaluation['images']} images)"
 
 
 def _figure(value: float | None) -> str:

@@ -33,7 +33,7 @@ _readers: list[Reader] = [_no_reader]
 
 
 def read_by(reader: Reader) -> None:
-    """Let all commands of this process read projects so."""
+    """Let all commands of this process read projects with `reader`."""
     _readers[:] = [reader]
 
 
@@ -51,6 +51,6 @@ def project_of(words: list[str] | None, base: Mapping[str, Any] | None = None) -
 
 
 def ground_of(words: list[str] | None) -> Ground:
-    """The same, for what goes by workspace, tracking and Ray alone."""
+    """The same, for commands that need only workspace, tracking and Ray."""
     ground: Ground = project_of(words)
     return ground

@@ -83,9 +83,9 @@ class Resources:
     """What the job's own process (not its workers) reserves; None leaves it to Ray.
 
     Attributes:
-        cpus, gpus: logical ones.
-        memory_gb: in GiB.
-        custom: by name.
+        cpus, gpus: logical CPUs and GPUs.
+        memory_gb: memory in GiB.
+        custom: amounts of custom resources by name.
     """
 
     cpus: float | None = None
@@ -124,8 +124,8 @@ def submit(
 
 def all_jobs(client: "JobSubmissionClient") -> list["JobDetails"]:
     """Submitted jobs, the newest first."""
-    found = [job for job in client.list_jobs() if job.submission_id]
-    return sorted(found, key=lambda job: job.start_time or 0, reverse=True)
+    submitted = [job for job in client.list_jobs() if job.submission_id]
+    return sorted(submitted, key=lambda job: job.start_time or 0, reverse=True)
 
 
 def find_job(client: "JobSubmissionClient", job_id: str | None) -> "JobDetails":
@@ -134,13 +134,13 @@ def find_job(client: "JobSubmissionClient", job_id: str | None) -> "JobDetails":
     Raises:
         UserError: there is none.
     """
-    found = all_jobs(client)
+    submitted = all_jobs(client)
     if job_id is None:
-        running = [job for job in found if str(job.status) not in ENDED]
-        if not found:
+        running = [job for job in submitted if str(job.status) not in ENDED]
+        if not submitted:
             raise UserError("No job was submitted to this cluster yet; agssp submit COMMAND starts one.")
-        return (running or found)[0]
-    by_id = {str(job.submission_id): job for job in found}
+        return (running or submitted)[0]
+    by_id = {str(job.submission_id): job for job in submitted}
     if job_id not in by_id:
         hint = nearest(job_id, by_id) if by_id else "none was submitted yet."
         raise UserError(f'There is no job "{job_id[:100]}" on this cluster; {hint}')

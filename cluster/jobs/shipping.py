@@ -1,4 +1,4 @@
-"""What a job takes with it to a cluster: code, configs, environment; and what it must not."""
+"""A job takes code, configs and environment to a cluster; secrets it must not take are refused."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ SECRET = re.compile(
 
 
 def entrypoint(words: Sequence[str]) -> str:
-    """The job's shell line, in which no word of the user's is anything but that word.
+    """The job's shell line; every word of the user's is quoted.
 
     Raises:
         UserError: no word, or one that no shell line can hold.
@@ -45,10 +45,10 @@ def check_words(words: Sequence[str]) -> None:
     """
     for word in words:
         key, equals, value = word.partition("=")
-        shown = key if equals else "A word of the command"
+        subject = key if equals else "A word of the command"
         if has_secret(value if equals else word):
             raise UserError(
-                f"{shown} holds a password, and a job's command is shown on the dashboard; put it into the "
+                f"{subject} holds a password, and a job's command is shown on the dashboard; put it into the "
                 "environment of the cluster's nodes (MLFLOW_TRACKING_PASSWORD, PGPASSWORD, AWS_…)."
             )
 
@@ -59,7 +59,7 @@ def environment(pairs: Sequence[str], here: Mapping[str, str]) -> dict[str, str]
     Raises:
         UserError: not a name, not set here, or a secret, which would be in the job's metadata.
     """
-    found = dict(QUIET_ENVIRONMENT)
+    variables = dict(QUIET_ENVIRONMENT)
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not NAME.fullmatch(name):
@@ -75,8 +75,8 @@ def environment(pairs: Sequence[str], here: Mapping[str, str]) -> dict[str, str]
             )
         if "\0" in value:
             raise UserError(f"--env {name}: a value can't hold a NUL character.")
-        found[name] = value
-    return found
+        variables[name] = value
+    return variables
 
 
 def requirements(file: Path) -> dict[str, Any]:

@@ -17,9 +17,9 @@ class StageStanding:
     Attributes:
         stage: its name.
         state: `running`, `waiting` (another run makes it), `done` or `reused`.
-        seconds: of a stage that is done.
-        figures: what it counted, as it said.
-        step: how far its present step is.
+        seconds: the time a finished stage took.
+        figures: its counts, as it said them.
+        step: progress of its present step.
     """
 
     stage: str
@@ -33,25 +33,25 @@ def standings(log: str) -> list[StageStanding]:
     """The stages that a job's log tells of, in the order they were started.
 
     Args:
-        log: of the job, whole or from some line on.
+        log: the job's log, whole or from some line on.
     """
-    found: dict[str, StageStanding] = {}
+    by_stage: dict[str, StageStanding] = {}
     current: str | None = None
     for line in log.splitlines():
         if len(line) > MAX_LINE:
             continue
         said = parse_sentence(line)
         if said is not None:
-            found[said.stage] = StageStanding(said.stage, said.state, said.seconds, said.figures)
+            by_stage[said.stage] = StageStanding(said.stage, said.state, said.seconds, said.figures)
             if said.state == "running":
                 current = said.stage
-        elif current in found and found[current].state == "running":
+        elif current in by_stage and by_stage[current].state == "running":
             step = Standing.parse(line)
             if step is not None:
-                found[current] = replace(found[current], step=step)
-    return list(found.values())
+                by_stage[current] = replace(by_stage[current], step=step)
+    return list(by_stage.values())
 
 
-def standings_json(found: list[StageStanding]) -> list[Mapping[str, Any]]:
+def standings_json(stages: list[StageStanding]) -> list[Mapping[str, Any]]:
     """The same, JSON-able."""
-    return [asdict(standing) for standing in found]
+    return [asdict(standing) for standing in stages]

@@ -22,8 +22,8 @@ def on_this_node() -> NodeAffinitySchedulingStrategy:
 class Attempt:
     """`function(*arguments)`, started at once: in a thread on a single node, else in a process of its own.
 
-    A process can be ended with all that it started: Ray ends the tasks and actors of a process that is gone.
-    On a single node there is nothing to go on with when the node is lost, so the seconds for one are saved.
+    Ray ends the tasks and actors of a process that is gone, so ending a process ends everything it started.
+    A single node saves the seconds for one: when the node is lost, nothing is left to go on with.
 
     Args:
         function: importable by workers.
@@ -70,7 +70,7 @@ class Attempt:
         return isinstance(self._failure, Exception)
 
     def give_up(self) -> None:
-        """End its process with all that it started; a thread, which nothing can end, is left to itself."""
+        """End its process and everything it started; nothing can end a thread, so it is left to itself."""
         if self._task is not None:
             ray.cancel(self._task, force=True, recursive=True)
             self._done.wait(30)

@@ -30,11 +30,11 @@ class Board:
         self._note = ""
 
     def tell(self, note: str) -> None:
-        """How far the step that is being made has come; shown until it is posted."""
+        """The running step's progress as text; shown until the step is posted."""
         self._note = note
 
     def read(self, start: int) -> tuple[list[tuple[int, BoardRow, str]], str]:
-        """What was posted from the `start`-th row on, and what was told since."""
+        """The rows from the `start`-th on, and the note told since."""
         return self._rows[start:], self._note
 
     def fail(self, error: bytes) -> None:
@@ -51,7 +51,7 @@ def board(title: str, total: int, on_row: Callable[[int, BoardRow], None]) -> It
     """A board for the block's workers, shown as a progress bar.
 
     Args:
-        title: what is being done.
+        title: the name of the step.
         total: the last step.
         on_row: called in order, once a step (a worker that was restarted posts some again), in a thread of
             this process; what it raises is raised at the block's end.

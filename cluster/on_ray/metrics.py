@@ -20,12 +20,12 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def record(name: str, value: float, **labels: str) -> None:
-    """Set a gauge of `METRICS`; NaN and infinities are left out, and so is all before Ray is started.
+    """Set a gauge of `METRICS`; NaN, infinities and values before Ray is started are left out.
 
     Args:
-        name: of the gauge.
-        value: to show from now on.
-        labels: all that `METRICS` names for it.
+        name: the gauge's name.
+        value: the value to show from now on.
+        labels: every label that `METRICS` names for it.
     """
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized() and math.isfinite(value):

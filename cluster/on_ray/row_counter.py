@@ -42,13 +42,13 @@ class RowCounter:
     """Shows the sum of what workers send while the block runs; needs a started Ray.
 
     Args:
-        title: what is being done.
+        title: the name of the step.
         total: rows in all.
     """
 
     def __init__(self, title: str, total: int) -> None:
         self.title, self.total, self.done = title, total, 0
-        # Takes no CPU: on a small machine it must never be what Ray waits for. On this node: a job whose rows
+        # Takes no CPU: on a small machine Ray must never wait for it. On this node: a job whose rows
         # are no longer counted looks stalled.
         counter: Any = ray.remote(num_cpus=0)(_Count)
         self._actor = counter.options(scheduling_strategy=on_this_node()).remote()

@@ -9,8 +9,8 @@ class RaySection(Section):
     """Where Ray runs.
 
     Attributes:
-        address: of a running cluster (`auto`, `host:port`, `ray://…`); None takes `RAY_ADDRESS`, which a
-            submitted job has, or starts a local one that ends with the command.
+        address: the address of a running cluster (`auto`, `host:port`, `ray://…`); None takes `RAY_ADDRESS`,
+            which a submitted job has, or starts a local one that ends with the command.
         cpus: logical CPUs of the local one; None takes the machine's, two at least.
         gpus: GPUs of the local one; None takes what Ray finds.
         object_store_gb: memory of the local object store.

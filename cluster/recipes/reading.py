@@ -10,11 +10,11 @@ from cluster.yaml_files import parse_yaml
 def recipes() -> dict[str, dict[str, Any]]:
     """The shipped recipes by name, e.g. `demo`, `magnetic-tile`."""
     folder = resources.files("cluster.recipes")
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for entry in folder.iterdir():
         if entry.name.endswith(".yaml"):
-            found[entry.name.removesuffix(".yaml")] = parse_yaml(entry.read_text("utf-8"), entry.name)
-    return found
+            by_name[entry.name.removesuffix(".yaml")] = parse_yaml(entry.read_text("utf-8"), entry.name)
+    return by_name
 
 
 def recipe_notes() -> dict[str, str]:

@@ -17,7 +17,7 @@ class RegisteredFiles:
 
     Attributes:
         model: `NAME@VERSION`, which stays what it is when aliases move.
-        folder: local; gone when the block ends.
+        folder: a local folder; gone when the block ends.
     """
 
     model: str

@@ -36,13 +36,13 @@ def promote(
     """Point an alias at a version, and leave a tag on it that says on what grounds.
 
     Args:
-        tracker: whose registry is changed.
-        registry: what it held.
-        version: to promote.
-        dataset: name, or first digits of the digest, of the one it must have been evaluated on.
-        metric: larger is better.
-        alias: that is moved.
-        force: also where the present holder is better, or can't be compared; the evaluation is needed anyhow.
+        tracker: the tracker whose registry is changed.
+        registry: that registry's content.
+        version: the version to promote.
+        dataset: name, or the digest's first digits, of the dataset it must have been evaluated on.
+        metric: the deciding metric; larger is better.
+        alias: the alias to move.
+        force: promote even where the holder is better or can't be compared; an evaluation is needed anyhow.
 
     Returns:
         `name`, `version`, `alias`, `dataset`, `metric`, `value`, `previous` (number or None),

@@ -23,11 +23,11 @@ class Provenance:
     Attributes:
         corpus: fingerprint of the corpus.
         prompts: digest of the prompts its anomaly maps were made with.
-        thresholds: of the pseudo-boxes, by category, in units of the anomaly map; or, where they are too many
-            for a tag, `{"categories": …, "digest": …}` (all of them are in the version's `model.json`).
+        thresholds: the pseudo-boxes' thresholds by category, in units of the anomaly map; or, where they
+            are too many for a tag, `{"categories": …, "digest": …}` (the version's `model.json` has them).
         parents: `NAME@VERSION` of the registered models it was started from, by stage.
-        code_version: of the program.
-        seeds: by stage.
+        code_version: the program's version.
+        seeds: random seeds by stage.
     """
 
     corpus: str | None = None
@@ -42,7 +42,7 @@ class Provenance:
         return asdict(self)
 
     def tags(self) -> dict[str, str]:
-        """As tags; what is None or empty has none."""
+        """The same as tags; None and empty values have none."""
         plain = {CORPUS: self.corpus, PROMPTS: self.prompts, CODE_VERSION: self.code_version}
         mappings = {THRESHOLDS: self.thresholds, PARENTS: self.parents, SEEDS: self.seeds}
         return {name: value for name, value in plain.items() if value is not None} | {
@@ -70,9 +70,9 @@ class Evaluation:
 
     Attributes:
         dataset: its name.
-        digest: of its images and labels; figures of two versions compare only where it is the same.
-        images: how many.
-        metrics: each larger is better.
+        digest: the digest of its images and labels; two versions' figures compare only where it is the same.
+        images: the number of images.
+        metrics: values by name; larger is better.
     """
 
     dataset: str
@@ -81,22 +81,22 @@ class Evaluation:
     metrics: Mapping[str, float]
 
     def tags(self) -> dict[str, str]:
-        """As one tag."""
+        """The same as one tag."""
         content = {"digest": self.digest, "images": self.images, "metrics": dict(self.metrics)}
         return {f"{EVALUATION}{self.dataset}": json_text.dumps(content)}
 
 
 def evaluations(tags: Mapping[str, str]) -> dict[str, Evaluation]:
     """Evaluations by dataset; a tag that isn't ours is left out."""
-    found = {}
+    by_dataset = {}
     for key, text in tags.items():
         content = _mapping(text) if key.startswith(EVALUATION) else {}
         metrics = content.get("metrics")
         if isinstance(metrics, dict) and isinstance(content.get("digest"), str):
             name = key.removeprefix(EVALUATION)
             figures = {str(k): float(v) for k, v in metrics.items() if isinstance(v, int | float)}
-            found[name] = Evaluation(name, content["digest"], int(content.get("images") or 0), figures)
-    return dict(sorted(found.items()))
+            by_dataset[name] = Evaluation(name, content["digest"], int(content.get("images") or 0), figures)
+    return dict(sorted(by_dataset.items()))
 
 
 def file_tags(digests: Mapping[str, str]) -> dict[str, str]:
@@ -106,10 +106,10 @@ def file_tags(digests: Mapping[str, str]) -> dict[str, str]:
 
 def file_digests(tags: Mapping[str, str]) -> dict[str, str]:
     """Sha256 (hex) by file name; names that could lead out of a folder are left out."""
-    found = {key.removeprefix(FILE): value for key, value in tags.items() if key.startswith(FILE)}
+    digests = {key.removeprefix(FILE): value for key, value in tags.items() if key.startswith(FILE)}
     return {
         name: digest
-        for name, digest in sorted(found.items())
+        for name, digest in sorted(digests.items())
         if PLAIN_NAME.fullmatch(name) and SHA256.fullmatch(digest)
     }
 

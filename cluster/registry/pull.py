@@ -26,8 +26,8 @@ def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
     that is there already is verified.
 
     Args:
-        tracker: whose registry the version is of.
-        version: to fetch.
+        tracker: the tracker whose registry has the version.
+        version: the version to fetch.
         out: local folder, made if absent.
 
     Returns:
@@ -68,8 +68,8 @@ def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
 
 def weights_file(folder: Path) -> Path:
     """The weights in a folder that `pull` made."""
-    (found,) = sorted(path for path in folder.iterdir() if path.suffix == WEIGHTS_SUFFIX)
-    return found
+    (weights,) = sorted(path for path in folder.iterdir() if path.suffix == WEIGHTS_SUFFIX)
+    return weights
 
 
 def _fetch(tracker: Tracker, uri: str, folder: Path, name: str) -> None:
@@ -87,11 +87,11 @@ def _fetch(tracker: Tracker, uri: str, folder: Path, name: str) -> None:
 
     quieten()
     try:
-        got = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracker.uri)
+        copy = download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracker.uri)
     except (MlflowException, OSError, requests.RequestException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{uri} can't be fetched ({reason}); is the artifact store there?") from None
-    if Path(got).resolve() != (folder / name).resolve() or not (folder / name).is_file():
+    if Path(copy).resolve() != (folder / name).resolve() or not (folder / name).is_file():
         raise UserError(f"{uri} is not a file; register the model again.")
 
 
@@ -103,12 +103,12 @@ def _verify(folder: Path, digests: Mapping[str, str], subject: str, remedy: str)
         path = folder / name
         try:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"{subject} lacks {name} ({error.strerror}); {remedy}") from None
-        if found != digest:
+        if actual != digest:
             raise UserError(
-                f"{subject} differs from the registry: {name} has sha256 {found[:12]}… instead of "
+                f"{subject} differs from the registry: {name} has sha256 {actual[:12]}… instead of "
                 f"{digest[:12]}…; {remedy}"
             )
         try:

@@ -1,4 +1,4 @@
-"""Versions of registered models by how they did on a dataset: the best, the better, side by side."""
+"""Registered versions compared by their figures on a dataset: ranked, or side by side."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,18 +23,18 @@ class JudgedVersion:
 
 
 def same_metric(name: str) -> str:
-    """What is left of a metric's name when spelling is: `mAP@50_95`, `map50:95` and `map50_95` are one."""
+    """A metric's name without its spelling: `mAP@50_95`, `map50:95` and `map50_95` are one."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def evaluation_on(version: ModelVersion, dataset: str) -> Evaluation | None:
     """The version's evaluation on a dataset, given by name or by the first digits of its digest."""
-    found = version.evaluations
-    if dataset in found:
-        return found[dataset]
+    evaluations = version.evaluations
+    if dataset in evaluations:
+        return evaluations[dataset]
     if len(dataset) < LEAST_PREFIX:
         return None
-    return next((entry for entry in found.values() if entry.digest.startswith(dataset)), None)
+    return next((entry for entry in evaluations.values() if entry.digest.startswith(dataset)), None)
 
 
 def judged(version: ModelVersion, metric: str, dataset: str) -> JudgedVersion | None:
@@ -54,24 +54,24 @@ def judged(version: ModelVersion, metric: str, dataset: str) -> JudgedVersion | 
 
 
 def ranked(versions: Sequence[ModelVersion], metric: str, dataset: str) -> list[JudgedVersion]:
-    """The versions that were evaluated on a dataset, best first; of equals the newest first.
+    """The versions that were evaluated on a dataset, best first; equals newest first.
 
     Raises:
         UserError: none was, or the name stands for different sets of images among them.
     """
-    found = [entry for version in versions if (entry := judged(version, metric, dataset)) is not None]
-    if not found:
+    entries = [entry for version in versions if (entry := judged(version, metric, dataset)) is not None]
+    if not entries:
         known = sorted({name for version in versions for name in version.evaluations})
         hint = nearest(dataset, known) if known else "none of them was evaluated on any."
         raise UserError(f'No version was evaluated on the dataset "{dataset}"; {hint}')
-    digests = sorted({entry.evaluation.digest for entry in found})
+    digests = sorted({entry.evaluation.digest for entry in entries})
     if len(digests) > 1:
-        shown = ", ".join(digest[:12] for digest in digests)
+        choices = ", ".join(digest[:12] for digest in digests)
         raise UserError(
             f'"{dataset}" stands for {len(digests)} different sets of images, whose figures don\'t compare; '
-            f"give one by its digest: {shown}."
+            f"give one by its digest: {choices}."
         )
-    return sorted(found, key=lambda entry: (-entry.value, entry.version.name, -entry.version.version))
+    return sorted(entries, key=lambda entry: (-entry.value, entry.version.name, -entry.version.version))
 
 
 def comparison(first: ModelVersion, second: ModelVersion) -> Mapping[str, Any]:
@@ -115,10 +115,10 @@ def comparison(first: ModelVersion, second: ModelVersion) -> Mapping[str, Any]:
 
 
 def _flat(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in content.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
+            flat |= _flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = value
-    return found
+            flat[f"{prefix}{name}"] = value
+    return flat

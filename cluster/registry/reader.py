@@ -1,7 +1,7 @@
 """Reading MLflow's registry without MLflow, whose import alone takes longer than a look-up may.
 
-A server is asked by its REST API. A database is read by SQL, the tables being those of MLflow ≥ 3; tests hold
-both against MLflow's own client. Nothing is ever written here.
+A server is asked by its REST API. A database is read by SQL, from the tables of MLflow ≥ 3; tests compare
+both with MLflow's own client. Nothing is ever written here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class VersionRecord:
     """A version as MLflow keeps it.
 
     Attributes:
-        name, version: what identifies it.
+        name, version: the version's identity.
         created: milliseconds since 1970, UTC.
         description, run_id, source: empty where there is none; `source` is the folder of its files.
         tags: value by key.
@@ -74,12 +74,12 @@ class _ServerReader:
         self._uri = uri
 
     def models(self) -> list[ModelRecord]:
-        found = self._pages("registered-models", "registered_models")
-        return sorted((_model(row) for row in found), key=lambda model: model.name)
+        rows = self._pages("registered-models", "registered_models")
+        return sorted((_model(row) for row in rows), key=lambda model: model.name)
 
     def versions(self) -> list[VersionRecord]:
-        found = self._pages("model-versions", "model_versions")
-        return sorted((_version(row) for row in found), key=lambda version: (version.name, version.version))
+        rows = self._pages("model-versions", "model_versions")
+        return sorted((_version(row) for row in rows), key=lambda version: (version.name, version.version))
 
     def metrics(self, run_id: str) -> dict[str, float]:
         answer = ask(self._uri, f"{API}/runs/get", query={"run_id": run_id}, absent_ok=True)
@@ -141,13 +141,13 @@ class _DatabaseReader:
             VersionRecord(
                 name,
                 int(version),
-                made or 0,
+                created or 0,
                 text or "",
                 run or "",
                 source or "",
                 tags.get((name, version), {}),
             )
-            for name, version, made, text, run, source in rows
+            for name, version, created, text, run, source in rows
         ]
 
     def metrics(self, run_id: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from cluster.tracking import Run, Tracker, client_of, entries as tracking_entrie
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FINGERPRINT = "fingerprint"  # the tag that tells whether a stage's result is registered already
+FINGERPRINT = "fingerprint"  # this tag tells whether a stage's result is registered
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class ModelRow:
     """A registered model, in short.
 
     Attributes:
-        name: of the model.
-        versions: how many there are.
+        name: the model's name.
+        versions: the number of versions.
         latest: number of the newest; None while there is none.
         aliases: version by alias.
-        description: what it is.
+        description: the model's description.
     """
 
     name: str
@@ -42,10 +42,10 @@ class ModelVersion:
     """One version of a registered model.
 
     Attributes:
-        name, version: what identifies it.
-        aliases: those that point at it.
+        name, version: the version's identity.
+        aliases: the aliases that point at it.
         created: ISO 8601, UTC.
-        description: of the version.
+        description: the version's description.
         run_id: MLflow's run that made it.
         source: URI of the folder of its files.
         tags: all of them: `fingerprint`, those of every stage behind it, and what the properties read.
@@ -82,13 +82,15 @@ class ModelVersion:
 
     def document(self) -> dict[str, Any]:
         """JSON-able, without what `tags` would say twice."""
-        shown = {key: text for key, text in self.tags.items() if not key.startswith((EVALUATION, "sha256."))}
+        lineage = {
+            key: text for key, text in self.tags.items() if not key.startswith((EVALUATION, "sha256."))
+        }
         return {
             **{name: value for name, value in asdict(self).items() if name != "tags"},
             "provenance": self.provenance.document(),
-            "evaluations": {name: asdict(found) for name, found in self.evaluations.items()},
+            "evaluations": {name: asdict(evaluation) for name, evaluation in self.evaluations.items()},
             "files": self.files,
-            "lineage": {key: text for key, text in shown.items() if key not in _IN_PROVENANCE},
+            "lineage": {key: text for key, text in lineage.items() if key not in _IN_PROVENANCE},
         }
 
 
@@ -96,7 +98,7 @@ _IN_PROVENANCE = frozenset({"prompts", "thresholds", "parents", "code_version", 
 
 
 class Registry:
-    """What a registry held when it was opened, read in a handful of requests; nothing of it is changed.
+    """A registry's content when it was opened, read in a handful of requests; never changed.
 
     Args:
         models: short rows, by name.
@@ -117,12 +119,12 @@ class Registry:
         if tracker.is_empty:
             return cls([], [])
         reader = registry_reader(tracker)
-        records, found = reader.models(), reader.versions()
+        models, records = reader.models(), reader.versions()
         aliases: dict[tuple[str, int], list[str]] = {}
-        for model in records:
+        for model in models:
             for alias, number in model.aliases.items():
                 aliases.setdefault((model.name, number), []).append(alias)
-        versions = [_version(record, aliases.get((record.name, record.version), [])) for record in found]
+        versions = [_version(record, aliases.get((record.name, record.version), [])) for record in records]
         numbers: dict[str, list[int]] = {}
         for version in versions:
             numbers.setdefault(version.name, []).append(version.version)
@@ -134,7 +136,7 @@ class Registry:
                 model.aliases,
                 model.description,
             )
-            for model in records
+            for model in models
         ]
         return cls(rows, versions)
 
@@ -167,9 +169,9 @@ class Registry:
         """Versions by name and number.
 
         Args:
-            name: of the model, or a pattern (`demo-*`).
-            alias: only what it points at.
-            tags: only those with these tags; values may be patterns (`3fa9*`).
+            name: the model's name, or a pattern (`demo-*`).
+            alias: restricts to the version it points at.
+            tags: restricts to versions with these tags; values may be patterns (`3fa9*`).
 
         Raises:
             UserError: no model has that name.
@@ -221,12 +223,12 @@ def register(
 
     Args:
         run: the run that holds the weights.
-        name: of the model, e.g. `surfaces-detector-yolov8n`.
-        folder: of the run's artifacts, with the weights in it.
+        name: the model's name, e.g. `surfaces-detector-yolov8n`.
+        folder: the folder of the run's artifacts that holds the weights.
         tags: the lineage; `fingerprint` is the stage's and decides whether it is the same. Evaluations among
             them are added to a version that exists.
-        alias: that points at the version afterwards.
-        description: of the version.
+        alias: the alias that points at the version afterwards.
+        description: the version's description.
 
     Returns:
         The version's number.
@@ -271,14 +273,14 @@ def _register(run: Run, name: str, folder: str, tags: Mapping[str, str], alias: 
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        made = client.create_model_version(
+        record = client.create_model_version(
             name,
             source=f"{artifacts}/{folder}",
             run_id=run.id,
             tags=entries,
             description=description,
         )
-        version = int(made.version)
+        version = int(record.version)
     else:
         for key, text in entries.items():
             if key.startswith(EVALUATION):
@@ -294,7 +296,7 @@ def point_alias(client: "MlflowClient", name: str, alias: str, version: int) -> 
     try:
         client.set_registered_model_alias(name, alias, str(version))
     except MlflowException as error:
-        # Of two that add it the database refuses one, which finds it there afterwards.
+        # When two add it, the database refuses one, which then finds it there.
         if error.error_code != "BAD_REQUEST":
             raise
         client.set_registered_model_alias(name, alias, str(version))
@@ -302,7 +304,7 @@ def point_alias(client: "MlflowClient", name: str, alias: str, version: int) -> 
 
 def _registered(client: "MlflowClient", name: str, fingerprint: str) -> int | None:
     """The version made from the same stage fingerprint."""
-    found = client.search_model_versions(
+    versions = client.search_model_versions(
         f"name='{name}' and tags.{FINGERPRINT}='{fingerprint}'", max_results=1
     )
-    return int(found[0].version) if found else None
+    return int(versions[0].version) if versions else None

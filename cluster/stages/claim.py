@@ -55,7 +55,7 @@ class Claim:
     """This run's place in the queue for a stage's directory.
 
     Args:
-        directory: the stage's.
+        directory: the stage's directory.
     """
 
     def __init__(self, directory: Storage) -> None:
@@ -118,17 +118,17 @@ class Claim:
     def _write(self) -> None:
         self._beat += 1
         content = json.dumps({**self._self, "number": self._number, "beat": self._beat})
-        # Of one size: an object store's readers ask for the size first, and fail when it changes.
+        # Always the same size: an object store's readers ask for the size first and fail when it changes.
         self.folder.write(self.id, content.ljust(CLAIM_BYTES).encode())
 
     def _others(self) -> dict[str, Mapping[str, Any]]:
-        found = {}
+        claims = {}
         for name in self.folder.children():
             if NAME.fullmatch(name) and name != self.id:
                 content = self._read(name)
                 if content is not None:
-                    found[name] = content
-        return found
+                    claims[name] = content
+        return claims
 
     def _read(self, name: str) -> Mapping[str, Any] | None:
         """Another's claim; None when it was released meanwhile."""
@@ -156,7 +156,7 @@ class Claim:
                 return False
             if now - since < LEASE_SECONDS:
                 return False
-            self.folder.write(other + LOST, b"")  # should it wake up, it must know
+            self.folder.write(other + LOST, b"")  # it must know if it wakes up
         self.folder.delete(other)
         return True
 
@@ -169,8 +169,8 @@ def claimed(stage: str, directory: Storage, complete: Callable[[], bool]) -> Ite
     without a sign of life.
 
     Args:
-        stage: for the message.
-        directory: of the stage; exists.
+        stage: the stage's name, for the message.
+        directory: the stage's directory; exists.
         complete: whether the artifact is there, made by the one that was waited for.
 
     Returns:
@@ -179,12 +179,12 @@ def claimed(stage: str, directory: Storage, complete: Callable[[], bool]) -> Ite
     claim = Claim(directory)
     try:
         claim.draw()
-        told, pause = False, 0.02
+        announced, pause = False, 0.02
         while not complete() and (other := claim.ahead()) is not None:
-            if not told and other["number"] is not None:
+            if not announced and other["number"] is not None:
                 who = f"process {other['pid']} on {other['host']}"
                 say(waiting(stage, who))
-                told = True
+                announced = True
             time.sleep(pause)
             pause = min(2 * pause, POLL_SECONDS)
         yield None if complete() else claim

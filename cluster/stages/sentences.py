@@ -1,4 +1,4 @@
-"""What a stage says of itself: each sentence beside the pattern that reads it back from a log."""
+"""A stage's sentences about itself, each beside the pattern that reads it back from a log."""
 
 import re
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ def done(stage: str, seconds: float, results: Mapping[str, Any]) -> str:
 
 def summary(results: Mapping[str, Any]) -> str:
     """The scalar figures of a stage as `: a 1, b 0.93`."""
-    shown = {name: value for name, value in results.items() if isinstance(value, int | float | str)}
+    figures = {name: value for name, value in results.items() if isinstance(value, int | float | str)}
     parts = [
         f"{n.replace('_', ' ')} {v:.4g}" if isinstance(v, float) else f"{n.replace('_', ' ')} {v}"
-        for n, v in shown.items()
+        for n, v in figures.items()
     ]
     return f": {', '.join(parts)}" if parts else ""
 
@@ -43,7 +43,7 @@ _REUSED = re.compile(r"(?P<stage>[\w-]+): complete already, reusing .*")
 
 
 def waiting(stage: str, who: str) -> str:
-    """Said when another run has claimed the stage, with what is known of that run."""
+    """Said when another run has claimed the stage; `who` describes that run."""
     return f"{stage}: another run makes it ({who}); waiting for it"
 
 
@@ -57,8 +57,8 @@ class Said:
     Attributes:
         stage: its name.
         state: `running`, `waiting` (another run makes it), `done` or `reused`.
-        seconds: time that a stage took which is done.
-        figures: what it counted, as it said.
+        seconds: the time a finished stage took.
+        figures: its counts, as it said them.
     """
 
     stage: str
@@ -68,15 +68,15 @@ class Said:
 
 
 def parse_sentence(line: str) -> Said | None:
-    """What a line of a log says of a stage; None for other lines."""
-    if found := _DONE.fullmatch(line):
-        return Said(found["stage"], "done", float(found["seconds"]), found["figures"] or "")
+    """The sentence of a stage in a log's line; None for other lines."""
+    if match := _DONE.fullmatch(line):
+        return Said(match["stage"], "done", float(match["seconds"]), match["figures"] or "")
     patterns: tuple[tuple[re.Pattern[str], StageState], ...] = (
         (_STARTED, "running"),
         (_REUSED, "reused"),
         (_WAITING, "waiting"),
     )
     for pattern, state in patterns:
-        if found := pattern.fullmatch(line):
-            return Said(found["stage"], state)
+        if match := pattern.fullmatch(line):
+            return Said(match["stage"], state)
     return None

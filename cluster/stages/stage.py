@@ -46,7 +46,7 @@ class Artifact:
     Attributes:
         stage: the stage's name.
         fingerprint: hex digest of everything that decided the content.
-        directory: where the files are.
+        directory: the files' directory.
         record: the content of `stage.json`.
         reused: whether it was found complete instead of being made now.
     """
@@ -93,7 +93,7 @@ def ensure(
         revision: raised by the stage's code when its output changes for the same config.
         body: makes the artifact and returns JSON-able counts and figures.
 
-    Of several runs that want the same artifact at once one makes it, the others wait and use it.
+    When several runs want the same artifact at once, one makes it; the others wait and use it.
 
     Raises:
         ClaimLostError: another run took the stage over while this one gave no sign of life.
@@ -142,7 +142,7 @@ def _reused(stage: str, fingerprint: str, directory: Storage) -> Artifact:
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this code and of the libraries that decide results."""
-    found = {"python": platform.python_version(), "code": code_version()}
+    by_name = {"python": platform.python_version(), "code": code_version()}
     for name in VERSIONS_OF:
-        found[name] = metadata.version(name)
-    return found
+        by_name[name] = metadata.version(name)
+    return by_name

@@ -39,11 +39,11 @@ def locate(uri: str) -> tuple[pafs.FileSystem, str]:
 @lru_cache(maxsize=32)
 def _bucket(root: str, environment: str) -> pafs.FileSystem:
     """A bucket's client; `environment` is part of the key, as endpoint and credentials come from there."""
-    found, _ = pafs.FileSystem.from_uri(root)
-    if not isinstance(found, pafs.S3FileSystem):
-        return found
+    filesystem, _ = pafs.FileSystem.from_uri(root)
+    if not isinstance(filesystem, pafs.S3FileSystem):
+        return filesystem
     return pafs.S3FileSystem(
-        region=found.region,  # written out: who unpickles it need not find it again
+        region=filesystem.region,  # written out: who unpickles it need not find it again
         endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
         connect_timeout=CONNECT_SECONDS,
         request_timeout=SILENT_SECONDS,
@@ -61,7 +61,7 @@ def check_uri(uri: str, key: str) -> None:
 
     Args:
         uri: local path or URI, as the user wrote it.
-        key: of the config, for the message.
+        key: the config's key, for the message.
 
     Raises:
         UserError: a password, or options after a `?`.

@@ -28,7 +28,7 @@ class Storage:
     """A directory on a pyarrow filesystem.
 
     Attributes:
-        filesystem: where the bytes are.
+        filesystem: the filesystem that holds the bytes.
         path: the directory's path inside it, without a trailing slash.
     """
 

@@ -33,10 +33,10 @@ def ask(
     """A server's JSON answer to a GET, or to a POST of `body`.
 
     Args:
-        uri: of the server.
-        path: of the REST API, e.g. `/api/2.0/mlflow/runs/get`.
+        uri: the server's URI.
+        path: the REST API's path, e.g. `/api/2.0/mlflow/runs/get`.
         query: parameters of a GET.
-        body: JSON-able.
+        body: JSON-able content.
         absent_ok: an empty answer instead of an error where the thing asked for doesn't exist.
 
     Raises:
@@ -70,8 +70,8 @@ def ask(
         return content
     if absent_ok and content.get("error_code") == ABSENT:
         return {}
-    told = str(content.get("message", "no reason given")).splitlines() or ["no reason given"]
-    raise UserError(f"The tracking server {uri} answers HTTP {answer.status_code}: {told[0].rstrip('.')}.")
+    lines = str(content.get("message", "no reason given")).splitlines() or ["no reason given"]
+    raise UserError(f"The tracking server {uri} answers HTTP {answer.status_code}: {lines[0].rstrip('.')}.")
 
 
 def _login() -> AuthBase | None:

@@ -1,6 +1,6 @@
-"""What a tracking server never got, told once by the command that lost it.
+"""Writes that never reached a tracking server, told once by the command that lost them.
 
-One list a process, as a server's outbox is: threads that write to one server share what it never got.
+One list per process, like a server's outbox: threads that write to one server share it.
 """
 
 _losses: list[str] = []
@@ -13,6 +13,6 @@ def note_loss(sentence: str) -> None:
 
 def take_losses() -> list[str]:
     """Sentences about what was lost since the last call, for a command's last lines."""
-    taken = list(_losses)
-    del _losses[: len(taken)]  # an outbox' thread may have added one meanwhile
-    return taken
+    sentences = list(_losses)
+    del _losses[: len(sentences)]  # an outbox' thread may have added one meanwhile
+    return sentences

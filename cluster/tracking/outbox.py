@@ -1,4 +1,4 @@
-"""What a tracking server could not take while it was away: kept in order, sent later, or said lost."""
+"""Writes that a server could not take while it was away: kept in order, sent later, or reported lost."""
 
 import shutil
 import tempfile
@@ -20,7 +20,7 @@ from cluster.tracking.losses import note_loss
 from cluster.tracking.places import PROBE
 
 RETRY_SECONDS = 2.0
-MOST_REFUSALS = 5  # of one write by a server that takes others: it is the write's fault
+MOST_REFUSALS = 5  # of one write while the server takes others: the write is at fault
 DEFAULT_PATIENCE_S = 600.0
 # How MLflow tells that a server, or the database behind it, was not there.
 AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")
@@ -57,13 +57,13 @@ class _Kept:
 
 
 class Outbox:
-    """Writes to one server: done at once while it answers; kept from the first that it can't take.
+    """Writes to one server: done at once while it answers; kept from the first failed one on.
 
     Args:
-        uri: of the server.
+        uri: the server's URI.
 
     Attributes:
-        patience_s: how long `insist` and `flush` wait for a server that is away.
+        patience_s: the time that `insist` and `flush` wait for a server that is away.
     """
 
     def __init__(self, uri: str) -> None:
@@ -79,9 +79,9 @@ class Outbox:
         """Do a write, or keep it until the server is back.
 
         Args:
-            write: to do; raises what MLflow raises.
-            count: of metrics, tags or files in it, for the sentence about a loss.
-            keep: makes of it one that can be done later, when files have gone.
+            write: the write to do; raises what MLflow raises.
+            count: the number of metrics, tags or files in it, for the sentence about a loss.
+            keep: makes a write that can be done later, when files have gone.
 
         Raises:
             Exception: what the server refuses.
@@ -102,10 +102,10 @@ class Outbox:
         """Do a write of a batch, or keep it; kept batches grow together, to be sent in few requests.
 
         Args:
-            write: of a batch.
-            batch: to write.
-            key: batches of the same key may become one.
-            most: entries in one batch.
+            write: writes a batch.
+            batch: the entries to write.
+            key: the batch's key; batches of the same key may become one.
+            most: the most entries in one batch.
 
         Raises:
             Exception: what the server refuses.
@@ -116,23 +116,23 @@ class Outbox:
                 last.batch += batch
                 last.count += len(batch)
                 return
-            own = list(batch)
-            self.send(partial(write, own), len(own))
+            entries = list(batch)
+            self.send(partial(write, entries), len(entries))
             if self._kept:
-                self._kept[-1].batch, self._kept[-1].key = own, key
+                self._kept[-1].batch, self._kept[-1].key = entries, key
 
     def insist(self, act: Callable[[], Result], what: str) -> Result:
         """Do what needs its answer now, waiting for a server that is away.
 
         Args:
-            act: safe to be done twice.
-            what: it is, e.g. `start a run`.
+            act: the action; safe to do twice.
+            what: the action in words, e.g. `start a run`.
 
         Raises:
             UserError: the server stayed away for `patience_s`.
             Exception: what the server refuses.
         """
-        began, told = time.monotonic(), False
+        began, announced = time.monotonic(), False
         while True:
             try:
                 return act()
@@ -141,16 +141,16 @@ class Outbox:
                     raise
                 if time.monotonic() - began > self.patience_s:
                     raise self._stayed_away(what) from None
-            if not told:
+            if not announced:
                 say(f"Tracking: {masked(self.uri)} does not answer; waiting for it to {what}")
-                told = True
+                announced = True
             time.sleep(RETRY_SECONDS)
 
     def settle(self, what: str) -> None:
-        """Wait until all that was kept is sent, because what follows builds on it.
+        """Wait until every kept write is sent, because the next action builds on it.
 
         Args:
-            what: follows, e.g. `register a model`.
+            what: the next action in words, e.g. `register a model`.
 
         Raises:
             UserError: the server stayed away for `patience_s`.
@@ -176,16 +176,16 @@ class Outbox:
         return Path(shutil.copy(path, folder / path.name))
 
     def flush(self, patience_s: float | None = None) -> None:
-        """Wait until all is sent; what isn't after the patience is given up, counted and told at the end.
+        """Wait until all is sent; after the patience the rest is given up, counted and told at the end.
 
         Args:
-            patience_s: instead of the outbox's own.
+            patience_s: the patience to use instead of the outbox's own.
         """
         patience = self.patience_s if patience_s is None else patience_s
         deadline = time.monotonic() + patience
         with self._changed:
             if self._kept:
-                entries = f"{sum(kept.count for kept in self._kept)} entries"
+                entries = f"{sum(entry.count for entry in self._kept)} entries"
                 say(f"Tracking: waiting for {masked(self.uri)} to take {entries} (Ctrl-C gives them up)")
             try:
                 while self._kept and (left := deadline - time.monotonic()) > 0:
@@ -194,7 +194,7 @@ class Outbox:
                 self._give_up()
 
     def _give_up(self) -> None:
-        self._lost += sum(kept.count for kept in self._kept)
+        self._lost += sum(entry.count for entry in self._kept)
         since = f", away since {self._away_since:%H:%M:%S}" if self._away_since and self._kept else ""
         self._kept.clear()
         self._generation += 1
@@ -236,20 +236,20 @@ class Outbox:
             if not done:
                 time.sleep(RETRY_SECONDS)
 
-    def _try(self, kept: _Kept) -> bool:
+    def _try(self, entry: _Kept) -> bool:
         """Whether a write is off the list: done, or refused for good."""
         try:
-            kept.write()
+            entry.write()
             return True
         except Exception as error:  # noqa: BLE001 (counted and told in the end; this thread must live)
             self._reason = _first_line(error)
             if is_outage(error) and not self._is_up():
                 return False
-            kept.refusals += 1
-            if is_outage(error) and kept.refusals < MOST_REFUSALS:
+            entry.refusals += 1
+            if is_outage(error) and entry.refusals < MOST_REFUSALS:
                 return False
-            self._lost += kept.count
-            kept.count = 0
+            self._lost += entry.count
+            entry.count = 0
             return True
 
     def _is_up(self) -> bool:

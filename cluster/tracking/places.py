@@ -35,7 +35,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def check_sqlite(file: Path) -> None:
-    """Open an SQLite file, made if absent, before MLflow does, which retries for minutes what can't succeed.
+    """Open an SQLite file, made if absent, before MLflow, which retries a hopeless one for minutes.
 
     Raises:
         UserError: it can't be opened, or is no database.
@@ -60,8 +60,8 @@ def check_tracking_uri(uri: str, timeout_s: float) -> None:
     """Refuse what can't work, without importing MLflow.
 
     Args:
-        uri: as the user wrote it.
-        timeout_s: for a server's first answer, in seconds.
+        uri: the URI as the user wrote it.
+        timeout_s: the time for a server's first answer, in seconds.
 
     Raises:
         UserError: a secret in it, unknown scheme, unreachable server, not an MLflow server, missing folder.

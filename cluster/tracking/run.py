@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 
-# Of MLflow's own retries, which would hold a run up for minutes; the outbox waits instead.
+# MLflow's own retries would hold a run up for minutes; the outbox waits instead.
 SHORT_PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -73,7 +73,7 @@ class Run:
     """One MLflow run; picklable, so that workers can log into it.
 
     Attributes:
-        tracking_uri: of the server or database that holds it.
+        tracking_uri: the URI of the server or database that holds it.
         id: MLflow's run id.
     """
 
@@ -131,10 +131,10 @@ class Run:
         def log(file: Path) -> None:
             self._client.log_artifact(self.id, str(file), folder or None)
 
-        def kept() -> Write:  # the file may be gone when the server is back
+        def spooled() -> Write:  # the file may be gone when the server is back
             return partial(log, outbox_of(self.tracking_uri).spooled(path))
 
-        self._send(partial(log, path), keep=kept)
+        self._send(partial(log, path), keep=spooled)
 
     def log_json(self, content: Any, name: str) -> None:
         """Keep JSON-able content as the artifact `name`; NaN becomes null."""
@@ -146,7 +146,7 @@ class Run:
 
         Args:
             image: uint8, (height, width, 3), RGB.
-            name: may hold folders.
+            name: the artifact's name; may hold folders.
         """
         from PIL import Image
 

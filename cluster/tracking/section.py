@@ -9,10 +9,11 @@ class TrackingSection(Section):
     """Where runs and models are recorded; changes no result.
 
     Attributes:
-        uri: of an MLflow server (`http://host:5000`) or database; None keeps a SQLite file in the workspace.
+        uri: the URI of an MLflow server (`http://host:5000`) or database; None keeps a SQLite file in the
+            workspace.
         experiment: MLflow's name for a group of runs.
         timeout_s: seconds to wait for a server's first answer.
-        outage_minutes: how long to wait for a server that goes away: where a stage starts or a model is
+        outage_minutes: minutes to wait for a server that goes away: where a stage starts or a model is
             registered, and at the end for what was logged meanwhile.
     """
 

@@ -50,8 +50,8 @@ def serve(
     Args:
         backend: `postgresql://USER@HOST:PORT/DATABASE`.
         artifacts: URI or local folder of the files; clients reach them through the server.
-        host, port: listened on.
-        workers: processes.
+        host, port: the address to listen on.
+        workers: the number of processes.
         allowed_hosts: names, with commas, by which clients may call the server; None: MLflow's default
             (localhost and private addresses).
 

@@ -21,9 +21,9 @@ class PipelineRun:
     """One command's run over its stages; MLflow hears of it at the first stage that isn't skipped.
 
     Args:
-        tracker: where it is recorded.
-        name: shown in MLflow.
-        tags: of the pipeline's run.
+        tracker: the tracker that records it.
+        name: the run's name in MLflow.
+        tags: the tags of the pipeline's run.
     """
 
     def __init__(self, tracker: "Tracker", name: str, tags: Mapping[str, str]) -> None:
@@ -40,9 +40,9 @@ class PipelineRun:
         """Open a stage's run nested under this one; it ends with the block.
 
         Args:
-            name: the stage's.
-            config: JSON-able; becomes the run's params.
-            tags: of the stage's run.
+            name: the stage's name.
+            config: JSON-able config; becomes the run's params.
+            tags: the tags of the stage's run.
 
         Raises:
             UserError: the tracking database or experiment can't be used.
@@ -60,9 +60,9 @@ class PipelineRun:
         """Open a study's trial as a run nested under the study's; it ends with the block.
 
         Args:
-            name: the trial's.
+            name: the trial's name.
             parent: the study's run.
-            config: what the trial tries, by dotted key; becomes the run's params.
+            config: the trial's values by dotted key; becomes the run's params.
 
         Raises:
             UserError: see `stage`.
@@ -80,7 +80,7 @@ class Tracker:
     Attributes:
         uri: MLflow's tracking URI, also that of its model registry.
         experiment: name of the experiment.
-        artifact_root: where a database's runs keep files; None leaves it to the server.
+        artifact_root: the place where a database's runs keep files; None leaves it to the server.
         outage_s: patience with a server that is away.
     """
 
@@ -91,7 +91,7 @@ class Tracker:
 
     @classmethod
     def open(cls, section: TrackingSection, workspace: Storage) -> "Tracker":
-        """Check what can be checked without MLflow, which takes seconds to import.
+        """Check all that needs no MLflow, which takes seconds to import.
 
         Raises:
             UserError: server unreachable, unknown scheme, or a remote workspace and no URI.
@@ -125,7 +125,7 @@ class Tracker:
         `take_losses`.
         """
         pipeline = PipelineRun(self, name, tags)
-        patience: float | None = 0  # what failed is told at once
+        patience: float | None = 0  # tell at once what failed
         try:
             with ending(lambda: pipeline.run):
                 yield pipeline
@@ -152,10 +152,10 @@ class Tracker:
         from mlflow.exceptions import MlflowException
 
         def create() -> Run:
-            made = client_of(self.uri).create_run(
+            mlflow_run = client_of(self.uri).create_run(
                 self._experiment_id(), run_name=name, tags=tracking_entries.tags(tags)
             )
-            return Run(self.uri, made.info.run_id)
+            return Run(self.uri, mlflow_run.info.run_id)
 
         try:
             if not is_server(self.uri):
@@ -173,8 +173,8 @@ class Tracker:
         from mlflow.exceptions import MlflowException
 
         client = client_of(self.uri)
-        found = client.get_experiment_by_name(self.experiment)
-        if found is None:
+        experiment = client.get_experiment_by_name(self.experiment)
+        if experiment is None:
             try:
                 return client.create_experiment(self.experiment, artifact_location=self.artifact_root)
             except MlflowException as error:
@@ -182,12 +182,12 @@ class Tracker:
                     raise
             return self._experiment_id()  # another command was quicker
         remedy = "choose another with tracking.experiment=NAME."
-        if found.lifecycle_stage != "active":
+        if experiment.lifecycle_stage != "active":
             raise UserError(f"MLflow's experiment {self.experiment!r} was deleted; restore it or {remedy}")
-        if self.artifact_root is not None and found.artifact_location != self.artifact_root:
+        if self.artifact_root is not None and experiment.artifact_location != self.artifact_root:
             # MLflow would go on writing files to the old place.
             raise UserError(
-                f"MLflow's experiment {self.experiment!r} keeps its files in {found.artifact_location}, "
+                f"MLflow's experiment {self.experiment!r} keeps its files in {experiment.artifact_location}, "
                 f"not in this workspace (was it moved?); {remedy}"
             )
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)

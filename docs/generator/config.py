@@ -64,9 +64,9 @@ def _row(prefix: str, model: type[Section], name: str, field: FieldInfo, meaning
     if inner is not None:
         link = f"{path}{inner[1]}"
         of_its_own = meaning and list(meanings.values()).count(meaning) == 1 and "see there" not in meaning
-        own = meaning if of_its_own else parse(inner[0].__doc__).summary
+        summary = meaning if of_its_own else parse(inner[0].__doc__).summary
         default = "none" if field.default is None or field.default in ((), {}) else ""
-        return f"| `{path}` | section | {default} | {cell(own or '')} See [`{link}`](#{slug(link)}) |"
+        return f"| `{path}` | section | {default} | {cell(summary or '')} See [`{link}`](#{slug(link)}) |"
     if meaning is None:
         raise ValueError(f"{model.__module__}.{model.__name__}.{name} has no meaning; say it in Attributes")
     return f"| `{path}` | {cell(_kind(field))} | {cell(_default(field))} | {cell(meaning)} |"
@@ -78,11 +78,11 @@ def slug(heading: str) -> str:
 
 
 def _meanings(model: type[Section]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, Section) and base is not Section:
-            found |= attributes(base.__doc__)
-    return found
+            meanings |= attributes(base.__doc__)
+    return meanings
 
 
 def _inner(annotation: Any) -> tuple[type[Section], str] | None:
@@ -91,8 +91,8 @@ def _inner(annotation: Any) -> tuple[type[Section], str] | None:
         return annotation, ""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (types.UnionType, Union):
-        found = [inner for inner in map(_inner, arguments) if inner is not None]
-        return found[0] if found else None
+        sections = [inner for inner in map(_inner, arguments) if inner is not None]
+        return sections[0] if sections else None
     if origin in (tuple, dict):
         inner = _inner(arguments[0 if origin is tuple else 1])
         return (inner[0], f".{'N' if origin is tuple else 'NAME'}") if inner else None

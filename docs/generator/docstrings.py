@@ -13,7 +13,7 @@ class Docstring:
     """One docstring.
 
     Attributes:
-        text: what comes before the first section and after the last, Markdown.
+        text: the Markdown before the first section and after the last.
         sections: entries by section; the unnamed ones of `Returns` under an empty name.
     """
 
@@ -57,8 +57,8 @@ def parse(doc: str | None) -> Docstring:
 
 def attributes(doc: str | None) -> dict[str, str]:
     """Meaning by attribute; `a, b: …` is told for both."""
-    told = parse(doc).sections.get("Attributes", {}) if doc else {}
-    return {name.strip(): text for names, text in told.items() for name in names.split(",")}
+    described = parse(doc).sections.get("Attributes", {}) if doc else {}
+    return {name.strip(): text for names, text in described.items() for name in names.split(",")}
 
 
 def markdown(doc: str | None) -> str:

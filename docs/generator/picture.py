@@ -51,7 +51,7 @@ def sheet(items: list[GalleryItem]) -> Picture:
 
 
 def padded(picture: Picture) -> Picture:
-    """With a white margin."""
+    """The picture with a white margin."""
     white = (255, 255, 255)
     return np.asarray(cv2.copyMakeBorder(picture, *(MARGIN // 2,) * 4, cv2.BORDER_CONSTANT, value=white))
 

@@ -56,14 +56,14 @@ def _members(name: str, thing: type) -> Iterator[str]:
             continue
         function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
         if inspect.isfunction(function) and function.__doc__:
-            shown = f"{name}.{member}" if member != "__call__" else f"{name.lower()}"
-            yield _function(f"### `{name}.{member}`", shown, function)
+            call = f"{name}.{member}" if member != "__call__" else f"{name.lower()}"
+            yield _function(f"### `{name}.{member}`", call, function)
         elif isinstance(value, property | cached_property) and value.__doc__:
             yield "\n".join([f"### `{name}.{member}` (property)", "", markdown(value.__doc__), ""])
 
 
 def _signature(name: str, function: Any) -> str:
-    """As it is written in the source, `self` left out."""
+    """The signature as the source has it, `self` left out."""
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body
     if not isinstance(node, ast.FunctionDef):
         raise TypeError(f"{name} is no function")

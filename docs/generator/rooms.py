@@ -1,6 +1,6 @@
 """The house as a picture: `python -m docs.generator.rooms` draws which room imports which.
 
-A room is a folder of a package, with all that is in it; a file at the root of a package is a room of its own.
+A room is a folder of a package with its whole content; a file at the root of a package is a room of its own.
 """
 
 import ast
@@ -48,17 +48,17 @@ def room_imports() -> dict[str, set[str]]:
 
     Imports inside functions count; those that only a type checker sees don't.
     """
-    found: dict[str, set[str]] = {}
+    imports: dict[str, set[str]] = {}
     for path in _sources():
         room = _room(_name(path))
         named = {_room(module) for module in _imported(path)}
-        found.setdefault(room, set()).update(named - {room})
-    return found
+        imports.setdefault(room, set()).update(named - {room})
+    return imports
 
 
 def faults(imports: Mapping[str, set[str]]) -> list[str]:
-    """What is wrong with the imports: arrows to a package above, and one circle of rooms if there is any."""
-    found = [
+    """The imports' faults: arrows to a package above, and one circle of rooms if there is any."""
+    sentences = [
         f"{room} imports {other}, which is above it"
         for room, others in sorted(imports.items())
         for other in sorted(others)
@@ -67,8 +67,8 @@ def faults(imports: Mapping[str, set[str]]) -> list[str]:
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:
-        found.append("a circle: " + " -> ".join(reversed(error.args[1])))
-    return found
+        sentences.append("a circle: " + " -> ".join(reversed(error.args[1])))
+    return sentences
 
 
 @cache
