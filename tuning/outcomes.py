@@ -16,11 +16,11 @@ class Outcome:
     """One figure.
 
     Attributes:
-        title: of its column.
+        title: head of its column.
         percent: whether it is shown as percent, as the papers do.
-        digits: shown after the point.
-        higher: whether more is better; None for what is only reported.
-        chooses: whether a search may choose by it: it doesn't look at the test split.
+        digits: digits after the point.
+        higher: whether more is better; None for a figure that is only reported.
+        chooses: whether a search may choose by it, as it doesn't look at the test split.
     """
 
     title: str
@@ -48,10 +48,10 @@ OUTCOMES: Mapping[str, Outcome] = {
 
 
 def check_outcome(name: str, stages: tuple[str, ...] | None = None) -> Outcome:
-    """The figure of a name; with `stages`, one that a search over them may choose by.
+    """The figure of a name; with `stages`, a search over these stages must be allowed to choose by it.
 
     Raises:
-        UserError: no stage produces it, or it can't be chosen by.
+        UserError: no stage produces it, or no search may choose by it.
     """
     valid = [key for key, row in OUTCOMES.items() if stages is None or (row.chooses and _of(key) in stages)]
     if name in valid:
@@ -68,7 +68,7 @@ def _of(name: str) -> str:
 
 
 def artifact_of(name: str, pipeline: "Pipeline", start: str) -> "Artifact":
-    """The stage's artifact that an outcome is read from; made where it is absent."""
+    """The artifact of the stage that gives an outcome; made where it is absent."""
     stage = _of(name)
     if stage == "evaluate":
         return pipeline.evaluated(start)
@@ -80,7 +80,7 @@ def artifact_of(name: str, pipeline: "Pipeline", start: str) -> "Artifact":
 def measured(name: str, pipeline: "Pipeline", start: str) -> float | None:
     """A figure; None where its stage doesn't give it (no held-out image with a box, say).
 
-    Metrics of the finetuning's validation are those of its best epoch, whose weights it keeps.
+    Finetuning keeps the weights of its best epoch, so its validation metrics are those of that epoch.
     """
     artifact, key = artifact_of(name, pipeline, start), name.partition(".")[2]
     if _of(name) == "finetune" and OUTCOMES[name].higher:

@@ -15,7 +15,7 @@ from cluster.errors import UserError
 
 NO_RESULT = ("workspace", "name", "ray", "tracking", "scaling", "report")  # sections that decide no result
 MAX_GRID = 1_000_000
-STEPS = 1e-9  # of rounding when a range's steps are counted
+STEPS = 1e-9  # tolerance for rounding when a range's steps are counted
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,12 @@ class Dimension:
     """One searched config key.
 
     Attributes:
-        key: dotted.
-        values: those tried, in order; None for a range.
-        low, high: of a range, both included; whole numbers when both and the step are.
-        step: between values; None is any value between (or any whole one).
-        log: even in the logarithm.
+        key: dotted config key.
+        values: values to try, in order; None for a range.
+        low, high: ends of a range, both included; the range has whole numbers when both ends and the step are
+            whole.
+        step: distance between values; None allows any value between (or any whole one).
+        log: whether values are spread evenly in the logarithm.
     """
 
     key: str
@@ -43,20 +44,20 @@ class Dimension:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
 
     def document(self) -> dict[str, Any]:
-        """JSON-able, for comparison with what a study began with."""
+        """The dimension as JSON-able data, to compare it with the one that a study began with."""
         if self.values is not None:
             return {"values": list(self.values)}
         return {"low": self.low, "high": self.high, "step": self.step, "log": self.log}
 
     def text(self) -> str:
-        """As a user writes it."""
+        """The dimension as a user writes it."""
         if self.values is not None:
             return f"{self.key}={json.dumps(list(self.values))}"
         suffix = ":log" if self.log else f":{self.step:g}" if self.step is not None else ""
         return f"{self.key}={self.low:g}..{self.high:g}{suffix}"
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
-        """Optuna's; of listed values their index, ordered where they are rising numbers."""
+        """Optuna's distribution; of listed values it has the index, ordered where they are rising numbers."""
         if self.values is not None:
             last = len(self.values) - 1
             if last and _rising(self.values):
@@ -113,7 +114,7 @@ def parse_dimension(word: str) -> Dimension:
     """One search word.
 
     Raises:
-        UserError: not of the form, an empty list, an empty range.
+        UserError: the word has another form, or its list or range is empty.
     """
     key, equals, raw = word.partition("=")
     if not equals or not all(key.split(".")):
@@ -185,13 +186,13 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def check_space(
     space: Sequence[Dimension], model: type[Model], document: Mapping[str, Any]
 ) -> tuple[Dimension, ...]:
-    """Prove, key by key, that the config takes every value (of a range both ends).
+    """Prove, key by key, that the config takes every value, or both ends of a range.
 
     Returns:
-        The space; a range written `0..1` of a key that takes fractions is one of fractions.
+        The space; `0..1` becomes a range of fractions where the key takes fractions.
 
     Raises:
-        UserError: no key, an unknown key, one that decides no result, a value out of range.
+        UserError: there is no key, a key is unknown or decides no result, or a value is out of range.
     """
     if not space:
         raise UserError("The search space is empty; give at least one --search KEY=[a, b, …].")
@@ -230,6 +231,6 @@ def grid(space: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
     return (dict(zip(keys, values, strict=True)) for values in itertools.product(*points))
 
 
-def patch_text(values: Mapping[str, Any], told: str) -> str:
+def patch_text(values: Mapping[str, Any], comment: str) -> str:
     """The chosen values as YAML, with one comment line above."""
-    return f"# {told}\n" + yaml.safe_dump(nested(values), sort_keys=False)
+    return f"# {comment}\n" + yaml.safe_dump(nested(values), sort_keys=False)

@@ -56,16 +56,16 @@ class SearchOptions:
         searched: words of `--search`; empty takes the stage's default space.
         metric: `STAGE.FIGURE` to maximise; None takes the stage's default.
         start: what is finetuned from; None takes the project's.
-        name: the search's; None takes the project's with the command.
+        name: name of the search; None takes the project's name with the command.
         trials: number of trials in all.
-        grid: every combination of the space instead.
+        grid: whether every combination of the space is tried instead.
         scheduler: `asha` or `none`; not checked yet.
         grace: epochs before a trial may be stopped.
         concurrent: trials at a time; None takes what fits.
-        max_failures: failures of a trial survived; -1 for any number.
+        max_failures: failures that a trial survives; -1 for any number.
         hours, gpu_hours: limits after which no trial starts.
         register: whether the best trial's model is registered.
-        estimate: whether only the cost is said.
+        estimate: whether only the cost is estimated.
     """
 
     searched: tuple[str, ...]
@@ -88,7 +88,7 @@ def searching(stage: str) -> Callable[..., None]:
     """The command that searches a stage's settings.
 
     Args:
-        stage: trained in every trial: `backbone` or `finetune`.
+        stage: stage that every trial trains: `backbone` or `finetune`.
     """
 
     def command(

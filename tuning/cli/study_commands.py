@@ -109,7 +109,7 @@ def data_sets(path: Path | None) -> dict[str, dict[str, Any]]:
     """Data sets of a `--data` file.
 
     Raises:
-        UserError: it can't be read, or an entry is no mapping of settings.
+        UserError: the file can't be read, or an entry is no mapping of settings.
     """
     document = read_config_file(path) if path is not None else {}
     for name, config in document.items():
@@ -122,7 +122,7 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     """`0,1,2` as numbers.
 
     Raises:
-        UserError: something else, or a seed twice.
+        UserError: the text is no such list, or names a seed twice.
     """
     if text is None:
         return None
@@ -133,7 +133,7 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def render_plan(result: Mapping[str, Any]) -> None:
-    """What would be run, for a person."""
+    """Print what would be run, for a person."""
     from rich.text import Text
 
     runs = [cell for cell in result["cells"] if not cell["not_run"]]

@@ -28,10 +28,10 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
     """
 
     def body() -> Mapping[str, Any]:
-        given = words or []
-        configs = [word for word in given if is_config(word)]
-        overrides = [word for word in given if "=" in word and not is_config(word)]
-        folders = [word for word in given if word not in configs and word not in overrides]
+        arguments = words or []
+        configs = [word for word in arguments if is_config(word)]
+        overrides = [word for word in arguments if "=" in word and not is_config(word)]
+        folders = [word for word in arguments if word not in configs and word not in overrides]
         document, _ = merged(configs, overrides, {})
 
         from tuning.transfer import cell_count, data_sets, transfer_preset, transfer_section

@@ -64,7 +64,7 @@ add_searches(tune)
 
 
 def render_thresholds(result: Mapping[str, Any]) -> None:
-    """What was chosen, and how it compares, for a person."""
+    """Print the chosen values and how they compare, for a person."""
     from rich.table import Table
     from rich.text import Text
 

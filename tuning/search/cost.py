@@ -13,19 +13,19 @@ from training.starts import fresh_detector
 from tuning.space import Dimension
 
 PROBE_IMAGES = 4
-START_SECONDS = 20.0  # of a trial's workers
+START_SECONDS = 20.0  # that a trial's workers take to start
 REPEATS = 2
 
 
 @dataclass(frozen=True)
 class Cost:
-    """An estimate.
+    """What the rest of a search is estimated to cost.
 
     Attributes:
-        trials: still to run.
-        trial_seconds: of one with the mean number of epochs; evaluation and shared stages are not in it.
+        trials: trials still to run.
+        trial_seconds: seconds of a trial of mean length, without evaluation and shared stages.
         concurrent: trials at a time.
-        gpus: of one trial.
+        gpus: GPUs of one trial.
     """
 
     trials: int
@@ -35,16 +35,16 @@ class Cost:
 
     @property
     def hours(self) -> float:
-        """Wall time."""
+        """Wall time in hours."""
         return self.trials * self.trial_seconds / self.concurrent / 3600
 
     @property
     def gpu_hours(self) -> float:
-        """Of all trials together."""
+        """GPU-hours of all trials together."""
         return self.trials * self.trial_seconds * self.gpus / 3600
 
     def text(self) -> str:
-        """One sentence."""
+        """The estimate in one sentence."""
         gpus = f", {self.gpu_hours:.2g} GPU-hours" if self.gpus else ""
         wall = f"{self.hours * 60:.0f} minutes" if self.hours < 2 else f"{self.hours:.1f} hours"
         return (
@@ -55,7 +55,7 @@ class Cost:
 
 
 def step_seconds(project: Project, stage: str) -> float:
-    """Seconds an image of one training step costs on this machine's device, of the stage's model."""
+    """Seconds that a training step of the stage's model takes for each image on this machine's device."""
     device = torch.device(best_device())
     section = getattr(project, stage)
     preprocessing = project.finetune.preprocessing
@@ -101,11 +101,11 @@ def estimate(
     """The cost of the trials that are left.
 
     Args:
-        project: without a trial's values.
-        stage: trained in every trial: `backbone` or `finetune`.
-        space: where it names the epochs, their mean counts.
-        images: that an epoch learns from.
-        trials, concurrent, gpus: see `Cost`.
+        project: project without a trial's values.
+        stage: stage that every trial trains: `backbone` or `finetune`.
+        space: searched keys; where the epochs are among them, their mean counts.
+        images: number of images that an epoch learns from.
+        trials, concurrent, gpus: figures of the cost, see `Cost`.
     """
     epochs = float(getattr(project, stage).loop.epochs)
     for dimension in space:

@@ -1,4 +1,4 @@
-"""What a search has tried, a small file a trial: what an interrupted search goes on from. No Ray here."""
+"""The trials of a search, each in a small file; an interrupted search goes on from them. No Ray here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,15 +19,15 @@ class TrialRecord:
     """One trial.
 
     Attributes:
-        number: from 0, in the order proposed.
-        values: by config key.
+        number: place in the order of proposals, from 0.
+        values: tried values by config key.
         status: `running` (or interrupted), `finished`, `stopped` early by the scheduler, `failed`, or
             `invalid`: no config, or one that the stages refuse.
-        value: of the metric; None without one.
-        epochs: reported.
-        seconds: of its last attempt.
-        run_id: MLflow's.
-        reason: of a failure.
+        value: value of the metric; None without one.
+        epochs: last epoch that was reported.
+        seconds: duration of the last attempt.
+        run_id: MLflow's id of the trial's run.
+        reason: reason of a failure.
     """
 
     number: int
@@ -52,13 +52,13 @@ class Ledger:
     directory: Storage
 
     def begin(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Open the search; the same question goes on with what was tried.
+        """Open the search; with the same question it goes on from the trials so far.
 
         Args:
-            question: all that decides a trial's value (space, metric, settings); JSON-able.
+            question: everything that decides a trial's value (space, metric, settings); JSON-able.
 
         Returns:
-            The stored study: `question`, and what else was kept beside it.
+            The stored study: `question`, and whatever else was stored beside it.
 
         Raises:
             UserError: the search was begun with another question.
@@ -81,7 +81,7 @@ class Ledger:
         self.directory.write_json(STUDY_FILE, dict(study))
 
     def write(self, record: TrialRecord) -> None:
-        """Store a trial, replacing what was known of it."""
+        """Store a trial in the place of its earlier record."""
         self.directory.write_json(f"trials/{record.number:05d}.json", asdict(record))
 
     def read(self, number: int) -> TrialRecord:
@@ -104,11 +104,11 @@ class Proposals:
     """Which trial comes next: interrupted ones first, then new ones, by Optuna (TPE) or a grid.
 
     Args:
-        ledger: of what was tried.
-        space: searched.
-        trials: in all.
-        seed: of the sampler.
-        exhaustive: every combination instead of Optuna's choice.
+        ledger: records of the search.
+        space: searched keys.
+        trials: number of trials in all.
+        seed: seed of the sampler.
+        exhaustive: whether every combination is tried instead of Optuna's choice.
     """
 
     ledger: Ledger
@@ -123,7 +123,7 @@ class Proposals:
         known = self.ledger.records()
         self.pending = [record for record in known if not record.over]
         self.count = len(known)
-        # Another seed after an interruption, or the sampler would propose its first ones again.
+        # After an interruption the seed must differ, or the sampler would propose its first trials again.
         sampler = optuna.samplers.TPESampler(
             seed=self.seed + self.count, n_startup_trials=max(4, self.trials // 5), constant_liar=True
         )
@@ -182,15 +182,15 @@ class Budget:
     """When no new trial is started; None is no limit.
 
     Attributes:
-        hours: of wall time, over all sessions.
-        gpu_hours: of trials' time times GPUs of each.
+        hours: limit of wall time, over all sessions.
+        gpu_hours: limit of the trials' time times the GPUs of each.
     """
 
     hours: float | None = None
     gpu_hours: float | None = None
 
     def spent(self, wall_seconds: float, records: Iterable[TrialRecord], gpus: float) -> str | None:
-        """Which limit is reached, as words; None while there is budget."""
+        """The limit that is reached, in words; None while there is budget."""
         if self.hours is not None and wall_seconds >= self.hours * 3600:
             return f"{self.hours:g} hours"
         used = sum(record.seconds for record in records) * gpus / 3600

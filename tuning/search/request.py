@@ -1,4 +1,4 @@
-"""What a training search is asked: stage, space, metric, limits; all that can be refused beforehand."""
+"""The request for a training search: stage, space, metric, limits. What is at fault is refused beforehand."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,20 +27,20 @@ DEEPER = {"backbone": ("backbone", "detector", "finetune"), "finetune": ("finetu
 
 @dataclass(frozen=True)
 class Request:
-    """A search as asked for.
+    """The request for a training search.
 
     Attributes:
         stage: `backbone` or `finetune`.
-        name: of the search; its directory under `tune/`.
-        project, document: checked config, and as nested mappings.
-        space: searched.
-        metric: maximised.
-        trials, exhaustive: see `Proposals`.
+        name: name of the search, and of its directory under `tune/`.
+        project, document: the checked config, and the same as nested mappings.
+        space: searched keys.
+        metric: outcome to maximise.
+        trials, exhaustive: number and kind of trials, see `Proposals`.
         scheduler: `asha` or `none`.
-        grace_epochs: before a trial may be stopped.
+        grace_epochs: epochs before a trial may be stopped.
         concurrent: trials at a time; None takes what fits.
-        max_failures: of a trial.
-        budget: see `Budget`.
+        max_failures: failures that a trial survives.
+        budget: limits after which no trial starts.
     """
 
     stage: str
@@ -58,7 +58,7 @@ class Request:
     budget: Budget
 
     def question(self) -> dict[str, Any]:
-        """What decides the trials' values: the same again is the same search."""
+        """Everything that decides the trials' values; two searches with the same question are one search."""
         settings = self.project.model_dump(mode="json", exclude=WHERE)
         return {
             "search space": [dimension.text() for dimension in self.space],
@@ -77,7 +77,7 @@ def check_search(
     metric: str | None,
     start: str | None,
 ) -> tuple[dict[str, Any], tuple[Dimension, ...], str]:
-    """Everything that can be refused before anything is written; returns document, space and metric.
+    """Refuse what is at fault before anything is written; returns document, space and metric.
 
     Raises:
         UserError: space, metric or start at fault.

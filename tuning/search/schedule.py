@@ -11,7 +11,7 @@ class Schedule:
     """When a trial ends before its time, and when it is tried again.
 
     Attributes:
-        scheduler: `asha` stops what lags behind, `none` nothing.
+        scheduler: `asha` stops trials that lag behind, `none` stops nothing.
         grace_epochs, max_epochs: ASHA's first rung, and the longest training.
         max_failures: attempts that may fail; each goes on from the last checkpoint.
     """
@@ -27,9 +27,9 @@ class Watch:
     """Who follows a search.
 
     Attributes:
-        name: of the search, shown.
-        spent: see `LedgerSearch`.
-        on_over: called for every trial that is over.
+        name: name of the search, as it is shown.
+        spent: function that says which budget is reached, see `LedgerSearch`.
+        on_over: function called for every trial that is over.
     """
 
     name: str

@@ -28,7 +28,7 @@ from tuning.space import patch_text
 
 
 def plan_cost(request: Request, images: int, trials: int, share: Share) -> Cost:
-    """See `estimate`."""
+    """The cost of the trials that are left, see `estimate`."""
     return estimate(
         request.project,
         request.stage,
@@ -46,9 +46,9 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
     Writes `study.json`, `trials/*.json`, `result.json` and `patch.yaml` into `tune/NAME`.
 
     Args:
-        request: checked.
-        registers: register the best trial's model with the alias `candidate`.
-        estimate_only: say what it would cost, and stop.
+        request: the checked request.
+        registers: whether the best trial's model is registered with the alias `candidate`.
+        estimate_only: whether the search stops after the estimate of its cost.
 
     Raises:
         UserError: see `Ledger.begin`, `share_of`; no trial gave a figure.
@@ -100,7 +100,7 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
         scaling = share.scaling.model_dump(mode="json")
         plan = TrialPlan({**request.document, "scaling": scaling}, request.metric, parent.id, directory)
         with ending(lambda: parent):
-            over = run_trials(
+            budget_reached = run_trials(
                 plan,
                 proposals,
                 share=share,
@@ -114,13 +114,17 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
                 ),
                 tracking_uri=tracker.uri,
             )
-            result = _finish(request, ledger, plan, workspace, tracker, parent, over, registers)
+            result = _finish(request, ledger, plan, workspace, tracker, parent, budget_reached, registers)
         tracker.deliver(None)
         return result
 
 
 def _shared_stages(request: Request, pipeline: Pipeline) -> int:
-    """Make what every trial reads, so that none waits for another's; images that an epoch learns from."""
+    """Make the stages that every trial reads, so that no trial waits for another.
+
+    Returns:
+        Number of images that an epoch learns from.
+    """
     first = min(place_of(dimension.key) for dimension in request.space)
     start = request.project.finetune.starts[0]
     needed: tuple[str, ...] = {"backbone": ("corpus", "maps"), "finetune": ()}[request.stage]
@@ -146,7 +150,7 @@ def _shared_stages(request: Request, pipeline: Pipeline) -> int:
 
 
 def _end_interrupted(ledger: Ledger, tracker: Tracker) -> None:
-    """Trials that a killed search left running: their runs are ended."""
+    """End the runs of the trials that a killed search left running."""
     for record in ledger.records():
         if record.status == "running" and record.run_id is not None:
             Run(tracker.uri, record.run_id).end_tree("KILLED")
@@ -155,7 +159,7 @@ def _end_interrupted(ledger: Ledger, tracker: Tracker) -> None:
 def _parent(
     study: dict[str, Any], ledger: Ledger, tracker: Tracker, name: str, tags: Mapping[str, str]
 ) -> Run:
-    """The search's run: the one it began with, or a new one."""
+    """The search's run: its first one, or a new one."""
     if "run_id" in study:
         return Run(tracker.uri, study["run_id"])
     run = tracker.create_run(name, tags)
@@ -187,7 +191,7 @@ def _finish(
     workspace: Storage,
     tracker: Tracker,
     parent: Run,
-    over: str | None,
+    budget_reached: str | None,
     registers: bool,
 ) -> dict[str, Any]:
     records = ledger.records()
@@ -206,12 +210,14 @@ def _finish(
         "directory": ledger.directory.uri,
         "best": asdict(best),
         "counts": counts,
-        "budget_reached": over,
+        "budget_reached": budget_reached,
         "trials": [asdict(record) for record in records],
         "model": _registered(plan, best, workspace, tracker, parent) if registers else None,
     }
-    told = f"Chosen by agssp tune: {request.metric} {best.value:.4f}, trial {best.number} of {len(records)}."
-    ledger.directory.write("patch.yaml", patch_text(best.values, told).encode())
+    comment = (
+        f"Chosen by agssp tune: {request.metric} {best.value:.4f}, trial {best.number} of {len(records)}."
+    )
+    ledger.directory.write("patch.yaml", patch_text(best.values, comment).encode())
     ledger.directory.write_json("result.json", result)
     parent.log_json(result, "result.json")
     parent.log_metrics(
@@ -249,14 +255,14 @@ def _registered(
         )
         return dict(artifact.results)
     stage = plan.metric.partition(".")[0]
-    made = getattr(pipeline, stage)
+    artifact = getattr(pipeline, stage)
     model = getattr(project, stage).name
     name = f"{project.name}-{stage}-{model}"
     version = register(
-        Run(tracker.uri, made.record["mlflow_run_id"]),
+        Run(tracker.uri, artifact.record["mlflow_run_id"]),
         name=name,
         folder="weights",
-        tags={"fingerprint": made.fingerprint, plan.metric: f"{best.value:.4f}"},
+        tags={"fingerprint": artifact.fingerprint, plan.metric: f"{best.value:.4f}"},
         description=f"{model}, the best of a search by {plan.metric}",
     )
     return {"name": name, "version": version, "alias": "candidate"}

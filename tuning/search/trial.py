@@ -23,13 +23,13 @@ Report = Callable[[float, int], None]  # best value so far, epoch
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """What every trial of a search shares; picklable.
+    """What all trials of a search share; picklable.
 
     Attributes:
         document: the project's config as nested mappings; a trial's values are laid over it.
-        metric: an outcome, see `tuning/outcomes.py`.
+        metric: outcome to maximise, see `tuning/outcomes.py`.
         parent_id: the search's MLflow run.
-        directory: of the ledger.
+        directory: directory of the ledger.
     """
 
     document: dict[str, Any]
@@ -48,12 +48,12 @@ class TrialPlan:
 
 @dataclass(frozen=True)
 class ReportedRun(Run):
-    """A stage's run whose metrics are heard by the search too."""
+    """A stage's run that passes its metrics on to the search."""
 
     heard: Callable[[Mapping[str, float], int], None]
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """As `Run.log_metrics`, then tell."""
+        """Log as `Run.log_metrics`, then tell the search."""
         super().log_metrics(metrics, step)
         if step is not None:
             self.heard(metrics, step)
@@ -63,10 +63,10 @@ class TrialRun(PipelineRun):
     """The runs of a trial's stages, nested under the trial's own.
 
     Args:
-        tracker: where they are recorded.
-        run: the trial's own.
-        stage: whose epochs are told.
-        heard: gets a stage's metrics and epoch.
+        tracker: tracker that records the runs.
+        run: the trial's own run.
+        stage: stage whose epochs the search hears of.
+        heard: function called with the stage's metrics and epoch.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class TrialRun(PipelineRun):
 
 
 def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
-    """Run a trial to its end and note it; what was interrupted before goes on from its stages' checkpoints.
+    """Run a trial to its end and note it; an interrupted trial goes on from its stages' checkpoints.
 
     Args:
-        plan: of the search.
-        number: of the trial, which the ledger has.
-        report: called after each epoch that has the metric.
+        plan: what the search's trials share.
+        number: number of the trial in the ledger.
+        report: function called after each epoch that has the metric.
 
     Returns:
-        The record as it was noted: finished, or invalid where the stages refuse the settings.
+        The noted record: finished, or invalid where the stages refuse the settings.
     """
     ledger, began = Ledger(plan.directory), time.monotonic()
     record = ledger.read(number)

@@ -1,4 +1,4 @@
-"""Training searches on Ray Tune: function trainables that start Ray Train runs, never more than fit."""
+"""Training searches on Ray Tune: each trial is a function that starts Ray Train; only as many run as fit."""
 
 import math
 import os
@@ -30,12 +30,12 @@ OBJECTIVE, EPOCH = "objective", "epoch"
 
 @dataclass(frozen=True)
 class Share:
-    """What each of several concurrent trials gets, such that all fit and none waits for another's CPUs.
+    """The part of the cluster that each concurrent trial gets; all fit, and none waits for another's CPUs.
 
     Attributes:
         concurrent: trials at a time.
-        scaling: of each, with CPUs and GPUs of its workers fixed.
-        gpus: of one trial.
+        scaling: scaling of each trial, with CPUs and GPUs of its workers fixed.
+        gpus: GPUs of one trial.
     """
 
     concurrent: int
@@ -44,7 +44,7 @@ class Share:
 
     @property
     def process(self) -> dict[str, float]:
-        """What a trial's own process takes: next to nothing beside its workers, all where it has none."""
+        """Resources of a trial's own process: next to nothing beside workers, the whole share without any."""
         if self.scaling.workers or self.scaling.cpus_per_worker is None:
             return {"cpu": TRIAL_CPU}
         return {"cpu": self.scaling.cpus_per_worker, "gpu": self.gpus}
@@ -53,17 +53,17 @@ class Share:
 def share_of(scaling: ScalingSection, cpus: float, gpus: float, *, asked: int | None, trials: int) -> Share:
     """Split a cluster among concurrent trials.
 
-    A trial whose workers hold CPUs while another's wait for the same would hang for ever, so each gets a
+    Two trials that each hold some CPUs and wait for the other's would hang for ever, so each trial gets a
     fixed share beforehand.
 
     Args:
-        scaling: as the project has it.
-        cpus, gpus: of the cluster.
+        scaling: the project's scaling.
+        cpus, gpus: CPUs and GPUs of the cluster.
         asked: trials at a time; None takes as many as there are whole CPUs (or GPUs) for.
-        trials: there are.
+        trials: number of trials to run.
 
     Raises:
-        UserError: not even one trial fits, or not as many as asked.
+        UserError: no trial fits, or fewer than asked.
     """
     workers = max(1, scaling.workers)  # without any, the trial's own process trains
     use_gpu = bool(gpus) if scaling.gpu == "auto" else scaling.gpu
@@ -91,11 +91,11 @@ def share_of(scaling: ScalingSection, cpus: float, gpus: float, *, asked: int | 
 
 
 class LedgerSearch(Searcher):
-    """Ray Tune's view of the proposals; what the ledger says is over is never proposed again.
+    """Ray Tune's view of the proposals; a trial that is over in the ledger is never proposed again.
 
     Args:
-        proposals: of the search.
-        spent: says which budget is reached, if any; asked before each new trial.
+        proposals: proposals of the search.
+        spent: function that says which budget is reached, if any; called before each new trial.
     """
 
     def __init__(self, proposals: Proposals, spent: Callable[[], str | None]) -> None:
@@ -104,7 +104,7 @@ class LedgerSearch(Searcher):
         self.over: str | None = None
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's config, or that there is none."""
+        """The next trial's config, or `FINISHED` where none is left."""
         if self.over is None:
             self.over = self.spent()
         if self.over is not None:
@@ -115,26 +115,26 @@ class LedgerSearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The ledger's callback learns from the record itself."""
+        """Do nothing: `LedgerCallback` learns from the record itself."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the search's memory."""
+        """Do nothing: the ledger is the search's memory."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing either, for Tune's own records."""
+        """Leave Tune's own records empty: the ledger is the search's memory."""
         return {}
 
     def restore(self, checkpoint_path: str) -> None:
-        """See `save`."""
+        """Do nothing, see `save`."""
 
 
 class LedgerCallback(Callback):
-    """Notes how each trial ended, where the trial itself could not, and ends its MLflow run.
+    """Notes how a trial ended where the trial itself could not, and ends its MLflow run.
 
     Args:
-        ledger, proposals: of the search.
-        tracking_uri: where the trials' runs are.
-        advance: called for every trial that is over.
+        ledger, proposals: records and proposals of the search.
+        tracking_uri: server of the trials' runs.
+        advance: function called for every trial that is over.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class LedgerCallback(Callback):
         self.tracking_uri, self.advance = tracking_uri, advance
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune's own records are not what a search goes on from."""
+        """Leave Tune's own records empty: a search doesn't go on from them."""
         return {}
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -163,7 +163,7 @@ class LedgerCallback(Callback):
         self._over(record)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial failed more often than it may."""
+        """A trial failed too often."""
         record = self.ledger.read(trial.config["number"])
         if record.status == "running":
             text = str(trial.get_error() or "it failed").strip().splitlines()[-1]
@@ -183,7 +183,7 @@ class LedgerCallback(Callback):
 
 
 def trainable(config: dict[str, Any], plan: TrialPlan) -> None:
-    """What each trial runs, in a process of its own."""
+    """Run one trial; Ray Tune calls this in a process of its own."""
 
     def report(value: float, epoch: int) -> None:
         tune.report({OBJECTIVE: value, EPOCH: epoch})
@@ -205,10 +205,10 @@ def run_trials(
     """Run all trials that are left; Ray is started already.
 
     Args:
-        plan, proposals: of the search.
-        share: from `share_of`.
-        schedule: early stops and attempts.
-        watch: name and callbacks.
+        plan, proposals: what the trials share, and the proposals of the search.
+        share: resources of each trial, from `share_of`.
+        schedule: rules for early stops and attempts.
+        watch: name of the search, and its callbacks.
         tracking_uri: server of the trials' runs.
 
     Returns:
@@ -217,7 +217,7 @@ def run_trials(
     left = proposals.left
     if not left:
         return None
-    # Ray Tune prints tables of its own; ours says the same in one line a trial.
+    # Ray Tune would print tables; our line for each trial says the same.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     handler = signal.getsignal(signal.SIGINT)
@@ -237,8 +237,8 @@ def run_trials(
         def advance(record: TrialRecord) -> None:
             note = f"trial {record.number} {record.status}"
             bar.advance(note=note if record.value is None else f"{note}, {plan.metric} {record.value:.4f}")
-            said = f": {record.reason}" if record.reason else ""
-            say(f"{watch.name}: {bar.text}{said}")
+            reason = f": {record.reason}" if record.reason else ""
+            say(f"{watch.name}: {bar.text}{reason}")
             watch.on_over(record)
 
         tuner = tune.Tuner(

@@ -1,4 +1,4 @@
-"""Fig. 7 as a stage: adaptive against fixed thresholds by mask IoU, on the stored maps of labelled images."""
+"""Fig. 7 as a stage: adaptive against fixed thresholds by mask IoU, on stored maps of labelled images."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -39,10 +39,10 @@ NOTES = (
 
 
 def fig7_project(document: Mapping[str, Any], preset: str) -> Project:
-    """The project of the user's settings over the preset's.
+    """The project: the user's settings laid over the preset's.
 
     Raises:
-        UserError: no such preset, no images for the full one, settings at fault.
+        UserError: there is no such preset, the full one has no images, or settings are at fault.
     """
     presets = shared_presets()
     if preset not in presets:
@@ -61,10 +61,10 @@ def fig7_project(document: Mapping[str, Any], preset: str) -> Project:
 
 
 def run_fig7(project: Project) -> Artifact:
-    """The table and its curves; writes `table.md`, `table.json`, `curves.json` and `curves.png`.
+    """Make the table and its curves; writes `table.md`, `table.json`, `curves.json` and `curves.png`.
 
     Raises:
-        UserError: no defect with a mask in the training split.
+        UserError: the training split has no defect with a mask.
     """
     with open_pipeline(project, "study fig7-threshold") as pipeline:
         return _fig7(project, pipeline)
@@ -130,13 +130,13 @@ def _lines(objective: ThresholdObjective, curves: Curves) -> list[list[str]]:
         figures = objective.measure(values, fixed=fixed, held_out=True)
         return _percent(figures[MASK_IOU]) if MASK_IOU in figures else "–"
 
-    paper, own = best["adaptive_paper_c"], best["adaptive"]
+    paper, adaptive = best["adaptive_paper_c"], best["adaptive"]
     one, each = best["fixed_one_for_all"], best["fixed_best_of_each"]
     thresholds = {name: float(value) for name, value in each["thresholds"].items()}
     every = {maps.category: thresholds.get(maps.category, one["threshold"]) for maps in objective.categories}
     return [
         ["adaptive, the paper's C", f"C = {paper['c']:g}", _percent(paper["value"]), test(c=paper["c"])],
-        ["adaptive, best C", f"C = {own['c']:g}", _percent(own["value"]), test(c=own["c"])],
+        ["adaptive, best C", f"C = {adaptive['c']:g}", _percent(adaptive["value"]), test(c=adaptive["c"])],
         [
             "fixed, best for all",
             f"T = {one['threshold']:g}",

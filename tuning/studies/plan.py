@@ -1,4 +1,4 @@
-"""The cells of a study: which trainings there are to run, and why others can't be. Nothing is started."""
+"""The cells of a study: which trainings can be run, and why others can't. Nothing is started."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Cell:
     """One training to run, or the reason for not running it.
 
     Attributes:
-        row, dataset, seed: which.
-        pretraining: project whose corpus is pretrained on; None where there is nothing to run.
-        target: project whose corpus is finetuned and measured on; the same unless the dataset has its own.
-        not_run: reason.
+        row, dataset, seed: place of the row, name of the dataset, seed of the project.
+        pretraining: project with the corpus of the pretraining; None where there is nothing to run.
+        target: project with the corpus of finetuning and evaluation; the same unless the dataset has its own.
+        not_run: reason for not running it.
     """
 
     row: int
@@ -61,30 +61,32 @@ def plan_cells(
     """Every cell with its projects, checked, or with the reason why it can't be run. Nothing is started.
 
     Args:
-        study, preset_name: what is declared.
+        study, preset_name: the declared study, and one of its presets.
         words: the user's own settings, over the preset's and under a row's.
         data: the user's datasets by name.
-        seeds: instead of the preset's.
-        only: see `selected_rows`.
-        check: proves that a cell's project can be run.
+        seeds: seeds in the place of the preset's; None takes the preset's.
+        only: words that a row's names must have, see `selected_rows`.
+        check: function that proves that a cell's project can be run.
 
     Raises:
         UserError: no such preset, the user's own settings are at fault, or `only` leaves no row.
     """
     preset = check_preset(study, preset_name)
     validate(Project, _over(preset.base, words), "Config")
-    own = _has_images(words)
+    user_images = _has_images(words)
     rows = selected_rows(study, only)
     if not rows:
         raise UserError(f"No row of the study has {' and '.join(only)} in its names; look at --plan.")
     cells = []
     for declared, dataset in with_data(preset, data).items():
-        has = dataset is not None and _has_images(dataset)
+        dataset_images = dataset is not None and _has_images(dataset)
         lacking = (
-            dataset is None or (not has and "corpus" in dataset) or (own and has and declared not in data)
+            dataset is None
+            or (not dataset_images and "corpus" in dataset)
+            or (user_images and dataset_images and declared not in data)
         )
         # The preset's name of its own images would be wrong for the user's.
-        name = str(words.get("name", "your images")) if own and dataset == {} else declared
+        name = str(words.get("name", "your images")) if user_images and dataset == {} else declared
         for place in rows:
             for seed in seeds or preset.seeds:
                 fixed = (place, name, seed)
@@ -113,13 +115,13 @@ def _cell(
     check: Callable[[Project], None],
 ) -> Cell:
     # The dataset's finetuning settings count for both; its images for the target alone.
-    own = _has_images(dataset)
-    settings = {key: value for key, value in dataset.items() if not (own and key in OWN_IMAGES)}
+    dataset_images = _has_images(dataset)
+    settings = {key: value for key, value in dataset.items() if not (dataset_images and key in OWN_IMAGES)}
     source = merge(merge(base, config), settings)
     try:
         pretraining = validate(Project, source, "The cell")
         target = pretraining
-        if own:
+        if dataset_images:
             target = validate(Project, _over(source, dataset), "The cell")
         for project in {id(each): each for each in (pretraining, target)}.values():
             check(project)
@@ -136,5 +138,5 @@ def _has_images(config: Mapping[str, Any]) -> bool:
 
 def _over(base: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Both merged; where `config` names images, those of `base` go."""
-    kept = {key: value for key, value in base.items() if not (_has_images(config) and key in OWN_IMAGES)}
-    return merge(kept, config)
+    settings = {key: value for key, value in base.items() if not (_has_images(config) and key in OWN_IMAGES)}
+    return merge(settings, config)

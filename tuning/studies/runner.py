@@ -1,4 +1,4 @@
-"""Runs a declared study cell by cell; every cell is made of fingerprinted stages, so nothing is run twice."""
+"""Runs a declared study cell by cell; its cells are fingerprinted stages, so nothing is run twice."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ Measure = Callable[[Cell, Sequence[str], Site], Figures]
 
 
 def measured_cell(cell: Cell, metrics: Sequence[str], site: Site) -> Figures:
-    """The metrics of a cell, whose stages are made or found.
+    """The metrics of a cell; its stages are made where they are absent.
 
     Args:
-        cell: that can be run.
-        metrics: outcomes, see `tuning/outcomes.py`.
+        cell: a cell that can be run.
+        metrics: names of outcomes, see `tuning/outcomes.py`.
         site: workspace and the cell's tracking run.
 
     Raises:
@@ -70,32 +70,32 @@ def run_study(
     A cell's stages that are complete are found, not made again: the same command goes on.
 
     Args:
-        name: of the study.
-        study, preset, cells: from `plan_cells`.
-        project: of which `workspace`, `tracking`, `ray` and `name` are read.
-        measure: gives a cell's figures.
+        name: name of the study.
+        study, preset, cells: what `plan_cells` was given, and what it returned.
+        project: project whose `workspace`, `tracking`, `ray` and `name` are read.
+        measure: function that gives a cell's figures.
 
     Raises:
-        UserError: workspace or tracking server at fault.
+        UserError: the workspace or the tracking server is at fault.
     """
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
     directory = workspace.at("study", f"{name}-{_key(preset, cells)[:16]}")
     datasets = list(dict.fromkeys(cell.dataset for cell in cells))
-    found: dict[tuple[int, str], CellResult] = {}
+    results: dict[tuple[int, str], CellResult] = {}
 
     def write() -> dict[str, Any]:
-        table = document(study, preset, datasets, list(found.values()))
+        table = document(study, preset, datasets, list(results.values()))
         directory.write_json("table.json", table)
-        directory.write("table.md", markdown(study, preset, datasets, list(found.values())).encode())
+        directory.write("table.md", markdown(study, preset, datasets, list(results.values())).encode())
         return table
 
     tags = {"agssp.project": project.name, "agssp.command": f"study {name}", "agssp.preset": preset}
     parent = tracker.create_run(f"{project.name}: study {name}", tags)
     with ray_session(project.ray), ending(lambda: parent):
         for number, cell in enumerate(cells, start=1):
-            result = found.setdefault((cell.row, cell.dataset), CellResult(cell.row, cell.dataset))
+            result = results.setdefault((cell.row, cell.dataset), CellResult(cell.row, cell.dataset))
             title = f"{name}: cell {number} of {len(cells)}, {_title(study, cell)}"
             if cell.not_run:
                 result.not_run = cell.not_run
@@ -122,7 +122,7 @@ def run_study(
 
 
 def _log(study: Study, cell: Cell, figures: Figures, run: PipelineRun) -> None:
-    """Record a cell's figures where something was made, not only found."""
+    """Record a cell's figures where a stage was made; a cell that was all there has no run."""
     if run.run is not None:
         names = dict(zip(study.columns, study.rows[cell.row].names, strict=True))
         run.run.log_params({**names, "dataset": cell.dataset, "seed": cell.seed})
@@ -135,12 +135,12 @@ def _title(study: Study, cell: Cell) -> str:
 
 
 def _key(preset: str, cells: Sequence[Cell]) -> str:
-    """Digest of what is run, so that other settings get a table of their own."""
+    """Digest of preset and cells, so that other settings get a table of their own."""
 
-    def shown(project: Section | None) -> Any:
+    def settings(project: Section | None) -> Any:
         left_out = {"workspace", "ray", "tracking", "scaling"}
         return None if project is None else project.model_dump(mode="json", exclude=left_out)
 
     return digest(
-        [preset, [[c.row, c.dataset, c.seed, shown(c.pretraining), shown(c.target)] for c in cells]]
+        [preset, [[c.row, c.dataset, c.seed, settings(c.pretraining), settings(c.target)] for c in cells]]
     )

@@ -18,13 +18,13 @@ class StudyRow(Section):
 
     Attributes:
         names: its cells under the study's `columns`.
-        model: key of the preset's `models`; None takes the base as it is.
+        model: key of the preset's `models`; None takes the base alone.
         config: project settings of this row.
-        start: what is finetuned from; None: the row can't be run here, `not_run` says why.
-        not_run: why not.
+        start: start of the finetuning; None where the row can't be run here.
+        not_run: reason why the row can't be run here.
         by_preset: further project settings, by preset.
-        paper: figures as printed, for each of `paper_datasets` one for each of `paper_metrics`; None where it
-            prints none.
+        paper: printed figures: for each of `paper_datasets` one for each of `paper_metrics`; None where the
+            paper prints none.
     """
 
     names: tuple[str, ...]
@@ -40,12 +40,12 @@ class Preset(Section):
     """How large a study is run.
 
     Attributes:
-        summary: one sentence.
-        seeds: of the project; one cell each.
+        summary: one sentence that describes the preset.
+        seeds: seeds of the project; each makes a cell.
         base: project settings under the user's own.
-        datasets: project settings that make the finetuning's images, by name; None, or `corpus` without
-            images, must be given by the user. One with a `corpus` or `generate` of its own is finetuned on
-            that, pretrained on the base's.
+        datasets: project settings for the finetuning's images, by name. Where they are None, or `corpus` has
+            no images, the user must give them. A dataset with a `corpus` or `generate` of its own is
+            finetuned on that and pretrained on the base's.
         models: project settings by `StudyRow.model`.
         starts: starts that this preset takes in the place of a row's.
     """
@@ -62,15 +62,15 @@ class Study(Section):
     """A study as its YAML declares it.
 
     Attributes:
-        title: with the paper's number.
-        source: of the paper's figures.
-        says: what the paper says of it in words, where it prints no figures.
+        title: title with the paper's number.
+        source: source of the paper's figures.
+        says: the paper's finding in words, where it prints no figures.
         columns: heads of the rows' names.
-        metrics: outcomes measured, see `tuning/outcomes.py`.
-        paper_datasets, paper_metrics: what the paper's figures are of.
-        notes: what must be said with the table.
-        presets: by name.
-        rows: in order.
+        metrics: measured outcomes, see `tuning/outcomes.py`.
+        paper_datasets, paper_metrics: datasets and metrics of the paper's figures.
+        notes: remarks that belong to the table.
+        presets: presets by name.
+        rows: rows in order.
     """
 
     title: str
@@ -110,16 +110,16 @@ def studies() -> dict[str, str]:
 
 
 def shared_presets() -> dict[str, Any]:
-    """What all studies' presets share: `base` and `models` by preset."""
+    """Settings that the presets of all studies share: `base` and `models` by preset."""
     text = (resources.files("tuning.studies") / "presets.yaml").read_text("utf-8")
     return parse_yaml(text, "study_presets.yaml")
 
 
 def load_study(name: str) -> Study:
-    """The study of a name that `studies` has, its presets over what all studies' presets share."""
+    """The study of a name from `studies`; its presets are laid over `shared_presets`."""
     shared = shared_presets()
     declared = parse_yaml(studies()[name], name)
-    presets = {key: merge(shared.get(key, {}), own) for key, own in declared["presets"].items()}
+    presets = {key: merge(shared.get(key, {}), preset) for key, preset in declared["presets"].items()}
     return validate(Study, {**declared, "presets": presets}, f"Study {name}")
 
 
@@ -129,8 +129,8 @@ class CellResult:
 
     Attributes:
         row: place of the row.
-        dataset: name.
-        seeds: figures by seed; a figure that its stage didn't give is None.
+        dataset: name of the dataset.
+        seeds: figures by seed; a figure is None where its stage didn't give it.
         not_run: reason, where a cell could not be run.
     """
 
@@ -140,7 +140,7 @@ class CellResult:
     not_run: str | None = None
 
     def mean(self, metric: str) -> tuple[float, float | None] | None:
-        """Mean over the seeds, and their standard deviation (n − 1; None of a single one)."""
+        """Mean over the seeds, and their standard deviation (n − 1; None for a single seed)."""
         values = [figures[metric] for figures in self.seeds.values()]
         known = [value for value in values if value is not None]
         if not known:
@@ -148,7 +148,7 @@ class CellResult:
         return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
 
     def document(self, study: Study) -> dict[str, Any]:
-        """JSON-able."""
+        """The result as JSON-able data."""
         means = {name: self.mean(name) for name in study.metrics}
         return {
             "row": dict(zip(study.columns, study.rows[self.row].names, strict=True)),
@@ -161,7 +161,7 @@ class CellResult:
 
 
 def selected_rows(study: Study, only: Iterable[str]) -> Sequence[int]:
-    """Places of the rows whose names have every word of `only` in them, ignoring case; all for none."""
+    """Places of the rows whose names have every word of `only`, ignoring case; all rows without a word."""
     words = [word.lower() for word in only]
     return [
         place
@@ -170,9 +170,9 @@ def selected_rows(study: Study, only: Iterable[str]) -> Sequence[int]:
     ]
 
 
-def with_data(preset: Preset, given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any] | None]:
+def with_data(preset: Preset, data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any] | None]:
     """The preset's datasets with the user's own laid over them; new names are added."""
-    found: dict[str, dict[str, Any] | None] = dict(preset.datasets)
-    for name, config in given.items():
-        found[name] = merge(found.get(name) or {}, config)
-    return found
+    datasets: dict[str, dict[str, Any] | None] = dict(preset.datasets)
+    for name, config in data.items():
+        datasets[name] = merge(datasets.get(name) or {}, config)
+    return datasets

@@ -18,12 +18,12 @@ def header(study: Study, datasets: Sequence[str]) -> list[str]:
 def lines(study: Study, datasets: Sequence[str], cells: Sequence[CellResult]) -> list[list[str]]:
     """One line a row, under `header`."""
     by_place = {(cell.row, cell.dataset): cell for cell in cells}
-    found = []
+    rows = []
     for place, row in enumerate(study.rows):
         ours = [_ours(study, by_place.get((place, name))) for name in datasets]
         theirs = [" / ".join(_plain(value) for value in figures) for figures in row.paper]
-        found.append([*row.names, *ours, *(theirs or [NOTHING] * len(study.paper_datasets))])
-    return found
+        rows.append([*row.names, *ours, *(theirs or [NOTHING] * len(study.paper_datasets))])
+    return rows
 
 
 def _ours(study: Study, cell: CellResult | None) -> str:
@@ -46,7 +46,7 @@ def _plain(value: float | None) -> str:
 
 
 def footnotes(study: Study, preset: str, cells: Sequence[CellResult]) -> list[str]:
-    """How to read the table, how it was run, and what was not run and why."""
+    """How to read the table, how it was run, and which rows were not run and why."""
     chosen = study.presets[preset]
     heads = " / ".join(OUTCOMES[name].title for name in study.metrics)
     seeds = sorted({seed for cell in cells for seed in cell.seeds})
@@ -83,7 +83,7 @@ def markdown(study: Study, preset: str, datasets: Sequence[str], cells: Sequence
 def document(
     study: Study, preset: str, datasets: Sequence[str], cells: Sequence[CellResult]
 ) -> dict[str, Any]:
-    """Everything, JSON-able."""
+    """The whole table as JSON-able data."""
     return {
         "title": study.title,
         "preset": preset,

@@ -1,4 +1,4 @@
-"""Labelled images of a corpus for measuring maps: what is judged, what serves as reference. No Ray here."""
+"""Labelled images of a corpus for measuring maps: images to judge, and references. No Ray here."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class LabelledImage:
     Attributes:
         defective: whether it has a defect.
         runs: its pixel mask as COCO run-length text; None for normal images and where only boxes are known.
-        width, height: pixels.
+        width, height: size in pixels.
     """
 
     uri: str
@@ -50,7 +50,7 @@ class LabelledImage:
 
 
 def read_labelled(uri: str) -> npt.NDArray[np.uint8]:
-    """As `read_image`, of an image that was readable before.
+    """Read an image that was readable before, as `read_image`.
 
     Raises:
         UserError: it can't be read any more.
@@ -94,14 +94,14 @@ def inspect_listing(listing: Listing) -> pa.Table:
 
 
 def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) -> LabelledSet:
-    """The labelled images that are no references; held-out and training ones alike, as nothing is trained.
+    """The labelled images that are no references, of both splits, as nothing is trained.
 
     Args:
-        inspected: from `inspect_listing`.
-        section, listing: the corpus'.
+        inspected: rows from `inspect_listing`.
+        section, listing: config and listing of the corpus.
 
     Raises:
-        UserError: too many bad images, or nothing labelled.
+        UserError: too many images are bad, or none is labelled.
     """
     corpus = Corpus(inspected, section, listing.reference_candidates(section))
     bad = corpus.quarantine

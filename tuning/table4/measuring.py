@@ -28,7 +28,7 @@ from tuning.table4.labelled_set import LabelledSet, read_labelled
 
 @dataclass(frozen=True)
 class MethodRow:
-    """What one row of the table runs; WinCLIP has neither `defect_features` nor `vv`, as in the paper."""
+    """Method and options of one row; WinCLIP has neither `defect_features` nor `vv`, as in the paper."""
 
     model: Literal["WinCLIP", "KeAD"]
     mode: Literal["zero", "few"]
@@ -69,7 +69,7 @@ class Measured:
     Attributes:
         shots: normal references used per category.
         image_auroc, pixel_auroc, aupro: 0…1 over all images together; None where the labels don't allow it.
-        seconds_per_image: encoder and maps alone, without decoding and metrics.
+        seconds_per_image: time of encoder and maps, without decoding and metrics.
         not_run: the reason, where the row could not be run; the figures are None then.
     """
 
@@ -82,12 +82,12 @@ class Measured:
     not_run: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """As stored; `read` is its inverse."""
+        """The figures as they are stored; `read` is the inverse."""
         return asdict(self)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Measured":
-        """From a stored document."""
+        """The figures of a stored document."""
         return cls(**{**document, "row": MethodRow(**document["row"])})
 
 
@@ -95,10 +95,10 @@ def measure(row: MethodRow, base: MapsSection, encoder: LoadedEncoder, labelled:
     """Run one row over all labelled images.
 
     Args:
-        row: which.
+        row: row to run.
         base: encoder, prompts, batch size and the options that rows don't set.
-        encoder: loaded, on its device.
-        labelled: the images.
+        encoder: loaded encoder on its device.
+        labelled: images to judge, and references.
 
     Raises:
         UserError: an image can't be read any more; a category without prompts.
@@ -135,7 +135,7 @@ def measure(row: MethodRow, base: MapsSection, encoder: LoadedEncoder, labelled:
 def judge(
     labelled: LabelledSet, scores: Sequence[float], maps: Sequence[npt.NDArray[np.floating]]
 ) -> tuple[float | None, float | None, float | None]:
-    """Image AUROC, pixel AUROC and AUPRO over all images; None where there is one class, or a mask lacks."""
+    """Image AUROC, pixel AUROC and AUPRO over all images; None with one class or without masks."""
     defective = [image.defective for image in labelled.images]
     if not any(defective):
         return None, None, None
@@ -158,12 +158,12 @@ def _missing_references(section: MapsSection, labelled: LabelledSet) -> str | No
 
 def _states(method: MapMethod, section: MapsSection, labelled: LabelledSet) -> dict[str, CategoryState]:
     library = section.library()
-    found = {}
+    states = {}
     for category in labelled.categories:
         uris = labelled.references[category][: section.shots]
         references = _preprocessed(method, [read_labelled(uri) for uri in uris]) if uris else None
-        found[category] = method.category_state(library.category(category), references)
-    return found
+        states[category] = method.category_state(library.category(category), references)
+    return states
 
 
 def _preprocessed(method: MapMethod, images: list[npt.NDArray[np.uint8]]) -> torch.Tensor:

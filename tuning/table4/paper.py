@@ -10,14 +10,14 @@ from cluster.yaml_files import parse_yaml
 
 
 class Percent(Section):
-    """Image and pixel AUROC as printed, in percent."""
+    """Image and pixel AUROC in percent, as the paper prints them."""
 
     image: float = Field(ge=0, le=100)
     pixel: float = Field(ge=0, le=100)
 
 
 class PaperRow(Section):
-    """One row as printed; `defect_features` and `vv` are None where the paper has a dash."""
+    """One printed row; `defect_features` and `vv` are None where the paper has a dash."""
 
     model: str
     encoder: Literal["base", "large", "huge"]
@@ -29,7 +29,7 @@ class PaperRow(Section):
 
 
 class PaperTable(Section):
-    """Table 4: where it is from, minutes for one data set by model, and its rows in order."""
+    """Table 4: its source, minutes for one data set by model, and its rows in order."""
 
     source: str
     minutes: dict[str, float]

@@ -1,4 +1,4 @@
-"""The study of Table 4 as a stage: one process, each finished row kept, so the same command goes on."""
+"""The study of Table 4 as a stage in one process; finished rows are kept, so the same command goes on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,10 +26,10 @@ INSPECTED = "inspected.parquet"
 
 
 def check_device(name: str | None) -> str:
-    """A torch device that is there: the one named, else an accelerator where there is one, else the CPU.
+    """The named torch device; without a name an accelerator where there is one, else the CPU.
 
     Raises:
-        UserError: no such device.
+        UserError: there is no such device.
     """
     if name is None:
         return best_device()
@@ -42,16 +42,16 @@ def check_device(name: str | None) -> str:
 
 
 def run_table4(project: Project, device: str) -> Artifact:
-    """The table on the project's labelled images, or on generated surfaces where it has `generate`.
+    """Make the table on the project's labelled images, or on generated surfaces where it has `generate`.
 
     Writes `rows/ROW.json`, `table4.json` and `table4.md`.
 
     Args:
-        project: of which `workspace`, `tracking`, `corpus`, `generate` and `maps` are read.
-        device: torch device.
+        project: project whose `workspace`, `tracking`, `corpus`, `generate` and `maps` are read.
+        device: torch device of the encoder.
 
     Raises:
-        UserError: no labelled images, no prompts for a category, an encoder that can't be had or can't serve.
+        UserError: there are no labelled images, a category has no prompts, or the encoder can't be used.
     """
     maps = project.maps
     weights = weights_digest(maps.encoder.model, maps.encoder.weights)
@@ -73,7 +73,7 @@ def run_table4(project: Project, device: str) -> Artifact:
 
 
 def _listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
-    """The corpus' files; references may lack (few-shot rows are not run then), prompts may not."""
+    """The corpus' files. Every category needs prompts; without references few-shot rows are not run."""
     listing = read_listing(corpus, None)
     if not any(entry.labelled for entry in listing.entries):
         raise UserError(
@@ -146,7 +146,7 @@ def _table4(
 def finished_rows(
     directory: Storage, maps: MapsSection, labelled: LabelledSet, device: str
 ) -> list[Measured]:
-    """Every row's figures: read where they were kept, else measured and kept, one file a row.
+    """The figures of every row: read from its file, or measured and written to it.
 
     Raises:
         UserError: see `measure` and `load_encoder`.
@@ -175,5 +175,5 @@ def _said(result: Measured) -> str:
         "pixel AUROC": result.pixel_auroc,
         "AUPRO": result.aupro,
     }
-    shown = [f"{name} {value:.3f}" for name, value in figures.items() if value is not None]
-    return ", ".join([*shown, f"{result.seconds_per_image:.3g} s an image"])
+    parts = [f"{name} {value:.3f}" for name, value in figures.items() if value is not None]
+    return ", ".join([*parts, f"{result.seconds_per_image:.3g} s an image"])

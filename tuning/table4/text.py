@@ -25,16 +25,16 @@ def paper_encoder(model: str) -> str:
 
 
 def comparison(measured: Sequence[Measured], paper: PaperTable, model: str) -> list[dict[str, Any]]:
-    """Our rows with the paper's figures beside them, then the paper's that were not run; figures in 0…1.
+    """Our rows with the paper's figures beside them, then the paper's other rows; figures in 0…1.
 
     Args:
-        measured: our rows.
-        paper: Table 4.
-        model: `maps.encoder.model`.
+        measured: figures of our rows.
+        paper: the paper's Table 4.
+        model: config value `maps.encoder.model`.
     """
     word, left, lines = paper_encoder(model), list(paper.rows), []
-    for own in measured:
-        row = own.row
+    for result in measured:
+        row = result.row
         same = [
             other
             for other in left
@@ -42,7 +42,7 @@ def comparison(measured: Sequence[Measured], paper: PaperTable, model: str) -> l
             and (bool(other.defect_features), bool(other.vv)) == (row.defect_features, row.vv)
         ]
         left = [other for other in left if other not in same]
-        document = own.document()
+        document = result.document()
         lines.append(
             {**document.pop("row"), "encoder": model, **document, "paper": _paper(same[0]) if same else None}
         )
@@ -67,7 +67,7 @@ def cells(line: Mapping[str, Any]) -> list[str]:
 
 
 def footnotes(lines: Sequence[Mapping[str, Any]], paper: PaperTable) -> list[str]:
-    """What must be said with the table: how to read it, what was not run, times compared."""
+    """Remarks on the table: how to read it, which rows were not run, and how the times compare."""
     notes = [*NOTES, f"Paper: {paper.source}."]
     beside = {line["paper"]["encoder"] for line in lines if line["not_run"] != PAPER_ONLY and line["paper"]}
     notes += [f"Beside our rows stand the paper's of its encoder {word}." for word in sorted(beside)]
@@ -86,14 +86,14 @@ def footnotes(lines: Sequence[Mapping[str, Any]], paper: PaperTable) -> list[str
 
 
 def time_ratio(lines: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds an image of few-shot WinCLIP over those of whole KeAD; None when either was not run."""
+    """Seconds an image of few-shot WinCLIP over those of full KeAD; None when either was not run."""
     seconds = {
         (line["model"], line["mode"], line["defect_features"], line["vv"]): line["seconds_per_image"]
         for line in lines
         if not line["not_run"]
     }
-    own, rival = seconds.get(("KeAD", "few", True, True)), seconds.get(("WinCLIP", "few", False, False))
-    return rival / own if own and rival else None
+    kead, winclip = seconds.get(("KeAD", "few", True, True)), seconds.get(("WinCLIP", "few", False, False))
+    return winclip / kead if kead and winclip else None
 
 
 def markdown(lines: Sequence[Mapping[str, Any]], paper: PaperTable, images: int) -> str:

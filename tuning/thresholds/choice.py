@@ -1,4 +1,4 @@
-"""What `tune thresholds` chooses: the request, the stored maps, the search and its report. No Ray here."""
+"""The choice of `tune thresholds`: request, stored maps, search and report. No Ray here."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,12 +29,12 @@ from tuning.thresholds.search import (
 
 @dataclass(frozen=True)
 class ThresholdSearch:
-    """A search as asked for.
+    """The request for a search of thresholds.
 
     Attributes:
-        space: searched; empty takes `default_space`.
-        metric: maximised; None takes the truth's first.
-        trials, exhaustive: see `search`.
+        space: searched keys; empty takes `default_space`.
+        metric: metric to maximise; None takes the first that the truth allows.
+        trials, exhaustive: number and kind of trials, see `search`.
     """
 
     space: tuple[Dimension, ...]
@@ -45,11 +45,11 @@ class ThresholdSearch:
 
 @dataclass(frozen=True)
 class StoredMaps:
-    """What a search reads of the stored maps.
+    """The stored maps of a search, with their truth.
 
     Attributes:
         categories: maps and truth of each category.
-        truth: what there is to judge by.
+        truth: kind of truth to judge by.
     """
 
     categories: tuple[CategoryMaps, ...]
@@ -57,13 +57,13 @@ class StoredMaps:
 
     @classmethod
     def read(cls, corpus: Storage, maps: Storage) -> "StoredMaps":
-        """The maps of a corpus, from the directories of both artifacts."""
+        """Read the maps of a corpus from the directories of both artifacts."""
         categories, truth = read_stored_maps(corpus, maps)
         return cls(tuple(categories), truth)
 
     @property
     def images(self) -> int:
-        """Images that values are chosen by."""
+        """Number of images to choose values by."""
         return sum(len(each.judged) for each in self.categories)
 
     @property
@@ -73,7 +73,7 @@ class StoredMaps:
 
     @property
     def held_out(self) -> bool:
-        """Whether there are images of the test split to judge by."""
+        """Whether the test split has images to judge by."""
         return any(len(each.held_out) for each in self.categories)
 
 
@@ -83,10 +83,10 @@ class Chosen:
 
     Attributes:
         report: the stage's results, JSON-able.
-        trials: all that was tried.
-        best: of the trials.
+        trials: all trials in order.
+        best: the best of the trials.
         curves: Fig. 7 and the sensitivity of every knob, JSON-able.
-        picture: PNG of the curves.
+        picture: the curves as PNG.
     """
 
     report: Mapping[str, Any]
@@ -97,15 +97,15 @@ class Chosen:
 
 
 def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Chosen:
-    """Try what is asked for on the stored maps, and judge the best.
+    """Search on the stored maps, and judge the best trial.
 
     Args:
-        project: of which `boxes`, `maps.kead`, `seed` are read.
+        project: project whose `boxes`, `maps.kead`, `seed` are read.
         request: what is searched, and how long.
-        stored: the maps.
+        stored: the maps with their truth.
 
     Raises:
-        UserError: the metric can't be had of this truth; fusion weights without stored parts.
+        UserError: the truth doesn't give the metric, or fusion weights are searched without stored parts.
     """
     metric = check_metric(request.metric, stored.truth)
     if any(dimension.key == FEW_WEIGHT for dimension in request.space) and not stored.parts:
@@ -138,7 +138,7 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
         best = max(trials, key=lambda trial: trial.value)
         curves = threshold_curves(objective, {})
         knobs = sensitivity(objective, best.values, space)
-        own = own_values(objective, space) or {}
+        project_values = own_values(objective, space) or {}
         report = {
             "truth": stored.truth,
             "metric": metric,
@@ -147,12 +147,12 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
             "trials": len(trials),
             "fusion_searched": any(dimension.key == FEW_WEIGHT for dimension in space),
             "space": [dimension.text() for dimension in space],
-            "project": objective.trial(own).figures,
+            "project": objective.trial(project_values).figures,
             "chosen": best.values,
             "best": best.figures,
             "fig7": curves.best(),
             "held_out": {
-                "project": objective.measure(own, held_out=True),
+                "project": objective.measure(project_values, held_out=True),
                 "best": objective.measure(best.values, held_out=True),
             }
             if stored.held_out
@@ -169,20 +169,20 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
 
 
 def notes(kind: str, parts: bool) -> list[str]:
-    """What must be said with the result."""
-    said = ["Chosen on labelled images of the training split; the test split only judges."]
+    """Remarks that belong to the result."""
+    sentences = ["Chosen on labelled images of the training split; the test split only judges."]
     if kind == "none":
-        said = [
+        sentences = [
             "No labelled defect: the values are chosen by plausibility (masks that change little with T, no "
             "boxes on normal references, not too many pixels), which knows nothing of what is right. Look at "
             "the boxes before you use them."
         ]
     if not parts:
-        said.append(
+        sentences.append(
             f"{FEW_WEIGHT} was not searched: these maps are stored without their parts "
             "(maps.store_parts=true keeps them)."
         )
-    return said
+    return sentences
 
 
 def _told(stored: StoredMaps, metric: str) -> str:

@@ -1,4 +1,4 @@
-"""Connected components of many maps at one threshold: found once, selected from in microseconds."""
+"""Connected components of many maps at one threshold: found once, then selected in microseconds."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -25,13 +25,13 @@ class ComponentTable:
     Attributes:
         image: (N,) place of the image.
         boxes: (N, 4) x0 y0 x1 y1, x1 and y1 exclusive.
-        area: (N,) pixels.
+        area: (N,) area in pixels.
         peak: (N,) maximum of M inside.
         hits: (N,) defective pixels inside, by the masks.
         overlaps: (P, 2) pairs of components of one image whose boxes overlap, the better first.
-        overlap_iou: (P,) of their boxes.
+        overlap_iou: (P,) IoU of their boxes.
         matches: (Q, 2) component and true box (counted over all images) with IoU ≥ 0.5.
-        match_iou: (Q,).
+        match_iou: (Q,) IoU of component and true box.
     """
 
     image: Ints
@@ -53,30 +53,30 @@ class ComponentTable:
         nms_iou: float,
         min_area: int | Literal["released"],
     ) -> Bools:
-        """(N,) which components become pseudo-boxes, chosen just as `pipelines.boxes.pseudo_boxes` does."""
+        """(N,) which components become pseudo-boxes, by the rules of `pipelines.boxes.pseudo_boxes`."""
         if min_area == "released":
             least = np.array([smallest_area("released", int(w), int(h)) for w, h in judged.sizes])
         else:
             least = np.full(len(judged), min_area)
-        kept = (judged.scores >= delta)[self.image] & (self.area >= least[self.image])
-        # Rank among the kept of its image: components stand image by image, best first.
-        total = np.cumsum(kept)
+        selected = (judged.scores >= delta)[self.image] & (self.area >= least[self.image])
+        # Rank among the selected of its image: components stand image by image, best first.
+        total = np.cumsum(selected)
         first = np.searchsorted(self.image, self.image)
         before = np.where(first > 0, total[first - 1], 0) if len(total) else total
-        kept &= total - before <= top_k
+        selected &= total - before <= top_k
         for better, worse in self.overlaps[self.overlap_iou > np.float32(nms_iou)]:
-            if kept[better] and kept[worse]:
-                kept[worse] = False
-        return kept
+            if selected[better] and selected[worse]:
+                selected[worse] = False
+        return selected
 
 
 def component_table(judged: Judged, threshold: float, pool: Executor) -> ComponentTable:
     """The components of every image at a threshold.
 
     Args:
-        judged: the images.
+        judged: images with their maps.
         threshold: T, as `anomaly_mask` takes it.
-        pool: threads; OpenCV and numpy release the interpreter's lock.
+        pool: threads that share the work; OpenCV and numpy release the interpreter's lock.
     """
     # Bilinear values never exceed the grid's greatest one, so the others have no component.
     above = np.flatnonzero(judged.maps.max((1, 2), initial=-np.inf) >= np.float32(threshold))
@@ -87,7 +87,7 @@ def component_table(judged: Judged, threshold: float, pool: Executor) -> Compone
     ]
     starts = np.cumsum([0, *(len(row.area) for row in rows)])
     pairs = [row.overlaps + start for row, start in zip(rows, starts, strict=False)]
-    found = [
+    matches = [
         row.matches + np.array([start, offsets[row.place]]) for row, start in zip(rows, starts, strict=False)
     ]
     return ComponentTable(
@@ -98,14 +98,14 @@ def component_table(judged: Judged, threshold: float, pool: Executor) -> Compone
         hits=_joined([row.hits for row in rows], (0,), np.int64),
         overlaps=_joined(pairs, (0, 2), np.int64),
         overlap_iou=_joined([row.overlap_iou for row in rows], (0,), np.float32),
-        matches=_joined(found, (0, 2), np.int64),
+        matches=_joined(matches, (0, 2), np.int64),
         match_iou=_joined([row.match_iou for row in rows], (0,), np.float32),
     )
 
 
 @dataclass(frozen=True)
 class _Image:
-    """One image's part of a table; pairs count from its own first component and true box."""
+    """One image's part of a table; its pairs count from the first component and true box of the image."""
 
     place: int
     boxes: npt.NDArray[np.float32]
@@ -121,20 +121,20 @@ class _Image:
 def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
     for place in places:
         width, height = (int(side) for side in judged.sizes[place])
-        found = regions(upsample(judged.maps[place], width, height), threshold)
-        if not found:
+        components = regions(upsample(judged.maps[place], width, height), threshold)
+        if not components:
             continue
-        boxes = np.array([region.corners for region in found], np.float32)
+        boxes = np.array([region.corners for region in components], np.float32)
         overlaps, overlap_iou = _pairs(boxes, boxes, 0.0)
         ordered = overlaps[:, 0] < overlaps[:, 1]
         matches, match_iou = _pairs(boxes, judged.boxes[place].astype(np.float32), MATCH_IOU)
         y, x = np.divmod(judged.pixels[place], width)
-        hits = np.array([_hits(region, y, x) for region in found])
+        hits = np.array([_hits(region, y, x) for region in components])
         yield _Image(
             int(place),
             boxes,
-            np.array([region.area for region in found]),
-            np.array([region.peak for region in found]),
+            np.array([region.area for region in components]),
+            np.array([region.peak for region in components]),
             hits,
             overlaps[ordered],
             overlap_iou[ordered],
@@ -144,7 +144,7 @@ def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
 
 
 def _hits(region: Region, y: Ints, x: Ints) -> int:
-    """How many of the given pixels lie in a region."""
+    """Number of these pixels that lie in the region."""
     height, width = region.inside.shape
     near = (y >= region.y) & (y < region.y + height) & (x >= region.x) & (x < region.x + width)
     return int(np.count_nonzero(region.inside[y[near] - region.y, x[near] - region.x]))

@@ -1,4 +1,4 @@
-"""Adaptive against fixed thresholds (the paper's Fig. 7), and what each knob changes around the best."""
+"""Adaptive against fixed thresholds (the paper's Fig. 7), and the effect of each knob around the best."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ import numpy as np
 from tuning.space import Dimension
 from tuning.thresholds.search import ThresholdObjective, Values
 
-POINTS = 31  # of a curve
+POINTS = 31  # on a curve
 PAPER_C = 0.1
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The metric over thresholds, everything else as the project has it.
+    """The metric over thresholds, with all other settings of the project.
 
     Attributes:
-        metric: its name.
+        metric: name of the metric.
         c: values of C.
-        adaptive: by category, and `all` for the mean over categories, the metric at each C.
+        adaptive: the metric at each C by category; `all` is the mean over categories.
         fixed_t: fixed thresholds.
-        fixed: likewise at each of them.
+        fixed: the metric at each fixed threshold, likewise.
     """
 
     metric: str
@@ -32,7 +32,7 @@ class Curves:
     fixed: dict[str, list[float]]
 
     def best(self) -> dict[str, Any]:
-        """The best of each kind: what Fig. 7 compares."""
+        """The best of each kind, which Fig. 7 compares."""
         names = [name for name in self.adaptive if name != ALL]
         place, at = int(np.argmax(self.adaptive[ALL])), int(np.argmax(self.fixed[ALL]))
         each = [max(self.fixed[name]) for name in names]
@@ -50,7 +50,7 @@ class Curves:
         }
 
     def document(self) -> dict[str, Any]:
-        """JSON-able."""
+        """The curves as JSON-able data."""
         return {
             "metric": self.metric,
             "c": self.c,
@@ -68,9 +68,9 @@ def threshold_curves(objective: ThresholdObjective, values: Values, *, held_out:
     """Both curves over the range of thresholds that the maps can tell apart.
 
     Args:
-        objective: measures.
-        values: of all else, over the project's settings; C among them is not read.
-        held_out: on the test split.
+        objective: objective that measures settings.
+        values: all other settings, laid over the project's; C among them is not read.
+        held_out: whether to measure on the test split.
     """
     maps = [each for each in objective.categories if len(each.held_out if held_out else each.judged)]
     tops = [float(each.maxima.mean()) for each in maps]
@@ -102,7 +102,7 @@ def sensitivity(
     objective: ThresholdObjective, best: Values, space: Sequence[Dimension]
 ) -> dict[str, list[tuple[Any, float]]]:
     """The metric over each searched knob with all others at their best."""
-    found = {}
+    by_key = {}
     for dimension in space:
         if dimension.values is not None:
             points = list(dimension.values)
@@ -112,7 +112,7 @@ def sensitivity(
                 [dimension.value(int(v)) for v in between] if dimension.whole else between.round(4).tolist()
             )
             points = list(dict.fromkeys(whole))
-        found[dimension.key] = [
+        by_key[dimension.key] = [
             (point, objective.trial({**best, dimension.key: point}).value) for point in points
         ]
-    return found
+    return by_key

@@ -1,4 +1,4 @@
-"""Stored maps of a corpus with whatever truth there is, loaded once for many thresholds. No Ray here."""
+"""Stored maps of a corpus with their truth, loaded once for many thresholds. No Ray here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Judged:
-    """Images of one category that thresholds are judged on.
+    """Images of one category to judge thresholds on.
 
     Attributes:
-        maps: (n, g, g) M.
-        scores: (n,) image score A.
-        sizes: (n, 2) width, height, pixels.
-        normal: (n,) known to have no defect.
-        pixels: of each image the flat indices of its defective pixels; empty where there is no mask.
-        boxes: of each image (k, 4) x0 y0 x1 y1 of its true boxes.
+        maps: (n, g, g) anomaly maps M.
+        scores: (n,) image scores A.
+        sizes: (n, 2) width and height in pixels.
+        normal: (n,) whether the image is known to have no defect.
+        pixels: flat indices of the defective pixels of each image; empty where there is no mask.
+        boxes: (k, 4) true boxes of each image, x0 y0 x1 y1.
         parts: (n, 2, g, g) M_zero and M_few where they are stored.
     """
 
@@ -46,14 +46,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class CategoryMaps:
-    """All that a category's thresholds need.
+    """Everything that a category's thresholds need.
 
     Attributes:
-        category: its name.
-        maxima, scores: (m,) max M and A of every image that pseudo-boxes are made of (no held-out one): the
+        category: name of the category.
+        maxima, scores: (m,) max M and A of every image that gets pseudo-boxes (no held-out one): the
             statistics of Eq. 10 and of δ.
-        judged: images that values are chosen by.
-        held_out: those of the test split, that no value is chosen by.
+        judged: images to choose values by.
+        held_out: images of the test split, by which no value is chosen.
         part_maps: (m, 2, g, g) M_zero and M_few behind `maxima`, where they are stored.
     """
 
@@ -68,8 +68,8 @@ class CategoryMaps:
         """The same with another weight of M_few.
 
         Args:
-            few_weight: w of M = 2((1 − w)·M_zero + w·M_few).
-            score_share: what max M counts in the image score: 1, or the released code's half.
+            few_weight: weight w in M = 2((1 − w)·M_zero + w·M_few).
+            score_share: share of max M in the image score: 1, or the released code's half.
 
         Raises:
             ValueError: the parts are not stored.
@@ -106,14 +106,15 @@ def _maxima(maps: Floats) -> npt.NDArray[np.float64]:
 def read_stored_maps(corpus: Storage, maps: Storage) -> tuple[tuple[CategoryMaps, ...], TruthKind]:
     """The maps and truth of two artifacts.
 
-    Judged are the labelled images of the training split, references (whose map is made of themselves) left
-    out; where nothing there is labelled with a defect, every image outside the test split, without truth.
+    The judged images are the labelled ones of the training split without references, whose maps are made of
+    themselves. Where no defect is labelled there, they are all other images outside the test split, and
+    there is no truth.
 
     Args:
         corpus, maps: the artifacts' directories.
 
     Returns:
-        Categories by name, and the best truth that every defective image has.
+        Categories in the order of their names, and the best truth that every defective image has.
 
     Raises:
         UserError: the maps table is empty.
@@ -142,32 +143,32 @@ def read_stored_maps(corpus: Storage, maps: Storage) -> tuple[tuple[CategoryMaps
     else:
         kind = truth_kind(labels[rows[n]["image_id"]] for n in (*chosen, *held))
     references = [n for n in population if manifest[rows[n]["image_id"]]["role"] == REFERENCE]
-    found = []
+    categories = []
     for category in sorted({row["category"] for row in rows}):
 
-        def own(places: Iterable[int], name: str = category) -> list[int]:
+        def of_category(places: Iterable[int], name: str = category) -> list[int]:
             return [n for n in places if rows[n]["category"] == name]
 
         # Without truth, references are the one thing known: nothing should be found on them.
-        extra = own(references) if kind == "none" else []
-        members = own(population)
+        extra = of_category(references) if kind == "none" else []
+        members = of_category(population)
         if not members:
             continue
-        found.append(
+        categories.append(
             CategoryMaps(
                 category,
                 np.array([rows[n]["map_max"] for n in members]),
                 np.array([rows[n]["score"] for n in members]),
-                _judged(own(chosen) + extra, rows, labels, stack, parts, kind, frozenset(extra)),
-                _judged(own(held), rows, labels, stack, parts, kind, frozenset()),
+                _judged(of_category(chosen) + extra, rows, labels, stack, parts, kind, frozenset(extra)),
+                _judged(of_category(held), rows, labels, stack, parts, kind, frozenset()),
                 None if parts is None else parts[members],
             )
         )
-    return tuple(found), kind
+    return tuple(categories), kind
 
 
 def truth_kind(labels: Iterable[LabelRow]) -> TruthKind:
-    """`masks` when every image with a box has one too, else `boxes`."""
+    """`masks` when every image with a box has a mask too, else `boxes`."""
     return "masks" if all(row["mask"] is not None for row in labels if row["boxes"]) else "boxes"
 
 
@@ -189,12 +190,12 @@ def _judged(
     for place in places:
         row = rows[place]
         label = labels.get(row["image_id"]) if kind != "none" else None
-        found = label["boxes"] if label else []
-        boxes.append(box_array(found))
+        true_boxes = label["boxes"] if label else []
+        boxes.append(box_array(true_boxes))
         runs = label["mask"] if label and kind == "masks" else None
         mask = decode_mask(runs, row["width"], row["height"]) if runs is not None else np.zeros((0, 0), bool)
         pixels.append(np.flatnonzero(mask))
-        good.append(place in normal or (label is not None and not found))
+        good.append(place in normal or (label is not None and not true_boxes))
     return Judged(
         stack[list(places)],
         np.array([rows[n]["score"] for n in places], dtype=np.float64),

@@ -13,7 +13,7 @@ TITLES = {
     "plausibility": "plausibility (no truth)",
 }
 ADAPTIVE, FIXED = "#0b6e99", "#c2571a"
-MANY = 12  # categories beyond which single curves hide each other
+MANY = 12  # categories; with more, single curves would hide each other
 
 
 def threshold_picture(
@@ -22,9 +22,9 @@ def threshold_picture(
     """PNG: adaptive and fixed thresholds, then each knob around the best.
 
     Args:
-        curves: of `threshold_curves`.
-        knobs: of `sensitivity`; may be empty.
-        best: the chosen values, marked.
+        curves: curves from `threshold_curves`.
+        knobs: points of each knob from `sensitivity`; may be empty.
+        best: chosen values, which the picture marks.
     """
     from matplotlib.figure import Figure
 
@@ -53,7 +53,7 @@ def threshold_picture(
 
 
 def _halves(figure: Any, rows: int) -> tuple[Any, Any]:
-    """A part for the two curves and one, `rows` high, for the knobs."""
+    """The part for the two curves, and the part of `rows` rows for the knobs."""
     if not rows:
         return figure, None
     upper, lower = figure.subfigures(2, 1, height_ratios=[1, rows])

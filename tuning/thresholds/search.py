@@ -17,7 +17,7 @@ from tuning.thresholds.judged_maps import CategoryMaps, TruthKind
 from tuning.thresholds.metrics import METRICS, PLAUSIBILITY
 
 FEW_WEIGHT = "maps.kead.few_weight"
-NUDGE = 0.02  # of T, in units of M, to either side for stability
+NUDGE = 0.02  # change of T to either side, in units of M, by which stability is measured
 Values = Mapping[str, Any]
 
 
@@ -31,10 +31,10 @@ class Trial:
 
 
 def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSettings) -> tuple[Dimension, ...]:
-    """What is searched when nothing is named: ranges that these maps can tell apart.
+    """The space that is searched when nothing is named: ranges that these maps can tell apart.
 
-    C reaches from 0 down to the maps' ordinary values, δ over quantiles of the scores, and the weights of
-    the maps' parts are among it where the parts are stored.
+    C reaches from 0 down to the maps' ordinary values, and δ over quantiles of the scores. The weights of the
+    maps' parts are searched too where the parts are stored.
     """
     floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
     tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
@@ -66,7 +66,7 @@ def _with(dimension: Dimension, settings: PseudoBoxSettings) -> Dimension:
 
 
 def check_metric(metric: str | None, kind: TruthKind) -> str:
-    """The metric asked for, or the first that this truth allows.
+    """The named metric, or the first that this truth allows.
 
     Raises:
         UserError: there is no such metric, or this truth doesn't give it.
@@ -86,15 +86,15 @@ def check_metric(metric: str | None, kind: TruthKind) -> str:
 
 
 class ThresholdObjective:
-    """Measures settings on stored maps; components are found once a threshold and kept.
+    """Measures settings on stored maps; the components at a threshold are found once and kept.
 
     Args:
-        categories: the maps.
-        settings: what a trial's values are laid over.
-        metric: one of `METRICS`.
-        score_share: see `CategoryMaps.fused`.
-        few_weight: that the stored maps were made with.
-        pool: threads.
+        categories: maps and truth of each category.
+        settings: settings under a trial's values.
+        metric: name of the metric, one of `METRICS`.
+        score_share: share of max M in the image score, see `CategoryMaps.fused`.
+        few_weight: weight of M_few in the stored maps.
+        pool: threads that share the work.
     """
 
     def __init__(
@@ -123,9 +123,9 @@ class ThresholdObjective:
         """Means over categories of all figures that the truth allows.
 
         Args:
-            values: by config key, over the settings.
+            values: values by config key, laid over the settings.
             fixed: thresholds in the place of T_c, one for all or by category.
-            held_out: on the test split's images instead.
+            held_out: whether to measure on the test split's images instead.
         """
         return threshold_metrics.mean_of(
             list(self.by_category(values, fixed=fixed, held_out=held_out).values())
@@ -134,10 +134,10 @@ class ThresholdObjective:
     def by_category(
         self, values: Values, *, fixed: float | Mapping[str, float] | None = None, held_out: bool = False
     ) -> dict[str, dict[str, float]]:
-        """As `measure`, each category's own; those without the truth that the metric needs are left out."""
+        """As `measure`, by category; a category without the truth that the metric needs is left out."""
         weight = float(values.get(FEW_WEIGHT, self.few_weight))
-        own = {key.removeprefix("boxes."): value for key, value in values.items() if key != FEW_WEIGHT}
-        settings = self.settings.model_copy(update=own)
+        box_values = {key.removeprefix("boxes."): value for key, value in values.items() if key != FEW_WEIGHT}
+        settings = self.settings.model_copy(update=box_values)
         rows = {}
         for maps in self._categories(weight):
             threshold = category_threshold(
@@ -164,21 +164,23 @@ class ThresholdObjective:
         if not len(judged):
             return {}
         table = self._table(maps, weight, held_out, level)
-        kept = table.selected(
+        selected = table.selected(
             judged,
             delta=delta,
             top_k=settings.top_k,
             nms_iou=settings.nms_iou,
             min_area=settings.min_area,
         )
-        row = threshold_metrics.counts(table, kept, judged)
+        row = threshold_metrics.counts(table, selected, judged)
         if self.metric == PLAUSIBILITY:
             above, below = (
                 float(self._table(maps, weight, held_out, level + nudge).area.sum())
                 for nudge in (NUDGE, -NUDGE)
             )
-            return row | threshold_metrics.plausibility(table, kept, judged, above, below)
-        measures = {name: getattr(threshold_metrics, name)(table, kept, judged) for name in METRICS["masks"]}
+            return row | threshold_metrics.plausibility(table, selected, judged, above, below)
+        measures = {
+            name: getattr(threshold_metrics, name)(table, selected, judged) for name in METRICS["masks"]
+        }
         return row | {name: value for name, value in measures.items() if value is not None}
 
     def _categories(self, weight: float) -> tuple[CategoryMaps, ...]:
@@ -202,15 +204,15 @@ def search(
     exhaustive: bool = False,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
-    """Try combinations: the project's own, then Optuna's (TPE) or every one, then single steps from the best.
+    """Try combinations: the project's own, then Optuna's (TPE), then single steps from the best; or all.
 
     Args:
-        objective: measures them.
-        space: keys `boxes.*` and `maps.kead.few_weight`.
-        trials: of Optuna's; with `exhaustive` all there are.
-        seed: of Optuna's sampler; the same seed tries the same.
-        exhaustive: a full grid instead of Optuna.
-        on_trial: called after each.
+        objective: objective that measures a combination.
+        space: searched keys, of `boxes.*` and `maps.kead.few_weight`.
+        trials: number of trials; with `exhaustive` it is not read.
+        seed: seed of Optuna's sampler; the same seed tries the same.
+        exhaustive: whether to try the full grid instead.
+        on_trial: function called after each trial.
 
     Returns:
         All trials in order, each combination once.
@@ -231,9 +233,9 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(10, trials // 6))
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    if (own := own_values(objective, space)) is not None:
-        attempt(own)
-    steps = trials // 4  # kept for single steps from the best, which TPE leaves lying
+    if (project_values := own_values(objective, space)) is not None:
+        attempt(project_values)
+    steps = trials // 4  # for single steps from the best, which TPE rarely tries
 
     def ask(count: int) -> None:
         for _ in range(count):
@@ -273,7 +275,7 @@ def own_values(objective: ThresholdObjective, space: Sequence[Dimension]) -> dic
 
 
 def _neighbours(values: Values, space: Sequence[Dimension]) -> Iterable[dict[str, Any]]:
-    """Combinations that differ in one key: all listed values, or the next points of a range."""
+    """Combinations that differ in one key: all its listed values, or the next points of its range."""
     for dimension in space:
         value = values[dimension.key]
         if dimension.values is not None:

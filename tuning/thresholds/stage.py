@@ -18,15 +18,15 @@ from tuning.thresholds.metrics import METRICS
 from tuning.thresholds.search import FEW_WEIGHT
 
 KEYS = (*(f"boxes.{name}" for name in PseudoBoxSettings.model_fields), FEW_WEIGHT)
-SHOWN_TRIALS = 50  # of the trials become runs of their own in MLflow; all are in trials.parquet
+SHOWN_TRIALS = 50  # trials that become MLflow runs; trials.parquet has all
 PATCH = "patch.yaml"
 
 
 def check_request(project: Project, space: Sequence[Dimension], metric: str | None) -> tuple[Dimension, ...]:
-    """Whatever of a request can be refused before anything is read; returns the space as `check_space`.
+    """Refuse what is at fault before anything is read; returns the space as `check_space`.
 
     Raises:
-        UserError: a key that stored maps don't answer for, a value out of range, an unknown metric.
+        UserError: stored maps don't depend on a key, a value is out of range, or the metric is unknown.
     """
     document = project.model_dump(exclude_unset=True)
     checked = check_space(space, Project, document) if space else ()
@@ -45,15 +45,15 @@ def check_request(project: Project, space: Sequence[Dimension], metric: str | No
 def tune_thresholds(
     project: Project, request: ThresholdSearch, *, site: Site, corpus: Artifact, maps: Artifact
 ) -> Artifact:
-    """Search thresholds against whatever truth there is; the test split judges, and never chooses.
+    """Search thresholds against the truth that there is; the test split only judges.
 
     Writes `patch.yaml`, `thresholds.json`, `trials.parquet` and `thresholds.png`.
 
     Args:
-        project: of which `boxes`, `maps.kead`, `seed` are read.
+        project: project whose `boxes`, `maps.kead`, `seed` are read.
         request: what is searched, and how long.
         site: workspace and tracking run.
-        corpus, maps: artifacts.
+        corpus, maps: artifacts of the two stages.
 
     Raises:
         UserError: see `choose`.
@@ -84,10 +84,10 @@ def tune_thresholds(
 
 def _write(bench: Workbench, chosen: Chosen) -> None:
     report, best = chosen.report, chosen.best
-    told = (
+    comment = (
         f"Chosen by agssp tune thresholds: {report['metric']} {best.value:.4f} on {report['images']} images."
     )
-    bench.directory.write(PATCH, patch_text(best.values, told).encode())
+    bench.directory.write(PATCH, patch_text(best.values, comment).encode())
     bench.directory.write("thresholds.png", chosen.picture)
     rows = [
         {

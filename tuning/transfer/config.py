@@ -86,8 +86,8 @@ class TransferSection(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "TransferSection":
         for name in ("tasks", "starts", "regimes", "seeds"):
-            given = list(getattr(self, name))
-            if not given or len(set(given)) != len(given):
+            entries = list(getattr(self, name))
+            if not entries or len(set(entries)) != len(entries):
                 raise ValueError(f"{name} must name one or more, all different")
         if any(seed < 0 or seed >= 2**31 for seed in self.seeds):
             raise ValueError("seeds must be whole numbers from 0 to 2³¹ − 1")
@@ -107,11 +107,11 @@ class TransferSection(Section):
         return family if backbone_of(family) == start.backbone else f"{family}+{start.backbone}"
 
     def freeze(self, regime: Regime) -> Freeze:
-        """The parts that stay."""
+        """The parts that are frozen."""
         return "backbone" if regime == "frozen" else "none"
 
     def settings(self, regime: Regime, seed: int) -> LoopSettings:
-        """Of one training."""
+        """The loop's settings of one training."""
         decay = self.layer_decay if regime == "layerwise" else None
         return self.loop.model_copy(update={"seed": seed, "layer_decay": decay})
 
@@ -125,9 +125,9 @@ class TransferPreset(Section):
     """How large a study is run.
 
     Attributes:
-        summary: one sentence.
-        project: settings of the `Project` that makes the corpus, and the AGBP start.
-        transfer: of `TransferSection`.
+        summary: one sentence that describes the preset.
+        project: settings of the `Project` that makes the corpus and the AGBP start.
+        transfer: settings of `TransferSection`.
     """
 
     summary: str
@@ -136,7 +136,7 @@ class TransferPreset(Section):
 
 
 class PaperLine(Section):
-    """Figures as printed, in percent; None where the paper has none."""
+    """Printed figures in percent; None where the paper has none."""
 
     data: str
     metric: str
@@ -146,7 +146,7 @@ class PaperLine(Section):
 
 
 class TransferPaper(Section):
-    """The second paper: where it is from, its figures and what it says."""
+    """The second paper: its source, its figures and its findings in words."""
 
     source: str
     says: tuple[str, ...]
@@ -170,7 +170,7 @@ def transfer_preset(name: str) -> TransferPreset:
 
 
 def transfer_section(preset: TransferPreset, words: dict[str, Any]) -> TransferSection:
-    """The study of a preset with the user's own settings laid over it; own `starts` replace the preset's.
+    """The preset's study with the user's settings laid over it; the user's `starts` replace the preset's.
 
     Raises:
         UserError: see `validate`.

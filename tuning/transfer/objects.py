@@ -1,4 +1,4 @@
-"""The `objects` stage: every labelled image's objects one by one, and what the training images look like."""
+"""The `objects` stage: the objects of every labelled image, and the colours of the training images."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -43,12 +43,12 @@ def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus:
     """Write `objects.parquet` (labelled images of the corpus) and `colours.json` (of its training images).
 
     Args:
-        levels: of deep images.
-        listing: of the corpus: where the annotations are.
-        corpus: its manifest decides which images there are, and their split.
+        levels: scaling of images of more than 8 bits.
+        listing: listing of the corpus, which knows where the annotations are.
+        corpus: artifact whose manifest names the images and their split.
 
     Raises:
-        UserError: an annotation or image changed since the corpus was made; no labelled training image.
+        UserError: an annotation or image changed since the corpus was made, or no training image is labelled.
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -98,15 +98,15 @@ def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus:
 
 
 def _row(row: ManifestRow, note: Annotation | None) -> dict[str, Any]:
-    found: list[Instance] = []
+    instances: list[Instance] = []
     if note is not None:
         try:
-            found = read_instances(note, row["width"], row["height"], clip=True)
+            instances = read_instances(note, row["width"], row["height"], clip=True)
         except ImageError as error:
             raise UserError(
                 f"The labels of {row['uri']} have changed since the corpus was made ({error}); make it anew."
             ) from None
     fields = ("left", "top", "width", "height", "runs", "stray")
-    objects = [vars(one.box) | {name: getattr(one, name) for name in fields} for one in found]
-    kept = ("image_id", "uri", "split", "width", "height")
-    return {name: value for name, value in row.items() if name in kept} | {"objects": objects}
+    objects = [vars(one.box) | {name: getattr(one, name) for name in fields} for one in instances]
+    columns = ("image_id", "uri", "split", "width", "height")
+    return {name: value for name, value in row.items() if name in columns} | {"objects": objects}

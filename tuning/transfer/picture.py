@@ -58,6 +58,6 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
 
 def _at(steps: Sequence[int], curve: Curve) -> npt.NDArray[np.float64]:
     """A curve's scores at these iterations; NaN before its first."""
-    own, scores = np.array([step for step, _ in curve]), np.array([score for _, score in curve])
-    found: npt.NDArray[np.float64] = np.interp(np.array(steps), own, scores, left=np.nan)
-    return found
+    measured_steps, scores = np.array([step for step, _ in curve]), np.array([score for _, score in curve])
+    interpolated: npt.NDArray[np.float64] = np.interp(np.array(steps), measured_steps, scores, left=np.nan)
+    return interpolated

@@ -20,8 +20,8 @@ class DataSet:
     """One data set of a study.
 
     Attributes:
-        name: shown.
-        project: makes its corpus, and the AGBP start.
+        name: name as it is shown.
+        project: project that makes its corpus and the AGBP start.
     """
 
     name: str
@@ -34,22 +34,22 @@ def data_sets(
     """A project for every folder, checked as far as it can be without reading a pixel.
 
     Args:
-        preset: its project settings lie under the user's.
-        folders: of images and labels, local or by URI.
+        preset: preset whose project settings lie under the user's.
+        folders: folders of images and labels, local or by URI.
         words: the user's own settings.
-        section: the study.
+        section: settings of the study.
 
     Raises:
-        UserError: no folder, one twice, no labels in one, or settings at fault.
+        UserError: there is no folder, one is named twice or has no labels, or settings are at fault.
     """
     if not folders:
         raise UserError("Name one or more folders of labelled images, e.g. agssp study transfer ../tiles.")
     if len(set(folders)) < len(folders):
         raise UserError("A data set is named twice; name each once.")
     names = [PurePosixPath(folder.rstrip("/")).name or folder for folder in folders]
-    found = []
+    sets = []
     for folder, name in zip(folders, names, strict=True):
-        shown = name if names.count(name) == 1 else folder
+        title = name if names.count(name) == 1 else folder
         config = merge(merge(preset.project, words), {"corpus": {"root": folder}})
         project = validate(Project, config, "Config")
         listing = _listing(project, section)
@@ -64,18 +64,18 @@ def data_sets(
                     f"The start agbp is pretrained as backbone.name={project.backbone.name}, and the study "
                     f"wants {start.backbone}; set both alike."
                 )
-        found.append(DataSet(shown, project))
-    return found
+        sets.append(DataSet(title, project))
+    return sets
 
 
 def _listing(project: Project, section: TransferSection) -> Listing:
-    """Normal references are needed by anomaly maps alone, so by the AGBP start alone."""
+    """The project's listing; only the AGBP start needs anomaly maps, and so normal references."""
     if section.pretrains:
         return read_listing(project.corpus, project.maps.reference_need)
     return Listing(project.corpus)
 
 
 def cell_count(section: TransferSection, sets: Sequence[DataSet]) -> int:
-    """Trainings of a study."""
+    """Number of trainings of a study."""
     sizes = (sets, section.tasks, section.starts, section.regimes, section.seeds)
     return math.prod(len(each) for each in sizes)

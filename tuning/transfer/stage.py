@@ -1,4 +1,4 @@
-"""The `transfer` stage: one start, one regime, one seed, one training, measured along the way."""
+"""The `transfer` stage: one training of a start, regime and seed, measured along the way."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,10 +36,10 @@ def dataset_look(objects: Artifact) -> tuple[Levels | None, Colours, float]:
 def chosen_samples(
     section: TransferSection, task: DenseTask, objects: Artifact
 ) -> tuple[tuple[str, ...], list[DenseSample], list[DenseSample]]:
-    """Classes, images to learn from, images to be measured on; the same for every start, regime and seed.
+    """Classes, images to learn from, images to measure on; the same for every start, regime and seed.
 
     Raises:
-        UserError: no object to learn or to be measured on, or none with a mask where the task needs them.
+        UserError: a split has no object, or none with a mask where the task needs masks.
     """
     rows = objects.directory.read_table(OBJECTS_FILE).to_pylist()
     masks = task != "detection"
@@ -62,10 +62,10 @@ class TransferCell(NamedTuple):
     """One training of a study.
 
     Attributes:
-        task: what is learnt.
+        task: kind of task.
         start: name of the start.
         regime: how much of the backbone learns.
-        seed: decides head, crops and order.
+        seed: seed of head, crops and order.
     """
 
     task: DenseTask
@@ -84,18 +84,18 @@ def transfer(
 ) -> Artifact:
     """Train from one start; images, crops, head and schedule are the same for every start.
 
-    Writes `model.safetensors` and `history.parquet`, whose rows with a metric make the curve. The test split
-    decides nothing: the last epoch is judged.
+    Writes `model.safetensors` and `history.parquet`; the rows with a metric make the curve. The last epoch is
+    judged, so the test split decides nothing.
 
     Args:
-        section: the study.
-        cell: which training.
-        start: the weights; None from scratch.
-        objects: of `list_objects`.
+        section: settings of the study.
+        cell: training to run.
+        start: first weights; None trains from scratch.
+        objects: artifact of `list_objects`.
         site: workspace, tracking run and workers.
 
     Raises:
-        UserError: nothing to learn or measure, or weights of another architecture.
+        UserError: there is nothing to learn or measure, or the weights are of another architecture.
     """
     task, start_name, regime, seed = cell
     scaling = site.scaling

@@ -1,4 +1,4 @@
-"""What the curves of a transfer study say: last scores, iterations to a score, differences of paired runs."""
+"""Figures of a transfer study's curves: last scores, iterations to a score, differences of paired runs."""
 
 import math
 import statistics
@@ -14,7 +14,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean over seeds, and their standard deviation (n − 1; None of a single one)."""
+    """Mean over seeds, and their standard deviation (n − 1; None for a single seed)."""
 
     mean: float
     deviation: float | None
@@ -27,8 +27,8 @@ class Paired:
 
     Attributes:
         difference: mean of the first's last scores minus the second's.
-        p: two-sided, of the paired t test; None with fewer than two seeds or differences all alike.
-        seeds: pairs.
+        p: two-sided p of the paired t test; None with fewer than two seeds or differences all alike.
+        seeds: number of pairs.
     """
 
     difference: float
@@ -37,12 +37,12 @@ class Paired:
 
     @property
     def certain(self) -> bool:
-        """Whether chance alone would rarely give such a difference."""
+        """Whether chance would rarely give such a difference."""
         return self.p is not None and self.p < ALPHA
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Of the values that are numbers; None where there is none."""
+    """Mean and deviation of the values that are no NaN; None where there is none."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return None
@@ -50,11 +50,11 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def iterations_to(curve: Curve, score: float) -> float | None:
-    """The iteration at which a curve first reaches a score, between two measurements by a straight line.
+    """The iteration at which a curve first reaches a score, interpolated between two measurements.
 
     Args:
-        curve: measurements.
-        score: to be reached.
+        curve: measured iterations and scores.
+        score: score to reach.
 
     Returns:
         None where it never does.

@@ -1,4 +1,4 @@
-"""Runs a transfer study cell by cell; every cell is a fingerprinted stage, so the same command goes on."""
+"""Runs a transfer study cell by cell; a cell is a fingerprinted stage, so the same command goes on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def run_transfer(
     as `PROJECT-transfer-TASK-MODEL`.
 
     Raises:
-        UserError: workspace or tracking server at fault.
+        UserError: the workspace or the tracking server is at fault.
     """
     project = sets[0].project
     workspace = Storage.open(project.workspace)
@@ -152,7 +152,7 @@ class _DataStudy:
         return self._starts[name]
 
     def train(self, cell: TransferCell) -> Artifact:
-        """One training."""
+        """Run one training."""
         return transfer(
             self.section,
             cell,
@@ -162,7 +162,7 @@ class _DataStudy:
         )
 
     def look(self) -> Look:
-        """What the data set looks like to every pretrained start."""
+        """Saturation and depth of the data set, and its shift for every pretrained start."""
         levels, _, saturation = dataset_look(self.objects)
         side = self.section.crop.side
         images = list(self._crops(side))
@@ -195,14 +195,14 @@ class _DataStudy:
 def _register_best(
     project: str, study: _DataStudy, cells: Mapping[TransferCell, Artifact], run: PipelineRun
 ) -> None:
-    """Put the best model of every task into the registry, as the detectors are."""
+    """Register the best model of every task, as detectors are registered."""
     section, data = study.section, study.data
     for task in section.tasks:
-        of_task = [made for cell, made in cells.items() if cell.task == task]
-        own = [made for made in of_task if made.results["score"] is not None]
-        if not own:
+        of_task = [artifact for cell, artifact in cells.items() if cell.task == task]
+        scored = [artifact for artifact in of_task if artifact.results["score"] is not None]
+        if not scored:
             continue
-        best = max(own, key=lambda made: float(made.results["score"]))
+        best = max(scored, key=lambda artifact: float(artifact.results["score"]))
         model = section.model(task, section.starts[best.results["start"]])
         with run.stage("register", config={"data": data.name, "task": task}, tags={}) as record:
             with best.directory.local_copy(MODEL_FILE) as path:
@@ -228,7 +228,7 @@ def _register_best(
 
 
 def _key(section: TransferSection, sets: Sequence[DataSet]) -> str:
-    """Digest of what is run, so that other settings get a table of their own."""
+    """Digest of study and projects, so that other settings get a table of their own."""
     left_out = {"workspace", "ray", "tracking", "scaling"}
     projects = [data.project.model_dump(mode="json", exclude=left_out) for data in sets]
     return digest([section.model_dump(mode="json"), projects])

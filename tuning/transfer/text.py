@@ -12,7 +12,7 @@ from tuning.transfer.statistics import Curve, Paired, Spread, iterations_to, pai
 HEADER = ("data", "task", "regime", "start", "score", "iterations", "against the best")
 TITLES: Mapping[DenseTask, str] = {"semantic": "mIoU", "instance": "mask mAP", "detection": "box mAP"}
 GREY = 0.02  # saturation below which a data set is grey
-FAR = 2.0  # times the shift of the least shifted data set, from which on it is called far
+FAR = 2.0  # a data set is far when it shifts so many times as much as the least shifted one
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Group:
     """All trainings of a data set, task, regime and start.
 
     Attributes:
-        curves: by seed.
-        not_run: reason, where it could not be run.
+        curves: curves by seed.
+        not_run: reason, where the group could not be run.
     """
 
     data: str
@@ -38,7 +38,7 @@ class Group:
 
     @property
     def score(self) -> Spread | None:
-        """Over the seeds."""
+        """Mean and deviation of the last scores over the seeds."""
         return spread(list(self.last.values()))
 
 
@@ -47,11 +47,11 @@ class Look:
     """What a data set looks like to the backbones.
 
     Attributes:
-        data: name.
-        images: labelled ones.
-        saturation: see `DatasetColours`.
+        data: name of the data set.
+        images: number of labelled images.
+        saturation: mean saturation of the colours, see `DatasetColours`.
         deep: whether it has images of more than 8 bits.
-        shifts: by start: see `training/dense/modality.py`.
+        shifts: shift of the features by start, see `training/dense/modality.py`.
     """
 
     data: str
@@ -84,15 +84,15 @@ def reached(group: Group, score: float) -> Spread | None:
 
 def lines(groups: Sequence[Group], reach: float) -> list[list[str]]:
     """One line a group, under `HEADER`."""
-    found = []
+    rows = []
     for group in groups:
         head = [group.data, group.task, group.regime, group.start]
         if group.score is None:
-            found.append([*head, "not run", "–", "–"])
+            rows.append([*head, "not run", "–", "–"])
             continue
         best = rivals(groups, group)[0]
         steps = reached(group, reach * _mean(best))
-        found.append(
+        rows.append(
             [
                 *head,
                 f"{_shown(group.score, 100, 1)} {TITLES[group.task]}",
@@ -100,7 +100,7 @@ def lines(groups: Sequence[Group], reach: float) -> list[list[str]]:
                 "best" if best is group else _against(paired(group.last, best.last)),
             ]
         )
-    return found
+    return rows
 
 
 def _shown(value: Spread, factor: float, digits: int) -> str:
@@ -116,25 +116,27 @@ def _against(result: Paired | None) -> str:
 
 
 def recommendation(groups: Sequence[Group], looks: Sequence[Look], reach: float) -> list[str]:
-    """Which start, in sentences: what was best, whether chance explains it, how fast, how far the images lie.
+    """Which start to take, in sentences: the best one, whether chance explains it, its speed, the shift.
 
     Args:
         groups: all trainings.
-        looks: of every data set.
+        looks: looks of all data sets.
         reach: share of the best score that counts as reached.
     """
-    found = []
+    sentences = []
     for look in looks:
         for task in dict.fromkeys(group.task for group in groups if group.data == look.data):
-            own = [g for g in groups if (g.data, g.task) == (look.data, task) and g.score]
-            if own:
-                found.append(_advice(groups, look.data, task, own, reach))
-        found.append(_modality(look, looks))
-    return found
+            scored = [g for g in groups if (g.data, g.task) == (look.data, task) and g.score]
+            if scored:
+                sentences.append(_advice(groups, look.data, task, scored, reach))
+        sentences.append(_modality(look, looks))
+    return sentences
 
 
-def _advice(groups: Sequence[Group], data: str, task: DenseTask, own: Sequence[Group], reach: float) -> str:
-    best = max(own, key=_mean)
+def _advice(
+    groups: Sequence[Group], data: str, task: DenseTask, scored: Sequence[Group], reach: float
+) -> str:
+    best = max(scored, key=_mean)
     others = rivals(groups, best)[1:]
     assert best.score is not None
     text = f"{data}, {task}: take {best.start}, {best.regime} ({_shown(best.score, 100, 1)} {TITLES[task]})"
@@ -163,8 +165,8 @@ def _modality(look: Look, looks: Sequence[Look]) -> str:
     text = f"{look.data}: {look.images} labelled images, {colour}{depth}"
     if not look.shifts:
         return f"{text}; no pretrained start was run, so no shift of features was measured."
-    shown = ", ".join(f"{start} {value:.2f}" for start, value in sorted(look.shifts.items()))
-    text += f". Shift of features from natural-like images, in their deviations: {shown}"
+    shifts = ", ".join(f"{start} {value:.2f}" for start, value in sorted(look.shifts.items()))
+    text += f". Shift of features from natural-like images, in their deviations: {shifts}"
     least = min(max(other.shifts.values()) for other in looks if other.shifts)
     if max(look.shifts.values()) >= FAR * least:
         text += "; much farther than the nearest data set here: frozen features are to be trusted least"
@@ -187,7 +189,7 @@ def paper_lines(paper: TransferPaper) -> list[list[str]]:
 def footnotes(
     groups: Sequence[Group], summary: str, preset: str, reach: float, seeds: Sequence[int]
 ) -> list[str]:
-    """How to read the table, how it was run, and what was not run and why."""
+    """How to read the table, how it was run, and which groups were not run and why."""
     notes = [
         "Scores on the test split after the last iteration, in percent, mean ± deviation over seeds "
         f"{', '.join(map(str, seeds))}; the test split chose nothing.",
@@ -214,7 +216,7 @@ def document(
     reach: float,
     seeds: Sequence[int],
 ) -> dict[str, Any]:
-    """Everything, JSON-able."""
+    """The whole study as JSON-able data."""
     return {
         "title": "Transfer: which start suits these images",
         "preset": preset,
@@ -239,7 +241,7 @@ def document(
 
 
 def markdown(table: Mapping[str, Any]) -> str:
-    """The document for people."""
+    """The document as markdown, for people."""
     parts = [f"# {table['title']}", grid(table["header"], table["lines"])]
     parts += ["## Recommendation", bullets(table["recommendation"])]
     parts += ["![curves](curves.png)", "## The paper's figures", grid(**table["paper"])]
