@@ -51,7 +51,7 @@ def read_instances(annotation: Annotation, width: int, height: int, *, clip: boo
     """The objects that an annotation names, in its order; masks of whole images are cut into their regions.
 
     Args:
-        annotation: where it is written.
+        annotation: the image's annotation.
         width, height: the image's size in pixels.
         clip: whether boxes and polygons that stick out of the image are cut instead of refused.
 

@@ -26,7 +26,7 @@ def read_truth(annotation: Annotation, width: int, height: int, faults: Faults |
     """What an annotation says of an image of this size.
 
     Args:
-        annotation: where it is written.
+        annotation: the image's annotation.
         width, height: the image's size in pixels.
         faults: collects all faults, also those that leave the annotation usable.
 

@@ -94,7 +94,7 @@ def near_links(hashes: Sequence[str], limit: int) -> Links:
     and not half a million pairs; images of equal hash are linked to the first of them.
 
     Args:
-        hashes, limit: see `near_pairs`.
+        hashes, limit: arguments of `near_pairs`.
     """
     unique, first_place, number = np.unique(
         np.asarray(hashes, dtype=str), return_index=True, return_inverse=True
@@ -129,7 +129,7 @@ def group_images(
 
     Args:
         images: `phash` and `uri` by image id.
-        limit: see `near_pairs`.
+        limit: most differing bits, see `near_pairs`.
 
     Returns:
         Rows of `tables.NEAR_DUPLICATES`, by group (its smallest image id), closest first; the groups, sorted.

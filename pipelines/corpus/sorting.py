@@ -32,7 +32,7 @@ class Corpus:
     Args:
         inspected: rows of `inspect`.
         section: the corpus' config.
-        candidates: from `Listing.reference_candidates`.
+        candidates: result of `Listing.reference_candidates`.
         test: URIs of the held-out images; None chooses them by content.
         key: dotted path of `section`, for messages.
 

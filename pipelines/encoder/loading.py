@@ -40,7 +40,7 @@ class LoadedEncoder:
         image_size: pixels of the square input's side.
         mean, std: mean and deviation per RGB channel, for images in 0…1.
         name: model's name, and that of the weights where given.
-        digest: see `weights_digest`.
+        digest: result of `weights_digest`.
     """
 
     model: nn.Module
@@ -80,7 +80,7 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
     Args:
         model: `surface-clip` (shipped), a preset (`PRESETS`), a folder with `open_clip_config.json` and
             weights, an open_clip model name, or the path of an open_clip model JSON.
-        weights: for a name or JSON: a pretrained tag (which may be downloaded) or a local weights file; a
+        weights: pretrained tag (which may be downloaded) or local weights file, for a name or JSON; a
             preset's own tag when left out.
         device: torch device.
 

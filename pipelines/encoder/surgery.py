@@ -44,10 +44,10 @@ class DenseEncoder(nn.Module):
     Args:
         visual: open_clip's image tower; pooled by class token or average.
         layers: blocks read, counted from 1; default `default_layers`.
-        vv: False reads the normal path's block outputs instead.
-        residual: False reads `vv(x)` of each block alone.
-        released_layers: as the authors' released code, every layer from the first surgery block on is the
-            final y.
+        vv: whether to read the V-V stream; False reads the normal path's block outputs.
+        residual: whether to add the residual; False reads only `vv(x)` of each block.
+        released_layers: whether every layer from the first surgery block on is the final y, as in the
+            authors' released code.
 
     Raises:
         UserError: not such a ViT, or a layer that the model does not have.

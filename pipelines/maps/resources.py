@@ -9,7 +9,7 @@ from pipelines.maps.section import MapsSection
 
 # More images at once are no faster, on a current GPU or on a CPU.
 MOST_ON_GPU, MOST_ON_CPU = 256, 32
-FREE_SHARE = 0.5  # of the free memory: the estimate knows neither fragments nor the library's workspaces
+FREE_SHARE = 0.5  # share of free memory; the estimate ignores fragments and the library's workspaces
 # Live at once in a block, in widths a token: input, V-V stream, norm, four layers read, the MLP's hidden
 # layer before and after its activation, and its result.
 WIDTHS_A_TOKEN = 16
