@@ -30,46 +30,46 @@ def by_key(entries: Mapping[str, Value], source: str) -> dict[str, Value]:
     """The same entries under their names' keys, in order.
 
     Args:
-        entries: by category name as somebody wrote it.
-        source: where they were written, for the message.
+        entries: entries by category name, in any spelling.
+        source: place where they were written, for the message.
 
     Raises:
         UserError: a name without a letter or digit, or two names of one category.
     """
-    found: dict[str, Value] = {}
+    keyed: dict[str, Value] = {}
     written: dict[str, str] = {}
     for name, entry in entries.items():
         key = category_key(name)
         if not key:
             raise UserError(f'{source}: "{name}" is no category name; it needs a letter or a digit.')
-        if key in found:
+        if key in keyed:
             raise UserError(
                 f'{source}: "{written[key]}" and "{name}" are names of one category ({key}), so which '
                 "entry is meant is ambiguous; keep one."
             )
-        found[key], written[key] = entry, name
-    return found
+        keyed[key], written[key] = entry, name
+    return keyed
 
 
 def find_category(name: str, known: Iterable[str], source: str) -> str | None:
-    """Which of the known names is meant: the very same one, else the one with the same key.
+    """The known name that is meant: the same one, else the one with the same key.
 
     Args:
-        name: as somebody wrote it.
-        known: names of categories as they are, e.g. of folders.
-        source: where `name` was written, for the message.
+        name: category name in any spelling.
+        known: the categories' own names, e.g. of folders.
+        source: place where `name` was written, for the message.
 
     Returns:
         The known name, or None.
 
     Raises:
-        UserError: several known names have its key and none is the very same.
+        UserError: several known names have its key and none is the same.
     """
     names = sorted(set(known))
     if name in names:
         return name
     meant = [other for other in names if category_key(other) == category_key(name)]
     if len(meant) > 1:
-        shown = " or ".join(f'"{other}"' for other in meant[:5])
-        raise UserError(f'{source}: "{name}" is ambiguous; write {shown}.')
+        choices = " or ".join(f'"{other}"' for other in meant[:5])
+        raise UserError(f'{source}: "{name}" is ambiguous; write {choices}.')
     return meant[0] if meant else None

@@ -4,7 +4,7 @@ import torch
 
 
 def best_device(asked: str | None = None) -> str:
-    """A device's name: the one asked for, else `cuda` where there is a GPU, else `cpu`.
+    """The name of a device: the one asked for, else `cuda` where there is a GPU, else `cpu`.
 
     Args:
         asked: torch's name of a device, e.g. `cuda:1`; it is not tried.

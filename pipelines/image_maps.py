@@ -1,4 +1,4 @@
-"""Anomaly maps of a few images in this process: no Ray, no workspace. What a notebook asks for."""
+"""Anomaly maps of a few images in this process, e.g. for a notebook: no Ray, no workspace."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class AnomalyMap:
     """The anomaly map of one image.
 
     Attributes:
-        uri: of the image; `image 0`, `image 1`, … of one given as pixels.
-        category: what it shows.
-        width, height: of the original, pixels.
+        uri: the image's path or URI; `image 0`, `image 1`, … for images given as pixels.
+        category: the object's category.
+        width, height: the original's size in pixels.
         score: image score A, 0…3 for KeAD; higher is more anomalous.
         map: M on the patch grid, (g, g) float32, 0…2 for KeAD.
     """
@@ -56,13 +56,13 @@ class AnomalyMap:
 
 
 class Mapper:
-    """Holds the encoder and what it knows of each category, for any number of images.
+    """Holds the encoder and each category's embeddings, for any number of images.
 
     Args:
-        references: normal images by category, paths or URIs; every category that is asked for has a key. The
-            first `shots` of each are used.
-        maps: as in a project's config, `MapsSection` or its keys as a mapping.
-        device: torch's; None takes a GPU where there is one.
+        references: normal images by category, paths or URIs; every category to map has a key. The first
+            `shots` of each are used.
+        maps: config as in a project, `MapsSection` or its keys as a mapping.
+        device: torch device; None takes a GPU where there is one.
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts or with fewer references than
@@ -99,17 +99,17 @@ class Mapper:
         if category not in self.states:
             raise UserError(f'There are no references for "{category}"; {nearest(category, self.states)}')
         at_once = images_at_once(self.section, self.method)
-        found: list[AnomalyMap] = []
+        maps: list[AnomalyMap] = []
         for start in range(0, len(images), at_once):
             chunk = range(start, min(start + at_once, len(images)))
             rows = self._rows([_named(images[place], place) for place in chunk], category)
             done = map_batch(self.method, self.states, rows)
             stack = done.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
-            found += [
+            maps += [
                 AnomalyMap(row["uri"], category, row["width"], row["height"], row["score"], anomaly_map)
                 for row, anomaly_map in zip(done.drop_columns(["map"]).to_pylist(), stack, strict=True)
             ]
-        return found
+        return maps
 
     def _rows(self, images: list[tuple[str, npt.NDArray[np.uint8]]], category: str) -> pa.Table:
         """Images as the maps stage has them once they are decoded."""
@@ -146,11 +146,11 @@ def anomaly_maps(
 
     Args:
         images: paths, URIs, or (H, W, 3) uint8 RGB pixels.
-        category: of the prompt library, or of `maps["categories"]`.
+        category: a key of the prompt library or of `maps["categories"]`.
         references: normal images, paths or URIs.
-        maps: as in a project's config, `MapsSection` or its keys as a mapping. Without it, KeAD with all
+        maps: config as in a project, `MapsSection` or its keys as a mapping. Without it, KeAD with all
             `references` (four at most), zero-shot where there is none.
-        device: torch's; None takes a GPU where there is one.
+        device: torch device; None takes a GPU where there is one.
 
     Raises:
         UserError: see `Mapper`.
@@ -165,23 +165,25 @@ def anomaly_maps(
 def boxes_of(
     maps: Sequence[AnomalyMap], boxes: PseudoBoxSettings | Mapping[str, Any] | None = None
 ) -> list[list[PseudoBox]]:
-    """Pseudo-boxes of maps, each in pixels of its image, best first; none of an image that looks normal.
+    """Pseudo-boxes of maps, in pixels of each image, best first; none for an image that looks normal.
 
-    Threshold and δ of a category are statistics of all its maps: of three images they say little, of all
-    images of a line what the boxes stage says.
+    Threshold and δ of a category are statistics of all its maps. From three images they say little; from all
+    images of a line they equal the boxes stage's.
 
     Args:
-        maps: of any categories.
-        boxes: as in a project's config, `PseudoBoxSettings` or its keys as a mapping.
+        maps: maps of any categories.
+        boxes: config as in a project, `PseudoBoxSettings` or its keys as a mapping.
     """
     settings = (
         boxes if isinstance(boxes, PseudoBoxSettings) else validate(PseudoBoxSettings, boxes or {}, "boxes")
     )
     thresholds = {}
     for category in {one.category for one in maps}:
-        own = [one for one in maps if one.category == category]
-        maxima = [float(one.map.max()) for one in own]
-        thresholds[category] = category_threshold(category, maxima, [one.score for one in own], settings)
+        category_maps = [one for one in maps if one.category == category]
+        maxima = [float(one.map.max()) for one in category_maps]
+        thresholds[category] = category_threshold(
+            category, maxima, [one.score for one in category_maps], settings
+        )
     return [
         pseudo_boxes(
             one.map,

@@ -1,4 +1,4 @@
-"""Annotation formats, one file each: from what is written of an image to boxes and a mask."""
+"""Annotation formats, one file each: they turn an annotation into boxes and a mask."""
 
 from lazy_loader import attach_stub
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pipelines.images import ImageError
 
-MAX_BOXES = 10_000  # of one image
+MAX_BOXES = 10_000  # boxes of one image
 MAX_LABEL = 100  # characters of a class name
 OVERHANG = 1.0  # pixels that a box may stick out, as annotation tools round; it is cut to the image
 
@@ -23,14 +23,14 @@ class AnnotationError(ImageError):
 
 @dataclass(frozen=True)
 class Annotation:
-    """Where the truth about one image is written; it is read only when the image is.
+    """Where the truth about one image is written. It is read together with the image.
 
     Attributes:
-        format: name of its reader.
-        files: of the annotation, relative to the source's root while listing, by URI afterwards.
-        label: defect class of everything in it, where the layout and not the file says so.
-        content: what a table of many images says of this one, as text.
-        empty_is_normal: whether no defect in it means a normal image; elsewhere it says nothing.
+        format: the reader's name.
+        files: the annotation's files, relative to the source's root while listing, by URI afterwards.
+        label: defect class of everything in it, where the layout and not the file names it.
+        content: this image's part of a table of many images, as text.
+        empty_is_normal: whether an annotation without defects means a normal image.
     """
 
     format: str
@@ -56,8 +56,8 @@ class Truth:
     """What an annotation says.
 
     Attributes:
-        boxes: of the defects; may be empty.
-        mask: None where only boxes are known.
+        boxes: the defects' boxes; may be empty.
+        mask: the defects' pixels; None where only boxes are known.
     """
 
     boxes: tuple[LabelledBox, ...]
@@ -76,25 +76,25 @@ def checked_box(
     height: int,
     mended: list[str] | None = None,
 ) -> LabelledBox:
-    """A box that lies in the image and has an area; what sticks out by a pixel or less is cut off.
+    """A box in the image with an area; parts that stick out by a pixel or less are cut off.
 
     Args:
         corners: x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
         label: defect class.
-        width, height: of the image.
-        mended: if given, what sticks out further is cut off too, and told here.
+        width, height: the image's size in pixels.
+        mended: list of repairs; if given, a box that sticks out further is cut too and noted here.
 
     Raises:
         AnnotationError: not finite, empty, outside the image, or no usable label.
     """
     name = checked_label(label)
-    shown = "(" + ", ".join(f"{value:g}" for value in corners) + ")"
+    box_text = "(" + ", ".join(f"{value:g}" for value in corners) + ")"
     if not all(math.isfinite(value) for value in corners):
-        raise AnnotationError(f"box {shown} has a corner that is no number")
+        raise AnnotationError(f"box {box_text} has a corner that is no number")
     x0, y0, x1, y1 = corners
     if x1 <= x0 or y1 <= y0:
-        raise AnnotationError(f"box {shown} is empty")
-    outside = f"box {shown} lies outside the image of {width}×{height} pixels"
+        raise AnnotationError(f"box {box_text} is empty")
+    outside = f"box {box_text} lies outside the image of {width}×{height} pixels"
     sticks_out = min(x0, y0) < -OVERHANG or x1 > width + OVERHANG or y1 > height + OVERHANG
     if sticks_out and mended is None:
         raise AnnotationError(outside)
@@ -102,7 +102,7 @@ def checked_box(
     if x1 <= x0 or y1 <= y0:
         raise AnnotationError(outside)
     if sticks_out and mended is not None:
-        mended.append(f"box {shown} sticks out of the image of {width}×{height} pixels: cut to it")
+        mended.append(f"box {box_text} sticks out of the image of {width}×{height} pixels: cut to it")
     return LabelledBox(x0, y0, x1, y1, name)
 
 
@@ -128,15 +128,15 @@ def checked_count(boxes: int) -> None:
         raise AnnotationError(f"{boxes:,} objects are more than the limit of {MAX_BOXES:,}")
 
 
-def checked_size(given: tuple[float, float] | None, width: int, height: int) -> None:
+def checked_size(size: tuple[float, float] | None, width: int, height: int) -> None:
     """Refuse an annotation that was made for an image of another size; None or 0 says nothing.
 
     Raises:
         AnnotationError: the sizes differ.
     """
-    if given is not None and all(side > 0 for side in given) and given != (width, height):
+    if size is not None and all(side > 0 for side in size) and size != (width, height):
         raise AnnotationError(
-            f"it is for an image of {given[0]:g}×{given[1]:g} pixels, the image has {width}×{height}"
+            f"it is for an image of {size[0]:g}×{size[1]:g} pixels, the image has {width}×{height}"
         )
 
 

@@ -1,4 +1,4 @@
-"""COCO: what its JSON says of one image, boxes as x, y, width, height, masks as polygons or run lengths."""
+"""COCO's objects of one image: boxes as x, y, width, height, masks as polygons or run lengths."""
 
 import json
 from collections.abc import Mapping
@@ -67,11 +67,11 @@ def read_coco(annotation: Annotation, width: int, height: int, faults: Faults) -
 
 
 def mask_of_object(item: Mapping[str, Any], width: int, height: int, *, clip: bool) -> Mask | None:
-    """The pixels of one object, (height, width); None where it has a box alone.
+    """The pixels of one object, (height, width); None where it has only a box.
 
     Args:
-        item: of `objects`, see `read_coco`.
-        width, height: of the image.
+        item: one of `objects`, see `read_coco`.
+        width, height: the image's size in pixels.
         clip: whether polygons that stick out are cut off.
 
     Raises:

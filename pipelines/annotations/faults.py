@@ -1,4 +1,4 @@
-"""What is wrong with an image's labels: listed whole, by file and line, before anything is decided."""
+"""All faults in an image's labels, by file and line, listed before anything is decided."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ class LabelFault:
     """One fault.
 
     Attributes:
-        file: URI of the annotation (or of the image, where it has none).
+        file: URI of the annotation, or of the image where there is no annotation file.
         line: counted from 1; None where the format has no lines (COCO: the reason names the annotation).
-        reason: what is wrong.
+        reason: the fault in words.
         mended: whether the labels are used all the same: a box cut to the image, an empty file taken
             as "no defect". Otherwise the whole image is left out: a defect without box is learnt as none.
     """
@@ -30,9 +30,9 @@ class Faults:
     """Gathers faults while an annotation is read.
 
     Attributes:
-        clip: whether boxes and polygons that stick out of the image are cut to it (a mended fault) instead
-            of being unusable.
-        found: so far.
+        clip: whether boxes and polygons that stick out of the image are cut to it (a mended fault); otherwise
+            they are unusable.
+        found: the faults so far.
     """
 
     clip: bool = False
@@ -40,12 +40,12 @@ class Faults:
 
     @contextmanager
     def at(self, file: str, line: int | None = None, place: str = "") -> Iterator["Spot"]:
-        """Reading one object: its faults are noted, and reading goes on after it.
+        """Read one object: note its faults and go on after it.
 
         Args:
-            file: of the annotation.
-            line: of the object.
-            place: how the reason names the object, e.g. `annotation 7`.
+            file: URI of the annotation.
+            line: the object's line, counted from 1.
+            place: the object's name in the reason, e.g. `annotation 7`.
         """
         spot = Spot(self.clip)
         start = f"{place}: " if place else ""

@@ -21,8 +21,8 @@ class Instance:
     """One object.
 
     Attributes:
-        box: in pixels of the image, with the class.
-        left, top, width, height: of the rectangle that `runs` describes, whole pixels; all 0 without a mask.
+        box: the object's box in pixels of the image, with its class.
+        left, top, width, height: the rectangle that `runs` describes, whole pixels; all 0 without a mask.
         runs: COCO's run-length text of the mask within that rectangle; None where only the box is known.
         stray: whether it is a speck of a drawn mask, too small to be an object of its own (`MIN_AREA`): it
             counts as defective pixels, not as an object.
@@ -51,9 +51,9 @@ def read_instances(annotation: Annotation, width: int, height: int, *, clip: boo
     """The objects that an annotation names, in its order; masks of whole images are cut into their regions.
 
     Args:
-        annotation: where it is written.
-        width, height: of the image.
-        clip: whether what sticks out of the image is cut off instead of refused.
+        annotation: the image's annotation.
+        width, height: the image's size in pixels.
+        clip: whether boxes and polygons that stick out of the image are cut instead of refused.
 
     Raises:
         AnnotationError: see `read_truth`.
@@ -62,18 +62,20 @@ def read_instances(annotation: Annotation, width: int, height: int, *, clip: boo
     truth = read_truth(annotation, width, height, faults)  # checks all that is checked below too
     if annotation.format == "class_runs":
         masks = sorted(json.loads(annotation.content).items())
-        found = [one for label, runs in masks for one in _regions(mask_of_runs(runs, width, height), label)]
+        instances = [
+            one for label, runs in masks for one in _regions(mask_of_runs(runs, width, height), label)
+        ]
     elif annotation.format == "coco":
-        found = list(_coco(json.loads(annotation.content)["objects"], truth.boxes, width, height, clip))
+        instances = list(_coco(json.loads(annotation.content)["objects"], truth.boxes, width, height, clip))
     elif annotation.format == "yolo":
         shapes = read_yolo_shapes(annotation, width, height, Faults(clip))
-        found = [Instance(box) if mask is None else _of_mask(mask, box) for box, mask in shapes]
+        instances = [Instance(box) if mask is None else _of_mask(mask, box) for box, mask in shapes]
     elif truth.mask is not None:
-        found = list(_regions(truth.mask, str(annotation.label)))
+        instances = list(_regions(truth.mask, str(annotation.label)))
     else:
-        found = [Instance(box) for box in truth.boxes]
-    checked_count(sum(not one.stray for one in found))
-    return found
+        instances = [Instance(box) for box in truth.boxes]
+    checked_count(sum(not one.stray for one in instances))
+    return instances
 
 
 def _regions(mask: Mask, label: str) -> Iterator[Instance]:
@@ -85,7 +87,7 @@ def _regions(mask: Mask, label: str) -> Iterator[Instance]:
 
 
 def _of_mask(mask: Mask, box: LabelledBox) -> Instance:
-    """An object by its mask in the whole image; one that covers no pixel's centre has a box alone."""
+    """An object from its mask in the whole image; one that covers no pixel's centre has only a box."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return Instance(box)
@@ -97,7 +99,7 @@ def _of_mask(mask: Mask, box: LabelledBox) -> Instance:
 def _coco(
     objects: list[Mapping[str, Any]], boxes: tuple[LabelledBox, ...], width: int, height: int, clip: bool
 ) -> Iterator[Instance]:
-    """Crowds are pixels and no objects, as strays are."""
+    """Crowds count as pixels and not as objects, like strays."""
     if len(objects) * width * height > MAX_MASK_PIXELS:
         raise AnnotationError(f"{len(objects):,} masks are more than its size allows")
     left = iter(boxes)

@@ -17,11 +17,11 @@ def regions_of_mask(mask: Mask) -> list[tuple[int, int, Mask, bool]]:
         mask: (H, W), bool.
 
     Returns:
-        A region below `MIN_AREA` pixels is stray, save the largest, so that a defect image never loses its
-        only label.
+        The regions. One below `MIN_AREA` pixels is stray, except the largest, so that a defect image never
+        loses its only label.
     """
     regions = [(int(np.count_nonzero(region)), y, x, region) for y, x, region in components(mask)]
-    regions.sort(key=lambda found: -found[0])
+    regions.sort(key=lambda entry: -entry[0])
     return [(y, x, part, place > 0 and area < MIN_AREA) for place, (area, y, x, part) in enumerate(regions)]
 
 

@@ -1,4 +1,4 @@
-"""Masks of polygons, drawn as COCO draws them."""
+"""Masks drawn from polygons as COCO draws them."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ def checked_polygon(
     """The points of `x0 y0 x1 y1 …`, cut to the image where they stick out by a pixel or less.
 
     Args:
-        flat: the numbers.
-        width, height: of the image.
-        mended: if given, points further out are moved to its border too, and that is told here.
+        flat: the coordinates, x and y in turn.
+        width, height: the image's size in pixels.
+        mended: list of repairs; if given, points further out are moved to the border too and noted here.
 
     Raises:
         AnnotationError: fewer than three points, a value that is no finite number, a point outside the image.

@@ -1,4 +1,4 @@
-"""What is written of an image, in whichever format, as boxes and a mask."""
+"""Annotations of every format read as boxes and a mask."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from pipelines.annotations.mask_files import read_bright, read_index
 from pipelines.annotations.voc_xml import read_voc
 from pipelines.annotations.yolo_text import read_yolo
 
-Reader = Callable[[Annotation, int, int, Faults], Truth]  # of an image of this width and height
+Reader = Callable[[Annotation, int, int, Faults], Truth]  # annotation, image width, image height, faults
 
 READERS: dict[str, Reader] = {
     "mask": read_bright,
@@ -26,9 +26,9 @@ def read_truth(annotation: Annotation, width: int, height: int, faults: Faults |
     """What an annotation says of an image of this size.
 
     Args:
-        annotation: where it is written.
-        width, height: of the image.
-        faults: gets all that is wrong, also what does not stop the annotation from being used.
+        annotation: the image's annotation.
+        width, height: the image's size in pixels.
+        faults: collects all faults, also those that leave the annotation usable.
 
     Raises:
         AnnotationError: it can't be used; the message names the file, where it has one, and the first fault.

@@ -1,4 +1,4 @@
-"""Small annotation files, one an image: read with a limit, faults told with the file's name."""
+"""Small annotation files, one an image, read with a limit; errors name the file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ MAX_BYTES = 4 << 20  # one image's annotation; ten thousand boxes of VOC XML fit
 
 @contextmanager
 def read_annotation(uri: str) -> Iterator[bytes]:
-    """The bytes of an annotation file; whatever is found wrong with them names the file.
+    """The bytes of an annotation file; errors raised within the block name the file.
 
     Raises:
         AnnotationError: missing, unreadable, empty where text is needed, larger than 4 MiB.

@@ -55,7 +55,7 @@ def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) ->
 
 
 def _object_lines(data: bytes, count: int) -> list[int | None]:
-    """The lines where the objects begin; None for all where the bytes don't tell (UTF-16, comments)."""
+    """The line where each object begins; None for all where the bytes don't show it (UTF-16, comments)."""
     starts = [match.start() for match in re.finditer(rb"<object[\s>]", data)]
     if len(starts) != count:
         return [None] * count

@@ -30,14 +30,14 @@ def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -
     polygons = [polygon for _, polygon in shapes if polygon is not None]
     whole = bool(polygons) and len(polygons) == len(shapes)
     boxes = tuple(box for box, _ in shapes)
-    with read_annotation(annotation.files[0]):  # so that what the polygons' masks raise names the file
+    with read_annotation(annotation.files[0]):  # so that errors of the polygons' masks name the file
         return Truth(boxes, mask_of_polygons(polygons, width, height) if whole else None)
 
 
 def read_yolo_shapes(
     annotation: Annotation, width: int, height: int, faults: Faults
 ) -> Iterator[tuple[LabelledBox, Mask | None]]:
-    """Every line's box, and the pixels of those that are polygons; see `read_yolo`."""
+    """Every line's box, and the mask of a polygon; see `read_yolo`."""
     for box, polygon in _shapes(annotation, width, height, faults):
         yield box, None if polygon is None else mask_of_polygons([polygon], width, height)
 
@@ -47,7 +47,7 @@ def _shapes(
 ) -> list[tuple[LabelledBox, Polygon | None]]:
     (uri,) = annotation.files
     names = json.loads(annotation.content) if annotation.content else None
-    found: list[tuple[LabelledBox, Polygon | None]] = []
+    shapes: list[tuple[LabelledBox, Polygon | None]] = []
     with read_annotation(uri) as data:
         try:
             lines = [line.split() for line in data.decode("utf-8-sig").splitlines()]
@@ -76,8 +76,8 @@ def _shapes(
                     points = checked_polygon(pixels, width, height, mended)
                     (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
                     corners = x0, y0, x1, y1
-                found.append((checked_box(corners, label, width, height, mended), points))
-    return found
+                shapes.append((checked_box(corners, label, width, height, mended), points))
+    return shapes
 
 
 def _name(word: str, names: list[str] | None) -> str:

@@ -20,8 +20,8 @@ def coco_document(
     """COCO detection JSON of the boxes table; `file_name` is the image's URI, ids are counted from 1.
 
     Args:
-        rows: of the boxes table, or of predictions, whose boxes name their class as `label`.
-        classes: names in the order of their ids.
+        rows: rows of the boxes table, or predictions, whose boxes name their class as `label`.
+        classes: class names in the order of their ids.
     """
     number_of = {name: number for number, name in enumerate(classes, start=1)}
     images: list[dict[str, Any]] = []
@@ -62,8 +62,8 @@ def yolo_line(box: Mapping[str, float], width: int, height: int) -> str:
 def write_yolo(target: Storage, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `images/train`, `labels/train` and `data.yaml` below `target`.
 
-    Local images are linked, not copied; remote ones are copied (ultralytics opens local files only). Every
-    hundredth image is also listed for validation, which ultralytics demands; it is no held-out set.
+    Local images are linked; remote ones are copied, since ultralytics opens only local files. Every hundredth
+    image is also listed for validation, which ultralytics demands; this is no held-out set.
     """
     names = [f"{row['image_id']}{PurePosixPath(row['uri']).suffix.lower()}" for row in rows]
     target.write_many((f"labels/train/{row['image_id']}.txt", partial(_labels, row)) for row in rows)

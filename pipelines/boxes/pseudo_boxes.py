@@ -19,7 +19,7 @@ class CategoryThreshold:
     """Statistics of one category.
 
     Attributes:
-        images: how many maps they come from.
+        images: number of maps they come from.
         mean_max: mean over images of max(M) (Eq. 10).
         threshold: T_c = mean_max − C (Eq. 9).
         delta: image score below which an image counts as normal.
@@ -47,8 +47,8 @@ def otsu(scores: Sequence[float]) -> float:
     """Otsu's threshold of a sample: the cut that maximises the variance between the two sides.
 
     Returns:
-        A value halfway between two neighbouring scores; the minimum when all are equal (nothing is below it,
-        so nothing is called normal for lack of evidence).
+        A value halfway between two neighbouring scores. The minimum when all are equal: nothing is below it,
+        so no image counts as normal for lack of evidence.
     """
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
     if ordered[0] == ordered[-1]:
@@ -58,7 +58,7 @@ def otsu(scores: Sequence[float]) -> float:
     above = ordered.sum() - below
     rest = len(ordered) - count
     between = count * rest * (below / count - above / rest) ** 2
-    between[ordered[1:] == ordered[:-1]] = -1.0  # a cut between equal scores is none
+    between[ordered[1:] == ordered[:-1]] = -1.0  # no cut between equal scores
     best = int(between.argmax())
     return float((ordered[best] + ordered[best + 1]) / 2)
 
@@ -66,13 +66,13 @@ def otsu(scores: Sequence[float]) -> float:
 def category_threshold(
     category: str, map_maxima: Sequence[float], scores: Sequence[float], settings: PseudoBoxSettings
 ) -> CategoryThreshold:
-    """Threshold of a category from all its maps (Eq. 9, 10) and its δ.
+    """A category's threshold and δ from all its maps (Eq. 9, 10).
 
     Args:
-        category: its name.
-        map_maxima: max(M) of every image.
-        scores: image score A of every image.
-        settings: C and δ.
+        category: the category's name.
+        map_maxima: every image's max(M).
+        scores: every image's score A.
+        settings: settings with C and δ.
     """
     mean_max = float(np.mean(np.asarray(map_maxima, dtype=np.float64)))
     delta = otsu(scores) if settings.delta == "auto" else settings.delta
@@ -89,7 +89,7 @@ class Region:
     """One connected region of B = (M ≥ T).
 
     Attributes:
-        x, y: of its smallest rectangle's corner, in pixels.
+        x, y: upper left corner of its smallest rectangle, in pixels.
         inside: (height, width) bool, the region's pixels in that rectangle.
         peak: maximum of M inside.
     """
@@ -101,7 +101,7 @@ class Region:
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """Number of pixels."""
         return int(np.count_nonzero(self.inside))
 
     @property
@@ -112,17 +112,17 @@ class Region:
 
 
 def regions(full: Floats, threshold: float) -> list[Region]:
-    """The 8-connected regions of B (Eq. 11), best first; ties by place, so that no sort decides.
+    """The 8-connected regions of B (Eq. 11), best first; ties are ordered by place.
 
     Args:
         full: M at the image's size, (H, W).
         threshold: T_c.
     """
-    found = []
+    connected = []
     for y, x, inside in components(anomaly_mask(full, threshold)):
         height, width = inside.shape
-        found.append(Region(x, y, inside, float(full[y : y + height, x : x + width][inside].max())))
-    return sorted(found, key=lambda region: (-region.peak, region.y, region.x))
+        connected.append(Region(x, y, inside, float(full[y : y + height, x : x + width][inside].max())))
+    return sorted(connected, key=lambda region: (-region.peak, region.y, region.x))
 
 
 def smallest_area(min_area: int | Literal["released"], width: int, height: int) -> int:
@@ -144,10 +144,10 @@ def pseudo_boxes(
     Args:
         anomaly_map: M on the patch grid, (g, g).
         score: image score A.
-        width: of the original image in pixels.
-        height: likewise.
-        threshold: of the image's category.
-        settings: the remaining knobs.
+        width: the original image's width in pixels.
+        height: the original image's height in pixels.
+        threshold: threshold of the image's category.
+        settings: the method's other settings.
 
     Returns:
         At most `top_k` boxes, scored with the maximum of M inside their component.
@@ -156,13 +156,13 @@ def pseudo_boxes(
         return []
     full = upsample(anomaly_map, width, height)
     smallest = smallest_area(settings.min_area, width, height)
-    found = [
+    boxes = [
         PseudoBox(*region.corners, region.peak)
         for region in regions(full, threshold.threshold)
         if region.area >= smallest
     ][: settings.top_k]
-    if len(found) < 2:
-        return found
-    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])
-    kept = nms(corners, torch.tensor([box.score for box in found]), settings.nms_iou)
-    return [found[index] for index in sorted(kept.tolist())]
+    if len(boxes) < 2:
+        return boxes
+    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in boxes])
+    nms_indices = nms(corners, torch.tensor([box.score for box in boxes]), settings.nms_iou)
+    return [boxes[index] for index in sorted(nms_indices.tolist())]

@@ -48,9 +48,9 @@ def box_rows(
     """Pseudo-boxes of maps, in the schema of the boxes table.
 
     Args:
-        rows: of the maps table.
-        thresholds: of every category among them.
-        settings: the remaining knobs.
+        rows: rows of the maps table.
+        thresholds: thresholds of every category in `rows`.
+        settings: the method's other settings.
     """
     if rows.num_rows == 0:
         return BOXES.empty_table()

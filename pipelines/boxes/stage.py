@@ -21,7 +21,7 @@ BLOCK_ROWS = 2048  # a second's work
 
 
 def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
-    """Turn the stored maps of the pretraining images into pseudo-boxes; held-out images take no part.
+    """Turn the stored maps of the pretraining images into pseudo-boxes, without held-out images.
 
     Writes `thresholds.parquet`, `boxes.parquet`, `coco.json` and, if asked, `yolo/`.
     """
@@ -33,19 +33,19 @@ def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: A
         )
         bench.directory.write_table("boxes.parquet", table)
         bench.directory.delete("work")
-        kept = table.to_pylist()
+        rows = table.to_pylist()
         bench.directory.write_table(
             "thresholds.parquet",
             pa.Table.from_pylist([asdict(t) for t in thresholds.values()], schema=THRESHOLDS),
         )
-        bench.directory.write_json("coco.json", coco_document(kept))
+        bench.directory.write_json("coco.json", coco_document(rows))
         if section.export_yolo:
-            write_yolo(bench.directory.at("yolo"), kept)
-        found = [len(row["boxes"]) for row in kept]
+            write_yolo(bench.directory.at("yolo"), rows)
+        box_counts = [len(row["boxes"]) for row in rows]
         return {
-            "images": len(kept),
-            "with_boxes": int(np.count_nonzero(found)),
-            "boxes": int(sum(found)),
+            "images": len(rows),
+            "with_boxes": int(np.count_nonzero(box_counts)),
+            "boxes": int(sum(box_counts)),
             "thresholds": {t.category: round(t.threshold, 6) for t in thresholds.values()},
         }
 
@@ -61,13 +61,13 @@ def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: A
 def find_boxes(
     source: Storage, held_out: list[str], settings: PseudoBoxSettings, work: Storage
 ) -> tuple[dict[str, CategoryThreshold], pa.Table]:
-    """The two passes over the maps table, both by Ray's workers: statistics, then boxes; resumable.
+    """Run both passes over the maps table on Ray's workers, statistics, then boxes; resumable.
 
     Args:
         source: directory of the maps table's files.
-        held_out: ids of images that take no part.
+        held_out: ids of images to leave out.
         settings: the method's knobs.
-        work: directory for checkpoint and partial results.
+        work: directory for checkpoint and partial output.
 
     Returns:
         Thresholds by category, and rows of the boxes table by `image_id`.
@@ -81,21 +81,21 @@ def find_boxes(
         "thresholds": thresholds,
         "settings": settings,
     }
-    found = work.at("found")
+    output = work.at("found")
     run_table_job(
         "boxes: thresholding maps",
         source=source,
         work=work,
-        target=found,
+        target=output,
         steps=[Step(_found, arguments, batch_size=256, counted=True)],
         id_column="image_id",
         total=statistics.num_rows,
         block_rows=BLOCK_ROWS,
     )
-    table = found.read_table("").select(BOXES.names).sort_by("image_id")
+    table = output.read_table("").select(BOXES.names).sort_by("image_id")
     if table.num_rows != statistics.num_rows:
         raise RuntimeError(
-            f"{found.uri} holds {table.num_rows} rows for {statistics.num_rows} maps; delete {work.uri} and "
+            f"{output.uri} holds {table.num_rows} rows for {statistics.num_rows} maps; delete {work.uri} and "
             "run again."
         )
     return thresholds, table

@@ -1,4 +1,4 @@
-"""What `agssp corpus` says of a corpus, and the check that pretraining never saw an evaluation image."""
+"""The figures of `agssp corpus`, and the check that pretraining never saw an evaluation image."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -47,7 +47,7 @@ def check_corpus(corpus: Artifact, limit: int, evaluation: list[str] | None) -> 
     """Compare evaluation images with those that pretraining sees.
 
     Args:
-        corpus: the artifact.
+        corpus: the corpus artifact.
         limit: `corpus.near_duplicate_distance`.
         evaluation: URIs of evaluation images; None for the corpus' own held-out split.
 
@@ -98,7 +98,7 @@ def check_exit_code(result: Mapping[str, Any]) -> int:
 
 
 def render_check(result: Mapping[str, Any]) -> None:
-    """The pairs and the verdict for a person; paths are never cut or wrapped, so that they can be copied."""
+    """Print the pairs and the verdict for a person; paths are never cut or wrapped, so they can be copied."""
     if result["pairs"]:
         _line("kind   distance  evaluation image → pretraining image")
     for pair in result["pairs"]:
@@ -120,7 +120,7 @@ def render_check(result: Mapping[str, Any]) -> None:
 
 
 def render_corpus(result: Mapping[str, Any]) -> None:
-    """The corpus' figures for a person: of the stage, then of each category."""
+    """Print the corpus' figures for a person: the stage's, then each category's."""
     render_table({name: value for name, value in result.items() if name != STATISTICS})
     for row in result[STATISTICS]:
         _line(f"{row['category']}: {_figures(row)}")

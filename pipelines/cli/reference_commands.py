@@ -52,10 +52,10 @@ def references_command(
 
 
 def check_images(section: Any) -> None:
-    """Prove that there are images, before the encoder's libraries are imported.
+    """Check that there are images, before the encoder's libraries are imported.
 
     Raises:
-        UserError: no root or source, or see `Listing`.
+        UserError: no root or source; see `Listing` too.
     """
     from cluster.errors import UserError
     from pipelines.corpus import Listing

@@ -30,6 +30,6 @@ def view_command(
 
         server = review_server(project, maps, port)
         typer.echo(json_text.dumps({"url": server.url}) if as_json else server.url)
-        with suppress(KeyboardInterrupt):  # the way to end it
+        with suppress(KeyboardInterrupt):  # Ctrl+C ends the server
             server.serve()
         say("view: ended; what was decided is kept.")

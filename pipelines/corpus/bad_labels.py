@@ -9,7 +9,7 @@ SHOWN = 10
 
 
 def fault_row(fault: LabelFault, image: str) -> dict[str, Any]:
-    """A row of the table `BAD_LABELS`; without a file of its own the image is named."""
+    """A row of the table `BAD_LABELS`; it names the image where the fault has no file."""
     action = "used" if fault.mended else "image left out"
     return {"file": fault.file or image, "line": fault.line, "reason": fault.reason, "action": action}
 
@@ -18,15 +18,15 @@ def fault_sentence(rows: Sequence[dict[str, Any]], key: str) -> str:
     """The first faults by file and line.
 
     Args:
-        rows: of the table, at least one.
+        rows: rows of the table `BAD_LABELS`, at least one.
         key: dotted path of the config that holds `bad_labels`.
     """
-    shown = [
+    descriptions = [
         f"{row['file']}{f' line {line}' if (line := row['line']) else ''}: {row['reason']}"
         for row in rows[:SHOWN]
     ]
     more = f"; and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return (
-        f"{len(rows)} labels are at fault: {'; '.join(shown)}{more}. Correct them, or set "
+        f"{len(rows)} labels are at fault: {'; '.join(descriptions)}{more}. Correct them, or set "
         f"{key}.bad_labels=clip or drop."
     )

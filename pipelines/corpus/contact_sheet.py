@@ -16,7 +16,7 @@ TILES = 40  # images on a sheet, whatever the size of the category
 SHEETS = 100  # categories that get one
 COLUMNS = 8
 SIDE = 120  # pixels of a tile
-FRAME = 5  # of a reference, within its tile
+FRAME = 5  # pixels of a reference's border, within its tile
 GAP = 4
 CAPTION = 46
 MARGIN = 8
@@ -27,7 +27,7 @@ GROUND, INK, MISSING = (24, 24, 24), (235, 235, 235), (120, 30, 30)
 def sheet_name(category: str) -> str:
     """A file name for any category: letters, digits, `-` and `_`, different for different categories.
 
-    A name that isn't such already, or that a file system might confuse by its case, gets a hash appended.
+    A hash is appended to a name with other characters, or with capitals, which a file system might confuse.
     """
     plain = re.sub(r"[^a-z0-9_-]+", "_", category.lower())[:80]
     if plain == category:
@@ -39,8 +39,8 @@ def sample(rows: Sequence[Mapping[str, Any]], most: int = TILES) -> list[Mapping
     """The images shown: references first, then the others by content hash, which is a fixed random order.
 
     Args:
-        rows: of one category: image_id, role.
-        most: how many.
+        rows: images of one category: image_id, role.
+        most: images shown at most.
     """
     return sorted(rows, key=lambda row: (row["role"] != REFERENCE, row["image_id"]))[:most]
 
@@ -54,23 +54,23 @@ def contact_sheets(
         rows: usable images: image_id, category, role, uri.
         statistics: rows of `category_statistics`.
     """
-    shown = {row["category"] for row in statistics[:SHEETS]}
-    by_category: dict[str, list[Mapping[str, Any]]] = {category: [] for category in shown}
+    categories = {row["category"] for row in statistics[:SHEETS]}
+    by_category: dict[str, list[Mapping[str, Any]]] = {category: [] for category in categories}
     for row in rows:
-        if row["category"] in shown:
+        if row["category"] in categories:
             by_category[row["category"]].append(row)
     for figures in statistics[:SHEETS]:
         chosen = sample(by_category[figures["category"]])
         yield sheet_name(figures["category"]), _encoded(_sheet(chosen, _caption(figures, len(chosen))))
 
 
-def _caption(figures: Mapping[str, Any], shown: int) -> str:
+def _caption(figures: Mapping[str, Any], count: int) -> str:
     splits = ", ".join(
         f"{name} {figures[name]}" for name in ("train", "test", "unlabelled", "references", "quarantined")
     )
     name = "".join(letter if letter.isprintable() else "?" for letter in figures["category"])
     name = name if len(name) <= 80 else f"{name[:79]}…"
-    return f"{name}\n{figures['images']} images ({splits}); {shown} shown"
+    return f"{name}\n{figures['images']} images ({splits}); {count} shown"
 
 
 def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:
@@ -94,7 +94,7 @@ def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:
 
 
 def _tile(uri: str) -> Image.Image:
-    """The image within the frame's inside; a red tile when it can't be read any more."""
+    """The image at the size of the frame's inside; a red tile when it can't be read any more."""
     inside = SIDE - 2 * FRAME
     try:
         image = Image.fromarray(np.asarray(read_image(uri)))

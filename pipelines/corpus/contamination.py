@@ -62,12 +62,12 @@ def _hash_one(uri: str) -> HashedImage | str:
 def contamination(
     evaluated: Iterable[HashedImage], pretraining: Sequence[HashedImage], limit: int
 ) -> list[Match]:
-    """Every evaluation image that pretraining sees, with the nearest pretraining image, exact ones first.
+    """Every evaluation image that pretraining sees, with the nearest pretraining image; exact matches first.
 
     Args:
-        evaluated: images that a result is reported on.
+        evaluated: images whose results are reported.
         pretraining: images of the corpus outside its held-out split.
-        limit: differing bits up to which a pair is a near-duplicate, see `near_duplicates.near_pairs`.
+        limit: most differing bits of a near-duplicate pair, see `near_duplicates.near_pairs`.
     """
     by_id = {image.image_id: image for image in pretraining}
     matches = []
@@ -78,10 +78,10 @@ def contamination(
             matches.append(Match(image.uri, same.uri, EXACT, 0))
         else:
             others.append(image)
-    found = nearest([image.phash for image in others], [image.phash for image in pretraining], limit)
+    neighbours = nearest([image.phash for image in others], [image.phash for image in pretraining], limit)
     near = [
         Match(image.uri, pretraining[place[0]].uri, NEAR, place[1])
-        for image, place in zip(others, found, strict=True)
+        for image, place in zip(others, neighbours, strict=True)
         if place is not None
     ]
     return matches + sorted(near, key=lambda match: (match.distance, match.uri))

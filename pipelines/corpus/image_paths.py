@@ -18,13 +18,13 @@ IMAGE_FILES = pa.schema(
 
 
 def find_images(where: str) -> pa.Table:
-    """Every image that a path means, hidden ones left out; schema `IMAGE_FILES`, by name.
+    """Every image that a path names, without hidden ones; schema `IMAGE_FILES`, by name.
 
-    `name` is the path below the folder (or below what stands before a glob's first wildcard).
+    `name` is the path below the folder (or below the part before a glob's first wildcard).
 
     Args:
         where: a folder, an image, or a glob (`*`, `?`, `[…]` within a part of the path, `**` for any number
-            of parts), each local or by URI. A file or folder of just that name is never taken for a glob.
+            of parts), each local or by URI. The name of an existing file or folder is never read as a glob.
 
     Raises:
         UserError: nothing there, unreadable, or no image.
@@ -50,12 +50,12 @@ def find_images(where: str) -> pa.Table:
     if not wild:
         raise UserError(f"{where} does not exist; give a folder of images, an image or a glob.")
     base, pattern = path.parts[: wild[0]], "/".join(path.parts[wild[0] :])
-    kept = len(PurePosixPath(where.split("://", 1)[-1]).parts) - len(path.parts[wild[0] :])
-    tree = list_tree(_first_parts(where, kept), "IMAGES")
-    found = tuple(image for image in tree.images if glob_matches(str(image), pattern))
-    if not found:
+    base_length = len(PurePosixPath(where.split("://", 1)[-1]).parts) - len(path.parts[wild[0] :])
+    tree = list_tree(_first_parts(where, base_length), "IMAGES")
+    images = tuple(image for image in tree.images if glob_matches(str(image), pattern))
+    if not images:
         raise UserError(f'No image below {"/".join(base) or "."} fits "{pattern}".')
-    return _table(tree, found)
+    return _table(tree, images)
 
 
 def listing_digest(files: pa.Table) -> str:

@@ -29,7 +29,7 @@ _INSPECTED = pa.schema(
 
 
 def _truth(row: dict[str, Any], width: int, height: int, faults: Faults) -> dict[str, Any]:
-    """The columns that an annotation decides: boxes, mask (COCO run-length text), normal."""
+    """The columns that come from an annotation: boxes, mask (COCO run-length text), normal."""
     if row["annotation"] is None:
         return {"boxes": [], "mask": None}
     annotation = Annotation(**row["annotation"])
@@ -62,13 +62,13 @@ def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
 
 
 def inspect(rows: pa.Table, *, clip: bool = False) -> pa.Table:
-    """Hash and decode each listed image and read its annotation; what can't be used gets an `error` instead.
+    """Hash and decode each listed image and read its annotation; an unusable one gets an `error` instead.
 
-    `image_id` is the first 32 hex digits of the file's SHA-256, `phash` its perceptual hash, `faults` all
-    that is wrong with the labels.
+    `image_id` is the first 32 hex digits of the file's SHA-256, `phash` its perceptual hash, `faults` the
+    faults of its labels.
 
     Args:
-        rows: schema `LISTED`.
-        clip: see `Faults`.
+        rows: listed images, schema `LISTED`.
+        clip: whether boxes are cut to the image, see `Faults`.
     """
     return pa.Table.from_pylist([_inspect_one(row, clip) for row in rows.to_pylist()], schema=_INSPECTED)

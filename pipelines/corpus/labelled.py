@@ -1,4 +1,4 @@
-"""Labelled images of a finetuning's own, beside or instead of the corpus' labels."""
+"""A finetuning's own labelled images, beside or instead of the corpus' labels."""
 
 from cluster.errors import UserError
 from cluster.stages import Artifact, Site
@@ -28,11 +28,11 @@ def check_unseen(labelled: Artifact, corpus: Artifact) -> None:
     """Refuse test images that pretraining has seen, byte for byte.
 
     Args:
-        labelled: of `build_labelled`.
-        corpus: what was pretrained on.
+        labelled: artifact of `build_labelled`.
+        corpus: artifact of the corpus that pretraining used.
 
     Raises:
-        UserError: naming some of them.
+        UserError: pretraining has seen a test image; names some.
     """
     columns = ("image_id", "uri", "split")
     rows = CorpusTables(corpus.directory).manifest(columns=columns)
@@ -40,10 +40,10 @@ def check_unseen(labelled: Artifact, corpus: Artifact) -> None:
     tested = CorpusTables(labelled.directory).manifest(split="test", columns=columns)
     both = [(row["uri"], seen[row["image_id"]]) for row in tested if row["image_id"] in seen]
     if both:
-        shown = "; ".join(f"{test} is {corpus_uri}" for test, corpus_uri in both[:SHOWN])
+        examples = "; ".join(f"{test} is {corpus_uri}" for test, corpus_uri in both[:SHOWN])
         more = "; …" if len(both) > SHOWN else ""
         raise UserError(
-            f"Pretraining has seen {len(both)} of the test images ({shown}{more}), so "
+            f"Pretraining has seen {len(both)} of the test images ({examples}{more}), so "
             "a gain could not be told from memory; take them out of the corpus, or run "
             '"agssp corpus check --against FOLDER" to find near-duplicates too.'
         )

@@ -6,7 +6,7 @@ from pipelines.corpus.section import LabelledDataSection
 
 
 def list_labelled(section: LabelledDataSection) -> Listing:
-    """The images, before any is read.
+    """List the images of `finetune.data`, before any is read.
 
     Raises:
         UserError: see `Listing`; no image has a label.

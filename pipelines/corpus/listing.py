@@ -19,13 +19,13 @@ class SourceListing:
     """One source as its layout reads it.
 
     Args:
-        source: its config, with a root.
+        source: the source's config, with a root.
         key: dotted path of that config, for messages.
 
     Attributes:
         layout: the name of the layout that was found.
-        entries: its images, categories renamed as the config says, and the references from elsewhere.
-        named: the references that its config names, by category.
+        entries: the source's images, categories renamed by the config, and references from elsewhere.
+        named: the references that the source's config names, by category.
 
     Raises:
         UserError: no folder, no image, broken tables of annotations, an unknown category or reference path.
@@ -44,14 +44,14 @@ class SourceListing:
             )
         self._check_categories({entry.category for entry in entries})
         self.entries = [replace(entry, category=self._category(entry.category)) for entry in entries]
-        found = look_up(
+        references = look_up(
             source.references,
             f"{key}.references",
             self.tree.root,
             [e for e in self.entries if e.fault is None],
         )
-        self.named, self._outside = found.named, found.files
-        self.entries += found.outside
+        self.named, self._outside = references.named, references.files
+        self.entries += references.outside
 
     def _check_categories(self, known: set[str]) -> None:
         for name in self.source.categories:
@@ -67,7 +67,7 @@ class SourceListing:
         return self.source.category or self.source.categories.get(name, name)
 
     def rows(self) -> Iterator[tuple[dict[str, object], str]]:
-        """Rows of `LISTED`, each with what changes when one of its files does (sizes and times)."""
+        """Rows of `LISTED`, each with the sizes and times of its files as text."""
         for entry in self.entries:
             note = entry.annotation
             files = [entry.path, *(note.files if note else ())]
@@ -94,11 +94,11 @@ class SourceListing:
         return replace(entry.annotation, files=files)
 
     def uri(self, entry: Entry) -> str:
-        """Where an entry's image is."""
+        """The path or URI of an entry's image."""
         return self.uri_of(entry.path)
 
     def uri_of(self, path: str) -> str:
-        """Where the image of an entry's path is."""
+        """The path or URI of the image with an entry's path."""
         return path if path in self._outside else self.tree.uri(path)
 
 
@@ -128,43 +128,43 @@ class Listing:
 
     def digest(self) -> str:
         """Changes when an image or annotation is added, removed or changed (by name, size and time)."""
-        found = hashlib.sha256()
+        hasher = hashlib.sha256()
         for source in self.sources:
             for row, state in source.rows():
-                found.update(f"{sorted(row.items())!r}\0{state}\n".encode())
-        return found.hexdigest()
+                hasher.update(f"{sorted(row.items())!r}\0{state}\n".encode())
+        return hasher.hexdigest()
 
     def reference_candidates(self, section: CorpusSection) -> dict[str, ReferenceCandidates]:
         """Images that may serve as normal references, by category (every category has a row).
 
-        An image that an annotation may yet call normal is among them.
+        They include images that an annotation may yet call normal.
         """
         marked: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
         for source in self.sources:
             for entry in source.entries:
                 if entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal):
                     marked[entry.category].append(source.uri(entry))
-        found = {
+        candidates = {
             name: ReferenceCandidates(tuple(uris), section.reference_count) for name, uris in marked.items()
         }
         for category in {name for source in self.sources for name in source.named}:
             naming = [source for source in self.sources if category in source.named]
             uris = [source.uri_of(path) for source in naming for path in source.named[category].paths]
             single = all(source.named[category].single for source in naming)
-            found[category] = ReferenceCandidates(
+            candidates[category] = ReferenceCandidates(
                 tuple(uris), None if single else section.reference_count, named=True
             )
-        return found
+        return candidates
 
     def require_references(self, section: CorpusSection, need: ReferenceNeed) -> None:
         """Refuse few-shot work where a category has too few normal references.
 
         Args:
             section: the corpus' config.
-            need: references of every category, and who asks for them.
+            need: references that every category needs, and the key that asks for them.
 
         Raises:
-            UserError: naming the category and what to add.
+            UserError: a category has too few references; says what to add.
         """
         for category, candidates in sorted(self.reference_candidates(section).items()):
             available = candidates.available

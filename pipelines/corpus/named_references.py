@@ -24,8 +24,8 @@ class ReferenceCandidates:
     """Images that may serve as the references of one category.
 
     Attributes:
-        uris: of the images.
-        most: how many are kept, by content hash; None keeps all.
+        uris: the images' paths or URIs.
+        most: number of images kept, by content hash; None keeps all.
         named: whether the config names them; others must be found normal when they are inspected.
     """
 
@@ -35,7 +35,7 @@ class ReferenceCandidates:
 
     @property
     def available(self) -> int:
-        """References there will be, if all can be read and used and no two are the same."""
+        """Number of references, if all can be read and used and no two are the same."""
         return len(self.uris) if self.most is None else min(len(self.uris), self.most)
 
 
@@ -44,7 +44,7 @@ class NamedReferences:
     """The images that the config names for one category of a source.
 
     Attributes:
-        paths: of entries.
+        paths: the entries' paths.
         single: whether each image is named by itself, not by a folder or glob.
     """
 
@@ -57,9 +57,9 @@ class ConfiguredReferences:
     """A source's `references`, looked up.
 
     Attributes:
-        named: by category of the source, for the categories that the config names.
+        named: references of each category that the config names.
         outside: entries of images that are not below the root; their path is a full path or URI.
-        files: (bytes, modified in ns) of those, by path.
+        files: (bytes, modified in ns) of the images in `outside`, by path.
     """
 
     named: dict[str, NamedReferences]
@@ -68,42 +68,44 @@ class ConfiguredReferences:
 
 
 def look_up(
-    given: Mapping[str, tuple[str, ...]], key: str, root: Storage, entries: Iterable[Entry]
+    items_by_category: Mapping[str, tuple[str, ...]], key: str, root: Storage, entries: Iterable[Entry]
 ) -> ConfiguredReferences:
     """Find the images that a source's `references` name.
 
-    An item is, in this order: an image by its path below the root; a folder below it; a glob (`*`, `?`, `[…]`
-    within a path's part, `**` for any number of parts); or the full path or URI of an image or folder
-    elsewhere.
+    An item is the first of these that fits: an image by its path below the root; a folder below it; a glob
+    (`*`, `?`, `[…]` within a path's part, `**` for any number of parts); or the full path or URI of an image
+    or folder elsewhere.
 
     Args:
-        given: items by category, the category's name written in any way that has the same key.
+        items_by_category: paths, folders and globs by category; names are compared by `category_key`.
         key: dotted path of the config, for messages, e.g. `corpus.references`.
-        root: of the source.
-        entries: of the source.
+        root: the source's folder.
+        entries: the source's images.
 
     Raises:
         UserError: an unknown category, an item without an image of the category.
     """
     listed = list(entries)
     categories = {entry.category for entry in listed}
-    found = ConfiguredReferences({}, [], {})
-    for name, items in given.items():
+    configured = ConfiguredReferences({}, [], {})
+    for name, items in items_by_category.items():
         category = find_category(name, categories, key)
         if category is None:
             raise UserError(
                 f'{key} names the category "{name}", which {root.uri} does not have; '
                 f"it has: {', '.join(sorted(categories)[:20])}."
             )
-        if category in found.named:
+        if category in configured.named:
             raise UserError(f'{key} has several entries for the category "{category}"; keep one of them.')
-        own = [entry.path for entry in listed if entry.category == category]
+        category_paths = [entry.path for entry in listed if entry.category == category]
         paths: dict[str, None] = {}
         single = True
         for item in items:
             inside = _below(item, root)
             matches = (
-                _outside(f"{key}.{name}", category, item, found) if inside is None else _inside(inside, own)
+                _outside(f"{key}.{name}", category, item, configured)
+                if inside is None
+                else _inside(inside, category_paths)
             )
             if not matches:
                 raise UserError(
@@ -113,8 +115,8 @@ def look_up(
                 )
             single = single and len(matches) == 1 and matches[0].endswith(PurePosixPath(item).name)
             paths.update(dict.fromkeys(matches))
-        found.named[category] = NamedReferences(tuple(paths), single)
-    return found
+        configured.named[category] = NamedReferences(tuple(paths), single)
+    return configured
 
 
 def _below(item: str, root: Storage) -> str | None:
@@ -130,14 +132,14 @@ def _is_below(path: str, folder: str) -> bool:
     return path.startswith(f"{folder}/")
 
 
-def _inside(item: str, own: list[str]) -> list[str]:
+def _inside(item: str, paths: list[str]) -> list[str]:
     """Paths of the category that the item names."""
-    if item in own:
+    if item in paths:
         return [item]
-    folder = [path for path in own if _is_below(path, item)]
+    folder = [path for path in paths if _is_below(path, item)]
     if folder or not WILDCARDS & set(item):
         return folder
-    return [path for path in own if glob_matches(path, item)]
+    return [path for path in paths if glob_matches(path, item)]
 
 
 def glob_matches(path: str, pattern: str) -> bool:
@@ -157,8 +159,8 @@ def glob_matches(path: str, pattern: str) -> bool:
     return reachable[-1]
 
 
-def _outside(key: str, category: str, item: str, found: ConfiguredReferences) -> list[str]:
-    """List an image or a folder elsewhere as images of the category; returns their full paths."""
+def _outside(key: str, category: str, item: str, configured: ConfiguredReferences) -> list[str]:
+    """Add an image or a folder outside the root to the category; returns the full paths."""
     target = Storage.open(item)
     where = f"{key}: {item}"
     try:
@@ -177,11 +179,11 @@ def _outside(key: str, category: str, item: str, found: ConfiguredReferences) ->
             raise UserError(f"{where} can't be read or holds no image; put normal images there.") from None
     else:
         raise UserError(f"{where} is neither an image nor a folder; give one that is.")
-    taken = {entry.path: entry.category for entry in found.outside}
+    categories = {entry.path: entry.category for entry in configured.outside}
     for path, about in files.items():
-        if taken.get(path, category) != category:
-            raise UserError(f'{where} is named for the category "{taken[path]}" too; name it for one.')
-        if path not in taken:
-            found.outside.append(Entry(path, category, normal=True))
-            found.files[path] = about
+        if categories.get(path, category) != category:
+            raise UserError(f'{where} is named for the category "{categories[path]}" too; name it for one.')
+        if path not in categories:
+            configured.outside.append(Entry(path, category, normal=True))
+            configured.files[path] = about
     return list(files)

@@ -1,7 +1,7 @@
 """Near-duplicates: perceptual hashes, and the pairs among them that differ in few bits. No Ray here.
 
-The hash is imagehash's pHash of 16 × 16 DCT frequencies (256 bits). What was seen on real images, pairs
-looked at as pictures: 64 bits don't tell smooth grey surfaces apart. Of the 1,344 magnetic tiles (about 220
+The hash is imagehash's pHash of 16 × 16 DCT frequencies (256 bits). Pairs of real images were looked at as
+pictures. 64 bits don't tell smooth grey surfaces apart. Of the 1,344 magnetic tiles (about 220
 parts at six exposures each) 64-bit pHash finds half the pairs at distance 4 and joins different parts from
 6 on; dHash and wHash join hundreds of different NEU images at distance 0. With 256 bits all of about 150
 pairs looked at up to distance 64 were one part (another exposure, shifted, tilted, taken again); from 72 on
@@ -74,11 +74,11 @@ def near_pairs(hashes: Sequence[str], limit: int) -> Iterator[Block]:
     """All pairs of near-duplicates, each once, in blocks of (first, second, distance) with first < second.
 
     Near-duplicates differ in at most `limit` of the 256 bits and in at most `COARSE_DISTANCE` of the 64 of
-    lowest frequency. 100,000 hashes take seconds, beside the pairs found.
+    lowest frequency. 100,000 hashes take seconds, plus the time for the pairs found.
 
     Args:
-        hashes: from `perceptual_hash`.
-        limit: differing bits, 0–256.
+        hashes: results of `perceptual_hash`.
+        limit: most differing bits, 0–256.
     """
     words, coarse = _codes(hashes)
     for first, second, distance in _search(words, coarse, words, coarse, limit):
@@ -88,31 +88,31 @@ def near_pairs(hashes: Sequence[str], limit: int) -> Iterator[Block]:
 
 
 def near_links(hashes: Sequence[str], limit: int) -> Links:
-    """The closest pairs that hold the groups of near-duplicates together: at most one less than images.
+    """The closest pairs that hold the groups of near-duplicates together, fewer than there are images.
 
     A minimum spanning forest of `near_pairs`, so that a thousand frames of a standing camera give 999 links
     and not half a million pairs; images of equal hash are linked to the first of them.
 
     Args:
-        hashes, limit: see `near_pairs`.
+        hashes, limit: arguments of `near_pairs`.
     """
     unique, first_place, number = np.unique(
         np.asarray(hashes, dtype=str), return_index=True, return_inverse=True
     )
     anchor = first_place[number]
     repeats = np.flatnonzero(anchor != np.arange(len(hashes)))
-    kept: Block = _no_links()
+    forest: Block = _no_links()
     waiting: list[Block] = []
     for block in near_pairs(unique.tolist(), limit):
         waiting.append(block)
         if sum(len(part[0]) for part in waiting) > LINKS_KEPT:
-            kept, waiting = _forest([kept, *waiting], len(unique)), []
-    kept = _forest([kept, *waiting], len(unique))
-    ends = np.sort(first_place[np.stack(kept[:2])], axis=0)
+            forest, waiting = _forest([forest, *waiting], len(unique)), []
+    forest = _forest([forest, *waiting], len(unique))
+    ends = np.sort(first_place[np.stack(forest[:2])], axis=0)
     return Links(
         np.concatenate([anchor[repeats], ends[0]]),
         np.concatenate([repeats, ends[1]]),
-        np.concatenate([np.zeros(len(repeats), np.int64), kept[2]]),
+        np.concatenate([np.zeros(len(repeats), np.int64), forest[2]]),
     )
 
 
@@ -129,11 +129,11 @@ def group_images(
 
     Args:
         images: `phash` and `uri` by image id.
-        limit: see `near_pairs`.
+        limit: most differing bits, see `near_pairs`.
 
     Returns:
-        Rows of `tables.NEAR_DUPLICATES`, by group (its smallest image id), closest first; the groups, sorted,
-        an image without near-duplicates in one of its own.
+        Rows of `tables.NEAR_DUPLICATES`, by group (its smallest image id), closest first; the groups, sorted.
+        An image without near-duplicates is a group of its own.
     """
     ids = sorted(images)
     links = near_links([images[image_id]["phash"] for image_id in ids], limit)
@@ -157,21 +157,21 @@ def group_images(
 
 
 def nearest(queries: Sequence[str], hashes: Sequence[str], limit: int) -> list[tuple[int, int] | None]:
-    """For each query the place of its nearest near-duplicate and their distance; None where there is none.
+    """The place of each query's nearest near-duplicate and their distance; None where there is none.
 
-    Of equally near ones the first. "Near-duplicate" as in `near_pairs`.
+    The first of equally near ones counts. `near_pairs` says what a near-duplicate is.
 
     Args:
-        queries, hashes: from `perceptual_hash`.
-        limit: differing bits, 0–256.
+        queries, hashes: results of `perceptual_hash`.
+        limit: most differing bits, 0–256.
     """
     if not queries or not hashes:
         return [None] * len(queries)
     unique, places = np.unique(np.asarray(hashes, dtype=str), return_index=True)
     none = (HASH_BITS + 1) * len(hashes)
     best = np.full(len(queries), none, np.int64)
-    for query, found, distance in _search(*_codes(queries), *_codes(unique.tolist()), limit):
-        np.minimum.at(best, query, distance * len(hashes) + places[found])
+    for query, base, distance in _search(*_codes(queries), *_codes(unique.tolist()), limit):
+        np.minimum.at(best, query, distance * len(hashes) + places[base])
     return [
         None if key == none else (int(key % len(hashes)), int(key // len(hashes))) for key in best.tolist()
     ]
@@ -180,7 +180,7 @@ def nearest(queries: Sequence[str], hashes: Sequence[str], limit: int) -> list[t
 def _codes(hashes: Sequence[str]) -> tuple[Words, Words]:
     """Whole hashes as (N, 4) words, and their 8 × 8 lowest frequencies as (N,) words."""
     octets = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), HASH_BITS // 8)
-    # A row of 16 frequencies is two bytes, of which the first holds the lower eight.
+    # A row of 16 frequencies is two bytes; the first holds the lower eight.
     coarse = np.ascontiguousarray(octets.reshape(-1, HASH_SIDE, 2)[:, :COARSE_SIDE, 0])
     return octets.view(np.uint64), coarse.view(np.uint64)[:, 0]
 
@@ -197,19 +197,19 @@ def _search(
         for flip in FLIPS:
             looked_up = keys[chunk] ^ flip
             for query, place in _lookups(starts[looked_up], sizes[looked_up]):
-                found = order[place]
-                differ = coarse[query] ^ base_coarse[found]
+                base = order[place]
+                differ = coarse[query] ^ base_coarse[base]
                 near = np.bitwise_count(differ) <= COARSE_DISTANCE
-                query, found, differ = query[near], found[near], differ[near]
+                query, base, differ = query[near], base[near], differ[near]
                 again = np.zeros(len(query), np.bool_)  # an earlier table found it
                 for earlier in range(chunk):
                     part = (differ >> np.uint64(CHUNK_BITS * earlier)) & np.uint64((1 << CHUNK_BITS) - 1)
                     again |= np.bitwise_count(part) <= CHUNK_RADIUS
-                query, found = query[~again], found[~again]
-                distance = np.bitwise_count(words[query] ^ base_words[found]).sum(axis=1, dtype=np.int64)
+                query, base = query[~again], base[~again]
+                distance = np.bitwise_count(words[query] ^ base_words[base]).sum(axis=1, dtype=np.int64)
                 near = distance <= limit
                 if near.any():
-                    yield query[near], found[near], distance[near]
+                    yield query[near], base[near], distance[near]
 
 
 def _keys(coarse: Words) -> list[Places]:

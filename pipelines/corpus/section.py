@@ -18,7 +18,7 @@ class ReferenceNeed:
     """Normal references that every category must have.
 
     Attributes:
-        shots: references of a category.
+        shots: references that each category needs.
         key: the config key that asks for them, for messages.
     """
 
@@ -32,13 +32,13 @@ class Source(Section):
     Attributes:
         root: folder or object-storage URI.
         layout: name of a dataset layout, or `auto`.
-        category: of all its images, whatever the layout says; empty leaves that to the layout.
+        category: the category of all its images, whatever the layout says; empty leaves it to the layout.
         categories: other names for single categories of the layout (folders, as a rule).
         references: normal images by category (as it is called after renaming): paths below the root, a
             folder or glob there, or the full path or URI of a folder elsewhere (see `references.look_up`). A
             category that no source names takes `reference_count` of the images its layout marks as normal, by
             hash; `agssp references` proposes some where there are none.
-        follow_links: whether links below a local root may lead out of it, as those of a link farm do.
+        follow_links: whether links below a local root may lead out of it, as in a link farm.
     """
 
     root: str = ""
@@ -57,10 +57,10 @@ class Source(Section):
 
     @field_validator("references", mode="before")
     @classmethod
-    def _items(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        listed = {name: (items,) if isinstance(items, str) else items for name, items in given.items()}
+    def _items(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        listed = {name: (items,) if isinstance(items, str) else items for name, items in value.items()}
         for name, items in listed.items():
             if isinstance(items, list | tuple) and "auto" in items:
                 raise ValueError(
@@ -85,7 +85,7 @@ class Source(Section):
 
 
 class CorpusSection(Source):
-    """Which images there are: those of `root`, or of several `sources`.
+    """The corpus' images: those of `root`, or of several `sources`.
 
     Attributes:
         sources: folders of images instead of the single `root`, each with its own layout, categories and
@@ -93,9 +93,9 @@ class CorpusSection(Source):
         reference_count: normal references a category keeps, by hash (the method uses 1–4), unless they are
             named one by one.
         test_share: share of the labelled images, by content hash, that is held out for evaluation and never
-            used in pretraining; near-duplicates are on one side.
-        near_duplicate_distance: bits of 256 in which the perceptual hashes of near-duplicates differ at
-            most, see `pipelines/corpus/near_duplicates.py` for what the default was measured on.
+            used in pretraining; near-duplicates stay on one side.
+        near_duplicate_distance: most bits of 256 in which the perceptual hashes of near-duplicates differ;
+            `pipelines/corpus/near_duplicates.py` says what the default was measured on.
         max_bad_share: share of unusable images above which the stage fails.
         bad_labels: `clip` cuts boxes to the image, `drop` doesn't; both leave out images whose labels have
             another fault. `fail` stops at any fault, an empty label file too. `bad_labels.parquet` lists all.
@@ -114,15 +114,15 @@ class CorpusSection(Source):
         if self.sources and any(
             getattr(self, name) != getattr(Source(), name) for name in Source.model_fields
         ):
-            given = ", ".join(Source.model_fields)
-            raise ValueError(f"with corpus.sources, {given} belong into each source, not beside them")
+            source_keys = ", ".join(Source.model_fields)
+            raise ValueError(f"with corpus.sources, {source_keys} belong into each source, not beside them")
         for place, source in enumerate(self.sources):
             if not source.root:
                 raise ValueError(f"corpus.sources.{place}.root is not set; every source needs one")
         return self
 
     def keyed_sources(self) -> list[tuple[str, Source]]:
-        """The sources with the dotted path of their config."""
+        """The dotted path of each source's config, and the source."""
         if self.sources:
             return [(f"corpus.sources.{place}", source) for place, source in enumerate(self.sources)]
         return [("corpus", self)]
@@ -142,9 +142,10 @@ class LabelledDataSection(Section):
     """Images and labels in any layout that has boxes or masks: COCO, VOC, YOLO and the rest.
 
     Attributes:
-        train: learnt from.
-        test: measured on; without a root it is a share of `train`, by content, near-duplicates on one side.
-        test_share: that share of the labelled images.
+        train: images to learn from.
+        test: images to measure on; without a root a share of `train`, by content, near-duplicates on one
+            side.
+        test_share: share of the labelled images of `train` that is held out where `test` has no root.
         near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here boxes are cut to their
             image by default.
     """

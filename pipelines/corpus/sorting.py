@@ -32,8 +32,8 @@ class Corpus:
     Args:
         inspected: rows of `inspect`.
         section: the corpus' config.
-        candidates: from `Listing.reference_candidates`.
-        test: URIs of the held-out images, where they are given and not chosen by content.
+        candidates: result of `Listing.reference_candidates`.
+        test: URIs of the held-out images; None chooses them by content.
         key: dotted path of `section`, for messages.
 
     Raises:
@@ -48,11 +48,11 @@ class Corpus:
         test: Set[str] | None = None,
         key: str = "corpus",
     ) -> None:
-        given = test or frozenset()
-        # Of two copies the held-out one is kept, then the labelled one.
+        test_uris = test or frozenset()
+        # The first copy is kept: a held-out one before a labelled one before any other.
         rows = sorted(
             inspected.to_pylist(),
-            key=lambda row: (row["uri"] not in given, not row["labelled"], str(row["uri"])),
+            key=lambda row: (row["uri"] not in test_uris, not row["labelled"], str(row["uri"])),
         )
         self.bad_labels = [fault for row in rows for fault in row["faults"]]
         self.bad_labels.sort(key=lambda fault: (fault["file"], fault["line"] or 0))
@@ -83,7 +83,7 @@ class Corpus:
         if test is None:
             held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
         else:
-            held_out = {i for i in labelled_ids if unique[i]["uri"] in given}
+            held_out = {i for i in labelled_ids if unique[i]["uri"] in test_uris}
         for image_id, row in sorted(unique.items()):
             labelled = image_id in labelled_ids
             split = "test" if image_id in held_out else "train" if labelled else "unlabelled"

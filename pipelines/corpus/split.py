@@ -12,8 +12,8 @@ def is_test(image_id: str, share: float) -> bool:
 def spokesman(image_ids: Iterable[str]) -> str:
     """The image of a group whose content hash decides for all of them.
 
-    It is the one whose id has the smallest SHA-256. The smallest id itself would be drawn to the test
-    side: of six ids it falls into the lower half in 98 of 100 groups.
+    It is the one whose id has the smallest SHA-256. The smallest id itself would pull groups to the test
+    side: in 98 of 100 groups of six ids it falls into the lower half.
     """
     return min(image_ids, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
 
@@ -21,8 +21,8 @@ def spokesman(image_ids: Iterable[str]) -> str:
 def held_out_ids(groups: Iterable[Sequence[str]], eligible: Set[str], share: float) -> set[str]:
     """The images that are held out: whole groups of near-duplicates, or none of a group.
 
-    A group with a member that can't be held out (a normal reference, an image without labels) stays in the
-    pretraining corpus as a whole: otherwise that member would show pretraining what the test asks for.
+    A group with a member that can't be held out (a normal reference, an image without labels) stays whole in
+    the pretraining corpus. Otherwise that member would show pretraining what the test asks for.
 
     Args:
         groups: image ids, each in one group; an image without near-duplicates is a group of its own.

@@ -23,7 +23,7 @@ class CorpusImages:
     Attributes:
         listing: the files of the corpus' section, checked before a cluster is touched.
         test: URIs of the held-out images; None chooses them by content.
-        made_by: the artifact that holds the images, where a stage made them.
+        made_by: the artifact that holds the images; None where no stage made them.
     """
 
     listing: Listing
@@ -37,7 +37,7 @@ class CorpusImages:
 
     @property
     def digests(self) -> dict[str, str]:
-        """What of the files decides the corpus."""
+        """Digests of the files, which decide the corpus."""
         chosen = {} if self.test is None else {"test": digest(sorted(self.test))}
         return {"listing": self.listing.digest(), **chosen}
 
@@ -59,10 +59,10 @@ def build_corpus(
 
     Args:
         section: the corpus' config.
-        images: their files.
+        images: the corpus' files.
         site: workspace and tracking run.
-        need: references that the maps stage will ask of every category; None where it needs none.
-        stage: its name; `labels` for the labelled images of a finetuning.
+        need: references that the maps stage needs of every category; None where it needs none.
+        stage: name of the stage; `labels` for a finetuning's labelled images.
         key: dotted path of `section`, for messages.
 
     Raises:

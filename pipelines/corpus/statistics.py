@@ -41,7 +41,7 @@ def grey_levels(image: npt.NDArray[np.uint8]) -> dict[str, float]:
 def category_statistics(
     rows: Sequence[Mapping[str, Any]], labelled: Iterable[str], quarantined: Mapping[str, int]
 ) -> pa.Table:
-    """One row a category, by name; a category whose every image is quarantined has one too.
+    """One row a category, by name, also for a category whose images are all quarantined.
 
     Sizes are in pixels; grey_mean and grey_deviation are the means of the images' own (see `grey_levels`).
 
@@ -53,14 +53,14 @@ def category_statistics(
     columns = ["image_id", "category", "split", "role", "width", "height", "grey_mean", "grey_deviation"]
     images = pd.DataFrame([{name: row[name] for name in columns} for row in rows], columns=columns)
     images["labelled"] = images["image_id"].isin(set(labelled))
-    found = []
+    summaries = []
     for category, part in images.groupby("category"):
         sizes = {
             f"{side}_{what}": float(part[side].agg(what))
             for side in ("width", "height")
             for what in ("min", "median", "max")
         }
-        found.append(
+        summaries.append(
             {
                 "category": category,
                 "images": len(part),
@@ -74,10 +74,10 @@ def category_statistics(
                 "labelled_share": float(part["labelled"].mean()),
             }
         )
-    empty = set(quarantined) - {row["category"] for row in found}
-    found += [
+    empty = set(quarantined) - {row["category"] for row in summaries}
+    summaries += [
         {"category": category, **dict.fromkeys(COUNTED, 0), "quarantined": quarantined[category]}
         for category in empty
     ]
-    found.sort(key=lambda row: str(row["category"]))
-    return pa.Table.from_pylist(found, schema=STATISTICS)
+    summaries.sort(key=lambda row: str(row["category"]))
+    return pa.Table.from_pylist(summaries, schema=STATISTICS)

@@ -1,4 +1,4 @@
-"""the vision-language encoder: loaded, opened by surgery, told what to look for."""
+"""the vision-language encoder: its loading, its surgery and its prompts."""
 
 from lazy_loader import attach_stub
 

@@ -18,8 +18,8 @@ from pipelines.encoder.surgery import require_dense_vit
 
 SHIPPED = "surface-clip"
 SHIPPED_FOLDER = Path(__file__).parent / "weights" / SHIPPED
-# The paper's three by its own words (Table 4); open_clip's name and pretrained tag. OpenAI trained with
-# QuickGELU, which open_clip's plain ViT-L-14-336 lacks.
+# The paper's names of its three encoders (Table 4), with open_clip's name and pretrained tag. OpenAI trained
+# with QuickGELU, which open_clip's plain ViT-L-14-336 lacks.
 PRESETS = {
     "base": ("ViT-B-16-plus-240", "laion400m_e32"),
     "large": ("ViT-L-14-336-quickgelu", "openai"),
@@ -38,9 +38,9 @@ class LoadedEncoder:
         model: open_clip's CLIP, with `visual`, `encode_image`, `encode_text`.
         tokenizer: list of sentences to (n, context) int64.
         image_size: pixels of the square input's side.
-        mean, std: per RGB channel, for images in 0…1.
-        name: model, and weights where given.
-        digest: see `weights_digest`.
+        mean, std: mean and deviation per RGB channel, for images in 0…1.
+        name: model's name, and that of the weights where given.
+        digest: result of `weights_digest`.
     """
 
     model: nn.Module
@@ -80,7 +80,7 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
     Args:
         model: `surface-clip` (shipped), a preset (`PRESETS`), a folder with `open_clip_config.json` and
             weights, an open_clip model name, or the path of an open_clip model JSON.
-        weights: for a name or JSON: a pretrained tag (which may be downloaded) or a local weights file; a
+        weights: pretrained tag (which may be downloaded) or local weights file, for a name or JSON; a
             preset's own tag when left out.
         device: torch device.
 
@@ -131,7 +131,7 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
 
 
 def weights_digest(model: str, weights: str | None = None) -> str:
-    """What identifies an encoder's numbers, without building it.
+    """A text that identifies an encoder's weights, without building it.
 
     Returns:
         `sha256:…` over the config and weights files; for a pretrained tag the string `name/tag`.
@@ -231,7 +231,7 @@ def _plain(arch: str) -> str:
 
 
 def _register(source: _Source) -> str:
-    """Make a local JSON known to open_clip under its stem; returns the architecture's name."""
+    """Register a local JSON with open_clip under its stem; returns the architecture's name."""
     assert source.arch is not None
     if source.config is None:
         return source.arch

@@ -1,4 +1,4 @@
-"""What the encoder is told of each category: photo templates, states, and the defects' looks."""
+"""The encoder's prompts for each category: photo templates, states, and the defects' looks."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -55,8 +55,8 @@ class DefectPrompt(Section):
     """One defect type and how it looks.
 
     Attributes:
-        type: its name, e.g. `crack`.
-        features: what one sees, e.g. `a thin dark jagged line`.
+        type: the type's name, e.g. `crack`.
+        features: its look, e.g. `a thin dark jagged line`.
     """
 
     type: str = Field(min_length=1)
@@ -67,8 +67,8 @@ class CategoryPrompts(Section):
     """One category: the object's name in words, and its known defects.
 
     Attributes:
-        object: as a person would call it, e.g. `steel sheet`.
-        defects: its known types; others are found by the generic sentences.
+        object: the object's name in plain words, e.g. `steel sheet`.
+        defects: its known defect types; the generic sentences find others.
     """
 
     object: str = Field(min_length=1)
@@ -98,11 +98,11 @@ class PromptLibrary(Section):
         return self.categories[key]
 
     def overlaid(self, categories: Mapping[str, CategoryPrompts], source: str) -> "PromptLibrary":
-        """This library with other entries in the place of those of the same key, or beside them.
+        """This library with entries added; they replace entries of the same key.
 
         Args:
-            categories: by category name.
-            source: where they were written, for the message.
+            categories: entries by category name.
+            source: place where they were written, for the message.
 
         Raises:
             UserError: see `by_key`.
@@ -113,7 +113,7 @@ class PromptLibrary(Section):
         """The entries of these keys alone.
 
         Raises:
-            KeyError: one is not here.
+            KeyError: a key is missing.
         """
         return PromptLibrary(categories={key: self.categories[key] for key in keys})
 
@@ -161,7 +161,7 @@ class PromptState:
     """One state of an object, and the sentences that are encoded for it.
 
     Attributes:
-        words: e.g. `flawless rail`.
+        words: the state in words, e.g. `flawless rail`.
         defect: the defect type it describes (DF); None for a generic state.
         sentences: the state in every template, in the templates' order.
     """

@@ -14,7 +14,7 @@ from cluster.errors import UserError
 
 @dataclass(frozen=True)
 class DenseEmbeddings:
-    """What one batch of images gives.
+    """The embeddings of one batch of images.
 
     Attributes:
         cls: (B, D), L2-normalised; the image embedding of the untouched path.
@@ -44,10 +44,10 @@ class DenseEncoder(nn.Module):
     Args:
         visual: open_clip's image tower; pooled by class token or average.
         layers: blocks read, counted from 1; default `default_layers`.
-        vv: False reads the normal path's block outputs instead.
-        residual: False reads `vv(x)` of each block alone.
-        released_layers: as the authors' released code, every layer from the first surgery block on is the
-            final y.
+        vv: whether to read the V-V stream; False reads the normal path's block outputs.
+        residual: whether to add the residual; False reads only `vv(x)` of each block.
+        released_layers: whether every layer from the first surgery block on is the final y, as in the
+            authors' released code.
 
     Raises:
         UserError: not such a ViT, or a layer that the model does not have.
@@ -69,7 +69,7 @@ class DenseEncoder(nn.Module):
         if not self.layers or any(not 1 <= layer <= self.depth for layer in self.layers):
             raise UserError(f"Layers {self.layers} must name blocks from 1 to {self.depth} of this encoder.")
         self.first_surgery = self.depth // 4 + 1  # the last 3/4 of the blocks, counted from 1
-        # Without V-V there is no y that the released code could have overwritten.
+        # Without V-V there is no y for the released code to overwrite.
         self.vv, self.residual, self.released_layers = vv, residual, released_layers and vv
 
     @property
@@ -160,12 +160,12 @@ def packed_rows(attention: nn.MultiheadAttention, parts: str) -> tuple[Tensor, T
 def class_attention(attention: nn.MultiheadAttention, x: Tensor, value: Tensor) -> Tensor:
     """What `attend` gives the first token, without the keys of the others: `q·(W_k x) = (q W_k)·x`.
 
-    The keys' bias adds the same to every score of a query, which the softmax takes away again.
+    The keys' bias adds the same to every score of a query; the softmax cancels it.
 
     Args:
-        attention: of the block.
+        attention: the block's attention.
         x: (B, L, width), already through `ln_1`.
-        value: of all tokens, from `project`.
+        value: values of all tokens, from `project`.
 
     Returns:
         (B, 1, width).
@@ -173,7 +173,7 @@ def class_attention(attention: nn.MultiheadAttention, x: Tensor, value: Tensor) 
     heads, width = attention.num_heads, attention.embed_dim
     query = project(attention, x[:, :1], "q")[0]
     keys = packed_rows(attention, "k")[0].view(heads, width // heads, width)
-    # One row a head; the library's product would first copy x for every head.
+    # One row a head; the library's product would copy x for every head first.
     scores = (query @ keys).squeeze(2) @ x.transpose(1, 2) * (width // heads) ** -0.5
     return joined(attention, scores.softmax(-1)[:, :, None] @ value)
 
@@ -182,7 +182,7 @@ def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: 
     """`out_proj(softmax(Q Kᵀ/√d) V)` per head; with V for all three it is V-V attention, `vv(x)`.
 
     Args:
-        attention: of the block; its output projection is used.
+        attention: the block's attention, for its output projection.
         query, key, value: (B, heads, L, width/heads); the query may have fewer tokens.
 
     Returns:
@@ -194,7 +194,7 @@ def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: 
 def feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
     """`mlp(x)`; without gradients its GELU overwrites the block's widest tensor.
 
-    The pages of a new one cost as much as the activation itself: 2 % of KeAD's time on a CPU.
+    A new tensor's memory pages cost as much as the activation itself: 2 % of KeAD's time on a CPU.
     """
     widen, activation, narrow = mlp
     hidden: Tensor = widen(x)

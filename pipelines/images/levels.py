@@ -16,10 +16,10 @@ from pydantic import Field, model_validator
 from cluster.config import Section
 from pipelines.images.reading import Levels, read_deep, read_image
 
-SAMPLED = 4_000_000  # grey values of a whole data set that percentiles are taken of
-LEAST = 1_024  # of one image
+SAMPLED = 4_000_000  # grey values of a whole data set from which percentiles are taken
+LEAST = 1_024  # grey values of one image
 FULL = (0.0, 65_535.0)
-MIN_DEVIATION = 1 / 255  # of a channel; a constant one is not blown up
+MIN_DEVIATION = 1 / 255  # least deviation of a channel; keeps a constant one from being blown up
 
 
 class LevelsSection(Section):
@@ -44,11 +44,11 @@ class LevelsSection(Section):
 
 @dataclass(frozen=True)
 class DatasetColours:
-    """What a data set looks like.
+    """A data set's levels and colours.
 
     Attributes:
         levels: black and white of its deep images; None where it has none or each has its own.
-        mean, std: of R, G, B in [0, 1] over all training pixels, after scaling.
+        mean, std: means and standard deviations of R, G, B in [0, 1] over all training pixels, after scaling.
         saturation: mean of (max − min) / max of R, G, B over all training pixels: 0 where all is grey.
     """
 
@@ -62,8 +62,8 @@ def dataset_levels(uris: Sequence[str], section: LevelsSection) -> Levels | None
     """Black and white of a data set's deep images; None where it has none, or each takes its own.
 
     Args:
-        uris: of the training images.
-        section: how.
+        uris: paths or URIs of the training images.
+        section: config of the scaling.
 
     Raises:
         ImageError: an image can't be read.

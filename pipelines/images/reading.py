@@ -1,4 +1,4 @@
-"""Reading images that nobody vouches for: one decoder, one set of limits, one error."""
+"""Reads untrusted images: one decoder, one set of limits, one error."""
 
 import hashlib
 import io
@@ -33,9 +33,9 @@ def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = Fa
     """The bytes of a file by local path or pyarrow URI.
 
     Args:
-        uri: of the file.
-        limit: bytes it may have at most.
-        may_be_empty: whether no byte at all is fine too.
+        uri: path or URI of the file.
+        limit: most bytes it may have.
+        may_be_empty: whether an empty file is allowed.
 
     Raises:
         ImageError: missing, unreadable, empty or too large.
@@ -43,7 +43,7 @@ def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = Fa
     try:
         if "://" not in uri:
             path = Path(uri)
-            if not path.is_file():  # a named pipe or device would block for ever
+            if not path.is_file():  # reading a named pipe or device would block for ever
                 raise ImageError("not a regular file" if path.exists() else "file is missing")
             if path.stat().st_size > limit:
                 raise ImageError(f"file is larger than {limit >> 20} MiB")
@@ -79,7 +79,7 @@ def _open(data: bytes, least_side: int | None = None) -> Image.Image:
             if least_side is not None:
                 image.draft(None, (least_side, least_side))  # JPEG alone can; others are read as they are
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # else it copies the many that lie right already
+            ImageOps.exif_transpose(image, in_place=True)  # else it copies images that are upright already
             return image
     except UnidentifiedImageError:
         raise ImageError("not an image in a supported format") from None
@@ -101,7 +101,7 @@ def decode_image(
     Grey images are repeated over three channels; transparency is laid over black.
 
     Args:
-        data: the file.
+        data: the file's bytes.
         levels: grey values that become 0 and 255 where the image has more than 8 bits (16-bit, float), see
             `pipelines/images/levels.py`; without them each such image's own minimum and maximum. Images of 8
             bits stay as they are.
@@ -154,9 +154,9 @@ def read_mask(uri: str, above: int = 127) -> npt.NDArray[np.bool_]:
     """Read a defect mask as bool, (H, W): a pixel is defective above the given grey.
 
     Args:
-        uri: of the file.
-        above: 127 for drawn masks with soft edges; 0 for masks that number their defects, where a palette's
-            indices count and not its colours.
+        uri: path or URI of the file.
+        above: grey limit: 127 for drawn masks with soft edges; 0 for masks that number their defects, where a
+            palette's indices count and not its colours.
 
     Raises:
         ImageError: see `read_image`.

@@ -7,21 +7,21 @@ from pipelines.annotations import Annotation
 from pipelines.layouts.tree import Tree
 
 NORMAL_NAMES = frozenset({"good", "normal", "ok", "free", "references"})
-SURFACE = "surface"  # category of images that no folder tells one of
+SURFACE = "surface"  # category of images whose folder names none
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a source, before anything of it was read.
+    """One image of a source, before its file is read.
 
     Attributes:
-        path: relative to the source's root, with `/`.
+        path: path relative to the source's root, with `/`.
         category: object category.
         normal: whether the layout says that the image is free of defects (a candidate reference).
         defective: whether the layout says that the image has a defect, though not where.
-        labelled: whether the truth is known: by an annotation, or as normal in a layout of labels.
-        annotation: where its truth is written, paths relative to the source's root.
-        fault: why it can't be used, known already while listing, e.g. an annotation without an image.
+        labelled: whether the truth is known, from an annotation or because a layout with labels says normal.
+        annotation: where the truth is written, paths relative to the source's root.
+        fault: why it can't be used, if listing shows that, e.g. an annotation without an image.
     """
 
     path: str
@@ -38,9 +38,9 @@ class Layout:
     """A named reading of a folder.
 
     Attributes:
-        name: in the config.
+        name: its name in the config.
         fits: whether the file names look like this layout.
-        read: turns the files into entries, one a path.
+        read: function from the files to entries, one a path.
     """
 
     name: str

@@ -7,7 +7,7 @@ from pipelines.layouts.base import Layout
 from pipelines.layouts.names import AUTO, LAYOUT_NAMES
 from pipelines.layouts.tree import Tree
 
-# Each layout stands in the module of its name, in the order in which `auto` tries them.
+# Each layout lies in the module of its name. `auto` tries them in this order.
 LAYOUTS: dict[str, Layout] = {
     name: getattr(import_module(f"pipelines.layouts.{name}"), name) for name in LAYOUT_NAMES
 }

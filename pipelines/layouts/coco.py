@@ -1,7 +1,7 @@
 """`coco`: COCO detection JSON, boxes with or without polygons or run lengths.
 
-annotations/*.json, *coco*.json or instances*.json, in any folder; every one of them that holds `images`,
-    `annotations` and `categories`
+annotations/*.json, *coco*.json or instances*.json, in any folder, if they hold `images`, `annotations` and
+    `categories`
 images where their `file_name` says, relative to the root, to the JSON file, or to a folder whose name is in
     the JSON file's (`train2017` for `instances_train2017.json`); else the only file of that path's end
 """
@@ -47,11 +47,11 @@ def coco(tree: Tree) -> Iterable[Entry]:
 
 
 def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Iterable[Entry]:
-    """The images that these files list, and then the others, unlabelled; see `coco`.
+    """The images that these files list, then the others, unlabelled; see `coco`.
 
     Args:
         tree: all files.
-        files: those of COCO's form; JSON of another kind is passed over.
+        files: files of COCO's form; JSON of another kind is skipped.
         category: object category of every image.
     """
     finder = _Finder(tree)
@@ -107,12 +107,12 @@ def _entries(
     homeless: list[str] = []
     for item in document["annotations"]:
         image, kind = _key(item.get("image_id")), _key(item.get("category_id"))
-        kept = {name: item.get(name) for name in DEPTHS}
-        if not all(_nests(kept[name], depth) for name, depth in DEPTHS.items()):
+        fields = {name: item.get(name) for name in DEPTHS}
+        if not all(_nests(fields[name], depth) for name, depth in DEPTHS.items()):
             raise UserError(f"{where}: annotation {str(item.get('id'))[:20]} nests too deeply; correct it.")
         if image in images:
             number = {} if kind in names else {"category_id": item.get("category_id")}
-            objects[image].append({**kept, **number, "label": names.get(kind)})
+            objects[image].append({**fields, **number, "label": names.get(kind)})
         else:
             homeless.append(str(item.get("id"))[:20])
     if homeless:
@@ -134,15 +134,15 @@ def _entries(
 
 
 def _by_id(document: Mapping[str, Any], part: str, where: str) -> dict[object, dict[str, Any]]:
-    found: dict[object, dict[str, Any]] = {}
+    rows: dict[object, dict[str, Any]] = {}
     for row in document[part]:
         key = _key(row.get("id"))
-        if key is None or key in found:
+        if key is None or key in rows:
             raise UserError(
                 f"{where}: {part} has the id {str(row.get('id'))[:40]} twice or not at all; correct it."
             )
-        found[key] = row
-    return found
+        rows[key] = row
+    return rows
 
 
 def _nests(value: object, depth: int) -> bool:

@@ -22,14 +22,14 @@ LABEL, MASK_SUFFIX = "Label", "_label"
     )
 )
 def dagm(tree: Tree) -> Iterable[Entry]:
-    """Categories `dagm_class1` … `dagm_class10`, each a texture with one kind of defect, `defect`."""
+    """Categories `dagm_class1` … `dagm_class10`: each is a texture with one kind of defect, `defect`."""
     for path in tree.images:
         if path.parts[-2:-1] == (LABEL,) or len(path.parts) < 2:
             continue
         category = f"dagm_{path.parts[0].lower()}"
         names = (f"{path.stem}{MASK_SUFFIX}{suffix}" for suffix in (path.suffix, ".PNG", ".png"))
-        found = [mask for name in names if (mask := path.parent / LABEL / name) in tree.files]
-        if found:
-            yield annotated(path, category, Annotation("mask", (str(found[0]),), "defect"))
+        masks = [mask for name in names if (mask := path.parent / LABEL / name) in tree.files]
+        if masks:
+            yield annotated(path, category, Annotation("mask", (str(masks[0]),), "defect"))
         else:
             yield normal(path, category)

@@ -5,7 +5,7 @@
     [Castings/]C0001/masks/           where somebody has drawn them: C0001_0001.png, or C0001_0001_*.png, one
                                       an object; they count before the boxes
 
-A series without ground truth is unlabelled; in one that has it, an image without a line is normal.
+A series without ground truth is unlabelled; in a series with it, an image without a line is normal.
 """
 
 import json
@@ -34,7 +34,7 @@ def _in_series(path: PurePosixPath) -> bool:
     fits=lambda tree: any(_in_series(path) and path.stem.startswith(path.parent.name) for path in tree.images)
 )
 def gdxray(tree: Tree) -> Iterable[Entry]:
-    """A category a group, `casting` for the castings; one defect class, `defect`.
+    """One category a group, `casting` for the castings; one defect class, `defect`.
 
     A line that is no box of an image of its series is a fault.
     """
@@ -52,7 +52,7 @@ def gdxray(tree: Tree) -> Iterable[Entry]:
     for path in tree.images:
         if not _in_series(path):
             continue
-        series, found = path.parent, NUMBER.search(path.stem)
+        series, match = path.parent, NUMBER.search(path.stem)
         drawn = masks.get((series, path.stem))
         category = _category(series)
         if drawn:
@@ -61,11 +61,11 @@ def gdxray(tree: Tree) -> Iterable[Entry]:
         if series not in boxes:
             yield Entry(str(path), category)
             continue
-        own = boxes[series].pop(int(found[1]), []) if found else []
-        if not own:
+        image_boxes = boxes[series].pop(int(match[1]), []) if match else []
+        if not image_boxes:
             yield normal(path, category)
             continue
-        objects = [{"bbox": box, "label": LABEL} for box in own]
+        objects = [{"bbox": box, "label": LABEL} for box in image_boxes]
         content = json.dumps({"size": None, "objects": objects})
         yield annotated(path, category, Annotation("coco", (str(tables[series]),), content=content))
     for series, left in boxes.items():
@@ -79,8 +79,8 @@ def _category(series: PurePosixPath) -> str:
 
 
 def _read(tree: Tree, table: PurePosixPath) -> tuple[dict[int, list[list[float]]], list[int]]:
-    """Boxes as x, y, width, height by image number, and the lines that are none."""
-    found: dict[int, list[list[float]]] = defaultdict(list)
+    """Boxes (x, y, width, height) by image number, and the numbers of the lines that are no box."""
+    boxes: dict[int, list[list[float]]] = defaultdict(list)
     faults = []
     text = tree.read(table).decode("utf-8", errors="replace")
     for place, line in enumerate(text.splitlines(), start=1):
@@ -95,5 +95,5 @@ def _read(tree: Tree, table: PurePosixPath) -> tuple[dict[int, list[list[float]]
         if not all(map(math.isfinite, (number, x1, x2, y1, y2))) or number != int(number) or number < 0:
             faults.append(place)
             continue
-        found[int(number)].append([x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1])
-    return dict(found), faults
+        boxes[int(number)].append([x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1])
+    return dict(boxes), faults

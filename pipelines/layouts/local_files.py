@@ -10,15 +10,15 @@ from cluster.errors import UserError
 def local_files(
     root: Path, wanted: Callable[[PurePosixPath], bool], key: str, *, follow_links: bool
 ) -> Iterator[tuple[PurePosixPath, int, int]]:
-    """Relative path, bytes and modification time (ns) of each wanted file, in no order; no hidden ones.
+    """Relative path, bytes and modification time (ns) of each wanted file, unordered, without hidden ones.
 
-    A link to a file below the root is that file once more. A link to a folder below the root is passed over:
-    what it leads to is listed already.
+    A link to a file below the root lists that file again. A link to a folder below the root is skipped: its
+    files are listed already.
 
     Args:
         root: the folder; may be a link itself.
-        wanted: of a relative path, whether its file is asked for.
-        key: of the config's `follow_links`, for the message.
+        wanted: function that says whether the file of a relative path is wanted.
+        key: dotted path of the config's `follow_links`, for the message.
         follow_links: whether links may lead out of the root; a folder is listed once, so that circles end.
 
     Raises:
@@ -31,8 +31,8 @@ def local_files(
     while folders:
         folder, below, linked = folders.pop()
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
+            children = sorted(entries, key=lambda entry: entry.name)
+        for entry in children:
             if entry.name.startswith("."):
                 continue
             name, path = below / entry.name, Path(entry.path)
@@ -71,6 +71,6 @@ def _utf8(name: PurePosixPath, root: Path) -> PurePosixPath:
     try:
         str(name).encode()
     except UnicodeEncodeError:
-        shown = os.fsencode(str(name)).decode(errors="replace")
-        raise UserError(f"{root}/{shown} has a name that is no UTF-8; rename it.") from None
+        readable = os.fsencode(str(name)).decode(errors="replace")
+        raise UserError(f"{root}/{readable} has a name that is no UTF-8; rename it.") from None
     return name

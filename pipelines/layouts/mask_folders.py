@@ -3,9 +3,9 @@
     […/](images|img|imgs|image)/NAME.ext
     […/](masks|mask|labels|annotations|ground_truth|gt)/NAME.png, also NAME_mask.png
 
-For Rubber Rings and other sets of one object. Where a split has folders of its own (train/images,
-train/masks; images/train, masks/train) it is the same. A mask is 0 where there is no defect, all else is the
-class `defect`; an empty mask calls its image normal.
+For Rubber Rings and other sets of one object. A split may have folders of its own (train/images,
+train/masks; images/train, masks/train). A mask is 0 where there is no defect, all else is the class
+`defect`; an image with an empty mask is normal.
 """
 
 from collections.abc import Iterable, Iterator

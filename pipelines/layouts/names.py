@@ -1,7 +1,7 @@
 """The names of all layouts, for configs that are checked without reading a folder."""
 
 AUTO = "auto"
-# `auto` takes the first that fits: data sets first, then formats, and last what fits everything.
+# `auto` takes the first that fits: data sets, then formats, then the layout that fits everything.
 LAYOUT_NAMES = (
     "magnetic_tile",
     "neu_det",

@@ -3,8 +3,8 @@
     IMAGES/crazing_1.jpg with ANNOTATIONS/crazing_1.xml, Validation_Images with Validation_Annotations; or
     {train,validation}/images/crazing/crazing_1.jpg with {train,validation}/annotations/crazing_1.xml
 
-No image is normal, so there is no reference in it: use `maps.kead.shots=0`. A box has the class that its
-annotation says, which for 123 images is another than the file name's.
+No image is normal, so it has no references: use `maps.kead.shots=0`. A box has its annotation's class,
+which differs from the file name's for 123 images.
 """
 
 import re

@@ -4,7 +4,7 @@
     [real|synthetic/]metadata_annotations/instances_(train|test)_aircraft.json, or
         RarePlanes_(Train|Test)_Coco_Annotations_tiled.json
 
-The same folder holds the same images once more by an aircraft's role, engines, wings, …: those are not read.
+The same folder lists the images again by an aircraft's role, engines, wings, …: those files are not read.
 """
 
 from collections.abc import Iterable

@@ -59,7 +59,7 @@ def _read_table(tree: Tree) -> dict[str, dict[str, str]]:
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{where} is no CSV table ({reason}); correct it.") from None
-    found: dict[str, dict[str, str]] = defaultdict(dict)
+    runs: dict[str, dict[str, str]] = defaultdict(dict)
     for row in table.to_pylist():
         if "ImageId_ClassId" in row:
             image, _, number = str(row["ImageId_ClassId"]).rpartition("_")
@@ -72,7 +72,7 @@ def _read_table(tree: Tree) -> dict[str, dict[str, str]]:
         label, pixels = f"class_{number}", row["EncodedPixels"]
         if pixels is None:
             continue
-        if label in found[image]:
+        if label in runs[image]:
             raise UserError(f"{where} names class {number} of {image[:80]} twice; correct it.")
-        found[image][label] = pixels
-    return dict(found)
+        runs[image][label] = pixels
+    return dict(runs)

@@ -38,7 +38,7 @@ class Tree:
         return [path for path in self.files if path.suffix.lower() in suffixes]
 
     def uri(self, path: PurePosixPath | str) -> str:
-        """Where a file is: a local path, or a URI that `cluster.storage.locate` takes."""
+        """A file's local path, or a URI that `cluster.storage.locate` takes."""
         return self.root.uri_of(str(path))
 
     def read(self, path: PurePosixPath, limit: int = MAX_FILE_BYTES) -> bytes:
@@ -54,11 +54,11 @@ class Tree:
 
 
 def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
-    """The files below a folder, hidden ones left out.
+    """The files below a folder, without hidden ones.
 
     Args:
         root: local path or URI.
-        key: of the config, for the message.
+        key: dotted path of the config, for the message.
         follow_links: whether links in a local folder may lead out of it.
 
     Raises:
@@ -74,7 +74,7 @@ def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
             if storage.is_local
             else _remote_files(storage)
         )
-        found = {path: (size, modified) for path, size, modified in listed}
+        files = {path: (size, modified) for path, size, modified in listed}
     except (OSError, pa.ArrowException) as error:
         missing = isinstance(error, FileNotFoundError)
         reason = (
@@ -83,7 +83,7 @@ def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
         raise UserError(
             f"The image folder {storage.uri} {reason}; set {key} to a folder of images."
         ) from None
-    tree = Tree(storage, {path: found[path] for path in sorted(found, key=str)})
+    tree = Tree(storage, {path: files[path] for path in sorted(files, key=str)})
     if not tree.images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UserError(
@@ -97,7 +97,7 @@ def _wanted(path: PurePosixPath) -> bool:
 
 
 def _remote_files(storage: Storage) -> Iterable[tuple[PurePosixPath, int, int]]:
-    """As `local_files`, of an object store, which has no links."""
+    """Like `local_files`, for an object store, which has no links."""
     for info in storage.filesystem.get_file_info(pafs.FileSelector(storage.path, recursive=True)):
         path = PurePosixPath(info.path).relative_to(storage.path)
         hidden = any(part.startswith(".") for part in path.parts)

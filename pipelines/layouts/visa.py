@@ -4,7 +4,7 @@
     CATEGORY/Data/Images/Anomaly/000.JPG
     CATEGORY/Data/Masks/Anomaly/000.png      0, or the number of a kind of defect
 
-Its kinds of defect are told by image (several for some) and not by region, so all have the class `anomaly`.
+It names kinds of defect by image (several for some), not by region, so all have the class `anomaly`.
 """
 
 from collections.abc import Iterable

@@ -29,20 +29,20 @@ def _places(image: PurePosixPath) -> Iterator[Place]:
 
 
 def pairs(tree: Tree) -> dict[PurePosixPath, list[PurePosixPath]]:
-    """Annotation → its images, in order: one as a rule, none or several where the tree is at fault."""
+    """Annotation → its images, in order: usually one, none or several where the tree is at fault."""
     by_place = {
         (tuple(part.lower() for part in path.parent.parts), path.stem): path for path in tree.ending(".xml")
     }
-    found: dict[PurePosixPath, list[PurePosixPath]] = {path: [] for path in by_place.values()}
+    images_by_annotation: dict[PurePosixPath, list[PurePosixPath]] = {path: [] for path in by_place.values()}
     for image in tree.images:
         path = next((by_place[place] for place in _places(image) if place in by_place), None)
         if path is not None:
-            found[path].append(image)
-    return found
+            images_by_annotation[path].append(image)
+    return images_by_annotation
 
 
 def voc_entries(tree: Tree, category: str, *, empty_is_normal: bool) -> Iterator[Entry]:
-    """Entries of all images, those without an XML file unlabelled.
+    """Entries of all images; those without an XML file are unlabelled.
 
     An annotation without an image, or with several, is a fault.
     """

@@ -39,7 +39,7 @@ def yolo(tree: Tree) -> Iterable[Entry]:
     an image, or with several, is a fault.
 
     Raises:
-        UserError: class names that can't be read, or that two files tell differently.
+        UserError: class names can't be read, or two files differ on them.
     """
     names = _names(tree)
     content = json.dumps(names) if names is not None else ""
@@ -64,22 +64,22 @@ def yolo(tree: Tree) -> Iterable[Entry]:
 
 
 def _names(tree: Tree) -> list[str] | None:
-    found: dict[str, list[str]] = {}
+    names_by_file: dict[str, list[str]] = {}
     for path in tree.files:
         where = tree.uri(path)
         if path.suffix.lower() in {".yaml", ".yml"} and len(path.parts) <= 2:
             document = parse_yaml(_text(tree, path), where)
             if "names" in document:
-                found[where] = _listed(document["names"], where)
+                names_by_file[where] = _listed(document["names"], where)
         elif path.name == CLASSES:
-            found[where] = _listed(_text(tree, path).splitlines(), where)
-    if not found:
+            names_by_file[where] = _listed(_text(tree, path).splitlines(), where)
+    if not names_by_file:
         return None
-    first, *others = found
+    first, *others = names_by_file
     for other in others:
-        if found[other] != found[first]:
+        if names_by_file[other] != names_by_file[first]:
             raise UserError(f"{first} and {other} name different classes; keep one of them.")
-    return found[first]
+    return names_by_file[first]
 
 
 def _text(tree: Tree, path: PurePosixPath) -> str:

@@ -16,8 +16,8 @@ from pipelines.tables import CorpusTables
 def evaluate_maps(*, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
     """Image and pixel AUROC and AUPRO of the stored maps over the test split, in all and by category.
 
-    A figure is null where the split has only one class (no defect, or no normal one); the pixels' ones also
-    where a defective image has boxes but no mask. Writes `metrics.json`.
+    A figure is null where the split has only one class (no defect, or no normal image). Pixel figures are
+    also null where a defective image has boxes but no mask. Writes `metrics.json`.
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:

@@ -57,7 +57,7 @@ class KeAD(MapMethod):
         super().__init__(encoder, settings.shots, self.dense.grid, precision)
 
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
-        """Of a category's normal and anomalous sentences, (D,) each (docs/method.md#prompts)."""
+        """Means of a category's normal and anomalous sentences, (D,) each (docs/method.md#prompts)."""
         normal, anomalous = sentences(prompts, self.settings.defect_features)
         t_n, t_a = self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
         if self.settings.redundant_text:

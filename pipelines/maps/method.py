@@ -39,9 +39,9 @@ class MapOutput:
 
     Attributes:
         score: (B,), the method's image score; higher is more anomalous.
-        image_text_score: (B,), s(c) in 0…1 (eq. 2), the text's part in it.
+        image_text_score: (B,), s(c) in 0…1 (eq. 2), the text's part of the score.
         maps: (B, g, g), the anomaly map on the patch grid; upsample when reading.
-        parts: (B, 2, g, g), M_zero and M_few that KeAD's few-shot map is fused of; None elsewhere.
+        parts: (B, 2, g, g), M_zero and M_few, of which KeAD's few-shot map is fused; None elsewhere.
     """
 
     score: Tensor
@@ -95,7 +95,7 @@ class MapMethod(ABC):
         encoder: the vision-language encoder; it stays on its device.
         shots: normal references per category; 0 is zero-shot.
         grid: patches along one side of a map.
-        precision: of the image tower's products; all else is float32.
+        precision: number format of the image tower's products; all else is float32.
 
     Raises:
         UserError: fp16 without a GPU.
@@ -121,8 +121,8 @@ class MapMethod(ABC):
 
         Args:
             prompts: the category's object and defects.
-            references: (k, 3, S, S) uint8 (or float in 0…1) normal images, k ≥ `shots`, the first `shots` are
-                used; ignored when `shots` is 0.
+            references: (k, 3, S, S) uint8 (or float in 0…1) normal images, k ≥ `shots`; the first `shots` are
+                used. Ignored when `shots` is 0.
 
         Raises:
             UserError: fewer references than `shots`.
@@ -130,10 +130,10 @@ class MapMethod(ABC):
         t_n, t_a = self.text_embeddings(prompts)
         banks: tuple[Tensor, ...] = ()
         if self.shots:
-            given = 0 if references is None else len(references)
-            if references is None or given < self.shots:
+            available = 0 if references is None else len(references)
+            if references is None or available < self.shots:
                 raise UserError(
-                    f'Category "{prompts.object}" has {given} normal references, {self.shots} are needed;'
+                    f'Category "{prompts.object}" has {available} normal references, {self.shots} are needed;'
                     " give more, or lower shots (0 needs none)."
                 )
             embedded = self.embed(references[: self.shots])
@@ -149,7 +149,7 @@ class MapMethod(ABC):
             states: each image's category; images that share the object are matched together.
 
         Raises:
-            ValueError: as many states as images are needed.
+            ValueError: the numbers of states and images differ.
         """
         if len(states) != len(images):
             raise ValueError(f"{len(images)} images but {len(states)} category states")
@@ -159,13 +159,15 @@ class MapMethod(ABC):
         parts: dict[int, Tensor] = {}
         for state in {id(state): state for state in states}.values():
             rows = [row for row, other in enumerate(states) if other is state]
-            own = DenseEmbeddings(embedded.cls[rows], [layer[rows] for layer in embedded.patches])
+            category_embeddings = DenseEmbeddings(
+                embedded.cls[rows], [layer[rows] for layer in embedded.patches]
+            )
             on_device = CategoryState(
                 state.t_n.to(self.device),
                 state.t_a.to(self.device),
                 tuple(bank.to(self.device) for bank in state.banks),
             )
-            part = self.match(own, on_device)
+            part = self.match(category_embeddings, on_device)
             output.score[rows] = part.score.float().cpu()
             output.image_text_score[rows] = part.image_text_score.float().cpu()
             output.maps[rows] = part.maps.view(-1, grid, grid).float().cpu()
@@ -177,7 +179,7 @@ class MapMethod(ABC):
 
     @torch.inference_mode()
     def embed(self, images: Tensor) -> DenseEmbeddings:
-        """Image embedding and everything that is matched, of (B, 3, S, S) uint8, or float in 0…1, images."""
+        """Embeddings of images and their patches, from (B, 3, S, S) uint8, or float in 0…1."""
         scaled = images.to(self.device)
         scaled = scaled.float() / 255 if scaled.dtype == torch.uint8 else scaled.float()
         kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
@@ -186,7 +188,7 @@ class MapMethod(ABC):
         return DenseEmbeddings(embedded.cls.float(), [layer.float() for layer in embedded.patches])
 
     def compile(self) -> None:
-        """Have the image tower compiled by torch.compile at its first batch, which takes a minute or more."""
+        """Let torch.compile compile the image tower at its first batch, which takes a minute or more."""
         self._embed = torch.compile(self.embed_normalised)
 
     @abstractmethod
@@ -195,14 +197,14 @@ class MapMethod(ABC):
 
     @abstractmethod
     def embed_normalised(self, images: Tensor) -> DenseEmbeddings:
-        """As `embed`, of float images normalised by the encoder's mean and standard deviation."""
+        """Like `embed`, for float images normalised by the encoder's mean and standard deviation."""
 
     @abstractmethod
     def match(self, embedded: DenseEmbeddings, state: CategoryState) -> MapOutput:
         """Scores and maps ((B, N) or (B, g, g)) of images of one category; all on the encoder's device."""
 
     def mean_text_embedding(self, texts: list[str]) -> Tensor:
-        """Every prompt encoded and normalised, the set averaged, the mean normalised again; (D,)."""
+        """The normalised mean of all prompts' normalised embeddings; (D,)."""
         tokens = self.encoder.tokenizer(texts).to(self.device)
         starts = range(0, len(tokens), TEXT_BATCH)
         chunks = [self.encoder.encode_text(tokens[start : start + TEXT_BATCH]) for start in starts]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pipelines.maps.reading import upsample
 
 BINS = 1 << 16
-FPR_LIMIT = 0.3  # of AUPRO, as in MVTec AD's evaluation
+FPR_LIMIT = 0.3  # AUPRO's limit, as in MVTec AD's evaluation
 
 
 def image_auroc(scores: Sequence[float] | npt.NDArray[np.floating], defective: Sequence[bool]) -> float:
@@ -19,7 +19,7 @@ def image_auroc(scores: Sequence[float] | npt.NDArray[np.floating], defective: S
     Raises:
         ValueError: only one of the two classes is present.
     """
-    from sklearn.metrics import roc_auc_score  # two seconds that a process without masks need not wait
+    from sklearn.metrics import roc_auc_score  # takes two seconds; not needed without masks
 
     labels = np.asarray(defective, np.bool_)
     _require_both(labels.sum(), (~labels).sum(), "images")
@@ -69,18 +69,18 @@ def aupro(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.NDArray[
     Raises:
         ValueError: not as many masks as maps, or only one class of pixel.
     """
-    normal, found, regions = np.zeros(BINS, np.int64), np.zeros(BINS), 0
+    normal, region_shares, regions = np.zeros(BINS, np.int64), np.zeros(BINS), 0
     for bins, mask in _binned(maps, masks):
         normal += np.bincount(bins[~mask], minlength=BINS)
         count, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         inside = numbers[mask]
         areas = np.bincount(inside, minlength=count)
-        found += np.bincount(bins[mask], weights=1 / areas[inside], minlength=BINS)
+        region_shares += np.bincount(bins[mask], weights=1 / areas[inside], minlength=BINS)
         regions += count - 1
     _require_both(regions, normal.sum(), "pixels")
     # From the highest threshold down.
     false_positives = np.concatenate([[0], np.cumsum(normal[::-1]) / normal.sum()])
-    overlap = np.concatenate([[0], np.cumsum(found[::-1]) / regions])
+    overlap = np.concatenate([[0], np.cumsum(region_shares[::-1]) / regions])
     inner = false_positives < FPR_LIMIT
     at_limit = np.interp(FPR_LIMIT, false_positives, overlap)
     x, y = np.append(false_positives[inner], FPR_LIMIT), np.append(overlap[inner], at_limit)
@@ -95,7 +95,7 @@ class Masked(Protocol):
 
 
 class Masks(Sequence[npt.NDArray[np.bool_]]):
-    """Many masks, each read when asked for, so that a large set needs no memory."""
+    """Many masks, each read on access, so that a large set needs no memory."""
 
     def __init__(self, images: Sequence[Masked]) -> None:
         self.images = images

@@ -12,7 +12,7 @@ from cluster.stages import Artifact
 
 
 def map_rows(maps: Artifact) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:
-    """Rows of the maps table with their map as float32 (g, g), file by file, so that memory stays small."""
+    """Rows of the maps table, each with its map as float32 (g, g), file by file to save memory."""
     folder = maps.directory.at("maps")
     for name in folder.children():
         with folder.filesystem.open_input_file(f"{folder.path}/{name}") as file:

@@ -1,4 +1,4 @@
-"""What the maps stage takes of a machine: memory an image, images at once, a decoding task's CPUs."""
+"""What the maps stage uses of a machine: memory an image, images at once, a decoding task's CPUs."""
 
 import psutil
 import torch
@@ -7,20 +7,20 @@ from open_clip.transformer import VisionTransformer
 from pipelines.maps.method import MapMethod
 from pipelines.maps.section import MapsSection
 
-# More images at once than these are no faster, on a GPU of today or on a CPU.
+# More images at once are no faster, on a current GPU or on a CPU.
 MOST_ON_GPU, MOST_ON_CPU = 256, 32
-FREE_SHARE = 0.5  # of the free memory: the estimate knows neither fragments nor the library's workspaces
+FREE_SHARE = 0.5  # share of free memory; the estimate ignores fragments and the library's workspaces
 # Live at once in a block, in widths a token: input, V-V stream, norm, four layers read, the MLP's hidden
 # layer before and after its activation, and its result.
 WIDTHS_A_TOKEN = 16
 
-# Logical CPUs; other than an actor's, they keep Ray from decoding inside the actor, where the encoder would
-# wait for it.
+# Logical CPUs. They differ from an actor's, so that Ray doesn't decode inside the actor, where the encoder
+# would wait for it.
 DECODE_CPUS = 1.0
 
 
 def image_bytes(tower: VisionTransformer, shots: int) -> int:
-    """About how much memory one image takes on its way through a ViT tower and KeAD's matching, in float32.
+    """Approximate memory of one image in a ViT tower and KeAD's matching, in bytes at float32.
 
     Args:
         tower: the encoder's image tower.
@@ -36,8 +36,8 @@ def images_at_once(section: MapsSection, method: MapMethod, neighbours: int = 1)
 
     Args:
         section: the stage's config.
-        method: loaded, on its device.
-        neighbours: methods that share the device.
+        method: the loaded method, on its device.
+        neighbours: number of methods that share the device.
     """
     if section.batch_size != "auto":
         return section.batch_size

@@ -23,8 +23,8 @@ def map_schema(grid: int, parts: bool = False) -> pa.Schema:
     """Schema of the maps table; `map` is M (float16) on the patch grid, readable with plain pyarrow.
 
     Args:
-        grid: patches along one side.
-        parts: with the columns `PARTS` too, M_zero and M_few, like `map`.
+        grid: patches along a map's side.
+        parts: whether to add the columns `PARTS`, M_zero and M_few, like `map`.
     """
     tensor = pa.fixed_shape_tensor(pa.float16(), (grid, grid))
     return pa.schema(
@@ -40,10 +40,10 @@ def map_schema(grid: int, parts: bool = False) -> pa.Schema:
 
 
 def decode_rows(rows: pa.Table, size: int) -> pa.Table:
-    """Read and resize each row's image; one that can't be read gets an `error` instead.
+    """Read and resize each row's image; an unreadable one gets an `error` instead.
 
     Args:
-        rows: with `uri`.
+        rows: rows with a `uri`.
         size: side of the encoder's input in pixels.
 
     Returns:
@@ -73,11 +73,11 @@ def readable_rows(rows: pa.Table) -> pa.Table:
 
 
 def write_errors(rows: pa.Table, errors: Storage) -> None:
-    """Write why rows of `decode_rows` can't be read; the same rows give the same file, however often.
+    """Write why rows of `decode_rows` can't be read; the same rows always give the same file.
 
     Args:
-        rows: a batch, of which some may have an error.
-        errors: directory of the files, schema `ERRORS`; none is written where every row could be read.
+        rows: a batch; some rows may have an error.
+        errors: directory of the files, schema `ERRORS`; no file is written where every row could be read.
     """
     bad = [row for row in rows.select(["image_id", "error"]).to_pylist() if row["error"] is not None]
     if bad:
@@ -86,7 +86,7 @@ def write_errors(rows: pa.Table, errors: Storage) -> None:
 
 
 def read_errors(errors: Storage) -> dict[str, str]:
-    """image_id → why its image couldn't be read, of every file of `write_errors`."""
+    """image_id → why its image couldn't be read, from all files of `write_errors`."""
     if not errors.children():
         return {}
     return {row["image_id"]: row["error"] for row in errors.read_table("").to_pylist()}
@@ -119,9 +119,9 @@ def category_states(
     """Text embeddings and memory banks of every category, computed once.
 
     Args:
-        method: `build_method(section, …)`.
+        method: result of `build_method(section, …)`.
         section: the stage's config.
-        references: URIs of normal images by category (every category has a key).
+        references: normal images' URIs by category (every category has a key).
     """
     library = section.library()
     states = {}

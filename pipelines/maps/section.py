@@ -54,23 +54,23 @@ class MapsSection(Section):
     """How anomaly maps are made.
 
     Attributes:
-        encoder: which encoder.
-        method: which of the two below makes the maps.
-        kead, winclip: each method's options; only the chosen one's decide anything.
+        encoder: the encoder's config.
+        method: `kead` or `winclip`, the method that makes the maps.
+        kead, winclip: each method's options; only the chosen method's count.
         prompts: YAML files laid over the shipped prompt library.
-        categories: prompts given right here, by category; they win over the files.
-        precision: of the image tower's products: `fp32`, or autocast to `bf16` (GPUs, and CPUs that have it)
-            or `fp16` (GPUs); KeAD's maps stay within 0.01 of fp32's, WinCLIP's within 0.02.
-        compile: torch.compile the image tower: a minute or more at the start of each actor, faster after.
+        categories: prompts by category; they win over the files.
+        precision: number format of the image tower's products: `fp32`, or autocast to `bf16` (GPUs, and CPUs
+            that have it) or `fp16` (GPUs); KeAD's maps stay within 0.01 of fp32's, WinCLIP's within 0.02.
+        compile: whether to torch.compile the image tower: each actor starts a minute or more later, then runs
+            faster.
         actors: KeAD actors, or `[least, most]` for a pool that grows with the work; None: one per GPU, or
             one on the CPU.
-        gpus_per_actor: GPUs each holds, fractions too; None: one where there is one.
-        batch_size: images a forward pass gets; `auto`: as many as fit, see `images_at_once`.
-        decode_workers: at most so many tasks read and decode images at once; None: as many as Ray has CPUs
-            for.
+        gpus_per_actor: GPUs of each actor, fractions too; None: one where there is one.
+        batch_size: images in a forward pass; `auto`: as many as fit, see `images_at_once`.
+        decode_workers: most tasks that read and decode images at once; None: as many as Ray has CPUs for.
         max_bad_share: share of unreadable images above which the stage fails.
-        store_parts: keep M_zero and M_few of KeAD's few-shot maps too, so that `tune thresholds` can try
-            other weights of the two (`kead.few_weight`); three times the space.
+        store_parts: whether to keep M_zero and M_few of KeAD's few-shot maps too, so that `tune thresholds`
+            can try other weights of the two (`kead.few_weight`); three times the space.
     """
 
     encoder: EncoderSection = EncoderSection()
@@ -118,9 +118,9 @@ class MapsSection(Section):
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """What of this section decides the maps: encoder, method, its options and precision, JSON-able."""
+        """The settings that decide the maps: encoder, method, its options and precision, JSON-able."""
         deciding = {"encoder", "method", self.method}
-        if self.precision != "fp32":  # left out, so that maps made before it could be chosen stay valid
+        if self.precision != "fp32":  # fp32 is left out: maps made before the choice existed stay valid
             deciding.add("precision")
         if self.store_parts:
             deciding.add("store_parts")

@@ -37,7 +37,7 @@ from pipelines.tables import (
 
 
 def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
-    """Everything about encoder and prompts that can be checked before a cluster is touched.
+    """Check encoder and prompts before a cluster is touched.
 
     Returns:
         Digests of the weights and of the prompts used, for the fingerprint.
@@ -103,7 +103,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             ],
             id_column="image_id",
             total=manifest.num_rows,
-            # Twenty checkpoints or more; a block of 256 images is work enough beside Ray's own.
+            # Twenty checkpoints or more; a block of 256 images outweighs Ray's own work.
             block_rows=max(ROWS_PER_FILE, min(256, manifest.num_rows // 20)),
         )
         return _finish(bench, manifest, read_errors(work.at("errors")), section.max_bad_share)
@@ -121,7 +121,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
 def _prepare(
     section: MapsSection, references: Mapping[str, list[str]], cuda: bool, neighbours: int
 ) -> tuple[Any, int]:
-    """Every category's state, and how many images an actor gets at once."""
+    """Every category's state, and the number of images an actor gets at once."""
     torch.set_num_threads(machine_cpus())
     method = build_method(section, "cuda" if cuda else "cpu")
     return category_states(method, section, references), images_at_once(section, method, neighbours)
@@ -130,16 +130,16 @@ def _prepare(
 class MapActor:
     """Holds the method with its encoder and every category's embeddings; maps decoded batches.
 
-    Rows whose image can't be read have no map; what is wrong with them is written to `errors`. They are in
-    no checkpoint, so a job that goes on reads them again.
+    Rows whose image can't be read have no map; the reasons are written to `errors`. They are in no
+    checkpoint, so a resumed job reads them again.
 
     Args:
         section: the stage's config.
-        states: object reference of what `_prepare` made.
-        cuda: whether it has (a share of) a GPU.
-        neighbours: actors that share its device.
+        states: object reference of the states that `_prepare` made.
+        cuda: whether the actor has (a share of) a GPU.
+        neighbours: number of actors that share the device.
         errors: directory for `write_errors`.
-        counter: counts images done.
+        counter: counter of finished images.
     """
 
     def __init__(
@@ -166,12 +166,12 @@ class MapActor:
 def _finish(
     bench: Workbench, manifest: pa.Table, errors: Mapping[str, str], max_bad_share: float
 ) -> Mapping[str, Any]:
-    """Name what has no map and why; the statistics of the rest.
+    """Write which images have no map and why; return statistics of the rest.
 
     Args:
-        bench: of the stage, with `maps/`.
-        manifest: the rows that were to be mapped.
-        errors: image_id → why it couldn't be read; of an image that was read later on it says nothing.
+        bench: the stage's workbench, with `maps/`.
+        manifest: rows of the images to map.
+        errors: image_id → why it couldn't be read; ignored for an image that was read later.
         max_bad_share: the stage's limit.
     """
     done = bench.directory.read_table("maps", columns=["image_id", "score", "map_max"])

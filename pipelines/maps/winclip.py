@@ -43,10 +43,10 @@ def harmonic_map(window_scores: Tensor, grid: int, side: int) -> Tensor:
 
 
 class WinCLIP(MapMethod):
-    """Maps and scores in 0…1 from windows of 2 and 3 patches, each sent through the encoder by itself.
+    """Maps and scores in 0…1 from windows of 2 and 3 patches; each passes the encoder by itself.
 
-    Zero-shot: the score of each window against the texts, spread over its patches by the harmonic mean; then
-    the harmonic mean over the scales, the whole image's score being the largest. Few-shot: cosine distance
+    Zero-shot: each window's score against the texts, spread over its patches by the harmonic mean; then the
+    harmonic mean over the scales, the largest of which is the whole image. Few-shot: cosine distance
     to the nearest window (and last-layer patch) of the references, averaged over the scales; the map is the
     mean of both, the image score the mean of s(c) and the largest few-shot distance. Prompts are the generic
     states; defect features are KeAD's.
@@ -101,7 +101,8 @@ class WinCLIP(MapMethod):
         if not state.banks:
             return MapOutput(text_score, text_score, maps)
         distances = [
-            nearest_distance(own, bank) for own, bank in zip(embedded.patches, state.banks, strict=True)
+            nearest_distance(patches, bank)
+            for patches, bank in zip(embedded.patches, state.banks, strict=True)
         ]
         few = [distances[0].view(-1, grid, grid)]
         few += [harmonic_map(far, grid, side) for side, far in zip(SCALES, distances[1:], strict=True)]
@@ -113,7 +114,7 @@ class WinCLIP(MapMethod):
 
         Args:
             tokens: (B, 1 + g², width), class token first, with positions, before the first block.
-            windows: from `window_patches`.
+            windows: result of `window_patches`.
         """
         visual = self.visual
         count = len(tokens)

@@ -17,27 +17,27 @@ from pipelines.corpus import CorpusSection
 from pipelines.references.proposal import SIDE, CategoryProposal
 
 TEMPLATE = "page.html.j2"
-COLUMNS, GAP, CAPTION = 4, 20, 76  # of the picture; pixels
+COLUMNS, GAP, CAPTION = 4, 20, 76  # the picture's columns; pixels of gap and caption
 PAPER, INK, SOFT = (246, 247, 249), (23, 32, 42), (86, 97, 110)
 
 
 def config_patch(proposals: Sequence[CategoryProposal], section: CorpusSection) -> str:
     """The YAML that accepts the proposals: `corpus.references.CATEGORY: [paths]`.
 
-    Of a corpus of several sources all are written, since a config's list is only replaced whole.
+    It lists all sources of a corpus, since a config's list is only replaced whole.
     """
     chosen: list[dict[str, list[str]]] = [{} for _ in section.keyed_sources()]
-    for found in proposals:
-        for pick in found.proposals:
-            chosen[pick.source].setdefault(found.category, []).append(pick.path)
-    return _patch(chosen, {found.category for found in proposals}, section)
+    for proposal in proposals:
+        for pick in proposal.proposals:
+            chosen[pick.source].setdefault(proposal.category, []).append(pick.path)
+    return _patch(chosen, {proposal.category for proposal in proposals}, section)
 
 
 def references_patch(uris: Mapping[str, Sequence[str]], section: CorpusSection) -> str:
-    """The YAML that names just these images as references of their categories; see `config_patch`.
+    """The YAML that names exactly these images as references of their categories; see `config_patch`.
 
     Args:
-        uris: of images of the corpus, by category.
+        uris: URIs of the corpus' images by category.
         section: the corpus' config.
     """
     sources = [source for _, source in section.keyed_sources()]
@@ -55,7 +55,7 @@ def references_patch(uris: Mapping[str, Sequence[str]], section: CorpusSection) 
 
 
 def _patch(chosen: Sequence[dict[str, list[str]]], names: set[str], section: CorpusSection) -> str:
-    """The YAML of references by source; of `names` nothing else is kept."""
+    """The YAML of references by source; it replaces all references of the categories `names`."""
     corpus: dict[str, Any] = {"references": chosen[0]}
     if section.sources:
         sources = [source.model_dump(mode="json", exclude_defaults=True) for source in section.sources]
@@ -70,7 +70,7 @@ def _patch(chosen: Sequence[dict[str, list[str]]], names: set[str], section: Cor
 
 
 def render_page(proposals: Sequence[CategoryProposal], title: str, patch: str) -> str:
-    """The gallery as one HTML document without scripts or anything from elsewhere; all text is escaped."""
+    """The gallery as one HTML document without scripts or outside resources; all text is escaped."""
     environment = page_environment(Path(__file__).parent)
     environment.filters["picture"] = _picture_uri
     template = environment.get_template(TEMPLATE)
@@ -84,31 +84,31 @@ def _picture_uri(picture: npt.NDArray[np.uint8]) -> str:
     return jpeg_uri(stream.getvalue())
 
 
-def render_picture(found: CategoryProposal) -> bytes:
+def render_picture(proposal: CategoryProposal) -> bytes:
     """The proposals of one category side by side, numbered as on the page; PNG."""
-    count = len(found.proposals)
+    count = len(proposal.proposals)
     columns = min(COLUMNS, count)
     cell, row = SIDE + GAP, SIDE + CAPTION + GAP
     size = (columns * cell + GAP, -(-count // columns) * row + GAP)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     font, small = ImageFont.load_default(17), ImageFont.load_default(15)
-    for number, pick in enumerate(found.proposals):
+    for number, pick in enumerate(proposal.proposals):
         x, y = GAP + number % columns * cell, GAP + number // columns * row
         height, width = pick.picture.shape[:2]
         sheet.paste(Image.fromarray(pick.picture), (x + (SIDE - width) // 2, y + (SIDE - height) // 2))
         y += SIDE + 8
         name = f"{number + 1}  {_printable(pick.path)}"
         draw.text((x, y), _fitting(draw, name, font), INK, font)
-        told = f"anomaly score {pick.score:.3f}, stands for {pick.represents:.0%}"
-        draw.text((x, y + 26), told, SOFT, small)
+        caption = f"anomaly score {pick.score:.3f}, stands for {pick.represents:.0%}"
+        draw.text((x, y + 26), caption, SOFT, small)
     stream = io.BytesIO()
     sheet.save(stream, "PNG")
     return stream.getvalue()
 
 
 def picture_name(number: int, category: str) -> str:
-    """A file name for a category's picture that no category's name can turn into another path."""
+    """A file name for a category's picture; no category name can turn it into another path."""
     safe = re.sub(r"[^a-z0-9]+", "_", category.lower())[:40].strip("_")
     return f"references_{number:02d}{'_' if safe else ''}{safe}.png"
 
@@ -120,7 +120,7 @@ def _printable(text: str) -> str:
 
 
 def _fitting(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text, its middle left out where it is wider than a picture: a path's end tells the most."""
+    """The text without its middle where it is wider than a picture: a path's end says the most."""
     text = text if len(text) < 400 else f"{text[:8]}…{text[-380:]}"
     if draw.textlength(text, font) <= SIDE:
         return text

@@ -29,8 +29,8 @@ class Proposal:
 
     Attributes:
         source: number of its source in the corpus.
-        path: as the `references` of that source take it.
-        uri: of the file.
+        path: path as that source's `references` take it.
+        uri: path or URI of the file.
         score: zero-shot anomaly score, s(c) + max M_zero (paper eq. 2 and 4), 0…2.
         rank: share of the sample with a lower score, 0…1.
         represents: share of the least anomalous images that look most like this one, 0…1.
@@ -48,13 +48,13 @@ class Proposal:
 
 @dataclass(frozen=True)
 class CategoryProposal:
-    """What is proposed for one category.
+    """The proposals for one category.
 
     Attributes:
         category: its name in the corpus.
-        proposals: the most representative first.
-        eligible: images without a defect label, held-out ones among them.
-        sampled: of those, the ones looked at.
+        proposals: proposed images, the most representative first.
+        eligible: number of images without a defect label, including held-out ones.
+        sampled: number of eligible images looked at.
         skipped: paths and reasons of images that could not be read.
     """
 
@@ -71,9 +71,9 @@ class Eligible:
 
     Attributes:
         source: number of its source in the corpus.
-        path: as the listing names it.
-        uri: of the file.
-        annotation: that must turn out to be empty; None where nothing is to be read.
+        path: path as the listing names it.
+        uri: path or URI of the file.
+        annotation: annotation that must prove empty; None where there is nothing to read.
     """
 
     source: int
@@ -85,9 +85,9 @@ class Eligible:
 def eligible_images(listing: Listing, category: str) -> list[Eligible]:
     """Images that may be proposed, in an order that depends on their paths alone.
 
-    Left out is whatever has a label, unless the label says, or may yet say, that it is normal.
+    Images with a label are left out, unless the label says, or may yet say, that they are normal.
     """
-    found = []
+    eligible = []
     for number, source in enumerate(listing.sources):
         for entry in source.entries:
             truth = source.truth(entry)
@@ -96,8 +96,8 @@ def eligible_images(listing: Listing, category: str) -> list[Eligible]:
             if entry.category != category or entry.fault is not None:
                 continue
             if entry.normal or unlabelled or open_question:
-                found.append(Eligible(number, entry.path, source.uri(entry), truth))
-    return sorted(found, key=_order)
+                eligible.append(Eligible(number, entry.path, source.uri(entry), truth))
+    return sorted(eligible, key=_order)
 
 
 def _order(image: Eligible) -> tuple[bytes, int]:
@@ -123,18 +123,18 @@ def propose(
 ) -> CategoryProposal:
     """Pick normal references for one category.
 
-    No image is proposed whose content hash falls into the held-out share of a corpus with labels, be it
-    labelled itself or not: it may be a copy of a held-out one.
+    In a corpus with labels, no image is proposed whose content hash falls into the held-out share, labelled
+    or not: it may be a copy of a held-out one.
 
     Args:
-        listing: of the corpus.
+        listing: the corpus' listing.
         category: one of its categories.
-        kead: zero-shot (`shots` is 0).
-        prompts: of the category.
-        count: how many to propose.
-        sample: images looked at, at most.
+        kead: the zero-shot method (`shots` is 0).
+        prompts: the category's prompts.
+        count: number of images to propose.
+        sample: most images looked at.
         test_share: `corpus.test_share`.
-        advance: told of images that are done.
+        advance: function called with the number of images done.
 
     Raises:
         UserError: fewer images can be proposed than `count`.

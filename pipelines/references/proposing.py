@@ -1,4 +1,4 @@
-"""Proposing normal references of a corpus: the images looked at, the page written, the config's lines."""
+"""Proposes normal references of a corpus: looks at images, writes the page and the config's lines."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,14 +29,14 @@ def propose_references(
     category: str | None,
     sample: int,
 ) -> Mapping[str, Any]:
-    """Propose, write page, pictures and YAML, and report what was proposed; JSON-able.
+    """Propose references, write page, pictures and YAML, and report the proposals, JSON-able.
 
     Args:
-        title: of the page.
-        section, maps: the images; encoder and prompts.
+        title: the page's title.
+        section, maps: config of the images; config of encoder and prompts.
         count: references of each category.
-        folder: for the page, the pictures and the YAML.
-        category: the only one; None takes those with too few references.
+        folder: folder for the page, the pictures and the YAML.
+        category: the only category; None takes those with too few references.
         sample: most images looked at per category.
 
     Raises:
@@ -53,11 +53,11 @@ def propose_references(
     with _made(folder):
         encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=best_device())
         kead = KeAD(encoder, maps.kead.model_copy(update={"shots": 0}))
-        found: list[CategoryProposal] = []
+        proposals: list[CategoryProposal] = []
         for name in categories:
             total = min(sample, len(eligible_images(listing, name)))
             with progress(f"{name}: looking at images", total) as bar:
-                found.append(
+                proposals.append(
                     propose(
                         listing,
                         name,
@@ -69,7 +69,7 @@ def propose_references(
                         advance=bar.advance,
                     )
                 )
-        return _write(found, title, config_patch(found, section), Storage.open(str(folder)))
+        return _write(proposals, title, config_patch(proposals, section), Storage.open(str(folder)))
 
 
 def _categories(listing: Listing, section: CorpusSection, shots: int, category: str | None) -> list[str]:
@@ -92,7 +92,7 @@ def _categories(listing: Listing, section: CorpusSection, shots: int, category: 
 
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """Makes the folder before the work, as a fault shows at once so; gone again if nothing came of that."""
+    """Makes the folder before the work, so that a fault shows at once; removes a new one that stays empty."""
     new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,10 +107,14 @@ def _made(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _write(found: Sequence[CategoryProposal], title: str, patch: str, folder: Storage) -> Mapping[str, Any]:
-    files = {picture_name(n, each.category): render_picture(each) for n, each in enumerate(found, start=1)}
+def _write(
+    proposals: Sequence[CategoryProposal], title: str, patch: str, folder: Storage
+) -> Mapping[str, Any]:
+    files = {
+        picture_name(n, each.category): render_picture(each) for n, each in enumerate(proposals, start=1)
+    }
     files |= {
-        PAGE: render_page(found, title, patch).encode("utf-8", "backslashreplace"),
+        PAGE: render_page(proposals, title, patch).encode("utf-8", "backslashreplace"),
         PATCH: patch.encode(),
     }
     try:
@@ -118,7 +122,7 @@ def _write(found: Sequence[CategoryProposal], title: str, patch: str, folder: St
             folder.write(name, data)
     except OSError as error:
         raise UserError(f"{folder.uri} can't be written ({error.strerror}); give another --out.") from None
-    for each in found:
+    for each in proposals:
         if each.skipped:
             path, reason = each.skipped[0]
             say(f"{each.category}: {len(each.skipped)} images can't be read (first: {path}: {reason}).")
@@ -150,6 +154,6 @@ def _write(found: Sequence[CategoryProposal], title: str, patch: str, folder: St
                     for pick in each.proposals
                 ],
             }
-            for each in found
+            for each in proposals
         ],
     }

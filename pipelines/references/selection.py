@@ -1,9 +1,9 @@
 """Which of many unlabelled images to propose as normal references. Plain numpy: no files, no models.
 
 Three wishes pull apart: a reference must be normal, must be typical, and must differ from the others, because
-KeAD's memory bank (paper eq. 5) calls anomalous whatever no reference looks like. First the images with the
-lowest zero-shot anomaly scores are kept. Among those, greedy k-medoids picks the references one by one, each
-time the image that brings the kept ones nearest to their nearest reference. An image far from all others
+KeAD's memory bank (paper eq. 5) calls anything anomalous that looks like no reference. First the images with
+the lowest zero-shot anomaly scores are kept. Among these, greedy k-medoids picks the references one by one,
+each time the image that brings the kept ones nearest to their nearest reference. An image far from all others
 serves nobody but itself and is not picked (typical); one like an earlier pick brings nothing (different).
 """
 
@@ -26,7 +26,7 @@ class Pick:
     """One proposed image.
 
     Attributes:
-        index: its row.
+        index: the image's row.
         represents: share of the kept images that are nearer to it than to any other pick, 0…1.
     """
 
@@ -43,22 +43,22 @@ def cosine_distances(embeddings: npt.NDArray[np.floating]) -> Floats:
 
 
 def least_anomalous(scores: npt.NDArray[np.floating], share: float, least: int) -> npt.NDArray[np.int64]:
-    """Rows of the lowest scores, ascending by row; of equal scores the earlier row is kept.
+    """Rows of the lowest scores, ascending by row; the earlier row of equal scores is kept.
 
     Args:
         scores: (n,) finite.
-        share: of the rows, 0…1, rounded up.
-        least: rows kept at any rate (all of them if there are no more).
+        share: share of the rows, 0…1, rounded up.
+        least: fewest rows kept (all if there are fewer).
     """
-    kept = max(math.ceil(share * len(scores)), least)
-    return np.sort(np.argsort(scores, kind="stable")[:kept])
+    count = max(math.ceil(share * len(scores)), least)
+    return np.sort(np.argsort(scores, kind="stable")[:count])
 
 
 def greedy_medoids(distances: Floats, count: int) -> list[int]:
     """Greedy k-medoids: each pick lowers the sum of the distances to the nearest pick the most.
 
     Each image's saving, 1 less that distance, is submodular in the picks, so greed saves at least 1 − 1/e of
-    what the best picks would (Nemhauser, Wolsey and Fisher, 1978). Of equal candidates the earlier is picked.
+    what the best picks would (Nemhauser, Wolsey and Fisher, 1978). The earlier of equal candidates is picked.
 
     Args:
         distances: (n, n) in 0…1, symmetric, zero on the diagonal.
@@ -88,18 +88,18 @@ def select_references(
 
     Args:
         scores: (n,) zero-shot anomaly scores, finite.
-        embeddings: (n, D), of any length but zero.
-        count: how many, 1…n.
-        share: of the images that are kept as the least anomalous, 0…1.
+        embeddings: (n, D), no row of length zero.
+        count: number of picks, 1…n.
+        share: share of the images that is kept as the least anomalous, 0…1.
 
     Raises:
         ValueError: fewer images than `count`.
     """
     if not 1 <= count <= len(scores):
         raise ValueError(f"{count} of {len(scores)} images asked for")
-    kept = least_anomalous(scores, share, count)
-    distances = cosine_distances(embeddings[kept])
+    rows = least_anomalous(scores, share, count)
+    distances = cosine_distances(embeddings[rows])
     picks = greedy_medoids(distances, count)
-    owners = np.bincount(distances[picks].argmin(axis=0), minlength=count) / len(kept)
-    found = [Pick(int(kept[pick]), float(owner)) for pick, owner in zip(picks, owners, strict=True)]
-    return sorted(found, key=lambda pick: (-pick.represents, pick.index))
+    owners = np.bincount(distances[picks].argmin(axis=0), minlength=count) / len(rows)
+    weighted = [Pick(int(rows[pick]), float(owner)) for pick, owner in zip(picks, owners, strict=True)]
+    return sorted(weighted, key=lambda pick: (-pick.represents, pick.index))

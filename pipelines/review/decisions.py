@@ -1,4 +1,4 @@
-"""The review: a person's decisions on images, pseudo-boxes and references, and what they leave out."""
+"""The review: a person's decisions on images, pseudo-boxes and references, and what these leave out."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ class BoxDecision(Section):
 
     Attributes:
         box: x0 y0 x1 y1, pixels of the original image.
-        verdict: of the person.
+        verdict: the person's verdict.
     """
 
     box: Corners
@@ -36,10 +36,10 @@ class BoxDecision(Section):
 
 
 class Decisions(Section):
-    """Everything decided in a workspace, by image id: a content hash, so that it outlives new maps.
+    """All decisions in a workspace by image id. The id is a content hash, so decisions outlive new maps.
 
     Attributes:
-        version: of this format.
+        version: number of this format.
         images: verdicts on whole images.
         references: verdicts on images as normal references.
         boxes: verdicts on pseudo-boxes.
@@ -55,9 +55,9 @@ class Change(Section):
     """One decision as the page sends it.
 
     Attributes:
-        image_id: of the image.
-        kind: what is decided on.
-        box: of a box, its corners.
+        image_id: id of the image.
+        kind: kind of object that is decided on.
+        box: corners of the box; None for another kind.
         verdict: None takes a former verdict back.
     """
 
@@ -67,7 +67,7 @@ class Change(Section):
     verdict: Verdict | None = None
 
     def model_post_init(self, context: Any, /) -> None:
-        """A box is given where, and only where, one is decided on."""
+        """Check that a box is given exactly where one is decided on."""
         if (self.box is not None) != (self.kind == "box"):
             raise ValueError("corners belong to a decision on a box, and to no other")
 
@@ -113,11 +113,11 @@ def apply(decisions: Decisions, changes: Iterable[Change]) -> Decisions:
     for change in changes:
         key = change.image_id
         if change.box is not None:
-            kept = [each for each in boxes.pop(key, ()) if each.box != change.box]
+            decided = [each for each in boxes.pop(key, ()) if each.box != change.box]
             if change.verdict is not None:
-                kept.append(BoxDecision(box=change.box, verdict=change.verdict))
-            if kept:
-                boxes[key] = tuple(kept)
+                decided.append(BoxDecision(box=change.box, verdict=change.verdict))
+            if decided:
+                boxes[key] = tuple(decided)
             continue
         verdicts = images if change.kind == "image" else references
         if change.verdict is None:
@@ -137,14 +137,14 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 def verdict_on(box: Sequence[float], decided: Sequence[BoxDecision]) -> Verdict | None:
     """The verdict on a pseudo-box: that of the decided box it overlaps most, by `SAME_BOX` at least.
 
-    So it holds when another threshold moves the box's edges a little. Of equal overlaps the later counts.
+    So it lasts when another threshold moves the box's edges a little. The later of equal overlaps counts.
     """
-    best, found = SAME_BOX, None
+    best, verdict = SAME_BOX, None
     for each in decided:
         iou = overlap(box, each.box)
         if iou >= best:
-            best, found = iou, each.verdict
-    return found
+            best, verdict = iou, each.verdict
+    return verdict
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class LeftOut:
 
     Attributes:
         images: ids of rejected images.
-        boxes: corners of rejected boxes, by id of the image that is kept without them.
+        boxes: corners of rejected boxes by image id; these images stay without them.
     """
 
     images: frozenset[str]
@@ -161,11 +161,11 @@ class LeftOut:
 
     @property
     def count(self) -> int:
-        """How many boxes there are, those of rejected images not counted."""
+        """Number of rejected boxes, without those of rejected images."""
         return sum(len(boxes) for boxes in self.boxes.values())
 
     def document(self) -> dict[str, Any]:
-        """JSON-able, in an order of its own."""
+        """The same as a JSON-able mapping, sorted."""
         boxes = {key: sorted(map(list, boxes)) for key, boxes in sorted(self.boxes.items())}
         return {"images": sorted(self.images), "boxes": boxes}
 
@@ -174,22 +174,22 @@ class LeftOut:
 
     @property
     def digest(self) -> str:
-        """Sha256 (hex) of what is left out; acceptances have no part in it."""
+        """SHA-256 (hex) of what is left out; acceptances don't change it."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
 
     def kept(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The rows of the boxes table without rejected images and boxes."""
-        found = []
+        remaining = []
         for row in rows:
             if row["image_id"] in self.images:
                 continue
             gone = set(self.boxes.get(row["image_id"], ()))
-            found.append({**row, "boxes": [box for box in row["boxes"] if sides(box) not in gone]})
-        return found
+            remaining.append({**row, "boxes": [box for box in row["boxes"] if sides(box) not in gone]})
+        return remaining
 
 
 def left_out(decisions: Decisions, rows: Iterable[Mapping[str, Any]]) -> LeftOut:
-    """What the decisions take out of these rows of the boxes table; decisions on others don't matter."""
+    """What the decisions take out of these rows of the boxes table; decisions on other images don't count."""
     images: set[str] = set()
     boxes: dict[str, tuple[Corners, ...]] = {}
     for row in rows:

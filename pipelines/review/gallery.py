@@ -1,4 +1,4 @@
-"""What the review page shows: the stored maps of one workspace, read by plain pyarrow, and their images."""
+"""The content of the review page: stored maps of one workspace, read by plain pyarrow, and their images."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from pipelines.boxes import PseudoBoxSettings, category_thresholds
 from pipelines.images import ImageError, decode_image, read_bytes
 from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables
 
-PER_PAGE, TILE_SIDE = 24, 320  # images of a page; longer side of their pictures
+PER_PAGE, TILE_SIDE = 24, 320  # images on a page; longer side of their pictures
 FILES_KEPT, PICTURES_KEPT = 256, 256  # in memory: about 24 MB of 27×27 maps, 100 MB of pictures at most
 COLUMNS = [*(name for name, _ in [*IDENTITY, *SIZE]), "score", "map_max"]
 
@@ -31,14 +31,14 @@ class Gallery:
 
     Args:
         maps: directory of a maps stage's artifact.
-        corpus: directory of the corpus artifact that it was made of.
-        settings: of the pseudo-boxes; the page starts with them.
+        corpus: directory of the corpus artifact that the maps were made of.
+        settings: pseudo-box settings that the page starts with.
 
     Attributes:
-        rows: one by image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`.
-        thresholds: by category, with δ by Otsu whatever the settings say, for the page to switch to.
-        held_out: images of the test split, which are not shown.
-        grid: cells of a map's side.
+        rows: one an image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`.
+        thresholds: category thresholds; δ is Otsu's whatever the settings say, for the page to switch to.
+        held_out: ids of the test split's images, which are not shown.
+        grid: cells along a map's side.
 
     Raises:
         UserError: there is no map, or the tables can't be read.
@@ -86,7 +86,7 @@ class Gallery:
         """What is known of an image.
 
         Raises:
-            KeyError: it is none of these.
+            KeyError: the gallery has no such image.
         """
         return self.rows[self._by_id[image_id]]
 
@@ -102,7 +102,7 @@ class Gallery:
         return np.stack([self._stack(file)[place] for file, place in places]).astype(np.float32)
 
     def document(self) -> dict[str, Any]:
-        """Everything but the maps and pictures, by columns; JSON-able."""
+        """Everything except maps and pictures, by columns; JSON-able."""
         names = sorted(self.thresholds)
         number = {name: place for place, name in enumerate(names)}
         return {
@@ -123,7 +123,7 @@ class Gallery:
         }
 
     def warm(self) -> None:
-        """Have the first page's maps and pictures at hand before they are asked for."""
+        """Load the first page's maps and pictures before they are asked for."""
         order = sorted(range(len(self)), key=lambda number: -self.rows[number]["score"])[:PER_PAGE]
         self.maps(order)
         for number in order:
@@ -131,11 +131,11 @@ class Gallery:
                 self.picture(self.rows[number]["image_id"], TILE_SIDE)
 
     def references(self, verdicts: Mapping[str, str]) -> dict[str, list[str]]:
-        """References by category after the verdicts: those of the corpus not rejected, then those accepted.
+        """References by category after the verdicts: the corpus' own minus rejected ones, plus accepted ones.
 
-        Only categories in which a verdict changes something.
+        Only categories that a verdict changes.
         """
-        found: dict[str, list[str]] = {}
+        uris: dict[str, list[str]] = {}
         changed = set()
         for row in self.rows:
             now, verdict = row["role"] == REFERENCE, verdicts.get(row["image_id"])
@@ -143,8 +143,8 @@ class Gallery:
             if after != now:
                 changed.add(row["category"])
             if after:
-                found.setdefault(row["category"], []).append(row["uri"])
-        return {name: found.get(name, []) for name in sorted(changed)}
+                uris.setdefault(row["category"], []).append(row["uri"])
+        return {name: uris.get(name, []) for name in sorted(changed)}
 
     def _picture(self, image_id: str, side: int) -> bytes:
         """An image as JPEG, its longer side at most `side` pixels.
@@ -169,5 +169,5 @@ class Gallery:
 
 
 def shown_name(uri: str) -> str:
-    """The last two parts of an image's path, as a person knows it."""
+    """The last two parts of an image's path, which a person recognises."""
     return "/".join(PurePosixPath(unquote(uri) if "://" in uri else uri).parts[-2:])

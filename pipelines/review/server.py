@@ -32,7 +32,7 @@ FILES = {
     "pseudo_boxes.js": ("pseudo_boxes.js", "text/javascript"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
-SIDES = (TILE_SIDE, 1600)  # of pictures: a tile's and the large view's
+SIDES = (TILE_SIDE, 1600)  # longer side of a picture: in a tile and in the large view
 MAPS_AT_ONCE, MAX_BODY = 200, 1 << 20
 HEADERS = {
     "Content-Security-Policy": (
@@ -53,14 +53,14 @@ class ReviewServer:
     """The page over one gallery.
 
     Args:
-        gallery: what is shown.
-        workspace: where the review is kept.
-        about: what the page's head says: `project`, `workspace`, `maps`.
-        patch: makes the config's lines of references by category.
-        port: to listen on; 0 takes a free one.
+        gallery: images and maps to show.
+        workspace: storage that keeps the review.
+        about: text of the page's head: `project`, `workspace`, `maps`.
+        patch: function from references by category to the config's lines.
+        port: port to listen on; 0 takes a free one.
 
     Attributes:
-        url: with the secret; whoever has it may look and decide.
+        url: the page's address with the secret; whoever has it may look and decide.
 
     Raises:
         UserError: the port is taken, or the stored review is damaged.
@@ -74,12 +74,12 @@ class ReviewServer:
         self._gallery_json = json_text.dumps(document).encode()
         self._writing = threading.Lock()
         read_decisions(workspace)
-        # The protocol is named so that asyncio turns Nagle's delay off, 40 ms for each picture.
+        # With the protocol named, asyncio turns off Nagle's delay of 40 ms a picture.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((HOST, port))
-            self._socket.listen(128)  # who comes before `serve` waits
+            self._socket.listen(128)  # clients that come before `serve` wait
         except OSError as error:
             self._socket.close()
             raise UserError(f"Port {port} can't be used ({error.strerror}); choose another --port.") from None
@@ -171,7 +171,7 @@ class ReviewServer:
             return PlainTextResponse("no such image", 404)
         except ImageError as error:
             return PlainTextResponse(str(error), 410)
-        # The id is of the content, so that a picture never changes.
+        # The id is a content hash, so a picture never changes.
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
     def _references(self, request: Request) -> Response:

@@ -15,11 +15,11 @@ from pipelines.review.stored_maps import find_maps
 
 
 class Reviewed(Protocol):
-    """A project's config, as far as the review goes."""
+    """The part of a project's config that the review needs."""
 
     @property
     def name(self) -> str:
-        """Of the project."""
+        """The project's name."""
 
     @property
     def workspace(self) -> str:
@@ -27,11 +27,11 @@ class Reviewed(Protocol):
 
     @property
     def corpus(self) -> CorpusSection:
-        """The images."""
+        """The corpus' config."""
 
     @property
     def maps(self) -> MapsSection:
-        """How maps are made."""
+        """The maps' config."""
 
     @property
     def boxes(self) -> PseudoBoxSettings:
@@ -45,16 +45,16 @@ def review_server(project: Reviewed, maps: str | None = None, port: int = 0) -> 
         UserError: no maps, damaged tables or review, a port that is taken.
     """
     workspace = Storage.open(project.workspace)
-    found = find_maps(workspace, project.maps, project.corpus, maps)
-    gallery = Gallery(found.maps, found.corpus, project.boxes)
+    stored = find_maps(workspace, project.maps, project.corpus, maps)
+    gallery = Gallery(stored.maps, stored.corpus, project.boxes)
     about = {
         "project": project.name,
         "workspace": workspace.uri,
-        "maps": str(found.record["fingerprint"])[:16],
+        "maps": str(stored.record["fingerprint"])[:16],
     }
     server = ReviewServer(
         gallery, workspace, about, lambda chosen: references_patch(chosen, project.corpus), port
     )
-    say(f"view: {len(gallery)} images of {found.maps.uri}; decisions go to {workspace.uri}/{FOLDER}/{FILE}")
+    say(f"view: {len(gallery)} images of {stored.maps.uri}; decisions go to {workspace.uri}/{FOLDER}/{FILE}")
     say("Open this address in a browser on this machine; whoever has it may decide. Ctrl+C ends it.")
     return server

@@ -24,17 +24,17 @@ class StoredMaps:
 def find_maps(
     workspace: Storage, maps: MapsSection, corpus: CorpusSection, asked: str | None = None
 ) -> StoredMaps:
-    """The newest complete maps made with this config; where there are none, the newest of all, saying so.
+    """The newest complete maps of this config; if there are none, the newest of all, with a notice.
 
     Args:
-        workspace: of the project.
-        maps, corpus: the project's sections.
-        asked: beginning of a fingerprint, to choose another artifact.
+        workspace: the project's workspace.
+        maps, corpus: the project's config sections.
+        asked: beginning of another artifact's fingerprint; None chooses by config.
 
     Raises:
         UserError: the workspace has none, or none of that fingerprint.
     """
-    found = []
+    artifacts = []
     folder = workspace.at("maps")
     for name in folder.children():
         directory = folder.at(name)
@@ -43,33 +43,35 @@ def find_maps(
         record = _record(directory)
         source = workspace.at("corpus", str(record["inputs"]["corpus"])[:16])
         if source.exists(RECORD):
-            found.append(StoredMaps(directory, source, record))
-    if not found:
+            artifacts.append(StoredMaps(directory, source, record))
+    if not artifacts:
         raise UserError(
             f"The workspace {workspace.uri} has no finished anomaly maps; run agssp maps CONFIG first."
         )
-    found.sort(key=lambda each: str(each.record["started"]), reverse=True)
+    artifacts.sort(key=lambda each: str(each.record["started"]), reverse=True)
     if asked is not None:
-        named = [each for each in found if str(each.record["fingerprint"]).startswith(asked)]
+        named = [each for each in artifacts if str(each.record["fingerprint"]).startswith(asked)]
         if len(named) != 1:
-            known = ", ".join(str(each.record["fingerprint"])[:16] for each in found)
+            known = ", ".join(str(each.record["fingerprint"])[:16] for each in artifacts)
             raise UserError(
                 f'--maps "{asked}" names {len(named)} of the maps in {workspace.uri}; valid: {known}'
             )
         return named[0]
-    own = [each for each in found if each.record["config"] == maps.deciding]
-    exact = [each for each in own if _same_corpus(_record(each.corpus)["config"], corpus)]
+    matching = [each for each in artifacts if each.record["config"] == maps.deciding]
+    exact = [each for each in matching if _same_corpus(_record(each.corpus)["config"], corpus)]
     if not exact:
-        say(f"view: no maps of exactly this config; showing the newest, {(own or found)[0].maps.uri}")
-    return (exact or own or found)[0]
+        say(
+            f"view: no maps of exactly this config; showing the newest, {(matching or artifacts)[0].maps.uri}"
+        )
+    return (exact or matching or artifacts)[0]
 
 
 def _same_corpus(config: dict[str, Any], corpus: CorpusSection) -> bool:
     if corpus.root or corpus.sources:
         return config == corpus.model_dump(mode="json")
     # Generated surfaces: the pipeline sets their folder and layout.
-    given = {"root": config["root"], "layout": config["layout"]}
-    return config == corpus.model_copy(update=given).model_dump(mode="json")
+    generated = {"root": config["root"], "layout": config["layout"]}
+    return config == corpus.model_copy(update=generated).model_dump(mode="json")
 
 
 def _record(directory: Storage) -> dict[str, Any]:

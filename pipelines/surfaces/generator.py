@@ -15,7 +15,7 @@ from pipelines.surfaces.textures import Field, Style, illumination, noise, part_
 
 NORMAL = "normal"
 SMALLEST = 32
-MIN_CONTRAST = 0.1  # of full scale: a change that an inspector would mark at a glance
+MIN_CONTRAST = 0.1  # share of full scale: a change that an inspector would mark at a glance
 ATTEMPTS = 40
 EXPOSURE = (0.06, 0.75)  # limits of the mean level
 
@@ -63,7 +63,7 @@ def generate(
     defect: str | None = None,
     defect_share: float = 0.5,
 ) -> SurfaceSample:
-    """The sample of a (seed, index): always the same for the same arguments.
+    """The sample of a (seed, index); the same arguments give the same sample.
 
     The seed is a production line: it fixes each category's look, which the index then varies a little.
 
@@ -176,11 +176,11 @@ def write_corpus(
     The same arguments give the same bytes. Masks are 0 or 255; good images have none.
 
     Args:
-        folder: made when absent; files of the same names are overwritten.
+        folder: target folder, made when absent; files of the same names are overwritten.
         seed, size, defect_share: see `generate`.
         images_per_category: number of images of each category.
         categories: keys of `CATEGORIES`; all when left out.
-        normal_references: how many images of each category are good whatever the share.
+        normal_references: number of images of each category that are good whatever the share.
 
     Raises:
         UserError: as `generate`; fewer images than references; a folder that can't be written.

@@ -8,10 +8,10 @@ from pipelines.surfaces.categories import CATEGORIES
 
 
 class GenerateSection(Section):
-    """What to generate.
+    """The generated corpus.
 
     Attributes:
-        seed: of textures and defects.
+        seed: seed of textures and defects.
         images_per_category: images of each object category, references included.
         size: side in pixels.
         defect_share: share of images with a defect.

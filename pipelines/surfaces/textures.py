@@ -17,7 +17,7 @@ class Style:
     Attributes:
         base: mean reflectance.
         grain, grain_size: fine isotropic noise and its cell.
-        mottle, mottle_size: the same, coarser.
+        mottle, mottle_size: coarser isotropic noise and its cell.
         cloud: large soft variation.
         streak, streak_width, streak_length, angle: brushing marks; angle in degrees from vertical.
         lines: persistent lines along the streaks, bright or dark.

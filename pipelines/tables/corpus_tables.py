@@ -51,7 +51,7 @@ class CorpusTables:
     """The tables of a `corpus` or `labels` artifact, read anew at each call by plain pyarrow.
 
     Args:
-        directory: the artifact's.
+        directory: the artifact's directory.
     """
 
     def __init__(self, directory: Storage) -> None:

@@ -1,4 +1,4 @@
-"""Actors and GPUs of a table job, for the cluster at hand; they leave CPUs for reading and writing."""
+"""Actors and GPUs of a table job on the present cluster; they leave CPUs for reading and writing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from typing import Protocol
 
 from cluster.errors import UserError
 
-# Logical CPUs: an actor's, and those that reading and writing tasks must find beside all actors.
+# Logical CPUs: an actor's, and those left for reading and writing beside all actors.
 ACTOR_CPUS, FREE_CPUS = 0.5, 1.0
 
 
 class PoolSection(Protocol):
-    """A stage's config, as far as its actors go."""
+    """The part of a stage's config that concerns its actors."""
 
     @property
     def actors(self) -> int | tuple[int, int] | None:
@@ -19,16 +19,16 @@ class PoolSection(Protocol):
 
     @property
     def gpus_per_actor(self) -> float | None:
-        """GPUs each holds; None takes one where the cluster has GPUs."""
+        """GPUs of each actor; None takes one where the cluster has GPUs."""
 
 
 @dataclass(frozen=True)
 class ActorPool:
-    """Devices and actors, for the cluster at hand.
+    """Devices and actors on the present cluster.
 
     Attributes:
-        gpus: each actor holds; 0 on CPUs.
-        actors: of the pool, or (least, most).
+        gpus: GPUs of each actor; 0 on CPUs.
+        actors: actors of the pool, or (least, most).
         note: one line for the user.
     """
 
@@ -38,7 +38,7 @@ class ActorPool:
 
     @property
     def most(self) -> int:
-        """Actors at the most."""
+        """Largest number of actors."""
         return self.actors if isinstance(self.actors, int) else self.actors[1]
 
     def neighbours(self, nodes: int) -> int:
@@ -47,15 +47,15 @@ class ActorPool:
 
 
 def actor_pool(stage: str, section: PoolSection, available: Mapping[str, float]) -> ActorPool:
-    """What the config leaves open, by what the cluster has.
+    """Fill in what the config leaves open, from the cluster's resources.
 
     Args:
-        stage: section's name in a project, for the user.
+        stage: the section's name in a project, for the user.
         section: the stage's config.
-        available: the whole cluster's resources; without "CPU" where nodes are yet to come.
+        available: the whole cluster's resources; without "CPU" before nodes have joined.
 
     Raises:
-        UserError: the actors leave no CPU for reading and writing, for which Ray would wait for ever.
+        UserError: the actors leave no CPU for reading and writing; Ray would wait for ever.
     """
     available_gpus, available_cpus = available.get("GPU", 0.0), available.get("CPU", 0.0)
     gpus = section.gpus_per_actor

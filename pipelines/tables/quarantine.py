@@ -1,4 +1,4 @@
-"""Images that could not be used, and how many of them a stage accepts."""
+"""Unusable images, and how many of them a stage accepts."""
 
 from cluster.errors import UserError
 

@@ -16,12 +16,12 @@ from cluster.on_ray import RowCounter, Sender, stall_seconds
 from cluster.progress import say
 from cluster.storage import Storage
 
-if TYPE_CHECKING:  # Ray takes seconds to import, which a skipped stage need not pay
+if TYPE_CHECKING:  # importing Ray takes seconds, which a skipped stage saves
     from ray.data import DataContext, Dataset
 
-LOST_NODE_SECONDS = 60.0  # without a row after a node was lost, before the job is begun anew on the others
-# Of a read or a write. A whole one, Ray's default, is found on no node where each has an actor of half a CPU:
-# then the job would never begin.
+LOST_NODE_SECONDS = 60.0  # time without a row after a lost node, until the job starts anew on the others
+# CPUs of a read or a write. Ray's default is a whole one. If an actor takes half a CPU of every node, no node
+# has a whole one left and the job would never begin.
 LISTING_CPUS = 0.25
 ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
@@ -35,14 +35,14 @@ class Step:
     """One mapping of batches.
 
     Attributes:
-        function: a function of a `pyarrow.Table`, or a class whose instances are (loaded once per actor).
-        arguments: of the function's call, or of the class's constructor.
-        actors: of the pool for a class, or (least, most) of one that grows with the work; None for tasks.
-        tasks: at most so many of a function's at once; None: as many as there are CPUs for.
-        cpus: logical CPUs each holds.
-        gpus: GPUs each holds; a fraction shares one.
-        batch_size: rows a call gets at most.
-        counted: whether call or constructor takes a keyword `counter`, a `Sender` to tell of finished rows.
+        function: a function of a `pyarrow.Table`, or a class of such callables (loaded once per actor).
+        arguments: keyword arguments of the function's call, or of the class's constructor.
+        actors: actors of a class' pool, or (least, most) of one that grows with the work; None for tasks.
+        tasks: most tasks of a function at once; None: as many as there are CPUs for.
+        cpus: logical CPUs of each task or actor.
+        gpus: GPUs of each task or actor; a fraction shares one.
+        batch_size: most rows in a call.
+        counted: whether call or constructor takes a keyword `counter`, a `Sender` that counts finished rows.
     """
 
     function: Callable[..., Any]
@@ -83,7 +83,7 @@ def read_columns(source: Storage, columns: Sequence[str]) -> pa.Table:
 
 @contextmanager
 def data_context() -> Iterator["DataContext"]:
-    """A quiet context of Ray Data's for the block, and the one before it afterwards; it is global to Ray."""
+    """A quiet Ray Data context for the block, the former one afterwards; the context is global to Ray."""
     from ray.data import DataContext
 
     before = DataContext.get_current()
@@ -102,7 +102,7 @@ def data_context() -> Iterator["DataContext"]:
 
 @contextmanager
 def unresumable_is_an_error() -> Iterator[None]:
-    """Ray only warns, and goes on without checkpoints, where a plan doesn't qualify; here that fails."""
+    """Fail where a plan can't be checkpointed; Ray would only warn and go on without checkpoints."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="You've enabled checkpointing, but")
         yield
@@ -119,27 +119,27 @@ def run_table_job(
     total: int,
     block_rows: int = ROWS_PER_FILE,
 ) -> None:
-    """Read Parquet, apply the steps, write Parquet into `target`; a killed job goes on where it was.
+    """Read Parquet, apply the steps, write Parquet into `target`; a killed job resumes.
 
-    Finished ids are kept in Ray Data's job checkpoint below `work` and are not computed again.
+    Ray Data's job checkpoint below `work` keeps finished ids, which are not computed again.
 
-    Where a node is lost and what is left can't hold all actors, Ray waits for ever: then the job is given up
-    and goes on where it was, with as many actors as fit.
+    If a node is lost and the others can't hold all actors, Ray waits for ever. Then the job is given up and
+    resumes with as many actors as fit.
 
     Args:
-        title: shown beside the progress.
+        title: text beside the progress.
         source: directory of Parquet files of about `ROWS_PER_FILE` rows each, e.g. from `write_listing`.
         work: directory for the checkpoint.
         target: directory of the result's Parquet files.
-        steps: applied in order.
-        id_column: unique per row, kept by every step.
-        total: rows expected.
-        block_rows: about how many rows are read, mapped, written and checkpointed together; more where a
-            row takes so little time that Ray's work around a block would outweigh it.
+        steps: steps in the order they are applied.
+        id_column: column that is unique per row; every step keeps it.
+        total: number of rows expected.
+        block_rows: approximate rows read, mapped, written and checkpointed together; take more where a row
+            takes so little time that Ray's work around a block would outweigh it.
 
     Raises:
         StalledJobError: no row was finished for `ray.stall_minutes`.
-        Exception: what a step raised.
+        Exception: error of a step.
     """
     from cluster.on_ray import Attempt, alive_nodes
 
@@ -212,13 +212,13 @@ def _write_rows(
 
 
 def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
-    """The step with no more actors than nodes hold beside all else, but one at least.
+    """The step with no more actors than the nodes hold beside other work, but at least one.
 
-    All else is a whole CPU for Ray's filter of rows that are done, and a half for reading and writing.
+    Other work is a whole CPU for Ray's filter of finished rows, and a half for reading and writing.
 
     Args:
-        step: with the pool that was asked for; it must not grow again, or nothing would be read any more.
-        nodes: each one's resources.
+        step: step with the pool asked for; the pool must not grow again, or nothing could be read any more.
+        nodes: resources of each node.
     """
     if step.actors is None:
         return step
