@@ -68,13 +68,17 @@ def _of(name: str) -> str:
 
 
 def artifact_of(name: str, pipeline: "Pipeline", start: str) -> "Artifact":
-    """The artifact of the stage that gives an outcome; made where it is absent."""
+    """The artifact of the stage that gives an outcome; made where it is absent.
+
+    Raises:
+        KeyError: the stage of the name is none that gives outcomes.
+    """
     stage = _of(name)
     if stage == "evaluate":
         return pipeline.evaluated(start)
     if stage == "finetune":
         return pipeline.finetuned(start)
-    return pipeline.detector if stage == "detector" else pipeline.backbone
+    return {"detector": lambda: pipeline.detector, "backbone": lambda: pipeline.backbone}[stage]()
 
 
 def measured(name: str, pipeline: "Pipeline", start: str) -> float | None:
