@@ -190,7 +190,7 @@ def _finish(
     bench.directory.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE))
     if len(ids) != done.num_rows:
         raise RuntimeError(
-            f"{bench.directory.uri}/maps holds rows twice; delete that directory and run again."
+            f"{bench.directory.uri}/maps holds rows twice; delete {bench.directory.uri} and run again."
         )
     scores = done.column("score").to_numpy()
     return {
