@@ -4,7 +4,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,16 +53,24 @@ def _commands(mine: list[str], other: str | None) -> Iterator[tuple[str, list[st
             yield f"before {name}", [str(Path(other).with_name("agssp")), *words], code
 
 
+# A child's peak counts what its parent held when it was forked, so a small process starts and measures it.
+LAUNCHER = """
+import os, subprocess, sys, time
+began = time.monotonic()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(time.monotonic() - began, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status))
+"""
+
+
 def _measure(command: list[str], code: int) -> tuple[float, float]:
     """Wall seconds, and the process's own peak memory in MB; its exit code must be `code`."""
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    elapsed = time.monotonic() - began
-    if process.returncode != code:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}, not {code}")
-    return elapsed, usage.ru_maxrss / 1024
+    launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, *command]
+    told = subprocess.run(launcher, capture_output=True, text=True, check=True).stdout.split()
+    seconds, megabytes, ended = float(told[0]), float(told[1]), int(told[2])
+    if ended != code:
+        raise RuntimeError(f"{' '.join(command)} ended with {ended}, not {code}")
+    return seconds, megabytes
 
 
 def _seconds(measured: Measured, name: str) -> float:

@@ -136,18 +136,35 @@ def test_a_file_that_hides_a_package_is_named(package: str, tmp_path: Path) -> N
     assert f"{package}.py hides" in as_program.stderr
 
 
+DRIVER = """
+import ray, sys
+
+@ray.remote
+def importing():
+    try:
+        import agssp
+    except ImportError as error:
+        return str(error)
+    return "nothing is hidden"
+
+job = {"working_dir": sys.argv[1]}
+ray.init("local", num_cpus=1, num_gpus=0, object_store_memory=100 << 20, runtime_env=job)
+print(ray.get(importing.remote()))
+"""
+
+
 @pytest.mark.ray
-def test_on_a_worker_too(ray_cluster: None, tmp_path: Path) -> None:
-    import ray
-
-    (tmp_path / "training.py").write_text("mine = 1\n")
-
-    @ray.remote(runtime_env={"working_dir": str(tmp_path)})
-    def importing() -> str:
-        try:
-            import agssp  # noqa: F401
-        except ImportError as error:
-            return str(error)
-        return ""
-
-    assert "training.py hides the package training" in ray.get(importing.remote())
+def test_on_a_worker_too(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "training.py").write_text("mine = 1\n")
+    driver = tmp_path / "driver.py"  # a script of its own, so that the repository isn't first on the path
+    driver.write_text(DRIVER)
+    done = subprocess.run(
+        [sys.executable, str(driver), str(tmp_path / "job")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    assert "training.py hides the package training" in done.stdout

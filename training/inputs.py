@@ -3,12 +3,15 @@
 A fault in them is reported before torch, Ray or a model library is imported.
 """
 
+from typing import TYPE_CHECKING
+
 from cluster.errors import UserError
-from cluster.storage import Storage
-from cluster.tracking import Tracker
 from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
 from training.project import Project
 from training.starts import AGBP, AGSSP
+
+if TYPE_CHECKING:
+    from cluster.tracking import Tracker
 
 
 def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
@@ -49,10 +52,13 @@ def check_inputs(project: Project) -> None:
         list_labelled(data)
 
 
-def open_tracker(project: Project) -> Tracker:
+def open_tracker(project: Project) -> "Tracker":
     """Where the project's runs and models are recorded; only for reading.
 
     Raises:
         UserError: see `Tracker.open`.
     """
+    from cluster.storage import Storage
+    from cluster.tracking import Tracker
+
     return Tracker.open(project.tracking, Storage.open(project.workspace))

@@ -9,19 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cluster.on_ray import ray_session
-from cluster.stages import Site
-from cluster.storage import Storage, check_uri
-from cluster.tracking import Tracker
 from training.inputs import check_inputs
 from training.project import Project
 
 if TYPE_CHECKING:
+    from cluster.stages import Site
     from training.pipeline import Pipeline
 
 
 @contextmanager
-def open_run(project: Project, name: str) -> Iterator[Site]:
+def open_run(project: Project, name: str) -> Iterator["Site"]:
     """The workspace and the tracking run of a command, with Ray for the stages that need it.
 
     Args:
@@ -31,6 +28,11 @@ def open_run(project: Project, name: str) -> Iterator[Site]:
     Raises:
         UserError: workspace or tracking server at fault.
     """
+    from cluster.on_ray import ray_session
+    from cluster.stages import Site
+    from cluster.storage import Storage, check_uri
+    from cluster.tracking import Tracker
+
     check_uri(project.workspace, "workspace")
     workspace = Storage.open(project.workspace)
     workspace.create()
