@@ -9,7 +9,7 @@ from cluster.config import validate
 from cluster.errors import UserError
 from cluster.stages import Artifact
 from cluster.storage import Storage
-from pipelines.corpus import COUNTED, EXACT, NEAR, CorpusSection, HashedImage, Listing, hash_images
+from pipelines.corpus import EXACT, NEAR, CorpusSection, HashedImage, Listing, hash_images
 from pipelines.corpus.contamination import contamination
 from pipelines.tables import CorpusTables
 
@@ -127,6 +127,8 @@ def render_corpus(result: Mapping[str, Any]) -> None:
 
 
 def _figures(row: Mapping[str, Any]) -> str:
+    from pipelines.corpus import COUNTED  # brings pandas
+
     counts = ", ".join(f"{name} {row[name]}" for name in COUNTED[1:])
     if not row["images"]:
         return f"0 images ({counts})"

@@ -51,10 +51,7 @@ def corpus_check(
 
     def body() -> Mapping[str, Any]:
         project = project_of(words)
-        from training.inputs import check_inputs
-
-        check_inputs(project)
-        from pipelines.cli.corpus_check import check_corpus, check_listing  # brings pandas
+        from pipelines.cli.corpus_check import check_corpus, check_listing
         from training.opening import open_pipeline
 
         evaluation = None if against is None else check_listing(against, layout)
