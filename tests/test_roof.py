@@ -109,10 +109,21 @@ def test_the_version_is_the_installed_one() -> None:
     assert agssp.__version__ == version("agssp")
 
 
-def test_completion_can_be_installed() -> None:
-    assert (
-        "_AGSSP_COMPLETE" in CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="agssp").stdout
+def test_the_shell_that_asks_gets_a_script_that_completes_commands() -> None:
+    # Typer looks for the shell among the process's ancestors, so there has to be one.
+    script = """
+        eval "$("$1" --show-completion)"
+        COMP_WORDS=(agssp ma) COMP_CWORD=1
+        PATH="$(dirname "$1"):$PATH" _agssp_completion agssp
+        echo "${COMPREPLY[@]}"
+    """
+    told = subprocess.run(
+        ["bash", "-c", script, "bash", str(Path(sys.executable).with_name("agssp"))],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert told.stdout.split() == ["maps"], told.stderr
 
 
 @pytest.mark.parametrize("package", agssp.PACKAGES)
