@@ -13,12 +13,16 @@ PACKAGES = ("cluster", "pipelines", "training", "tuning")
 
 def _hidden_packages() -> str | None:
     """A sentence about the first of our packages that a file of the user's hides; None where none is."""
-    home = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
+    # A shipped job has this file as a package's __init__, and every package in a folder of its own.
+    shipped = here.name == "__init__.py"
     for name in PACKAGES:
         spec = find_spec(name)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
-        # Two folders up where this file has become a package's __init__, as in a shipped job.
-        if origin is not None and origin.parent.parent not in (home, home.parent):
+        if origin is None:
+            continue
+        own = origin.parents[2:3] == here.parents[2:3] if shipped else origin.parent.parent == here.parent
+        if not own or (origin.parent.name, origin.name) != (name, "__init__.py"):
             return (
                 f"{origin} hides the package {name} that agssp needs; rename it, or run Python from another "
                 "folder."

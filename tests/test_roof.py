@@ -1,6 +1,8 @@
 """The front door: what it lists, what it answers without a heavy library, and what hides its packages."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 import agssp
 from agssp import COMMANDS, app
+from cluster.jobs.shipping import stage_code
 
 ROOT = Path(agssp.__file__).parent
 HEAVY = {"torch", "ray", "ultralytics", "transformers", "timm", "open_clip", "mlflow", "pandas"}
@@ -145,6 +148,25 @@ def test_a_file_that_hides_a_package_is_named(package: str, tmp_path: Path) -> N
     assert as_program.returncode == 2
     assert len(as_program.stderr.splitlines()) == 1
     assert f"{package}.py hides" in as_program.stderr
+
+
+def test_a_job_has_a_folder_for_each_package_and_still_names_what_hides_one(
+    tmp_path: Path,
+) -> None:
+    folders = [tmp_path / f"package_{number}" for number in range(len(agssp.PACKAGES) + 1)]
+    for folder, path in zip(folders, stage_code(tmp_path / "code", wheel=None), strict=False):
+        shutil.copytree(path, folder / Path(path).name)
+    places = {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+
+    def version_told() -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "agssp", "--version"]
+        return subprocess.run(
+            words, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, check=False
+        )
+
+    assert version_told().stdout == f"agssp {version('agssp')}\n", version_told().stderr
+    (tmp_path / "pipelines.py").write_text("mine = 1\n")
+    assert "pipelines.py hides the package pipelines" in version_told().stderr
 
 
 DRIVER = """

@@ -253,10 +253,9 @@ def test_an_outage_in_mid_run_loses_nothing(
 # The first stage of the same project, for where no Ray may be started.
 SURFACES = """
 import sys
-from training.project import read_project as project_of
-from training.cli.base import project_of
 from training.opening import open_pipeline
-with open_pipeline(project_of(sys.argv[2:]), "surfaces") as pipeline:
+from training.project import read_project
+with open_pipeline(read_project(sys.argv[2:]), "surfaces") as pipeline:
     print(pipeline.surfaces.directory.uri)
 """
 

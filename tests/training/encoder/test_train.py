@@ -249,7 +249,8 @@ def test_training_goes_on_from_a_model_folder(tmp_path: Path, small_model: None)
 @pytest.mark.slow
 def test_command_writes_a_model_folder_that_loads(tmp_path: Path, small_model: None) -> None:
     out = tmp_path / "model"
-    arguments = ["train", "--out", str(out), "--steps", "1", "--looks", "1", "--pool", "56", "--seed", "3"]
+    settings = ["--steps", "1", "--looks", "1", "--pool", "56", "--seed", "3"]
+    arguments = ["encoder", "train", "--out", str(out), *settings]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     encoder = load_encoder(str(out))
