@@ -57,7 +57,7 @@ ROOMS = {
     "training.detection": "loop metrics models pictures starts weights",
     "training.dense": "detection loop metrics models pictures starts weights",
     "training.prediction": "metrics models pictures starts",
-    "training.evaluation": "detection metrics models prediction starts",
+    "training.evaluation": "detection metrics models pictures prediction starts",
     "training.export": "models starts weights",
     "training.report": "agbp metrics pictures",
     "training.encoder": "",

@@ -13,7 +13,7 @@ from training.dense import CropSection, DenseTask, check_dense_name
 from training.detection import ColourSection
 from training.loop import LoopSettings
 from training.models import Freeze, backbone_of, canonical
-from training.starts import AGBP, SCRATCH
+from training.starts import AGBP, SCRATCH, StartWord
 
 Regime = Literal["frozen", "full", "layerwise"]
 
@@ -41,7 +41,7 @@ class StartSection(Section):
     """
 
     backbone: str
-    weights: str = SCRATCH
+    weights: StartWord = SCRATCH
 
 
 class TransferSection(Section):
