@@ -35,6 +35,20 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def section_of(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A section of a document that no model has checked yet; empty where it is not there.
+
+    Raises:
+        UserError: it is no mapping.
+    """
+    section = document.get(key)
+    if section is None:
+        return {}
+    if not isinstance(section, Mapping):
+        raise UserError(f'Config: "{key}" must hold settings (given: {str(section)[:60]!r}).')
+    return section
+
+
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     """Turn `section.key=value` words into a nested mapping; values are read as YAML.
 

@@ -143,7 +143,10 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
                 run.log_metrics({plan.metric: value})
             seconds = round(time.monotonic() - began, 3)
             ended = replace(record, status=status, value=value, seconds=seconds, reason=reason)
-            return _noted(ledger, replace(ended, epochs=last[0]))
+            noted = _noted(ledger, replace(ended, epochs=last[0]))
+        if noted.status != "finished":
+            run.end("FAILED")
+        return noted
     finally:
         tracker.deliver(None)  # this process ends with the trial
 
