@@ -4,23 +4,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cluster.config_paths import FOLDER
 from cluster.errors import UserError, nearest
 from cluster.recipes import recipes
 from cluster.storage import refuse_secrets_in
-from cluster.yaml_files import _UniqueKeyLoader, read_config_file
+from cluster.yaml_files import parse_word, read_config_file
 
 
 class Section(BaseModel):
-    """Base of every config section: frozen, and an unknown key is an error."""
+    """Base of every config section: frozen; an unknown key is an error, and so are NaN and infinities."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=Section)
 DEFAULT_WORKSPACE = "workspace"
+MAX_SHOWN = 200  # characters of a key in a message
+MAX_DEPTH = 50  # parts of an override's key
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,22 +35,33 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def section_of(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A section of a document that no model has checked yet; empty where it is not there.
+
+    Raises:
+        UserError: it is no mapping.
+    """
+    section = document.get(key)
+    if section is None:
+        return {}
+    if not isinstance(section, Mapping):
+        raise UserError(f'Config: "{key}" must hold settings (given: {str(section)[:60]!r}).')
+    return section
+
+
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     """Turn `section.key=value` words into a nested mapping; values are read as YAML.
 
     Raises:
-        UserError: a word without `=`, or an empty key.
+        UserError: a word without `=`, an empty key, or a value that no config takes.
     """
     nested: dict[str, Any] = {}
     for word in overrides:
         dotted, equals, raw = word.partition("=")
         keys = dotted.split(".")
-        if not equals or not all(keys):
-            raise UserError(f'Override "{word}" must read section.key=value.')
-        try:
-            value = yaml.load(raw, Loader=_UniqueKeyLoader)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            value = raw
+        if not equals or not all(keys) or len(keys) > MAX_DEPTH:
+            raise UserError(f'Override "{word[:200]}" must read section.key=value.')
+        value = parse_word(raw, f"Override {dotted}")
         leaf: dict[str, Any] = {}
         cursor = leaf
         for key in keys[:-1]:
@@ -59,25 +72,34 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     return nested
 
 
-def validate(model: type[Model], document: Mapping[str, Any], source: str) -> Model:
+def validate(
+    model: type[Model], document: Mapping[str, Any], source: str, folder: str | None = None
+) -> Model:
     """Build a config model, telling the first mistake as one sentence with its dotted path.
+
+    Args:
+        model: the config's class.
+        document: nested mappings.
+        source: what messages call it.
+        folder: where relative paths start; None takes the working directory.
 
     Raises:
         UserError: unknown key (with the nearest valid one), wrong type or value out of range.
     """
     try:
-        return model.model_validate(document)
+        return model.model_validate(document, context={FOLDER: folder})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = [str(part) for part in first["loc"]]
         dotted = ".".join(path)
         if first["type"] == "extra_forbidden":
             valid = _valid_keys(model, path[:-1])
-            raise UserError(f'{source}: unknown key "{dotted}"; {nearest(path[-1], valid)}') from None
+            known = nearest(path[-1][:MAX_SHOWN], valid)
+            raise UserError(f'{source}: unknown key "{dotted[:MAX_SHOWN]}"; {known}') from None
         message = first["msg"].removeprefix("Value error, ")
         value = first.get("input")
         excerpt = f" (given: {str(value)[:60]!r})" if not isinstance(value, Mapping) else ""
-        where = f'"{dotted}": ' if dotted else ""
+        where = f'"{dotted[:MAX_SHOWN]}": ' if dotted else ""
         raise UserError(f"{source}: {where}{message}{excerpt}.") from None
 
 

@@ -16,7 +16,8 @@ FACES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 
 # A room with the rooms of its own package that it may import; every room may import the packages below it.
 ROOMS = {
-    "cluster.config": "errors recipes storage yaml_files",
+    "cluster.config": "config_paths errors recipes storage yaml_files",
+    "cluster.config_paths": "",
     "cluster.errors": "",
     "cluster.html_page": "",
     "cluster.json_text": "",
@@ -26,7 +27,7 @@ ROOMS = {
     "cluster.yaml_files": "errors",
     "cluster.storage": "errors",
     "cluster.on_ray": "config errors privacy progress",
-    "cluster.tracking": "config errors json_text progress storage",
+    "cluster.tracking": "config config_paths errors json_text progress storage",
     "cluster.stages": "progress storage",
     "cluster.registry": "errors json_text stages storage tracking",
     "cluster.jobs": "errors on_ray privacy progress stages storage",
@@ -56,7 +57,7 @@ ROOMS = {
     "training.detection": "loop metrics models pictures starts weights",
     "training.dense": "detection loop metrics models pictures starts weights",
     "training.prediction": "metrics models pictures starts",
-    "training.evaluation": "detection metrics models prediction starts",
+    "training.evaluation": "detection metrics models pictures prediction starts",
     "training.export": "models starts weights",
     "training.report": "agbp metrics pictures",
     "training.encoder": "",

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from cluster.config import DEFAULT_WORKSPACE, Section, load_words
+from cluster.config_paths import Location
 from cluster.on_ray import RaySection
 from cluster.tracking import TrackingSection
 from pipelines.boxes import BoxesSection
@@ -27,7 +28,8 @@ class Project(Section):
 
     Attributes:
         name: the project's name, part of the registered model's name.
-        workspace: directory or URI of all artifacts.
+        workspace: directory or URI of all artifacts. This path and all others of a config start at the folder
+            that the command runs in, where they are relative.
         seed: seed of every stage.
         generate: generated surfaces that replace `corpus.root` and `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
@@ -35,7 +37,7 @@ class Project(Section):
     """
 
     name: str = Field(default="surfaces", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-    workspace: str = Field(default=DEFAULT_WORKSPACE, min_length=1)
+    workspace: Location = Field(default=DEFAULT_WORKSPACE, min_length=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     generate: GenerateSection | None = None
     ray: RaySection = RaySection()

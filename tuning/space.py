@@ -12,6 +12,7 @@ import yaml
 
 from cluster.config import Model, merge, validate
 from cluster.errors import UserError
+from cluster.yaml_files import MAX_DIGITS, parse_word
 
 NO_RESULT = ("workspace", "name", "ray", "tracking", "scaling", "report")  # sections that decide no result
 MAX_GRID = 1_000_000
@@ -121,15 +122,12 @@ def parse_dimension(word: str) -> Dimension:
         raise UserError(f'Search "{word}" must read KEY=[a, b, …] or KEY=LOW..HIGH (with :STEP or :log).')
     if ".." in raw:
         return _range(key, raw, word)
-    try:
-        values = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        values = None
+    values = parse_word(raw, f"Search {key}")
     if not isinstance(values, list):
         raise UserError(f'Search "{word}" must list values, {key}=[a, b, …], or give a range, LOW..HIGH.')
     if not values:
         raise UserError(f"The search space of {key} is empty; give at least one value, {key}=[a, b, …].")
-    if len({json.dumps(value, sort_keys=True, default=str) for value in values}) < len(values):
+    if len({repr(value) for value in values}) < len(values):
         raise UserError(f"The search space of {key} lists a value twice; give each once.")
     return Dimension(key, tuple(values))
 
@@ -150,6 +148,8 @@ def _range(key: str, raw: str, word: str) -> Dimension:
 
 
 def _number(text: str) -> float | None:
+    if len(text) > MAX_DIGITS:
+        return None
     try:
         return int(text)
     except ValueError:

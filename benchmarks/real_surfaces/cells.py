@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.real_surfaces.halves import CORPUS
-from benchmarks.real_surfaces.lightly import FILE, pretrain_lightly
+from benchmarks.real_surfaces.lightly import FILE, Rival, pretrain_lightly
 from benchmarks.real_surfaces.rows import ProofStart, seconds_spent
 from benchmarks.real_surfaces.settings import Labels, Settings, project
 from benchmarks.real_surfaces.table import Cell
@@ -122,16 +122,15 @@ def pretrain_start(proof: Proof, start: ProofStart, before: Pretrained | None) -
         if start.kind != "lightly":
             return Pretrained(seconds_spent(pipeline, start.kind))
         assert before is not None
-        trained = pretrain_lightly(
+        rival = Rival(
             proof.settings.lightly,
             python=str(proof.python),
             images=proof.data / CORPUS,
             start=proof.settings.coco_file if start.coco else None,
             seconds=before.seconds,
             seed=proof.settings.seeds[0],
-            site=pipeline.site,
-            corpus=pipeline.corpus,
         )
+        trained = pretrain_lightly(rival, site=pipeline.site, corpus=pipeline.corpus)
         return Pretrained(float(trained.results["seconds"]), Path(trained.directory.path) / FILE)
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,45 +78,51 @@ def ask_child(python: str, request: Mapping[str, Any], folder: Path) -> dict[str
     return done
 
 
-def pretrain_lightly(
-    section: LightlySection,
-    *,
-    python: str,
-    images: Path,
-    start: Path | None,
-    seconds: float,
-    seed: int,
-    site: Site,
-    corpus: Artifact,
-) -> Artifact:
-    """Pretrain YOLOv8n on the corpus' images; a killed one begins anew.
+@dataclass(frozen=True)
+class Rival:
+    """One call of lightly-train.
 
-    Writes `weights.safetensors`, a plain state dict of the whole network.
-
-    Args:
+    Attributes:
         section: the rival's settings.
         python: the Python that has lightly-train.
         images: folder of the corpus.
         start: weights of a whole YOLOv8n, .safetensors or .pt; None is random.
         seconds: the time for one call of it; the two short ones that time its steps are not counted.
         seed: the random seed of everything.
+    """
+
+    section: LightlySection
+    python: str
+    images: Path
+    start: Path | None
+    seconds: float
+    seed: int
+
+
+def pretrain_lightly(rival: Rival, *, site: Site, corpus: Artifact) -> Artifact:
+    """Pretrain YOLOv8n on the corpus' images; a killed one begins anew.
+
+    Writes `weights.safetensors`, a plain state dict of the whole network.
+
+    Args:
+        rival: what is called, and for how long.
         site: workspace and tracking run.
         corpus: the artifact of those images.
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        say(f"lightly-train: {section.method} for {seconds / 60:.1f} minutes")
+        say(f"lightly-train: {rival.section.method} for {rival.seconds / 60:.1f} minutes")
         with tempfile.TemporaryDirectory() as folder:
-            request = {**config, "images": str(images), "start": None}
+            request = {**config, "images": str(rival.images), "start": None}
             if state is not None:
                 request["start"] = str(Path(folder) / "start.safetensors")
                 save_weights(Path(request["start"]), state, {})
-            done = ask_child(python, request, Path(folder))
+            done = ask_child(rival.python, request, Path(folder))
             bench.directory.put(Path(folder) / FILE, FILE)
         return done
 
-    state = load_weights(start)[0] if start else None
-    config = {**section.model_dump(mode="json"), "seconds": round(seconds, 1), "seed": seed}
+    state = load_weights(rival.start)[0] if rival.start else None
+    config = {**rival.section.model_dump(mode="json"), "seconds": round(rival.seconds, 1), "seed": rival.seed}
     return ensure(
         "lightly_train",
         site=site,

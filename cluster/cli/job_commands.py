@@ -19,6 +19,7 @@ from rich.text import Text
 
 from cluster.cli.command import Json, out, run_command
 from cluster.cli.projects import project_of
+from cluster.config_paths import as_written
 from cluster.errors import UserError
 from cluster.jobs import jobs, shipping, standings, standings_json
 from cluster.on_ray import RaySection, ray_session
@@ -28,7 +29,8 @@ from cluster.storage import check_uri
 REFRESH_SECONDS = 2.0
 # Commands that write into the workspace, which every node must reach.
 STAGED = frozenset(
-    {"run", "demo", "corpus", "maps", "boxes", "pretrain", "finetune", "evaluate", "report", "study"}
+    {"run", "demo", "corpus", "maps", "boxes", "pretrain", "finetune", "evaluate", "predict", "export"}
+    | {"report", "tune", "study"}
 )
 
 Address = Annotated[
@@ -216,10 +218,15 @@ def _config_words(words: Sequence[str]) -> list[str]:
 def _check_workspace(words: Sequence[str], workspace: str) -> None:
     """A stage's workspace must be one that every node reaches."""
     check_uri(workspace, "workspace")
-    if words and words[0] in STAGED and "://" not in workspace and not Path(workspace).is_absolute():
+    if (
+        words
+        and words[0] in STAGED
+        and "://" not in workspace
+        and not Path(as_written(workspace)).is_absolute()
+    ):
         raise UserError(
-            f"workspace={workspace} is relative, and the cluster's nodes have no such folder; give a bucket "
-            "(workspace=s3://BUCKET/FOLDER) or the full path of a disk that all nodes share."
+            f"workspace={as_written(workspace)} is relative, and the cluster's nodes have no such folder; "
+            "give a bucket (workspace=s3://BUCKET/FOLDER) or the full path of a disk that all nodes share."
         )
 
 

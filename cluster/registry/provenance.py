@@ -126,6 +126,6 @@ def _fitting(value: Mapping[str, Any]) -> str:
 def _mapping(text: str | None) -> dict[str, Any]:
     try:
         content = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -117,7 +117,7 @@ def _verify(folder: Path, digests: Mapping[str, str], subject: str, remedy: str)
                     pass
             elif name.endswith(".json"):
                 json.loads(path.read_bytes())
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, ValueError, RecursionError) as error:
             raise UserError(f"{subject}: {name} is damaged ({error}); {remedy}") from None
 
 

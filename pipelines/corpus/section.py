@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
+from cluster.config_paths import Location
 from pipelines.layouts import AUTO, LAYOUT_NAMES
 
 DEFAULT_DISTANCE = 64
@@ -30,7 +31,7 @@ class Source(Section):
     """One folder of images and how to read it.
 
     Attributes:
-        root: folder or object-storage URI.
+        root: folder (from the working directory, where it is relative) or object-storage URI.
         layout: name of a dataset layout, or `auto`.
         category: the category of all its images, whatever the layout says; empty leaves it to the layout.
         categories: other names for single categories of the layout (folders, as a rule).
@@ -41,7 +42,7 @@ class Source(Section):
         follow_links: whether links below a local root may lead out of it, as in a link farm.
     """
 
-    root: str = ""
+    root: Location = ""
     layout: str = AUTO
     category: str = Field(default="", max_length=100)
     categories: dict[str, str] = Field(default={})

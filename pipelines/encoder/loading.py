@@ -251,7 +251,7 @@ def _register(source: _Source) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):  # ValueError: bytes, syntax, or too many digits
         raise UserError(f"Encoder config {path} is not readable JSON.") from None
     if not isinstance(document, dict):
         raise UserError(f"Encoder config {path} must hold a JSON object.")

@@ -1,11 +1,14 @@
 """The config of the anomaly maps: method, encoder, pool."""
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
+from cluster.config_paths import WRITTEN, Location, location_if
 from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
 
@@ -27,6 +30,14 @@ class KeadSettings(Section):
     few_weight: float = Field(0.5, ge=0, le=1, description="w of M = 2((1 − w)·M_zero + w·M_few)")
 
 
+def _is_model_path(name: str, path: Path) -> bool:
+    return path.suffix == ".json" or (name != "surface-clip" and os.path.isdir(path))  # noqa: PTH112 - Path's raises
+
+
+def _is_weights_path(name: str, path: Path) -> bool:
+    return path.suffix in (".safetensors", ".pt", ".pth", ".bin")  # no pretrained tag ends so
+
+
 Pool = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -39,8 +50,8 @@ class EncoderSection(Section):
         weights: pretrained tag (downloaded; the paper's is implied by its names) or a local weights file.
     """
 
-    model: str = "surface-clip"
-    weights: str | None = None
+    model: Annotated[str, location_if(_is_model_path), WRITTEN] = "surface-clip"
+    weights: Annotated[str, location_if(_is_weights_path), WRITTEN] | None = None
 
 
 class WinclipSettings(Section):
@@ -77,7 +88,7 @@ class MapsSection(Section):
     method: Literal["kead", "winclip"] = "kead"
     kead: KeadSettings = KeadSettings()
     winclip: WinclipSettings = WinclipSettings()
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[Location, ...] = ()
     categories: dict[str, CategoryPrompts] = Field(default={})
     precision: Precision = "fp32"
     compile: bool = False

@@ -1,6 +1,5 @@
 """Finding the maps of a project in its workspace, without making any and without Ray."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +78,7 @@ def _record(directory: Storage) -> dict[str, Any]:
         record: dict[str, Any] = directory.read_json(RECORD)
         for key in ("fingerprint", "config", "inputs", "started"):
             record[key]
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError):
+    except (ValueError, RecursionError, TypeError, KeyError):
         raise UserError(
             f"{directory.uri}/{RECORD} is damaged; delete {directory.uri} and make it anew."
         ) from None

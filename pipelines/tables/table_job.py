@@ -1,7 +1,6 @@
 """One Ray Data job: a Parquet listing mapped to Parquet rows, resumable row by row, with progress."""
 
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +14,12 @@ import pyarrow as pa
 from cluster.on_ray import RowCounter, Sender, stall_seconds
 from cluster.progress import say
 from cluster.storage import Storage
+from pipelines.tables.pools import LISTING_CPUS, room
 
 if TYPE_CHECKING:  # importing Ray takes seconds, which a skipped stage saves
     from ray.data import DataContext, Dataset
 
 LOST_NODE_SECONDS = 60.0  # time without a row after a lost node, until the job starts anew on the others
-# CPUs of a read or a write. Ray's default is a whole one. If an actor takes half a CPU of every node, no node
-# has a whole one left and the job would never begin.
-LISTING_CPUS = 0.25
 ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
 
@@ -212,9 +209,7 @@ def _write_rows(
 
 
 def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
-    """The step with no more actors than the nodes hold beside other work, but at least one.
-
-    Other work is a whole CPU for Ray's filter of finished rows, and a half for reading and writing.
+    """The step with no more actors than the nodes have `room` for, but at least one.
 
     Args:
         step: step with the pool asked for; the pool must not grow again, or nothing could be read any more.
@@ -223,11 +218,10 @@ def fitting(step: Step, nodes: Sequence[Mapping[str, float]]) -> Step:
     if step.actors is None:
         return step
     least, most = step.actors if isinstance(step.actors, tuple) else (step.actors, step.actors)
-    room = sum(int(node.get("CPU", 0.0) / step.cpus + 1e-6) for node in nodes)
-    room -= math.ceil(1 / step.cpus) + math.ceil(2 * LISTING_CPUS / step.cpus)
+    places = room(step.cpus, nodes)
     if step.gpus:
-        room = min(room, sum(int(node.get("GPU", 0.0) / step.gpus + 1e-6) for node in nodes))
-    least, most = max(1, min(least, room)), max(1, min(most, room))
+        places = min(places, sum(int(node.get("GPU", 0.0) / step.gpus + 1e-6) for node in nodes))
+    least, most = max(1, min(least, places)), max(1, min(most, places))
     return replace(step, actors=(least, most) if least < most else most)
 
 

@@ -18,7 +18,7 @@ from tests.repository import ROOT
 from training.project import Project
 from tuning.cli.study_commands import data_sets
 from tuning.space import parse_space
-from tuning.transfer.config import transfer_preset, transfer_section
+from tuning.transfer.section import transfer_preset, transfer_section
 
 ALL = [(block.where, block) for page in PAGES for block in blocks(page)]
 SHELL = [(where, block) for where, block in ALL if block.language == "sh"]

@@ -58,6 +58,33 @@ def test_unreadable_configs(tmp_path: Path) -> None:
     expect(run("run", "recipe:magnetic-tyle"), 'did you mean "magnetic-tile"?')
 
 
+@pytest.mark.parametrize("value", ["!!int ''", "!!bool abc", "!!set {a}", "9" * 4300, "1" + ":59" * 100])
+@pytest.mark.parametrize("command", ["corpus", "tune finetune", "study table2"])
+def test_values_that_no_key_takes(command: str, value: str, tmp_path: Path) -> None:
+    config = tmp_path / "p.yaml"
+    config.write_text(f"name: line\nseed: {value}\n")
+    expect(run(*command.split(), str(config)), "p.yaml", '"seed" on line 2')
+    expect(run(*command.split(), f"seed={value}"), "Override seed")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["study", "transfer", "photos", "transfer=3"], '"transfer" must hold settings'),
+        (["study", "fig7-threshold", "corpus=3"], '"corpus" must hold settings'),
+        (["study", "table2", "corpus=3"], '"corpus"'),
+        (["tune", "finetune", "finetune=3"], '"finetune"'),
+        (["tune", "finetune", "--search", "seed=!!int ''"], 'Search seed: "" is no !!int'),
+        (["tune", "finetune", "--search", f"seed=1..{'9' * 400}"], "must give numbers"),
+        (["tune", "finetune", "--search", "finetune.loop.lr=[.nan]"], "finite number"),
+        (["tune", "finetune", "--search", "finetune.data=[{1: a, b: c}]"], '"finetune.data'),
+        (["finetune", "finetune.loop.warmup_epochs=.inf"], "finite number"),
+    ],
+)
+def test_settings_of_another_kind(words: list[str], told: str) -> None:
+    expect(run(*words), told)
+
+
 def test_missing_and_empty_folder(tmp_path: Path) -> None:
     workspace = f"workspace={tmp_path / 'w'}"
     expect(run("run", workspace), "corpus.root is not set")

@@ -8,7 +8,7 @@ from cluster.config import Section
 from cluster.errors import UserError
 from training.loop import LoopSettings
 from training.models import Family, canonical
-from training.starts import SCRATCH
+from training.starts import SCRATCH, StartWord
 
 Distance = Literal["cosine", "l2"]
 
@@ -96,7 +96,7 @@ class BackboneSection(Section):
     """
 
     name: str = "yolov8n"
-    start: str = SCRATCH
+    start: StartWord = SCRATCH
     image_size: int = Field(default=224, ge=64, le=2048, multiple_of=32)
     freeze_stages: int | None = Field(default=None, ge=0)
     pretext: PretextName = "cls"

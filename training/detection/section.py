@@ -8,7 +8,7 @@ from cluster.config import Section
 from pipelines.corpus import LabelledDataSection
 from training.loop import LoopSettings
 from training.models import Freeze, Masks, Resize, check_detector_name, check_masks, weighs_boxes
-from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH
+from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, StartWord
 
 if TYPE_CHECKING:
     from training.models import Preprocessing
@@ -157,7 +157,7 @@ class FinetuneSection(Section):
     image_size: Side | tuple[Side, Side] = 640
     resize: Resize = "letterbox"
     starts: tuple[str, ...] = (SCRATCH, AGBP, AGSSP)
-    weights: dict[str, str] = Field(default={})
+    weights: dict[str, StartWord] = Field(default={})
     data: LabelledDataSection | None = None
     limit: int | None = Field(default=None, ge=1)
     background_share: float = Field(default=0.2, ge=0, lt=1)

@@ -18,6 +18,7 @@ from training.evaluation.cost import model_cost
 from training.evaluation.metrics import measure
 from training.evaluation.section import EvaluateSection
 from training.models.detectors import Detector
+from training.pictures import lost_image
 from training.prediction import ImagePrediction, UnreadableImage
 from training.prediction.predict import predict
 from training.starts import WEIGHTS_FILE, load_detector
@@ -62,9 +63,7 @@ def evaluate_detector(
             images = {sample.image_id: sample.uri for sample in samples}
             for result in predict(detector, images, device=device, batch_size=section.batch_size):
                 if isinstance(result, UnreadableImage):
-                    raise UserError(
-                        f"Test image {result.uri} can't be read any more ({result.reason}); restore it."
-                    )
+                    raise lost_image(result.uri, result.reason)
                 predictions.append(result)
                 bar.advance()
         seconds = time.monotonic() - start

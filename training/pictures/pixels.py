@@ -20,9 +20,17 @@ def read_pixels(uri: str, levels: Levels | None = None) -> Image:
     try:
         return read_image(uri, levels)
     except ImageError as error:
-        raise UserError(
-            f"Image {uri} can't be read any more ({error}); restore it, or make the corpus anew."
-        ) from None
+        raise lost_image(uri, str(error)) from None
+
+
+def lost_image(uri: str, reason: str) -> UserError:
+    """What is raised for an image that was readable before.
+
+    Args:
+        uri: local path or URI of the file.
+        reason: why it can't be read any more.
+    """
+    return UserError(f"Image {uri} can't be read any more ({reason}); restore it, or make the corpus anew.")
 
 
 class PixelCache:

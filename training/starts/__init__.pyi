@@ -3,7 +3,7 @@ from .detector_file import WEIGHTS_FILE, load_detector, save_detector
 from .filling import filled_detector, fresh_detector, report_json
 from .model_source import ModelSource, open_model
 from .resolving import Start, resolve_start, start_of_artifact, state_digest
-from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH
+from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, StartWord
 
 __all__ = [
     "AGBP",
@@ -16,6 +16,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "ModelSource",
     "Start",
+    "StartWord",
     "filled_detector",
     "fresh_detector",
     "load_backbone",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.command import Json, out, run_command
-from cluster.config import merged
+from cluster.config import merged, section_of
 
 Words = Annotated[
     list[str] | None,
@@ -37,7 +37,8 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
         from tuning.transfer import cell_count, data_sets, transfer_preset, transfer_section
 
         chosen = transfer_preset(preset)
-        section = transfer_section(chosen, document.pop("transfer", {}))
+        section = transfer_section(chosen, section_of(document, "transfer"))
+        document.pop("transfer", None)
         sets = data_sets(chosen, folders, document, section)
         if plan:
             return {

@@ -21,8 +21,9 @@ class TrialRecord:
     Attributes:
         number: place in the order of proposals, from 0.
         values: tried values by config key.
-        status: `running` (or interrupted), `finished`, `stopped` early by the scheduler, `failed`, or
-            `invalid`: no config, or one that the stages refuse.
+        status: `running` (or interrupted), `finished`, `stopped` early by the scheduler; `failed`, where what
+            it ran on was at fault (a process, a folder, a server), or what it was given; `invalid`, where its
+            values are: they make no config, or a training without a figure.
         value: value of the metric; None without one.
         epochs: last epoch that was reported.
         seconds: duration of the last attempt.
@@ -61,18 +62,24 @@ class Ledger:
             The stored study: `question`, and whatever else was stored beside it.
 
         Raises:
-            UserError: the search was begun with another question.
+            UserError: the search was begun with another question, or its file is damaged.
         """
         if not self.directory.exists(STUDY_FILE):
             self.directory.create()
             self.keep({"question": dict(question)})
-        study: dict[str, Any] = self.directory.read_json(STUDY_FILE)
-        for key, value in question.items():
-            if study["question"].get(key) != value:
+        try:
+            study: dict[str, Any] = self.directory.read_json(STUDY_FILE)
+            asked = dict(study["question"])
+        except (ValueError, RecursionError, TypeError, KeyError):
+            raise UserError(
+                f"{self.directory.uri}/{STUDY_FILE} is damaged; give --name another name."
+            ) from None
+        for name, value in question.items():
+            if (before := asked.get(name)) != value:
+                key, old, new = _difference(name, before, value)
                 raise UserError(
                     f"The search {self.directory.uri} was begun with another {key} "
-                    f"({_short(study['question'].get(key))}, now {_short(value)}); give --name another name, "
-                    "or the same again."
+                    f"({_short(old)}, now {_short(new)}); give --name another name, or the same again."
                 )
         return study
 
@@ -85,13 +92,35 @@ class Ledger:
         self.directory.write_json(f"trials/{record.number:05d}.json", asdict(record))
 
     def read(self, number: int) -> TrialRecord:
-        """A stored trial."""
-        return TrialRecord(**self.directory.read_json(f"trials/{number:05d}.json"))
+        """A stored trial.
+
+        Raises:
+            UserError: its file is damaged.
+        """
+        name = f"trials/{number:05d}.json"
+        try:
+            return TrialRecord(**self.directory.read_json(name))
+        except (ValueError, RecursionError, TypeError):
+            raise UserError(
+                f"{self.directory.uri}/{name} is damaged; delete it, or give --name another name."
+            ) from None
 
     def records(self) -> list[TrialRecord]:
         """All stored trials by number."""
         names = [name for name in self.directory.at("trials").children() if name.endswith(".json")]
         return [self.read(int(name.removesuffix(".json"))) for name in names]
+
+
+def _difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """What differs first of two unequal values: its name (a config key, of `settings`), and both values."""
+    path: list[str] = []
+    while isinstance(old, Mapping) and isinstance(new, Mapping):
+        key = next(
+            key for key in (*new, *old) if old.get(key) != new.get(key) or (key in old) != (key in new)
+        )
+        path.append(str(key))
+        old, new = old.get(key), new.get(key)
+    return ".".join(path) or name, old, new  # of settings the key as a config has it
 
 
 def _short(value: Any) -> str:
@@ -200,6 +229,8 @@ class Budget:
 
 
 def best_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The finished trial with the greatest value; the first of equals."""
-    finished = [record for record in records if record.status == "finished" and record.value is not None]
-    return max(finished, key=lambda record: (record.value, -record.number), default=None)
+    """The finished trial with the greatest value, the first of equals; a stopped one where none finished."""
+    valued = [record for record in records if record.value is not None]
+    finished = [record for record in valued if record.status == "finished"]
+    candidates = finished or [record for record in valued if record.status == "stopped"]
+    return max(candidates, key=lambda record: (record.value, -record.number), default=None)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from cluster.errors import UserError
@@ -18,6 +19,7 @@ from training.export import register_detector
 from training.opening import check_project
 from training.pipeline import Pipeline
 from training.starts import AGBP, AGSSP
+from tuning.outcomes import measured
 from tuning.search.cost import Cost, estimate
 from tuning.search.ledger import Ledger, Proposals, TrialRecord, best_of
 from tuning.search.request import ORDER, Request, place_of
@@ -98,7 +100,8 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
             return request.budget.spent(wall(), ledger.records(), share.gpus)
 
         scaling = share.scaling.model_dump(mode="json")
-        plan = TrialPlan({**request.document, "scaling": scaling}, request.metric, parent.id, directory)
+        document = {**request.document, "scaling": scaling}
+        plan = TrialPlan(document, request.metric, parent.id, directory, str(Path.cwd()))
         with ending(lambda: parent):
             budget_reached = run_trials(
                 plan,
@@ -114,7 +117,10 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
                 ),
                 tracking_uri=tracker.uri,
             )
-            result = _finish(request, ledger, plan, workspace, tracker, parent, budget_reached, registers)
+            under = PipelineRun(tracker, "registration", {})
+            under.run = parent
+            site = Site(workspace, under) if registers else None
+            result = _finish(request, plan, parent, budget_reached, site)
         tracker.deliver(None)
         return result
 
@@ -185,40 +191,33 @@ def _said(request: Request) -> dict[str, Any]:
 
 
 def _finish(
-    request: Request,
-    ledger: Ledger,
-    plan: TrialPlan,
-    workspace: Storage,
-    tracker: Tracker,
-    parent: Run,
-    budget_reached: str | None,
-    registers: bool,
+    request: Request, plan: TrialPlan, parent: Run, budget_reached: str | None, site: Site | None
 ) -> dict[str, Any]:
-    records = ledger.records()
+    """Write the search's result; the best trial's model is registered where there is a `site` for it."""
+    directory = plan.directory
+    records = Ledger(directory).records()
     best = best_of(records)
     if best is None:
-        reasons = [record.reason for record in records if record.reason]
-        raise UserError(
-            f"No trial of {request.name} finished with a {request.metric}"
-            f"{': ' + reasons[0] if reasons else ''}"
-        )
+        raise UserError(_nothing_found(request, records))
     counts = {
         status: sum(r.status == status for r in records) for status in sorted({r.status for r in records})
     }
     result: dict[str, Any] = {
         **_said(request),
-        "directory": ledger.directory.uri,
+        "directory": directory.uri,
         "best": asdict(best),
         "counts": counts,
         "budget_reached": budget_reached,
         "trials": [asdict(record) for record in records],
-        "model": _registered(plan, best, workspace, tracker, parent) if registers else None,
+        "model": None if site is None else _registered(plan, best, site),
     }
-    comment = (
-        f"Chosen by agssp tune: {request.metric} {best.value:.4f}, trial {best.number} of {len(records)}."
-    )
-    ledger.directory.write("patch.yaml", patch_text(best.values, comment).encode())
-    ledger.directory.write_json("result.json", result)
+    early = f", stopped after {best.epochs} epochs as all were" if best.status == "stopped" else ""
+    which = f"trial {best.number} of {len(records)}{early}"
+    comment = f"Chosen by agssp tune: {request.metric} {best.value:.4f}, {which}."
+    if early:
+        say(f"{request.name}: no trial was trained to its end; the best is trial {best.number}{early}")
+    directory.write("patch.yaml", patch_text(best.values, comment).encode())
+    directory.write_json("result.json", result)
     parent.log_json(result, "result.json")
     parent.log_metrics(
         {f"best {request.metric}": best.value or 0.0, **{f"trials {k}": v for k, v in counts.items()}}
@@ -227,14 +226,22 @@ def _finish(
     return result
 
 
-def _registered(
-    plan: TrialPlan, best: TrialRecord, workspace: Storage, tracker: Tracker, parent: Run
-) -> dict[str, Any]:
-    """The best trial's model in the registry, alias `candidate`: the detector, or the backbone alone."""
+def _nothing_found(request: Request, records: list[TrialRecord]) -> str:
+    told = next((f": {record.reason.rstrip('.')}" for record in records if record.reason), "")
+    remedy = (
+        "the same command tries failed trials again"
+        if any(not record.over for record in records)
+        else "another --name begins anew"
+    )
+    return f"No trial of {request.name} finished with a {request.metric}{told}; {remedy}."
+
+
+def _registered(plan: TrialPlan, best: TrialRecord, site: Site) -> dict[str, Any]:
+    """The best trial's model in the registry, alias `candidate`: the detector, or the backbone alone.
+
+    A trial that was stopped early is trained to its end first: half a training is no model.
+    """
     project = plan.project(best.values)
-    under = PipelineRun(tracker, "registration", {})
-    under.run = parent
-    site = Site(workspace, under)
     pipeline = Pipeline(project, site)
     start = project.finetune.starts[0]
     if plan.metric.startswith("finetune"):
@@ -256,13 +263,14 @@ def _registered(
         return dict(artifact.results)
     stage = plan.metric.partition(".")[0]
     artifact = getattr(pipeline, stage)
+    value = measured(plan.metric, pipeline, start)
     model = getattr(project, stage).name
     name = f"{project.name}-{stage}-{model}"
     version = register(
-        Run(tracker.uri, artifact.record["mlflow_run_id"]),
+        Run(site.run.tracker.uri, artifact.record["mlflow_run_id"]),
         name=name,
         folder="weights",
-        tags={"fingerprint": artifact.fingerprint, plan.metric: f"{best.value:.4f}"},
+        tags={"fingerprint": artifact.fingerprint, plan.metric: f"{value:.4f}"},
         description=f"{model}, the best of a search by {plan.metric}",
     )
     return {"name": name, "version": version, "alias": "candidate"}

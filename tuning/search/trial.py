@@ -15,7 +15,7 @@ from training.loop import NonFiniteLoss
 from training.pipeline import Pipeline
 from training.project import Project
 from tuning.outcomes import measured
-from tuning.search.ledger import Ledger, TrialRecord
+from tuning.search.ledger import Ledger, Status, TrialRecord
 from tuning.space import nested
 
 Report = Callable[[float, int], None]  # best value so far, epoch
@@ -30,12 +30,14 @@ class TrialPlan:
         metric: outcome to maximise, see `tuning/outcomes.py`.
         parent_id: the search's MLflow run.
         directory: directory of the ledger.
+        folder: where the config's relative paths start; a trial runs in a folder of Ray's.
     """
 
     document: dict[str, Any]
     metric: str
     parent_id: str
     directory: Storage
+    folder: str
 
     def project(self, values: Mapping[str, Any]) -> Project:
         """The project of a trial.
@@ -43,7 +45,7 @@ class TrialPlan:
         Raises:
             UserError: the values don't go together.
         """
-        return validate(Project, merge(self.document, nested(values)), "The trial")
+        return validate(Project, merge(self.document, nested(values)), "The trial", self.folder)
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,20 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
         report: function called after each epoch that has the metric.
 
     Returns:
-        The noted record: finished, or invalid where the stages refuse the settings.
+        The noted record: finished; invalid where the values make no config or no figure; failed where a stage
+        refuses what it finds, which may be mended before the search goes on.
     """
     ledger, began = Ledger(plan.directory), time.monotonic()
     record = ledger.read(number)
     try:
         project = plan.project(record.values)
+    except UserError as error:
+        return _noted(ledger, replace(record, status="invalid", reason=str(error)))
+    try:
         workspace = Storage.open(project.workspace)
         tracker = Tracker.open(project.tracking, workspace)
     except UserError as error:
-        return _noted(ledger, replace(record, status="invalid", reason=str(error)))
+        return _noted(ledger, replace(record, status="failed", reason=str(error)))
     parent = {"mlflow.parentRunId": plan.parent_id, "agssp.stage": "trial", "agssp.trial": str(number)}
     run = tracker.create_run(f"trial {number}", parent)
     record = replace(record, run_id=run.id)
@@ -108,6 +114,8 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
     stage, _, figure = plan.metric.partition(".")
     seen: list[float] = []
     last = [0]
+    status: Status
+    reason: str | None
 
     def heard(metrics: Mapping[str, float], epoch: int) -> None:
         last[0] = max(last[0], epoch)
@@ -122,15 +130,23 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
             try:
                 pipeline = Pipeline(project, Site(workspace, TrialRun(tracker, run, stage, heard)))
                 value = measured(plan.metric, pipeline, project.finetune.starts[0])
-            except (UserError, NonFiniteLoss) as error:  # no retry can mend it
-                return _noted(ledger, replace(record, status="invalid", reason=str(error)))
-            if value is None:
-                reason = f"its {stage} stage gave no {figure}: nothing to measure it on"
-                return _noted(ledger, replace(record, status="invalid", reason=reason))
-            run.log_metrics({plan.metric: value})
+            except NonFiniteLoss as error:
+                status, value, reason = "invalid", None, str(error)
+            except UserError as error:  # no retry can mend it at once, so none is asked for
+                status, value, reason = "failed", None, str(error)
+            else:
+                status, reason = "finished", None
+                if value is None:
+                    status = "invalid"
+                    reason = f"its {stage} stage gave no {figure}: nothing to measure it on"
+            if value is not None:
+                run.log_metrics({plan.metric: value})
             seconds = round(time.monotonic() - began, 3)
-            done = replace(record, status="finished", value=value, epochs=last[0], seconds=seconds)
-            return _noted(ledger, done)
+            ended = replace(record, status=status, value=value, seconds=seconds, reason=reason)
+            noted = _noted(ledger, replace(ended, epochs=last[0]))
+        if noted.status != "finished":
+            run.end("FAILED")
+        return noted
     finally:
         tracker.deliver(None)  # this process ends with the trial
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 
-from cluster.config import merge, validate
+from cluster.config import merge, section_of, validate
 from cluster.errors import UserError, nearest
 from cluster.on_ray import machine_cpus
 from cluster.stages import Artifact, Workbench, ensure
@@ -48,7 +48,7 @@ def fig7_project(document: Mapping[str, Any], preset: str) -> Project:
     if preset not in presets:
         raise UserError(f'The study has no preset "{preset}"; {nearest(preset, presets)}')
     base = dict(presets[preset]["base"])
-    corpus = document.get("corpus") or {}
+    corpus = section_of(document, "corpus")
     if corpus.get("root") or corpus.get("sources"):
         base.pop("generate", None)
     elif "generate" not in merge(base, document):

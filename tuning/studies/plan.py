@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.config import merge, validate
+from cluster.config import merge, section_of, validate
 from cluster.errors import UserError, nearest
 from training.opening import check_project
 from training.project import Project
@@ -131,9 +131,8 @@ def _cell(
 
 
 def _has_images(config: Mapping[str, Any]) -> bool:
-    return bool(
-        config.get("generate") or any((config.get("corpus") or {}).get(k) for k in ("root", "sources"))
-    )
+    corpus = section_of(config, "corpus")
+    return bool(config.get("generate") or corpus.get("root") or corpus.get("sources"))
 
 
 def _over(base: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from cluster.errors import UserError
 from cluster.progress import progress
 from pipelines.annotations import decode_mask
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
-from pipelines.images import ImageError, read_image
 from pipelines.tables import REFERENCE, check_bad_share
+from training.pictures import read_pixels
 
 CHUNK = 64  # images between two signs of progress
 
@@ -40,25 +40,13 @@ class LabelledImage:
         Raises:
             UserError: it can't be read any more.
         """
-        return read_labelled(self.uri)
+        return read_pixels(self.uri)
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """(H, W) bool, True where defective; all False for a normal image."""
         if self.runs is None:
             return np.zeros((self.height, self.width), np.bool_)
         return decode_mask(self.runs, self.width, self.height)
-
-
-def read_labelled(uri: str) -> npt.NDArray[np.uint8]:
-    """Read an image that was readable before, as `read_image`.
-
-    Raises:
-        UserError: it can't be read any more.
-    """
-    try:
-        return read_image(uri)
-    except ImageError as error:
-        raise UserError(f"The image {uri} can't be read any more: {error}.") from None
 
 
 @dataclass(frozen=True)

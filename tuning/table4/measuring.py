@@ -23,7 +23,8 @@ from pipelines.maps import (
     method_over,
     pixel_auroc,
 )
-from tuning.table4.labelled_set import LabelledSet, read_labelled
+from training.pictures import read_pixels
+from tuning.table4.labelled_set import LabelledSet
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _states(method: MapMethod, section: MapsSection, labelled: LabelledSet) -> d
     states = {}
     for category in labelled.categories:
         uris = labelled.references[category][: section.shots]
-        references = _preprocessed(method, [read_labelled(uri) for uri in uris]) if uris else None
+        references = _preprocessed(method, [read_pixels(uri) for uri in uris]) if uris else None
         states[category] = method.category_state(library.category(category), references)
     return states
 

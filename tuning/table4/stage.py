@@ -125,7 +125,7 @@ def _table4(
         "table4",
         site=site,
         config={
-            "encoder": maps.encoder.model_dump(),
+            "encoder": maps.encoder.model_dump(mode="json"),
             "kead": maps.kead.model_dump(mode="json"),
             "winclip": maps.winclip.model_dump(mode="json"),
             "corpus": corpus.model_dump(mode="json"),

@@ -1,6 +1,6 @@
-from .config import TransferSection, transfer_preset, transfer_section
 from .objects import OBJECTS
 from .projects import cell_count, data_sets
+from .section import TransferSection, transfer_preset, transfer_section
 from .study import run_transfer
 
 __all__ = [

@@ -14,6 +14,7 @@ from pipelines.annotations import Annotation, Instance, read_instances
 from pipelines.corpus import Listing
 from pipelines.images import ImageError, LevelsSection, dataset_colours
 from pipelines.tables import LABELLED_BOX, CorpusTables, ManifestRow
+from training.pictures import read_pixels
 
 OBJECTS_FILE = "objects.parquet"
 COLOURS_FILE = "colours.json"
@@ -74,8 +75,12 @@ def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus:
             )
         try:
             colours = dataset_colours(train, levels)
-        except ImageError as error:
-            raise UserError(f"A training image can't be read any more ({error}); restore it.") from None
+        except ImageError:
+            for uri in train:
+                read_pixels(uri)  # tells which one it is
+            raise UserError(
+                "A training image couldn't be read for a moment; run the same command again."
+            ) from None
         bench.directory.write_json(COLOURS_FILE, asdict(colours))
         objects = [one for row in rows for one in row["objects"] if not one["stray"]]
         return {

@@ -12,7 +12,7 @@ from pipelines.corpus import Listing
 from training.inputs import read_listing
 from training.project import Project
 from training.starts import AGBP
-from tuning.transfer.config import TransferPreset, TransferSection
+from tuning.transfer.section import TransferPreset, TransferSection
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from training.dense import (
 from training.detection import shuffled, with_backgrounds
 from training.loop import HISTORY_FILE, TrainingSite, trained
 from training.starts import Start, report_json
-from tuning.transfer.config import Regime, TransferSection
 from tuning.transfer.objects import COLOURS_FILE, OBJECTS_FILE
+from tuning.transfer.section import Regime, TransferSection
 
 MODEL_FILE = "model.safetensors"
 

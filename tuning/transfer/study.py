@@ -22,10 +22,10 @@ from training.dense import Window, dead_leaves, feature_shift, pooled_features
 from training.models.backbones import build, fill
 from training.pipeline import Pipeline
 from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact
-from tuning.transfer.config import TransferPreset, TransferSection, transfer_paper
 from tuning.transfer.objects import list_objects
 from tuning.transfer.picture import transfer_picture
 from tuning.transfer.projects import DataSet, _listing, cell_count
+from tuning.transfer.section import TransferPreset, TransferSection, transfer_paper
 from tuning.transfer.stage import MODEL_FILE, TransferCell, chosen_samples, curve_of, dataset_look, transfer
 from tuning.transfer.text import Group, Look, document, markdown
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from training.dense import DenseTask
 from tuning.markdown import bullets, grid
-from tuning.transfer.config import Regime, TransferPaper
+from tuning.transfer.section import Regime, TransferPaper
 from tuning.transfer.statistics import Curve, Paired, Spread, iterations_to, paired, spread
 
 HEADER = ("data", "task", "regime", "start", "score", "iterations", "against the best")

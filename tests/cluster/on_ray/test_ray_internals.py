@@ -33,6 +33,9 @@ NAMES = [
         ["self", "controller_actor_id", "check_interval_s", "get_actor_timeout_s", "stop_timeout"],
     ),
     (CLEANER, CLEANER_MODULE, "is_actor_alive", ["actor_id", "timeout"]),
+    (CLEANER, CLEANER_MODULE, "PlacementGroupCleaner._cleanup_placement_group", ["self", "placement_group"]),
+    (CLEANER, CLEANER_MODULE, "PlacementGroupCleaner.start_monitoring", ["self"]),
+    (CLEANER, "ray._private.state", "GlobalState._connect_and_get_accessor", ["self"]),
     (CLEANER, "ray._private.state", "actors", ["actor_id", "job_id", "actor_state_name"]),
     (SESSION, "ray._private.parameter", "RayParams", None),
     (
@@ -92,6 +95,16 @@ def test_the_cleaner_asks_by_the_name_that_we_replace() -> None:
     assert "is_actor_alive(" in text, f"the cleaner asks otherwise; look at {CLEANER}"
     states = source(CLEANER, "ray._private.state", "GlobalState._gen_actor_info")
     assert '"State"' in states, f"an actor's state is named otherwise; look at {CLEANER}"
+
+
+def test_a_dead_controllers_groups_are_cleaned_up_once_and_name_their_maker() -> None:
+    loop = source(CLEANER, CLEANER_MODULE, "PlacementGroupCleaner._monitor_loop")
+    assert "self._cleanup_placement_group(" in loop, f"the cleaner frees otherwise; look at {CLEANER}"
+    started = source(CLEANER, CLEANER_MODULE, "PlacementGroupCleaner.start_monitoring")
+    assert "is_alive()" in started, f"a second start is no longer harmless; look at {CLEANER}"
+    row = private(CLEANER, "ray.core.generated.gcs_pb2", "PlacementGroupTableData")()
+    for name in ("placement_group_id", "creator_actor_id", "state"):
+        assert hasattr(row, name), f"a group's row has no {name}; look at {CLEANER}"
 
 
 def test_a_session_is_started_from_parameters_that_name_the_agents_port() -> None:

@@ -1,10 +1,12 @@
 """Actors and GPUs of maps and predictions, for the cluster at hand."""
 
 import pytest
+from hypothesis import given, strategies as st
 
 from cluster.errors import UserError
 from pipelines.maps.section import MapsSection
-from pipelines.tables.pools import PoolSection, actor_pool
+from pipelines.tables.pools import ACTOR_CPUS, PoolSection, actor_pool
+from pipelines.tables.table_job import Step, fitting
 from training.prediction.section import PredictSection
 
 CASES = [
@@ -48,11 +50,14 @@ def test_what_the_config_leaves_open_follows_the_cluster(
 @pytest.mark.parametrize(
     ("stage", "section", "cpus", "fits"),
     [
-        ("maps", MapsSection(actors=2), 2, True),
+        ("maps", MapsSection(actors=1), 2, True),
+        ("maps", MapsSection(actors=3), 3, True),
         ("maps", MapsSection(actors=3), 2, False),
-        ("maps", MapsSection(actors=(2, 9)), 2, True),
+        ("maps", MapsSection(actors=(1, 9)), 2, True),
+        ("maps", MapsSection(actors=(3, 9)), 2, False),
         ("maps", MapsSection(actors=9), 0, True),
-        ("predict", PredictSection(actors=2), 2, True),
+        ("predict", PredictSection(actors=1), 2, True),
+        ("predict", PredictSection(actors=3), 3, True),
         ("predict", PredictSection(actors=3), 2, False),
         ("predict", PredictSection(actors=9), 0, True),
     ],
@@ -64,5 +69,23 @@ def test_actors_that_leave_ray_no_cpu_are_refused(
     if fits:
         assert actor_pool(stage, section, available).actors == section.actors
     else:
-        with pytest.raises(UserError, match=rf"{stage}\.actors=3 need 2\.5 CPUs .* lower {stage}\.actors"):
+        with pytest.raises(UserError, match=rf"{stage}\.actors=3 need 3 CPUs .* lower {stage}\.actors"):
             actor_pool(stage, section, available)
+
+
+class Actor:
+    """Stands for any."""
+
+
+@given(st.integers(1, 40), st.integers(2, 24))
+def test_what_is_let_in_is_what_a_job_that_goes_on_has_room_for(least: int, cpus: int) -> None:
+    """Two actors on two CPUs begin; when some rows are finished, Ray's filter takes the CPU for reading."""
+    section = PredictSection(actors=least)
+    step = Step(Actor, actors=least, cpus=ACTOR_CPUS)
+    unchanged = fitting(step, [{"CPU": float(cpus)}]).actors == least
+    if unchanged:
+        assert actor_pool("predict", section, {"CPU": float(cpus)}).actors == least
+        assert least * 0.5 + 1.0 + 0.25 + 0.25 <= cpus
+    else:
+        with pytest.raises(UserError, match=r"lower predict\.actors"):
+            actor_pool("predict", section, {"CPU": float(cpus)})

@@ -3,10 +3,10 @@
 import json
 import sys
 import time
+from typing import Any
 
 import ray
 
-from cluster.errors import UserError
 from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import ray_session
 from training.project import Project
@@ -27,8 +27,8 @@ DOCUMENT = {
 SEARCHED = ["backbone.loop.lr=[0.003, 1e-7, 2e-7, 3e-7]"]
 
 
-def run(workspace: str) -> dict[str, list[str]]:
-    """Search; the states that placement groups are in afterwards."""
+def run(workspace: str) -> dict[str, Any]:
+    """Search; the best trial, and the states that placement groups are in afterwards."""
     document = {**DOCUMENT, "workspace": workspace}
     project = Project.model_validate(document)
     document, space, metric = check_search("backbone", project, document, SEARCHED, None, None)
@@ -49,16 +49,11 @@ def run(workspace: str) -> dict[str, list[str]]:
         budget=Budget(),
     )
     with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.5)):
-        try:
-            run_search(request, registers=False, estimate_only=False)
-        except UserError as error:
-            # In a small search all may be stopped: each was behind another when it came to a rung.
-            if not str(error).startswith("No trial of halved finished"):
-                raise
+        best = run_search(request, registers=False, estimate_only=False)["best"]
         deadline = time.monotonic() + 60
         while (groups := states()) != ["REMOVED"] and time.monotonic() < deadline:
             time.sleep(0.2)
-        return {"groups": groups}
+        return {"groups": groups, "best": best}
 
 
 def states() -> list[str]:

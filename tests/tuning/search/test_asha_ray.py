@@ -23,3 +23,6 @@ def test_stopped_trials_leave_their_cpus_to_later_ones(tmp_path: Path) -> None:
     assert {trial["status"] for trial in trials} <= {"finished", "stopped"}
     assert all(0 < trial["epochs"] <= 20 for trial in trials)
     assert result["groups"] == ["REMOVED"]
+    # In a small search all may be stopped: each was behind another when it came to a rung.
+    ended = [trial for trial in trials if trial["status"] == "finished"] or trials
+    assert result["best"] == max(ended, key=lambda trial: trial["value"])

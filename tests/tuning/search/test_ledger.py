@@ -121,6 +121,40 @@ def test_another_question_under_the_same_name_is_refused(ledger: Ledger) -> None
         ledger.begin({**question, "metric": "finetune.map50_95"})
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"finetune": {"loop": {"epochs": 5}, "limit": None}},
+            r"begun with another finetune\.loop\.epochs \(3, now 5\)",
+        ),
+        (
+            {"finetune": {"loop": {"epochs": 3}, "limit": 9}},
+            r"begun with another finetune\.limit \(None, now 9\)",
+        ),
+        ({"seed": 1}, r"begun with another seed \(0, now 1\)"),
+        ({"corpus": {"root": "b"}}, r"begun with another corpus \(None, now {'root': 'b'}\)"),
+    ],
+)
+def test_a_changed_setting_is_told_by_its_key(ledger: Ledger, changed: dict[str, Any], told: str) -> None:
+    settings = {"seed": 0, "finetune": {"loop": {"epochs": 3}, "limit": None}}
+    ledger.begin({"settings": settings})
+    with pytest.raises(UserError, match=told):
+        ledger.begin({"settings": {**settings, **changed}})
+
+
+def test_where_every_trial_was_stopped_the_best_of_them_is_the_best(ledger: Ledger) -> None:
+    stopped = [TrialRecord(n, {}, "stopped", value, epochs=3) for n, value in enumerate([0.2, 0.7, 0.7])]
+    broken = [TrialRecord(3, {}, "failed"), TrialRecord(4, {}, "invalid", 0.9), TrialRecord(5, {}, "stopped")]
+    best = best_of([*stopped, *broken])
+    assert best is not None
+    assert best.number == 1
+    finished = best_of([*stopped, *broken, TrialRecord(6, {}, "finished", 0.1)])
+    assert finished is not None
+    assert finished.number == 6
+    assert best_of(broken) is None
+
+
 def test_budgets() -> None:
     records = [TrialRecord(n, {}, "finished", 1.0, seconds=1800.0) for n in range(3)]
     assert Budget().spent(1e9, records, 1) is None

@@ -19,9 +19,9 @@ from training.dense.model import load_dense
 from training.models.backbones.base import build
 from training.models.segmenters.base import Segmenter
 from training.starts.backbone_file import save_backbone
-from tuning.transfer.config import StartSection, transfer_paper, transfer_preset, transfer_section
 from tuning.transfer.picture import transfer_picture
 from tuning.transfer.projects import data_sets
+from tuning.transfer.section import StartSection, transfer_paper, transfer_preset, transfer_section
 from tuning.transfer.statistics import Curve
 from tuning.transfer.text import Group, Look, document, lines, markdown, recommendation
 

@@ -1,5 +1,6 @@
 """What a transfer study compares, and how: tasks, starts, regimes, seeds, crops, schedule."""
 
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from training.dense import CropSection, DenseTask, check_dense_name
 from training.detection import ColourSection
 from training.loop import LoopSettings
 from training.models import Freeze, backbone_of, canonical
-from training.starts import AGBP, SCRATCH
+from training.starts import AGBP, SCRATCH, StartWord
 
 Regime = Literal["frozen", "full", "layerwise"]
 
@@ -41,7 +42,7 @@ class StartSection(Section):
     """
 
     backbone: str
-    weights: str = SCRATCH
+    weights: StartWord = SCRATCH
 
 
 class TransferSection(Section):
@@ -169,7 +170,7 @@ def transfer_preset(name: str) -> TransferPreset:
     return validate(TransferPreset, presets[name], f"Preset {name}")
 
 
-def transfer_section(preset: TransferPreset, words: dict[str, Any]) -> TransferSection:
+def transfer_section(preset: TransferPreset, words: Mapping[str, Any]) -> TransferSection:
     """The preset's study with the user's settings laid over it; the user's `starts` replace the preset's.
 
     Raises:
