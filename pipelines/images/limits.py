@@ -1,6 +1,7 @@
 """What an image may be, and the error that says why one is not: shared by all decoders."""
 
 import struct
+import zlib
 
 MAX_PIXELS = 100_000_000  # 10,000 × 10,000: above any line-scan tile, far below a decompression bomb
 MIN_SIDE = 8
@@ -16,6 +17,7 @@ DAMAGE = (
     TypeError,
     AttributeError,
     struct.error,
+    zlib.error,
 )
 
 

@@ -30,7 +30,7 @@ from pipelines.images.tiff import FAX, WHITE_IS_ZERO
 
 MAX_NUMBER = 31  # greatest value of a mask that numbers its defects without saying so
 VOID, VOC_VOID = 255, (224, 224, 192)  # index and colour of VOC's border between objects
-GREYS = 16  # a picture has more values than these
+GREYS, RUN = 4, 3  # a picture has more values than these, in shorter runs
 BORDER = 0.6  # share of the border; true masks of magnetic tiles reach 0.49
 EVEN_LEAST, EVEN_SHARE = 9, 0.1  # even areas: pixels, and their share of the defective ones
 
@@ -179,15 +179,13 @@ def _is_picture(values: npt.NDArray[Any]) -> bool:
     inner = (values > 0) & (values < values.max())
     if len(np.unique(values[inner])) <= GREYS:
         return False
-    pairs = equal = 0
-    for one, other in (
-        ((slice(1, None),), (slice(-1),)),
-        ((slice(None), slice(1, None)), (slice(None), slice(-1))),
-    ):
-        both = inner[one] & inner[other]
-        pairs += int(both.sum())
-        equal += int((both & (values[one] == values[other])).sum())
-    return 2 * equal < pairs
+    return all(_mean_run(rows, mask) < RUN for rows, mask in ((values, inner), (values.T, inner.T)))
+
+
+def _mean_run(values: npt.NDArray[Any], inner: Mask) -> float:
+    """Mean length of the runs of one value along the rows, of the pixels in `inner`."""
+    same = inner[:, 1:] & inner[:, :-1] & (values[:, 1:] == values[:, :-1])
+    return float(inner.sum() / (inner.sum() - same.sum()))
 
 
 def _border_share(mask: Mask) -> float:

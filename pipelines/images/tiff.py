@@ -5,6 +5,7 @@ into positives by Pillow; those of more bits by `read_deep_page`.
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -81,7 +82,9 @@ def full_pages(data: bytes) -> Iterator[TiffPage]:
                 raise ImageError(f"it has more than {MAX_PAGES:,} pages")
             stream.seek(place)
             fields = TiffImagePlugin.ImageFileDirectory_v2(head)
-            fields.load(stream)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # odd fields are not the user's concern
+                fields.load(stream)
             if not int(fields.get(254, 0)) & (REDUCED | TRANSPARENCY):
                 yield _page(len(seen), fields)
             seen.add(place)
