@@ -49,7 +49,7 @@ def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
             row["faults"] = [fault_row(LabelFault("", None, row["fault"]), row["uri"])]
             raise ImageError(row["fault"])
         data = read_bytes(row["uri"])
-        image = decode_image(data)
+        image = decode_image(data, row["levels"])
         height, width = image.shape[:2]
         try:
             row |= _truth(row, width, height, faults)

@@ -73,7 +73,7 @@ def build_corpus(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work = bench.directory.at("listing")
-        rows = listing.table()
+        rows = listing.table(listing.levels)
         source = write_listing(work, rows)
         inspected = bench.directory.at("inspected")
         start_ray()

@@ -1,7 +1,7 @@
 """Labelled images of a corpus for measuring maps: images to judge, and references. No Ray here."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from cluster.errors import UserError
 from cluster.progress import progress
 from pipelines.annotations import decode_mask
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
-from pipelines.images import ImageError, read_image
+from pipelines.images import ImageError, Levels, read_image
 from pipelines.tables import REFERENCE, check_bad_share
 
 CHUNK = 64  # images between two signs of progress
@@ -25,6 +25,7 @@ class LabelledImage:
         defective: whether it has a defect.
         runs: its pixel mask as COCO run-length text; None for normal images and where only boxes are known.
         width, height: size in pixels.
+        levels: black and white where it has more than 8 bits; None takes its own.
     """
 
     uri: str
@@ -33,6 +34,7 @@ class LabelledImage:
     runs: str | None
     width: int
     height: int
+    levels: Levels | None = None
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB.
@@ -40,7 +42,7 @@ class LabelledImage:
         Raises:
             UserError: it can't be read any more.
         """
-        return read_labelled(self.uri)
+        return read_labelled(self.uri, self.levels)
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """(H, W) bool, True where defective; all False for a normal image."""
@@ -49,24 +51,28 @@ class LabelledImage:
         return decode_mask(self.runs, self.width, self.height)
 
 
-def read_labelled(uri: str) -> npt.NDArray[np.uint8]:
+def read_labelled(uri: str, levels: Levels | None = None) -> npt.NDArray[np.uint8]:
     """Read an image that was readable before, as `read_image`.
 
     Raises:
         UserError: it can't be read any more.
     """
     try:
-        return read_image(uri)
+        return read_image(uri, levels)
     except ImageError as error:
         raise UserError(f"The image {uri} can't be read any more: {error}.") from None
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images to judge, and URIs of normal references by category; none of them is judged."""
+    """Images to judge, and URIs of normal references by category; none of them is judged.
+
+    `levels` holds black and white by URI, of the references that don't take their own.
+    """
 
     images: tuple[LabelledImage, ...]
     references: Mapping[str, tuple[str, ...]]
+    levels: Mapping[str, Levels] = field(default_factory=dict)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -81,7 +87,7 @@ class LabelledSet:
 
 def inspect_listing(listing: Listing) -> pa.Table:
     """Every listed image hashed and decoded in this process; rows of `pipelines.corpus.inspect`."""
-    rows = listing.table()
+    rows = listing.table(listing.levels)
     with progress("hashing and decoding", rows.num_rows) as bar:
 
         def parts() -> Iterator[pa.Table]:
@@ -111,10 +117,19 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
     for row in corpus.manifest:
         if row["role"] == REFERENCE:
             references[row["category"]].append(row["uri"])
+    levels = {
+        row["uri"]: (pair[0], pair[1]) for row in corpus.manifest if (pair := row["levels"]) is not None
+    }
     used = {uri for uris in references.values() for uri in uris}
     images = tuple(
         LabelledImage(
-            row["uri"], row["category"], bool(row["boxes"]), row["mask"], row["width"], row["height"]
+            row["uri"],
+            row["category"],
+            bool(row["boxes"]),
+            row["mask"],
+            row["width"],
+            row["height"],
+            levels.get(row["uri"]),
         )
         for row in corpus.labels
         if row["uri"] not in used
@@ -124,4 +139,4 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
             "The corpus has no labelled image beside its references; the study needs masks, boxes or "
             "images known to be normal, as a layout with labels reads them."
         )
-    return LabelledSet(images, {name: tuple(uris) for name, uris in references.items()})
+    return LabelledSet(images, {name: tuple(uris) for name, uris in references.items()}, levels)
