@@ -64,7 +64,9 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
-        manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height", "levels"))
+        manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height"))
+        pairs = [levels.get(uri) for uri in manifest.column("uri").to_pylist()]
+        manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
         source = write_listing(work, manifest)
         start_ray()
         pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]

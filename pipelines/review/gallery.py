@@ -49,7 +49,8 @@ class Gallery:
         self.settings = settings
         self._folder = maps.at("maps")
         try:
-            manifest = CorpusTables(corpus).manifest(columns=("image_id", "split", "role", "levels"))
+            levels = CorpusTables(corpus).levels()
+            manifest = CorpusTables(corpus).manifest(columns=("image_id", "split", "role"))
             self._files = [name for name in self._folder.children() if name.endswith(".parquet")]
             tables = [self._read(name, COLUMNS) for name in self._files]
         except (OSError, pa.ArrowException) as error:
@@ -65,7 +66,7 @@ class Gallery:
                 if about is None or about["split"] == "test":
                     self.held_out += about is not None
                     continue
-                self.rows.append({**row, "role": about["role"], "levels": about["levels"]})
+                self.rows.append({**row, "role": about["role"], "levels": levels.get(row["image_id"])})
                 self._places.append((number, place))
         if not self.rows:
             raise UserError(f"{maps.uri} holds no map of a pretraining image; is the corpus empty?")

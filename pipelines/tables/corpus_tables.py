@@ -101,8 +101,14 @@ class CorpusTables:
         return uris
 
     def levels(self, key: Literal["image_id", "uri"] = "image_id") -> dict[str, tuple[float, float]]:
-        """Id (or URI) → black and white of the images that don't take their own; see `Source.levels`."""
-        rows = self.manifest(columns=(key, "levels"))
+        """Id (or URI) → black and white of the images that don't take their own; see `Source.levels`.
+
+        None in a manifest that was written before sources had levels: there each image took its own.
+        """
+        table = self.manifest_table()
+        if "levels" not in table.column_names:
+            return {}
+        rows = table.select([key, "levels"]).to_pylist()
         return {row[key]: (pair[0], pair[1]) for row in rows if (pair := row["levels"]) is not None}
 
     def labels(self) -> dict[str, LabelRow]:

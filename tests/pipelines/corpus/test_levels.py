@@ -1,4 +1,4 @@
-"""`levels` of a source: one black and one white for all its deep images, in the manifest and in what is read."""
+"""`levels` of a source: one black and one white for all its deep images, in the manifest and in maps."""
 
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def test_held_out_images_are_scaled_as_those_learnt_from(tmp_path: Path) -> None
     ],
 )
 def test_fixed_levels_are_two_rising_numbers(keys: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="belong to scaling=fixed|must be below|finite"):
+    with pytest.raises(ValidationError, match=r"belong to scaling=fixed|must be below|finite"):
         LevelsSection(**keys)
 
 
