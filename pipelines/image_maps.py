@@ -14,7 +14,7 @@ from cluster.errors import UserError, nearest
 from pipelines.boxes import PseudoBox, PseudoBoxSettings, category_threshold
 from pipelines.boxes.pseudo_boxes import pseudo_boxes
 from pipelines.device import best_device
-from pipelines.images import read_image
+from pipelines.images import Levels, read_image
 from pipelines.maps import (
     Floats,
     KeadSettings,
@@ -63,6 +63,8 @@ class Mapper:
             `shots` of each are used.
         maps: config as in a project, `MapsSection` or its keys as a mapping.
         device: torch device; None takes a GPU where there is one.
+        levels: values that become black and white in files of more than 8 bits; None takes each one's own
+            extremes. A corpus names those of its images in the manifest's column `levels`.
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts or with fewer references than
@@ -75,14 +77,16 @@ class Mapper:
         maps: MapsSection | Mapping[str, Any] | None = None,
         *,
         device: str | None = None,
+        levels: Levels | None = None,
     ) -> None:
+        self.levels = levels
         self.section = maps if isinstance(maps, MapsSection) else validate(MapsSection, maps or {}, "maps")
         library = self.section.library()
         for category in references:
             library.category(category)  # refused before the encoder is loaded
         self.method = build_method(self.section, best_device(device))
         uris = {name: [str(item) for item in items] for name, items in references.items()}
-        self.states = category_states(self.method, self.section, uris)
+        self.states = category_states(self.method, self.section, uris, _same(levels, uris))
 
     def __call__(self, images: Sequence[ImageSource], category: str) -> list[AnomalyMap]:
         """Maps of images of one category, in their order; the numbers are the maps stage's own.
@@ -102,7 +106,7 @@ class Mapper:
         maps: list[AnomalyMap] = []
         for start in range(0, len(images), at_once):
             chunk = range(start, min(start + at_once, len(images)))
-            rows = self._rows([_named(images[place], place) for place in chunk], category)
+            rows = self._rows([_named(images[place], place, self.levels) for place in chunk], category)
             done = map_batch(self.method, self.states, rows)
             stack = done.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
             maps += [
@@ -126,9 +130,14 @@ class Mapper:
         )
 
 
-def _named(image: ImageSource, place: int) -> tuple[str, npt.NDArray[np.uint8]]:
+def _same(levels: Levels | None, uris: Mapping[str, Sequence[str]]) -> dict[str, Levels]:
+    """The same levels for every file."""
+    return {} if levels is None else {uri: levels for several in uris.values() for uri in several}
+
+
+def _named(image: ImageSource, place: int, levels: Levels | None) -> tuple[str, npt.NDArray[np.uint8]]:
     if isinstance(image, str | Path):
-        return str(image), read_image(str(image))
+        return str(image), read_image(str(image), levels)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image {place} is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB pixels")
     return f"image {place}", image
@@ -141,6 +150,7 @@ def anomaly_maps(
     references: Sequence[str | Path] = (),
     maps: MapsSection | Mapping[str, Any] | None = None,
     device: str | None = None,
+    levels: Levels | None = None,
 ) -> list[AnomalyMap]:
     """Anomaly maps of images of one category, in their order; for many calls keep a `Mapper`.
 
@@ -151,6 +161,7 @@ def anomaly_maps(
         maps: config as in a project, `MapsSection` or its keys as a mapping. Without it, KeAD with all
             `references` (four at most), zero-shot where there is none.
         device: torch device; None takes a GPU where there is one.
+        levels: see `Mapper`.
 
     Raises:
         UserError: see `Mapper`.
@@ -159,7 +170,7 @@ def anomaly_maps(
     """
     if maps is None:
         maps = {"kead": {"shots": min(len(references), MOST_REFERENCES)}}
-    return Mapper({category: references}, maps, device=device)(images, category)
+    return Mapper({category: references}, maps, device=device, levels=levels)(images, category)
 
 
 def boxes_of(

@@ -73,7 +73,7 @@ MEANINGS = {
     "reason": "one sentence",
     "file": "of the label",
     "line": "in that file; null where files have no lines",
-    "action": "`used` (the label was mended) or `image left out`",
+    "action": "`used` (the label was mended), `image left out` or `image unlabelled` (an empty mask)",
     "first": "the file that is kept",
     "group": "of near-duplicates",
     "image_id_a": "one of the pair",

@@ -5,20 +5,15 @@ from pipelines.annotations.faults import Faults
 from pipelines.annotations.mask_boxes import boxes_of_mask
 from pipelines.images import ImageError, read_mask
 
-BRIGHT, INDEX = (
-    127,
-    0,
-)  # a pixel is defective above: hand-drawn masks blur their edges, index masks count defects
+
+def read_drawn(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
+    """The union of the mask files, read by the rule of `read_mask`; a box around every region."""
+    return _read(annotation, width, height, numbered=False)
 
 
-def read_bright(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
-    """Defective where any of the mask files is brighter than 127; a box around every region."""
-    return _read(annotation, width, height, BRIGHT)
-
-
-def read_index(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
-    """Defective where any of the mask files is not 0; a box around every region."""
-    return _read(annotation, width, height, INDEX)
+def read_numbered(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
+    """The same of a data set that numbers its defects: every value but 0 is one."""
+    return _read(annotation, width, height, numbered=True)
 
 
 def truth_of_mask(mask: Mask, label: object) -> Truth:
@@ -27,11 +22,11 @@ def truth_of_mask(mask: Mask, label: object) -> Truth:
     return Truth(tuple(LabelledBox(*box, name) for box in boxes_of_mask(mask)), mask)
 
 
-def _read(annotation: Annotation, width: int, height: int, above: int) -> Truth:
+def _read(annotation: Annotation, width: int, height: int, *, numbered: bool) -> Truth:
     whole = None
     for uri in annotation.files:
         try:
-            mask = read_mask(uri, above)
+            mask = read_mask(uri, numbered=numbered)
         except ImageError as error:
             raise AnnotationError(f"its mask {uri}: {error}") from None
         if mask.shape != (height, width):

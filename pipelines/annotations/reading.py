@@ -6,15 +6,15 @@ from pipelines.annotations.base import Annotation, AnnotationError, Truth, check
 from pipelines.annotations.class_runs import read_class_runs
 from pipelines.annotations.coco_objects import read_coco
 from pipelines.annotations.faults import Faults, LabelFault
-from pipelines.annotations.mask_files import read_bright, read_index
+from pipelines.annotations.mask_files import read_drawn, read_numbered
 from pipelines.annotations.voc_xml import read_voc
 from pipelines.annotations.yolo_text import read_yolo
 
 Reader = Callable[[Annotation, int, int, Faults], Truth]  # annotation, image width, image height, faults
 
 READERS: dict[str, Reader] = {
-    "mask": read_bright,
-    "index_mask": read_index,
+    "mask": read_drawn,
+    "index_mask": read_numbered,
     "voc": read_voc,
     "yolo": read_yolo,
     "coco": read_coco,

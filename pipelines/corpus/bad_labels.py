@@ -14,6 +14,15 @@ def fault_row(fault: LabelFault, image: str) -> dict[str, Any]:
     return {"file": fault.file or image, "line": fault.line, "reason": fault.reason, "action": action}
 
 
+def empty_rows(files: Sequence[str], image: str) -> list[dict[str, Any]]:
+    """Rows of the table for a defect image whose annotation marks no object: one for each of its files."""
+    reason = "it marks no defect, though it is a defect image's: the image counts as unlabelled"
+    return [
+        {"file": file, "line": None, "reason": reason, "action": "image unlabelled"}
+        for file in (files or [image])
+    ]
+
+
 def fault_sentence(rows: Sequence[dict[str, Any]], key: str) -> str:
     """The first faults by file and line.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.images import ImageError, read_image
+from pipelines.images import ImageError, Levels, read_image
 from pipelines.tables import REFERENCE
 
 TILES = 40  # images on a sheet, whatever the size of the category
@@ -51,7 +51,7 @@ def contact_sheets(
     """File name and PNG of each category's sheet, for the first `SHEETS` categories; references are framed.
 
     Args:
-        rows: usable images: image_id, category, role, uri.
+        rows: usable images: image_id, category, role, uri, levels.
         statistics: rows of `category_statistics`.
     """
     categories = {row["category"] for row in statistics[:SHEETS]}
@@ -83,7 +83,7 @@ def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:
     for place, row in enumerate(chosen):
         left = MARGIN + place % COLUMNS * step
         top = MARGIN + CAPTION + place // COLUMNS * step
-        tile = _tile(str(row["uri"]))
+        tile = _tile(str(row["uri"]), row["levels"])
         middle = left + (SIDE - tile.width) // 2, top + (SIDE - tile.height) // 2
         if row["role"] == REFERENCE:
             draw.rectangle(
@@ -93,11 +93,11 @@ def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:
     return sheet
 
 
-def _tile(uri: str) -> Image.Image:
+def _tile(uri: str, levels: Levels | None) -> Image.Image:
     """The image at the size of the frame's inside; a red tile when it can't be read any more."""
     inside = SIDE - 2 * FRAME
     try:
-        image = Image.fromarray(np.asarray(read_image(uri)))
+        image = Image.fromarray(np.asarray(read_image(uri, levels)))
     except ImageError:
         return Image.new("RGB", (inside, inside), MISSING)
     image.thumbnail((inside, inside), reducing_gap=2.0)

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.annotations import Annotation, Faults, LabelFault, encode_mask, read_truth
-from pipelines.corpus.bad_labels import fault_row
+from pipelines.corpus.bad_labels import empty_rows, fault_row
 from pipelines.corpus.near_duplicates import perceptual_hash
 from pipelines.corpus.statistics import grey_levels
 from pipelines.images import ImageError, content_hash, decode_image, read_bytes
@@ -49,12 +49,14 @@ def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
             row["faults"] = [fault_row(LabelFault("", None, row["fault"]), row["uri"])]
             raise ImageError(row["fault"])
         data = read_bytes(row["uri"])
-        image = decode_image(data)
+        image = decode_image(data, row["levels"])
         height, width = image.shape[:2]
         try:
             row |= _truth(row, width, height, faults)
         finally:
             row["faults"] = [fault_row(fault, row["uri"]) for fault in faults.found]
+        if row["annotation"] is not None and not row["normal"] and not row["boxes"]:
+            row["faults"] += empty_rows(row["annotation"]["files"], row["uri"])
     except ImageError as error:
         return {**row, "error": str(error)}
     looks = {"phash": perceptual_hash(image), **grey_levels(image)}

@@ -1,8 +1,9 @@
 """Every image of a corpus before any is read: its sources as their layouts read them, checked."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from cluster.errors import UserError, nearest
 from pipelines.annotations import Annotation
 from pipelines.corpus.named_references import ReferenceCandidates, look_up
 from pipelines.corpus.section import CorpusSection, ReferenceNeed, Source
+from pipelines.images import Levels, source_levels
 from pipelines.layouts import Entry, find_layout, list_tree
 from pipelines.tables import LISTED
 
@@ -113,6 +115,7 @@ class Listing:
     """
 
     def __init__(self, section: CorpusSection) -> None:
+        self.section = section
         self.sources = [SourceListing(source, key) for key, source in section.keyed_sources()]
         self.entries = [entry for source in self.sources for entry in source.entries]
         self.layout = ", ".join(dict.fromkeys(source.layout for source in self.sources))
@@ -180,7 +183,29 @@ class Listing:
                     f"{need.key}=0 (zero-shot)."
                 )
 
-    def table(self) -> pa.Table:
-        """The rows to inspect, schema `LISTED`."""
-        rows = [row for source in self.sources for row, _ in source.rows()]
+    @cached_property
+    def levels(self) -> list[Levels | None]:
+        """Black and white of each source, measured on its images; None where each image takes its own."""
+        own = [
+            None
+            if source.source.levels is None
+            else source_levels(
+                [source.uri(entry) for entry in source.entries if entry.fault is None], source.source.levels
+            )
+            for source in self.sources
+        ]
+        return [own[self.section.levels_source(place)] for place in range(len(own))]
+
+    def table(self, levels: Sequence[Levels | None] = ()) -> pa.Table:
+        """The rows to inspect, schema `LISTED`.
+
+        Args:
+            levels: result of `levels`; without them no row has any.
+        """
+        each = levels or [None] * len(self.sources)
+        rows = [
+            {**row, "levels": pair}
+            for source, pair in zip(self.sources, each, strict=True)
+            for row, _ in source.rows()
+        ]
         return pa.Table.from_pylist(rows, schema=LISTED)

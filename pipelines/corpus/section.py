@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from cluster.config_paths import Location
+from pipelines.images import LevelsSection
 from pipelines.layouts import AUTO, LAYOUT_NAMES
 
 DEFAULT_DISTANCE = 64
@@ -40,6 +41,9 @@ class Source(Section):
             category that no source names takes `reference_count` of the images its layout marks as normal, by
             hash; `agssp references` proposes some where there are none.
         follow_links: whether links below a local root may lead out of it, as in a link farm.
+        levels: how its images of more than 8 bits become 8 bits, in all that follows; None takes each image's
+            own least and greatest value. Percentiles are those of all its images; with `fixed` they are equal
+            from source to source.
     """
 
     root: Location = ""
@@ -48,6 +52,7 @@ class Source(Section):
     categories: dict[str, str] = Field(default={})
     references: dict[str, tuple[str, ...]] = Field(default={})
     follow_links: bool = False
+    levels: LevelsSection | None = None
 
     @field_validator("layout")
     @classmethod
@@ -128,6 +133,10 @@ class CorpusSection(Source):
             return [(f"corpus.sources.{place}", source) for place, source in enumerate(self.sources)]
         return [("corpus", self)]
 
+    def levels_source(self, place: int) -> int:
+        """The place among `keyed_sources` of the source whose images give a source its levels."""
+        return place
+
 
 KEY = "finetune.data"
 
@@ -138,14 +147,18 @@ class _DataCorpus(CorpusSection):
     def keyed_sources(self) -> list[tuple[str, Source]]:
         return list(zip((f"{KEY}.train", f"{KEY}.test"), self.sources, strict=False))
 
+    def levels_source(self, place: int) -> int:
+        """Held-out images are scaled as those learnt from, unless their source says otherwise."""
+        return place if self.sources[place].levels is not None else 0
+
 
 class LabelledDataSection(Section):
     """Images and labels in any layout that has boxes or masks: COCO, VOC, YOLO and the rest.
 
     Attributes:
         train: images to learn from.
-        test: images to measure on; without a root a share of `train`, by content, near-duplicates on one
-            side.
+        test: images to measure on, scaled as those of `train` unless it has `levels`; without a root a share
+            of `train`, by content, near-duplicates on one side.
         test_share: share of the labelled images of `train` that is held out where `test` has no root.
         near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here boxes are cut to their
             image by default.

@@ -73,7 +73,7 @@ def build_corpus(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work = bench.directory.at("listing")
-        rows = listing.table()
+        rows = listing.table(listing.levels)
         source = write_listing(work, rows)
         inspected = bench.directory.at("inspected")
         start_ray()
@@ -108,7 +108,7 @@ def build_corpus(
         config=section.model_dump(mode="json"),
         inputs=images.inputs,
         extra=images.digests,
-        revision=3,  # bad labels
+        revision=4,  # masks by one rule, empty ones listed; all bits of colours; levels
         body=body,
     )
 

@@ -1,4 +1,4 @@
-from .levels import LevelsSection, dataset_colours
+from .levels import dataset_colours, source_levels
 from .reading import (
     IMAGE_SUFFIXES,
     MAX_FILE_BYTES,
@@ -10,6 +10,7 @@ from .reading import (
     read_image,
     read_mask,
 )
+from .section import LevelsSection
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -23,4 +24,5 @@ __all__ = [
     "read_bytes",
     "read_image",
     "read_mask",
+    "source_levels",
 ]

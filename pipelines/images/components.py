@@ -11,7 +11,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def components(mask: Mask) -> Iterator[tuple[int, int, Mask]]:
-    """The 8-connected regions of a mask, in the order of their first pixels.
+    """The 8-connected regions of a mask, in the order of their first pixels, row by row from the top left.
 
     Args:
         mask: (H, W), bool.
@@ -26,5 +26,10 @@ def components(mask: Mask) -> Iterator[tuple[int, int, Mask]]:
     _, labels = cv2.connectedComponents(
         mask[top : top + height, left : left + width].astype(np.uint8), connectivity=8
     )
-    for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+    # OpenCV numbers blocks of 2×2 pixels, so its labels don't follow the first pixels.
+    numbers, first = np.unique(labels, return_index=True)
+    order = numbers[np.argsort(first)]
+    places = ndimage.find_objects(labels)
+    for label in order[order > 0]:
+        rows, columns = places[label - 1]
         yield top + rows.start, left + columns.start, labels[rows, columns] == label

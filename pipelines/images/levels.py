@@ -5,41 +5,22 @@ dark part stays darker than a bright one; each image's own extremes, the default
 and one hot pixel would darken its whole image.
 """
 
+import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
 
-from cluster.config import Section
-from pipelines.images.reading import Levels, read_deep, read_image
+from pipelines.images.reading import ImageError, Levels, read_deep, read_image
+from pipelines.images.section import LevelsSection as LevelsSection
 
 SAMPLED = 4_000_000  # grey values of a whole data set from which percentiles are taken
+MOST_IMAGES, THREADS = 1_000, 8  # of one source, for its percentiles
 LEAST = 1_024  # grey values of one image
 FULL = (0.0, 65_535.0)
 MIN_DEVIATION = 1 / 255  # least deviation of a channel; keeps a constant one from being blown up
-
-
-class LevelsSection(Section):
-    """How images of more than 8 bits become 8 bits; others stay as they are.
-
-    Attributes:
-        scaling: `percentile`, between two percentiles of all training images' pixels; `full`, 0–65,535;
-            `image`, each image's own minimum and maximum.
-        low, high: percentiles that become black and white.
-    """
-
-    scaling: Literal["percentile", "full", "image"] = "percentile"
-    low: float = Field(default=0.1, ge=0, le=100)
-    high: float = Field(default=99.9, ge=0, le=100)
-
-    @model_validator(mode="after")
-    def _rising(self) -> "LevelsSection":
-        if self.low >= self.high:
-            raise ValueError(f"low={self.low:g} must be below high={self.high:g}")
-        return self
 
 
 @dataclass(frozen=True)
@@ -68,6 +49,8 @@ def dataset_levels(uris: Sequence[str], section: LevelsSection) -> Levels | None
     Raises:
         ImageError: an image can't be read.
     """
+    if section.scaling == "fixed" and section.black is not None and section.white is not None:
+        return section.black, section.white
     if section.scaling == "image" or not uris:
         return None
     count = max(LEAST, SAMPLED // len(uris))
@@ -82,6 +65,28 @@ def dataset_levels(uris: Sequence[str], section: LevelsSection) -> Levels | None
         return FULL
     low, high = np.percentile(np.concatenate(samples), [section.low, section.high])
     return float(low), float(high)
+
+
+def source_levels(uris: Sequence[str], section: LevelsSection) -> Levels | None:
+    """Like `dataset_levels`, for files that nobody has looked at yet: unusable ones take no part.
+
+    Percentiles are those of at most `MOST_IMAGES` images, which the hashes of their paths pick.
+    """
+    if section.scaling == "fixed":
+        return dataset_levels(uris, section)
+    picked = sorted(uris, key=lambda uri: hashlib.sha256(uri.encode("utf-8", "surrogatepass")).digest())
+    picked = picked[:MOST_IMAGES]
+    with ThreadPoolExecutor(THREADS) as pool:
+        usable = [uri for uri, good in zip(picked, pool.map(_is_usable, picked), strict=True) if good]
+    return dataset_levels(usable, section)
+
+
+def _is_usable(uri: str) -> bool:
+    try:
+        read_deep(uri)
+    except ImageError:
+        return False  # the corpus says why
+    return True
 
 
 def dataset_colours(uris: Sequence[str], section: LevelsSection) -> DatasetColours:

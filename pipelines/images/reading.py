@@ -1,32 +1,24 @@
 """Reads untrusted images: one decoder, one set of limits, one error."""
 
 import hashlib
-import io
-import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.fs as pafs
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from cluster.storage import locate
+from pipelines.images.deep import Deep, Levels as Levels
+from pipelines.images.limits import ImageError as ImageError
+from pipelines.images.masks import Mask, defective_pixels
+from pipelines.images.pages import only_page
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 100_000_000  # 10,000 × 10,000: above any line-scan tile, far below a decompression bomb
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom", ".dic"}
+)
 MAX_FILE_BYTES = 512 << 20
-MIN_SIDE = 8
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-
-Levels = tuple[float, float]  # black and white
-
-Image.init()  # a lazily loaded decoder would make a format unknown to `formats`
-Image.MAX_IMAGE_PIXELS = None  # ours is checked below, before any pixel is decoded
-
-
-class ImageError(Exception):
-    """An image that can't be used; the message is the quarantine reason."""
 
 
 def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = False) -> bytes:
@@ -64,30 +56,6 @@ def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = Fa
     return data
 
 
-def _open(data: bytes, least_side: int | None = None) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF is not the user's concern
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    f"{width}×{height} pixels exceed the limit of {MAX_PIXELS:,} (decompression bomb?)"
-                )
-            if min(width, height) < MIN_SIDE:
-                raise ImageError(f"{width}×{height} pixels are smaller than {MIN_SIDE} on a side")
-            if least_side is not None:
-                image.draft(None, (least_side, least_side))  # JPEG alone can; others are read as they are
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # else it copies images that are upright already
-            return image
-    except UnidentifiedImageError:
-        raise ImageError("not an image in a supported format") from None
-    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, MemoryError) as error:
-        # Pillow's decoders raise any of these for damaged files.
-        raise ImageError(f"damaged image: {str(error).splitlines()[0] if str(error) else error!r}") from None
-
-
 def content_hash(data: bytes) -> str:
     """A file's image id: the first 32 hex digits of its SHA-256."""
     return hashlib.sha256(data).hexdigest()[:32]
@@ -102,22 +70,18 @@ def decode_image(
 
     Args:
         data: the file's bytes.
-        levels: grey values that become 0 and 255 where the image has more than 8 bits (16-bit, float), see
-            `pipelines/images/levels.py`; without them each such image's own minimum and maximum. Images of 8
-            bits stay as they are.
+        levels: values that become 0 and 255 where the image has more than 8 bits (16-bit, float, signed, grey
+            or colour), see `pipelines/images/levels.py`; without them a DICOM's own window, else each such
+            image's own minimum and maximum. Images of 8 bits stay as they are.
         least_side: a JPEG may be decoded at a half, quarter or eighth of its size, which is faster, as long
             as no side gets shorter than this; None keeps its size.
 
     Raises:
-        ImageError: not an image, damaged, too large or too small.
+        ImageError: not an image, damaged, too large or too small, animated or of several pages.
     """
-    image = _open(data, least_side)
-    deep = _deep(image)
-    if deep is not None:
-        black, white = levels if levels is not None else (float(deep.min()), float(deep.max()))
-        span = white - black
-        scaled = (deep - black) * (255.0 / span) if span > 0 else np.zeros_like(deep)
-        return np.repeat(scaled.round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    image = only_page(data, least_side).content
+    if isinstance(image, Deep):
+        return image.scaled(levels)
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
@@ -125,20 +89,14 @@ def decode_image(
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # convert always copies
 
 
-def _deep(image: Image.Image) -> npt.NDArray[np.float64] | None:
-    """Grey values of an image of more than 8 bits, (H, W), finite; None for one of 8."""
-    if not image.mode.startswith("I") and image.mode != "F":
-        return None
-    return np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-
-
 def read_deep(uri: str) -> npt.NDArray[np.float64] | None:
-    """Grey values, (H, W), of an image of more than 8 bits as they are stored; None for one of 8.
+    """The measured values, (N,), of an image of more than 8 bits; None for one of 8.
 
     Raises:
         ImageError: see `read_image`.
     """
-    return _deep(_open(read_bytes(uri)))
+    image = only_page(read_bytes(uri)).content
+    return image.measured() if isinstance(image, Deep) else None
 
 
 def read_image(uri: str, levels: Levels | None = None) -> npt.NDArray[np.uint8]:
@@ -150,17 +108,14 @@ def read_image(uri: str, levels: Levels | None = None) -> npt.NDArray[np.uint8]:
     return decode_image(read_bytes(uri), levels)
 
 
-def read_mask(uri: str, above: int = 127) -> npt.NDArray[np.bool_]:
-    """Read a defect mask as bool, (H, W): a pixel is defective above the given grey.
+def read_mask(uri: str, *, numbered: bool = False) -> Mask:
+    """Read a defect mask as bool, (H, W), by the rule of `pipelines/images/masks.py`.
 
     Args:
         uri: path or URI of the file.
-        above: grey limit: 127 for drawn masks with soft edges; 0 for masks that number their defects, where a
-            palette's indices count and not its colours.
+        numbered: whether the data set numbers its defects, so that every value but 0 is one.
 
     Raises:
-        ImageError: see `read_image`.
+        ImageError: see `read_image`; the mask has values, but none that can be called a defect.
     """
-    image = _open(read_bytes(uri))
-    raw = above == 0 and (image.mode in {"1", "L", "P"} or image.mode.startswith("I"))
-    return np.asarray(image if raw else image.convert("L")) > above
+    return defective_pixels(read_bytes(uri), numbered=numbered)

@@ -10,7 +10,7 @@ import torch
 
 from cluster.stages import digest
 from cluster.storage import Storage
-from pipelines.images import ImageError, read_image
+from pipelines.images import ImageError, Levels, read_image
 from pipelines.maps.method import CategoryState, MapMethod, preprocess
 from pipelines.maps.section import MapsSection
 from pipelines.tables import IDENTITY, SIZE
@@ -43,7 +43,7 @@ def decode_rows(rows: pa.Table, size: int) -> pa.Table:
     """Read and resize each row's image; an unreadable one gets an `error` instead.
 
     Args:
-        rows: rows with a `uri`.
+        rows: rows with a `uri`; where they have `levels`, images of more than 8 bits are scaled by them.
         size: side of the encoder's input in pixels.
 
     Returns:
@@ -53,10 +53,12 @@ def decode_rows(rows: pa.Table, size: int) -> pa.Table:
     errors: list[str | None] = []
     images: list[npt.NDArray[np.uint8]] = []
     black = np.zeros((3, size, size), np.uint8)
-    for uri in rows.column("uri").to_pylist():
+    uris = rows.column("uri").to_pylist()
+    scaled = rows.column("levels").to_pylist() if "levels" in rows.column_names else [None] * len(uris)
+    for uri, levels in zip(uris, scaled, strict=True):
         error, pixels = None, black
         try:
-            pixels = preprocess(read_image(uri), size)
+            pixels = preprocess(read_image(uri, levels), size)
         except ImageError as unreadable:
             error = str(unreadable)
         errors.append(error)
@@ -114,7 +116,10 @@ def map_batch(
 
 
 def category_states(
-    method: MapMethod, section: MapsSection, references: Mapping[str, list[str]]
+    method: MapMethod,
+    section: MapsSection,
+    references: Mapping[str, list[str]],
+    levels: Mapping[str, Levels] | None = None,
 ) -> dict[str, CategoryState]:
     """Text embeddings and memory banks of every category, computed once.
 
@@ -122,11 +127,16 @@ def category_states(
         method: result of `build_method(section, …)`.
         section: the stage's config.
         references: normal images' URIs by category (every category has a key).
+        levels: black and white by URI, of the references that don't take their own.
     """
     library = section.library()
     states = {}
+    known = levels or {}
     for category, uris in references.items():
-        images = [torch.from_numpy(method.preprocess(read_image(uri))) for uri in uris[: section.shots]]
+        images = [
+            torch.from_numpy(method.preprocess(read_image(uri, known.get(uri))))
+            for uri in uris[: section.shots]
+        ]
         states[category] = method.category_state(
             library.category(category), torch.stack(images) if images else None
         )

@@ -12,6 +12,7 @@ from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
 from pipelines.encoder import input_size, weights_digest
+from pipelines.images import Levels
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
 from pipelines.maps.rows import (
@@ -59,18 +60,20 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         UserError: too many unreadable images; see `check_maps`.
     """
     tables = CorpusTables(corpus.directory)
-    references = tables.references()
+    references, levels = tables.references(), tables.levels("uri")
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
         manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height"))
+        pairs = [levels.get(uri) for uri in manifest.column("uri").to_pylist()]
+        manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
         source = write_listing(work, manifest)
         start_ray()
         pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         say(f"maps: {pool.note}")
         cuda, neighbours = pool.gpus > 0, pool.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
         prepare = ray.remote(num_gpus=pool.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
-        states, batch = cast(list[Any], prepare.remote(section, references, cuda, neighbours))
+        states, batch = cast(list[Any], prepare.remote(section, references, levels, cuda, neighbours))
         images: int = ray.get(batch)
         run_table_job(
             f"maps: {section.method}",
@@ -119,12 +122,16 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
 
 
 def _prepare(
-    section: MapsSection, references: Mapping[str, list[str]], cuda: bool, neighbours: int
+    section: MapsSection,
+    references: Mapping[str, list[str]],
+    levels: Mapping[str, Levels],
+    cuda: bool,
+    neighbours: int,
 ) -> tuple[Any, int]:
     """Every category's state, and the number of images an actor gets at once."""
     torch.set_num_threads(machine_cpus())
     method = build_method(section, "cuda" if cuda else "cpu")
-    return category_states(method, section, references), images_at_once(section, method, neighbours)
+    return category_states(method, section, references, levels), images_at_once(section, method, neighbours)
 
 
 class MapActor:

@@ -1,7 +1,7 @@
 """Normal references proposed for one category: KeAD embeds a sample zero-shot, and some are selected."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,7 +15,7 @@ from cluster.errors import UserError
 from pipelines.annotations import Annotation, read_truth
 from pipelines.corpus import Listing, is_test
 from pipelines.encoder import CategoryPrompts
-from pipelines.images import ImageError, content_hash, decode_image, read_bytes, read_image
+from pipelines.images import ImageError, Levels, content_hash, decode_image, read_bytes, read_image
 from pipelines.maps import KeAD, anomaly_probability, zero_shot_map
 from pipelines.references.selection import select_references
 
@@ -142,7 +142,7 @@ def propose(
     eligible = eligible_images(listing, category)
     share = test_share if any(entry.labelled for entry in listing.entries) else 0.0
     skipped: list[tuple[str, str]] = []
-    looked_at = _look(eligible, kead, share, skipped)
+    looked_at = _look(eligible, kead, share, listing.levels, skipped)
     images: list[Eligible] = []
     scores: list[npt.NDArray[np.float64]] = []
     embeddings: list[npt.NDArray[np.float64]] = []
@@ -179,14 +179,18 @@ def propose(
                 score=float(all_scores[pick.index]),
                 rank=float((all_scores < all_scores[pick.index]).mean()),
                 represents=pick.represents,
-                picture=_picture(image.uri),
+                picture=_picture(image.uri, listing.levels[image.source]),
             )
         )
     return CategoryProposal(category, tuple(proposals), len(eligible), len(images), tuple(skipped))
 
 
 def _look(
-    eligible: Iterable[Eligible], kead: KeAD, share: float, skipped: list[tuple[str, str]]
+    eligible: Iterable[Eligible],
+    kead: KeAD,
+    share: float,
+    levels: Sequence[Levels | None],
+    skipped: list[tuple[str, str]],
 ) -> Iterator[_Looked]:
     """Readable images outside the held-out share, each content once, resized for the encoder."""
     seen: set[str] = set()
@@ -196,7 +200,7 @@ def _look(
             image_id = content_hash(data)
             if image_id in seen or is_test(image_id, share):
                 continue
-            pixels = decode_image(data)
+            pixels = decode_image(data, levels[image.source])
             if _has_defect(image, pixels):
                 continue
         except ImageError as error:
@@ -213,9 +217,9 @@ def _has_defect(image: Eligible, pixels: npt.NDArray[np.uint8]) -> bool:
     return not read_truth(image.annotation, width, height).empty
 
 
-def _picture(uri: str) -> npt.NDArray[np.uint8]:
+def _picture(uri: str, levels: Levels | None) -> npt.NDArray[np.uint8]:
     try:
-        image = Image.fromarray(read_image(uri))
+        image = Image.fromarray(read_image(uri, levels))
     except ImageError as error:
         raise UserError(f"{uri} changed while it was looked at ({error}); run the command again.") from None
     image.thumbnail((SIDE, SIDE))

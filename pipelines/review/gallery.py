@@ -35,7 +35,8 @@ class Gallery:
         settings: pseudo-box settings that the page starts with.
 
     Attributes:
-        rows: one an image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`.
+        rows: one an image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`,
+            `levels`.
         thresholds: category thresholds; δ is Otsu's whatever the settings say, for the page to switch to.
         held_out: ids of the test split's images, which are not shown.
         grid: cells along a map's side.
@@ -48,6 +49,7 @@ class Gallery:
         self.settings = settings
         self._folder = maps.at("maps")
         try:
+            levels = CorpusTables(corpus).levels()
             manifest = CorpusTables(corpus).manifest(columns=("image_id", "split", "role"))
             self._files = [name for name in self._folder.children() if name.endswith(".parquet")]
             tables = [self._read(name, COLUMNS) for name in self._files]
@@ -64,7 +66,7 @@ class Gallery:
                 if about is None or about["split"] == "test":
                     self.held_out += about is not None
                     continue
-                self.rows.append({**row, "role": about["role"]})
+                self.rows.append({**row, "role": about["role"], "levels": levels.get(row["image_id"])})
                 self._places.append((number, place))
         if not self.rows:
             raise UserError(f"{maps.uri} holds no map of a pretraining image; is the corpus empty?")
@@ -153,7 +155,8 @@ class Gallery:
             KeyError: no such image.
             ImageError: its file can't be read any more.
         """
-        image = Image.fromarray(decode_image(read_bytes(self.row(image_id)["uri"]), least_side=side))
+        row = self.row(image_id)
+        image = Image.fromarray(decode_image(read_bytes(row["uri"]), row["levels"], least_side=side))
         image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=85)

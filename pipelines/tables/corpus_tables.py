@@ -27,6 +27,7 @@ class ManifestRow(TypedDict):
     role: str
     width: int
     height: int
+    levels: list[float] | None
 
 
 class LabelledBoxRow(TypedDict):
@@ -73,7 +74,8 @@ class CorpusTables:
 
         Returns:
             Rows in the table's order: `image_id` (content hash), `uri`, `category`, `split` (`train`, `test`,
-            `unlabelled`), `role` (`reference`, `train`), `width` and `height` in pixels.
+            `unlabelled`), `role` (`reference`, `train`), `width` and `height` in pixels,
+            `levels` (black and white of an image of more than 8 bits; None takes its own).
         """
         rows = cast(list[ManifestRow], self.manifest_table(columns).to_pylist())
         return [row for row in rows if split is None or row["split"] == split]
@@ -97,6 +99,17 @@ class CorpusTables:
             if row["role"] == REFERENCE:
                 uris[row["category"]].append(row["uri"])
         return uris
+
+    def levels(self, key: Literal["image_id", "uri"] = "image_id") -> dict[str, tuple[float, float]]:
+        """Id (or URI) → black and white of the images that don't take their own; see `Source.levels`.
+
+        None in a manifest that was written before sources had levels: there each image took its own.
+        """
+        table = self.manifest_table()
+        if "levels" not in table.column_names:
+            return {}
+        rows = table.select([key, "levels"]).to_pylist()
+        return {row[key]: (pair[0], pair[1]) for row in rows if (pair := row["levels"]) is not None}
 
     def labels(self) -> dict[str, LabelRow]:
         """image_id → what is known of it; an image without labels has no key.

@@ -11,7 +11,10 @@ SCORED_BOX = pa.struct([*BOX, pa.field("score", pa.float64())])
 IDENTITY = [("image_id", pa.string()), ("uri", pa.string()), ("category", pa.string())]
 SIZE = [("width", pa.int32()), ("height", pa.int32())]
 
-MANIFEST = pa.schema([*IDENTITY, ("split", pa.string()), ("role", pa.string()), *SIZE])
+# Black and white of an image of more than 8 bits; null takes its own.
+LEVELS = ("levels", pa.list_(pa.float64()))
+
+MANIFEST = pa.schema([*IDENTITY, ("split", pa.string()), ("role", pa.string()), *SIZE, LEVELS])
 # `mask` is COCO's run-length text at the image's size, null where no pixel truth is known.
 LABELS = pa.schema([("image_id", pa.string()), ("boxes", pa.list_(LABELLED_BOX)), ("mask", pa.string())])
 QUARANTINE = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
@@ -67,5 +70,6 @@ LISTED = pa.schema(
         ("labelled", pa.bool_()),
         ("annotation", ANNOTATION),
         ("fault", pa.string()),
+        LEVELS,
     ]
 )

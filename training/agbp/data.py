@@ -14,6 +14,7 @@ import torch
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
+from pipelines.images import Levels
 from pipelines.tables import CorpusTables
 from training.agbp.section import ViewAugment
 from training.agbp.views import Map, geometric, lay_over, photometric, resize_square
@@ -35,6 +36,7 @@ class PretrainImages:
         categories: indices into `names`, (N,) int64.
         names: names of the object categories, sorted.
         maps: (N, g, g) float16, ≥ 0.
+        levels: black and white of each image where it has more than 8 bits; None takes its own.
     """
 
     image_ids: tuple[str, ...]
@@ -42,6 +44,7 @@ class PretrainImages:
     categories: npt.NDArray[np.int64]
     names: tuple[str, ...]
     maps: npt.NDArray[np.float16]
+    levels: tuple[Levels | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -53,7 +56,8 @@ def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
     Raises:
         UserError: fewer than two images are left.
     """
-    allowed = CorpusTables(corpus).pretraining()
+    tables = CorpusTables(corpus)
+    allowed, levels = tables.pretraining(), tables.levels()
     table = maps.read_table("maps", columns=["image_id", "uri", "category", "map"])
     rows = table.select(["image_id", "uri", "category"]).to_pydict()
     digests = {image_id: hashlib.sha256(image_id.encode()).digest() for image_id in rows["image_id"]}
@@ -69,6 +73,7 @@ def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
     return PretrainImages(
         image_ids=tuple(rows["image_id"][index] for index in order),
         uris=tuple(rows["uri"][index] for index in order),
+        levels=tuple(levels.get(rows["image_id"][index]) for index in order),
         categories=np.array([number[rows["category"][index]] for index in order], dtype=np.int64),
         names=names,
         maps=table.column("map").combine_chunks().to_numpy_ndarray()[order],
@@ -112,7 +117,7 @@ class PretrainDataset(SeededDataset):
         self.images, self.indices, self.size, self.augment = images, indices, size, augment
         self.views, self.mask_patch, self.mask_ratio = views, mask_patch, mask_ratio
         self.pixels = PixelCache(
-            partial(_read_square, images.uris, size),
+            partial(_read_square, images.uris, images.levels, size),
             whole_bytes=len(indices) * size * size * 3,
             limit_bytes=CACHE_BYTES,
         )
@@ -148,8 +153,8 @@ class PretrainDataset(SeededDataset):
         return photometric(image, rng, self.augment), anomaly_map
 
 
-def _read_square(uris: Sequence[str], size: int, at: int) -> Image:
-    return resize_square(read_pixels(uris[at]), size)
+def _read_square(uris: Sequence[str], levels: Sequence[Levels | None] | None, size: int, at: int) -> Image:
+    return resize_square(read_pixels(uris[at], levels[at] if levels else None), size)
 
 
 def random_mask(side: int, ratio: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

@@ -60,8 +60,9 @@ class PseudoBoxes:
             UserError: no pseudo-box is left.
         """
         rows = self.review.kept(_rows(self.boxes))
+        tables = CorpusTables(self.corpus.directory)
         samples = pseudo_samples(
-            rows, CorpusTables(self.corpus.directory).held_out(), weighted=section.confidence_weighted
+            rows, tables.held_out(), tables.levels(), weighted=section.confidence_weighted
         )
         if not any(len(sample.labels) for sample in samples):
             raise UserError(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipelines.images import Levels
 from pipelines.tables import box_array
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
 from training.detection.section import BoxAugment
@@ -32,6 +33,7 @@ class Sample:
         labels: (N,) int64.
         weights: (N,) float32, each box's weight in the loss; None where all count the same. All samples of
             a data set have them, or none.
+        levels: black and white where the image has more than 8 bits; None takes its own.
     """
 
     image_id: str
@@ -41,6 +43,7 @@ class Sample:
     boxes: Boxes
     labels: Labels
     weights: npt.NDArray[np.float32] | None = None
+    levels: Levels | None = None
 
     @classmethod
     def of(
@@ -53,7 +56,7 @@ class Sample:
         """An image of a table with its boxes.
 
         Args:
-            row: a row with `image_id`, `uri`, `width` and `height`.
+            row: a row with `image_id`, `uri`, `width`, `height` and, where known, `levels`.
             boxes: N boxes with their sides x0, y0, x1, y1.
             labels: N class numbers.
             weights: see the attribute.
@@ -66,6 +69,7 @@ class Sample:
             boxes=box_array(boxes),
             labels=np.array(labels, dtype=np.int64),
             weights=weights,
+            levels=None if (pair := row.get("levels")) is None else (pair[0], pair[1]),
         )
 
 
@@ -135,7 +139,7 @@ class DetectionDataset(SeededDataset):
 
 def _read_placed(samples: Sequence[Sample], preprocessing: Preprocessing, index: int) -> Image:
     sample = samples[index]
-    return preprocessing.place(sample.width, sample.height).image(read_pixels(sample.uri))
+    return preprocessing.place(sample.width, sample.height).image(read_pixels(sample.uri, sample.levels))
 
 
 def collate(items: Sequence[Batch]) -> Batch:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cluster.progress import say
 from cluster.stages import Workbench
+from pipelines.images import Levels
 from training.detection.data import Sample
 from training.detection.section import BoxAugment
 from training.detection.task import DetectionPlan, build_detection_task
@@ -56,6 +58,7 @@ def train_detector(
         UserError, NonFiniteLoss, RuntimeError: see `training.loop.fit.fit`.
     """
     loop = training.loop
+    detector.levels = _common_levels([*training.train, *training.held_out])
     plan = DetectionPlan(
         directory=bench.directory,
         freeze=training.freeze,
@@ -77,6 +80,17 @@ def train_detector(
         save=lambda name: save_detector(detector, bench.directory, name, lineage),
         load=detector.load_state_dict,
     )
+
+
+def _common_levels(samples: Sequence[Sample]) -> Levels | None:
+    """The levels of all samples that have some; None where they differ, which is said."""
+    pairs = {sample.levels for sample in samples if sample.levels is not None}
+    if len(pairs) > 1:
+        say(
+            f"The training images of more than 8 bits are scaled by {len(pairs)} different levels, so the "
+            "detector names none: set predict.levels where you use it."
+        )
+    return pairs.pop() if len(pairs) == 1 else None
 
 
 def training_results(result: FitResult) -> dict[str, float]:

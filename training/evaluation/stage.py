@@ -61,7 +61,9 @@ def evaluate_detector(
         start = time.monotonic()
         with progress("evaluate: finding defects", len(samples)) as bar:
             images = {sample.image_id: sample.uri for sample in samples}
-            for result in predict(detector, images, device=device, batch_size=section.batch_size):
+            levels = {sample.image_id: sample.levels for sample in samples if sample.levels is not None}
+            results = predict(detector, images, device=device, batch_size=section.batch_size, levels=levels)
+            for result in results:
                 if isinstance(result, UnreadableImage):
                     raise lost_image(result.uri, result.reason)
                 predictions.append(result)

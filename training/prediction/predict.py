@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.images import ImageError, read_image
+from pipelines.images import ImageError, Levels, read_image
 from pipelines.tables import SIDES
 from training.metrics import Detections
 from training.models.detectors import MIN_SCORE, Detector
@@ -93,6 +93,7 @@ def predict(
     device: torch.device,
     batch_size: int = 16,
     min_score: float = MIN_SCORE,
+    levels: Mapping[str, Levels] | None = None,
 ) -> Iterator[ImagePrediction | UnreadableImage]:
     """Run a detector over files, batch by batch; one result per image, a batch's unreadable images first.
 
@@ -102,7 +103,9 @@ def predict(
         device: device to run on.
         batch_size: images at once.
         min_score: least score of a box.
+        levels: black and white by image_id, of the images of more than 8 bits that don't take their own.
     """
+    known = levels or {}
     detector = detector.to(device).eval()
     waiting = iter(images.items())
     while chunk := list(islice(waiting, batch_size)):
@@ -110,7 +113,7 @@ def predict(
         read: list[tuple[str, str, tuple[int, int]]] = []
         for image_id, uri in chunk:
             try:
-                pixels = read_image(uri)
+                pixels = read_image(uri, known.get(image_id))
             except ImageError as error:
                 yield UnreadableImage(image_id, uri, str(error))
                 continue

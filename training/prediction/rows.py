@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 
 from cluster.storage import Storage
-from pipelines.images import ImageError, content_hash, decode_image, read_bytes, read_image
+from pipelines.images import ImageError, Levels, content_hash, decode_image, read_bytes, read_image
 from pipelines.tables import PREDICTED_BOX, SIZE
 from training.models import Preprocessing
 from training.models.detectors import Detector
@@ -19,12 +19,13 @@ READ = [("uri", pa.string()), ("name", pa.string()), ("image_id", pa.string()), 
 PREDICTED = pa.schema([*READ, ("boxes", pa.list_(PREDICTED_BOX))])
 
 
-def read_rows(rows: pa.Table, preprocessing: Preprocessing) -> pa.Table:
+def read_rows(rows: pa.Table, preprocessing: Preprocessing, levels: Levels | None = None) -> pa.Table:
     """Read, hash and lay out each row's image; one that can't be read gets an `error` instead.
 
     Args:
         rows: table with `uri` and `name`.
         preprocessing: the detector's preprocessing.
+        levels: black and white of images of more than 8 bits; None takes each one's own.
 
     Returns:
         Columns `READ` and `pixels`, uint8 (S, S, 3), black where there is an error.
@@ -38,7 +39,7 @@ def read_rows(rows: pa.Table, preprocessing: Preprocessing) -> pa.Table:
         pixels = nothing
         try:
             data = read_bytes(row["uri"])
-            image = decode_image(data)
+            image = decode_image(data, levels)
             height, width = image.shape[:2]
             about |= {"image_id": content_hash(data), "width": width, "height": height}
             pixels = preprocessing.place(width, height).image(image)
@@ -76,13 +77,14 @@ def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_s
     return pa.Table.from_pylist(listed, schema=PREDICTED)
 
 
-def draw_rows(rows: pa.Table, target: Storage, side: int) -> pa.Table:
+def draw_rows(rows: pa.Table, target: Storage, side: int, levels: Levels | None = None) -> pa.Table:
     """Write each readable row's image with its boxes as `NAME.jpg`; the rows come back as they are.
 
     Args:
         rows: table from `predict_rows`.
         target: directory of the pictures; names keep their folders.
         side: the pictures' longer side, pixels.
+        levels: see `read_rows`.
     """
     import cv2
 
@@ -93,7 +95,7 @@ def draw_rows(rows: pa.Table, target: Storage, side: int) -> pa.Table:
             DrawnBox((box["x0"], box["y0"], box["x1"], box["y1"]), f"{box['label']} {box['score']:.2f}")
             for box in row["boxes"]
         ]
-        picture = draw_boxes(read_image(row["uri"]), [], boxes, side=side)
+        picture = draw_boxes(read_image(row["uri"], levels), [], boxes, side=side)
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
         target.write(f"{row['name']}.jpg", encoded.tobytes())
     return rows

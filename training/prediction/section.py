@@ -1,8 +1,9 @@
 """The config of predictions."""
 
+import math
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cluster.config import Section
 
@@ -17,6 +18,8 @@ class PredictSection(Section):
         gpus_per_actor: GPUs of a worker; None takes one where the cluster has GPUs; a fraction shares one.
         draw: whether to write every image with its boxes, too.
         drawn_side: a drawn image's longer side, pixels.
+        levels: values that become black and white in images of more than 8 bits; None takes those by which
+            the detector's training images were scaled, or each image's own extremes where it names none.
         max_bad_share: share of unreadable images above which the command fails.
     """
 
@@ -28,7 +31,17 @@ class PredictSection(Section):
     drawn_side: int = Field(default=960, ge=32, le=8192)
     max_bad_share: float = Field(default=0.5, ge=0, le=1)
 
+    levels: tuple[float, float] | None = None
+
+    @field_validator("levels")
+    @classmethod
+    def _rising(cls, levels: tuple[float, float] | None) -> tuple[float, float] | None:
+        if levels is not None and not (all(map(math.isfinite, levels)) and levels[0] < levels[1]):
+            raise ValueError("levels are two finite numbers, black below white")
+        return levels
+
     @property
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result, JSON-able."""
-        return self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})
+        deciding = self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})
+        return deciding if self.levels is None else {**deciding, "levels": list(self.levels)}

@@ -53,6 +53,7 @@ def predict_images(
             leave no CPU for reading and writing.
     """
     detector = load_detector(model.path)
+    levels = section.levels or detector.levels
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, predicted = bench.directory.at("work"), bench.directory.at("work", "found")
@@ -61,7 +62,11 @@ def predict_images(
         start_ray()
         pool = actor_pool("predict", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         steps = [
-            Step(read_rows, {"preprocessing": detector.preprocessing}, batch_size=section.batch_size),
+            Step(
+                read_rows,
+                {"preprocessing": detector.preprocessing, "levels": levels},
+                batch_size=section.batch_size,
+            ),
             Step(
                 PredictActor,
                 {"weights": work, "section": section, "cuda": pool.gpus > 0},
@@ -74,7 +79,7 @@ def predict_images(
         ]
         if section.draw:
             target = bench.directory.at("drawn")
-            steps.append(Step(draw_rows, {"target": target, "side": section.drawn_side}))
+            steps.append(Step(draw_rows, {"target": target, "side": section.drawn_side, "levels": levels}))
         run_table_job(
             "predict: finding defects",
             source=source,
@@ -94,6 +99,7 @@ def predict_images(
         site=site,
         config=section.deciding,
         inputs={},
+        revision=2,  # all bits of colours; levels
         extra={"model": model.digest, "images": listing_digest(files)},
         body=body,
     )

@@ -24,7 +24,8 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
         corpus, maps, boxes: the stages' artifacts.
         limit: most images in all.
     """
-    labels = CorpusTables(corpus.directory).labels()
+    tables = CorpusTables(corpus.directory)
+    labels, levels = tables.labels(), tables.levels()
     table = {row["image_id"]: row for row in boxes.directory.read_table("boxes.parquet").to_pylist()}
     thresholds = {
         row["category"]: row["threshold"]
@@ -58,7 +59,7 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
             GalleryItem(
                 category=row["category"],
                 name=row["uri"].rsplit("/", 1)[-1],
-                image=read_image(row["uri"]),
+                image=read_image(row["uri"], levels.get(image_id)),
                 anomaly_map=upsample(grid, row["width"], row["height"]),
                 mask=decode_mask(runs, row["width"], row["height"]) if runs is not None else None,
                 boxes=[(sides(box), float(box["score"])) for box in table[image_id]["boxes"]],
@@ -81,7 +82,8 @@ def examples(
         limit: most images; labels take turns.
         min_score: least score of a drawn detection.
     """
-    labels = CorpusTables(labelled.directory).boxes()
+    tables = CorpusTables(labelled.directory)
+    labels, levels = tables.boxes(), tables.levels()
     drawn = []
     for start, outcome in starts.items():
         rows = outcome.evaluated.directory.read_table("predictions.parquet").to_pylist()
@@ -97,6 +99,6 @@ def examples(
                 for box in row["boxes"]
                 if box["score"] >= min_score
             ]
-            picture = draw_boxes(read_image(row["uri"]), truths, detections)
+            picture = draw_boxes(read_image(row["uri"], levels.get(row["image_id"])), truths, detections)
             drawn.append(Example(start, row["uri"].rsplit("/", 1)[-1], picture))
     return drawn

@@ -1,5 +1,6 @@
 """A detector as one safetensors file that says what it is: architecture, classes, preprocessing, lineage."""
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from cluster.errors import UserError
 from cluster.storage import Storage
+from pipelines.images import Levels
 from training.models import Preprocessing
 from training.models.detectors import Detector, build_detector
 from training.weights import StateDict, check_whole, load_weights, save_weights
@@ -27,13 +29,15 @@ def save_detector(detector: Detector, directory: Storage, name: str, lineage: Ma
         name: the file's name.
         lineage: fingerprints of its sources, by name.
     """
-    metadata = {
+    metadata: dict[str, Any] = {
         "kind": "detector",
         "architecture": detector.architecture,
         "classes": list(detector.classes),
         "preprocessing": {"size": detector.preprocessing.size, "resize": detector.preprocessing.resize},
         "lineage": dict(lineage),
     }
+    if detector.levels is not None:
+        metadata["levels"] = list(detector.levels)
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / WEIGHTS_FILE  # `name` may hold folders
         save_weights(local, detector.state_dict(), metadata)
@@ -58,7 +62,18 @@ def load_detector(path: Path) -> Detector:
         classes=len(detector.classes),
     )
     detector.load_state_dict(state)
+    detector.levels = _levels(metadata.get("levels"))
     return detector.eval()
+
+
+def _levels(written: object) -> Levels | None:
+    """Two rising finite numbers; anything else was not written here."""
+    if not isinstance(written, list) or len(written) != 2:
+        return None
+    black, white = written
+    if not all(isinstance(end, int | float) and math.isfinite(end) for end in written) or black >= white:
+        return None
+    return float(black), float(white)
 
 
 def _build(path: Path, metadata: Mapping[str, Any], state: StateDict) -> Detector:

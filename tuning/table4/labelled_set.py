@@ -1,7 +1,7 @@
 """Labelled images of a corpus for measuring maps: images to judge, and references. No Ray here."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from cluster.errors import UserError
 from cluster.progress import progress
 from pipelines.annotations import decode_mask
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
+from pipelines.images import Levels
 from pipelines.tables import REFERENCE, check_bad_share
 from training.pictures import read_pixels
 
@@ -25,6 +26,7 @@ class LabelledImage:
         defective: whether it has a defect.
         runs: its pixel mask as COCO run-length text; None for normal images and where only boxes are known.
         width, height: size in pixels.
+        levels: black and white where it has more than 8 bits; None takes its own.
     """
 
     uri: str
@@ -33,6 +35,7 @@ class LabelledImage:
     runs: str | None
     width: int
     height: int
+    levels: Levels | None = None
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB.
@@ -40,7 +43,7 @@ class LabelledImage:
         Raises:
             UserError: it can't be read any more.
         """
-        return read_pixels(self.uri)
+        return read_pixels(self.uri, self.levels)
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """(H, W) bool, True where defective; all False for a normal image."""
@@ -51,10 +54,14 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images to judge, and URIs of normal references by category; none of them is judged."""
+    """Images to judge, and URIs of normal references by category; none of them is judged.
+
+    `levels` holds black and white by URI, of the references that don't take their own.
+    """
 
     images: tuple[LabelledImage, ...]
     references: Mapping[str, tuple[str, ...]]
+    levels: Mapping[str, Levels] = field(default_factory=dict)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -69,7 +76,7 @@ class LabelledSet:
 
 def inspect_listing(listing: Listing) -> pa.Table:
     """Every listed image hashed and decoded in this process; rows of `pipelines.corpus.inspect`."""
-    rows = listing.table()
+    rows = listing.table(listing.levels)
     with progress("hashing and decoding", rows.num_rows) as bar:
 
         def parts() -> Iterator[pa.Table]:
@@ -99,10 +106,19 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
     for row in corpus.manifest:
         if row["role"] == REFERENCE:
             references[row["category"]].append(row["uri"])
+    levels = {
+        row["uri"]: (pair[0], pair[1]) for row in corpus.manifest if (pair := row["levels"]) is not None
+    }
     used = {uri for uris in references.values() for uri in uris}
     images = tuple(
         LabelledImage(
-            row["uri"], row["category"], bool(row["boxes"]), row["mask"], row["width"], row["height"]
+            row["uri"],
+            row["category"],
+            bool(row["boxes"]),
+            row["mask"],
+            row["width"],
+            row["height"],
+            levels.get(row["uri"]),
         )
         for row in corpus.labels
         if row["uri"] not in used
@@ -112,4 +128,4 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
             "The corpus has no labelled image beside its references; the study needs masks, boxes or "
             "images known to be normal, as a layout with labels reads them."
         )
-    return LabelledSet(images, {name: tuple(uris) for name, uris in references.items()})
+    return LabelledSet(images, {name: tuple(uris) for name, uris in references.items()}, levels)

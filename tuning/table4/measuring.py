@@ -162,7 +162,11 @@ def _states(method: MapMethod, section: MapsSection, labelled: LabelledSet) -> d
     states = {}
     for category in labelled.categories:
         uris = labelled.references[category][: section.shots]
-        references = _preprocessed(method, [read_pixels(uri) for uri in uris]) if uris else None
+        references = (
+            _preprocessed(method, [read_pixels(uri, labelled.levels.get(uri)) for uri in uris])
+            if uris
+            else None
+        )
         states[category] = method.category_state(library.category(category), references)
     return states
 

@@ -96,7 +96,7 @@ def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus:
     return ensure(
         "objects",
         site=site,
-        config={"levels": levels.model_dump(mode="json")},
+        config={"levels": levels.model_dump(mode="json", exclude_none=True)},
         inputs={"corpus": corpus},
         body=body,
     )

@@ -112,6 +112,21 @@ def test_an_empty_mask_is_no_label(tiles: Path) -> None:
     splits = {row["uri"].rsplit("/", 1)[1]: row["split"] for row in corpus.manifest}
     assert splits["none.png"] == splits["unmasked.png"] == "unlabelled"
     assert corpus.empty_masks == 1
+    (row,) = corpus.bad_labels
+    assert row["file"] == str(tiles / "tile/pit/none_mask.png")
+    assert row["action"] == "image unlabelled"
+    assert "marks no defect" in row["reason"]
+
+
+def test_a_mask_that_can_not_be_told_leaves_its_image_out(tiles: Path) -> None:
+    paint(tiles / "tile/pit/white.png", 400)
+    Image.new("L", (64, 48), 255).save(tiles / "tile/pit/white_mask.png")
+    corpus = corpus_of(CorpusSection(root=str(tiles)))
+    assert corpus.empty_masks == 0
+    assert "white.png" not in {row["uri"].rsplit("/", 1)[1] for row in corpus.manifest}
+    (row,) = corpus.bad_labels
+    assert (row["file"], row["action"]) == (str(tiles / "tile/pit/white_mask.png"), "image left out")
+    assert "all of it is marked" in row["reason"]
 
 
 def test_folder_layout_and_its_references(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ CRACK = {"x0": 1.0, "y0": 2.0, "x1": 3.5, "y1": 4.0, "label": "crack"}
 
 def row(image_id: str, category: str, split: str, role: str = "train") -> dict[str, Any]:
     about = {"image_id": image_id, "uri": f"/{image_id}.png", "category": category}
-    return about | {"split": split, "role": role, "width": 8, "height": 6}
+    levels = [200.0, 4000.0] if image_id in "ad" else None
+    return about | {"split": split, "role": role, "width": 8, "height": 6, "levels": levels}
 
 
 ROWS = [
@@ -55,6 +56,11 @@ def tables(directory: Storage) -> CorpusTables:
 def test_the_manifest_has_every_image_in_order(tables: CorpusTables) -> None:
     assert tables.manifest() == ROWS
     assert tables.manifest_table().schema.equals(MANIFEST)
+
+
+def test_levels_are_those_of_the_images_that_have_some(tables: CorpusTables) -> None:
+    assert tables.levels() == {"a": (200.0, 4000.0), "d": (200.0, 4000.0)}
+    assert tables.levels("uri") == {"/a.png": (200.0, 4000.0), "/d.png": (200.0, 4000.0)}
 
 
 def test_the_manifest_of_one_split_and_of_some_columns(tables: CorpusTables) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cluster.errors import UserError
+from pipelines.images import Levels
 from training.models import (
     Freeze as Freeze,
     Part as Part,
@@ -37,11 +38,14 @@ class Detector(PartedModel):
             detector learns to find each object once.
         ranks: whether `candidates` come in the order of a score, which rounding can change.
         weighs_boxes: whether `forward` heeds the targets' `weights`.
+        levels: black and white by which its training images of more than 8 bits were scaled; None where each
+            took its own.
         has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
 
     preprocessing: Preprocessing
     nms_iou: float | None
+    levels: Levels | None = None
     ranks: ClassVar[bool] = False
     weighs_boxes: ClassVar[bool] = False
     has_masks: bool = False

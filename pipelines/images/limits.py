@@ -1,0 +1,42 @@
+"""What an image may be, and the error that says why one is not: shared by all decoders."""
+
+import struct
+import zlib
+
+MAX_PIXELS = 100_000_000  # 10,000 × 10,000: above any line-scan tile, far below a decompression bomb
+MIN_SIDE = 8
+# Decoders raise any of these for damaged files.
+DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+)
+
+
+class ImageError(Exception):
+    """An image that can't be used; the message is the quarantine reason."""
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse a size before any pixel is decoded.
+
+    Raises:
+        ImageError: more than `MAX_PIXELS`, or a side below `MIN_SIDE`.
+    """
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width}×{height} pixels exceed the limit of {MAX_PIXELS:,} (decompression bomb?)")
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"{width}×{height} pixels are smaller than {MIN_SIDE} on a side")
+
+
+def damaged(error: Exception) -> ImageError:
+    """The error of a file that a decoder can't read."""
+    return ImageError(f"damaged image: {str(error).splitlines()[0] if str(error) else error!r}")
