@@ -1,7 +1,7 @@
 """YAML as people write it, read with limits: unique keys, no aliases, one mapping."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -30,18 +30,30 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def parse_yaml(text: str, source: str) -> dict[str, Any]:
+class _TextLoader(_UniqueKeyLoader):
+    """The same, but values without quotes are text too."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+def parse_yaml(text: str, source: str, *, as_written: bool = False) -> dict[str, Any]:
     """Parse one YAML mapping.
+
+    Args:
+        text: the file's text.
+        source: place where it was written, for the message.
+        as_written: whether all keys and values stay text: names like `no`, `1_0` and `007`, which YAML takes
+            for False, 10 and 7.
 
     Raises:
         UserError: not YAML, or not a mapping; the message names `source`.
     """
     try:
-        document = yaml.load(text, Loader=_UniqueKeyLoader)
+        document = yaml.load(text, Loader=_TextLoader if as_written else _UniqueKeyLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{source} is not valid YAML: {reason}; correct the file.") from None
-    if document is None:
+    if document is None or document == "":
         return {}
     if not isinstance(document, dict):
         raise UserError(f"{source} must hold a mapping of sections, not a {type(document).__name__}.")

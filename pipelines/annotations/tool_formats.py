@@ -1,6 +1,6 @@
 """Formats of labelling tools by name, read shape by shape."""
 
-from pipelines.annotations.base import Annotation, Truth
+from pipelines.annotations.base import Annotation, AnnotationError, Truth
 from pipelines.annotations.cvat_shapes import read_cvat_shapes
 from pipelines.annotations.datumaro_shapes import read_datumaro_shapes
 from pipelines.annotations.faults import Faults
@@ -24,7 +24,11 @@ def read_tool(annotation: Annotation, width: int, height: int, faults: Faults) -
     """The shapes of a labelling tool's annotation: their boxes, and a mask where every shape has an inside.
 
     Raises:
-        AnnotationError: see the tool's reader.
+        AnnotationError: see the tool's reader; the message names the file.
     """
-    shapes = SHAPE_READERS[annotation.format](annotation, width, height, faults)
+    start = f"its annotation {annotation.files[0]}: "
+    try:
+        shapes = SHAPE_READERS[annotation.format](annotation, width, height, faults)
+    except AnnotationError as error:
+        raise AnnotationError(start + str(error).removeprefix(start)) from None
     return truth_of_shapes(shapes, width, height)

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cluster.errors import UserError
-from pipelines.annotations import Annotation, AnnotationError, checked_label
+from pipelines.annotations import Annotation, AnnotationError, written_label
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.outline import LIST
 from pipelines.layouts.tree import SAMPLES, Tree
@@ -121,7 +121,7 @@ def _entries(
     names = {}
     for number, category in categories.items():
         try:
-            names[number] = checked_label(category.get("name"))
+            names[number] = written_label(category.get("name"))
         except AnnotationError as error:
             raise UserError(f"{where}: the category {number}: {error}; correct it.") from None
     objects: dict[object, list[dict[str, Any]]] = defaultdict(list)
