@@ -1,7 +1,7 @@
 """YAML as people write it, read with limits: unique keys, no aliases, one mapping."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -33,7 +33,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 class _TextLoader(_UniqueKeyLoader):
     """The same, but values without quotes are text too."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+_TextLoader.yaml_implicit_resolvers = {}
 
 
 def parse_yaml(text: str, source: str, *, as_written: bool = False) -> dict[str, Any]:

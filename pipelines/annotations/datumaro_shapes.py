@@ -8,7 +8,7 @@ from pipelines.annotations.base import Annotation, AnnotationError, checked_size
 from pipelines.annotations.class_names import written_label
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.rle import decode_mask
-from pipelines.annotations.shapes import Canvas, Shape, check_work, points_of
+from pipelines.annotations.shapes import Canvas, Shape, check_work, flat, points_of
 
 
 def read_datumaro_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
@@ -55,19 +55,13 @@ def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
         x0, y0, x1, y1 = _numbers(item, "points")  # corners of the rectangle around it
         return canvas.ellipse((x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2, 0.0, label)
     if kind == "cuboid_2d":
-        points = item.get("points")
-        pairs = [value for pair in points for value in pair] if _pairs(points) else []
-        return canvas.around(points_of(pairs, least=8), label)
+        return canvas.around(points_of(flat(item.get("points")), least=8), label)
     if kind == "mask":
         runs = mapping(item.get("rle"), "its rle")
         if runs.get("size") != [canvas.height, canvas.width] or not isinstance(runs.get("counts"), str):
             raise AnnotationError(f"its rle is not for {canvas.height} rows and {canvas.width} columns")
         return canvas.pixels(decode_mask(runs["counts"], canvas.width, canvas.height), 0, 0, label)
     raise AnnotationError(f"an annotation of the type {str(kind)[:20]!r} has no box")
-
-
-def _pairs(points: object) -> bool:
-    return isinstance(points, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in points)
 
 
 def _points(item: Mapping[str, Any]) -> list[object]:

@@ -73,7 +73,7 @@ def _whole(points: object, least: int) -> list[list[int]]:
         raise AnnotationError("its points are parts of pixels; Supervisely exports whole ones")
     if np.abs(values).max() >= LARGEST:
         raise AnnotationError("its points lie far outside the image")
-    return values.astype(np.int64).tolist()
+    return [[int(x), int(y)] for x, y in values]
 
 
 def _filled(outline: list[list[int]], holes: list[list[list[int]]], canvas: Canvas) -> tuple[int, int, Mask]:

@@ -48,13 +48,14 @@ def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
     classes = _classes(document, where)
     for item in objects_in(document.get("items"), "items", where):
         name = image_name(item.get("id"), "an item without id", where)
-        image = item.get("image") if isinstance(item.get("image"), dict) else {}
+        image = item.get("image")
+        about = image if isinstance(image, dict) else {}
         rows = objects_in(item.get("annotations"), f"annotations of {name[:40]}", where)
         named = [{**row, "class": _class(row.get("label_id"), classes)} for row in rows]
         objects = [row for row in named if row.get("type") not in WHOLE]
-        names = _names(name, image.get("path"), path.stem)
+        names = _names(name, about.get("path"), path.stem)
         if objects:
-            content = json.dumps({"name": name, "size": image.get("size"), "objects": objects})
+            content = json.dumps({"name": name, "size": about.get("size"), "objects": objects})
             yield Listed(path, names, Annotation("datumaro", (str(path),), content=content))
         else:
             said = [str(row["class"]) for row in named if row.get("type") == "label"]

@@ -108,7 +108,7 @@ def test_an_image_of_another_size_is_a_fault(layout: str, tmp_path: Path) -> Non
     assert file in rows[image]["error"]
 
 
-SHAPE_FAULTS = {
+SHAPE_FAULTS: dict[str, list[tuple[Any, str]]] = {
     "labelme": [
         ({**BOX, "points": [[2, 3]]}, "shape 2: a rectangle has two points"),
         ({**BOX, "points": [[2, 3], [90, 8]]}, "shape 2: box .* outside"),

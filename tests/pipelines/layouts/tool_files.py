@@ -30,7 +30,7 @@ VIA_POLYGON = {"name": "polygon", "all_points_x": [2, 9, 9, 2], "all_points_y": 
 
 def labelme_shape(kind: str, points: list[Any], label: Any = "dent", **more: Any) -> dict[str, Any]:
     """A shape as labelme 6 writes it."""
-    parts = {"group_id": None, "description": "", "flags": {}, "mask": None}
+    parts: dict[str, Any] = {"group_id": None, "description": "", "flags": {}, "mask": None}
     return {"label": label, "points": points, **parts, "shape_type": kind, **more}
 
 
