@@ -20,7 +20,7 @@ from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 
 NAMES = "obj.names"
-FOLDER = re.compile(r"obj_.+_data")
+FOLDER = re.compile(r"obj_(.+)_data")
 
 
 def _texts(tree: Tree) -> dict[PurePosixPath, tuple[str, ...]]:
@@ -44,11 +44,16 @@ def cvat_yolo(tree: Tree) -> Iterable[Entry]:
         UserError: class names that can't be read, or several files of them.
     """
     content = json.dumps(_names(tree))
+    texts = _texts(tree)
+    # Lists of images and files without a line hold no label that could be passed over.
+    subsets = {f"{part[1]}.txt" for path in texts for part in map(FOLDER.fullmatch, path.parts) if part}
+    tree.tables.update(path for path in tree.ending(".txt") if path.name in subsets and path not in texts)
+    tree.tables.update(path for path in texts if not tree.files[path][0])
     by_stem: dict[str, list[PurePosixPath]] = defaultdict(list)
     for image in tree.images:
         by_stem[image.stem].append(image)
     files: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
-    for text, place in _texts(tree).items():
+    for text, place in texts.items():
         images = [image for image in by_stem[place[-1]] if image.with_suffix("") == text.with_suffix("")]
         if not images:
             ends = [
@@ -63,13 +68,13 @@ def cvat_yolo(tree: Tree) -> Iterable[Entry]:
         else:
             yield Entry(str(text), SURFACE, fault="it is the annotation of no image here")
     for image in tree.images:
-        texts = files.get(image, [])
-        if len(texts) > 1:
+        own = files.get(image, [])
+        if len(own) > 1:
             yield Entry(
-                str(image), SURFACE, fault=f"several files annotate it: {', '.join(map(str, texts[:3]))}"
+                str(image), SURFACE, fault=f"several files annotate it: {', '.join(map(str, own[:3]))}"
             )
-        elif texts and tree.files[texts[0]][0] > 0:
-            yield annotated(image, SURFACE, Annotation("yolo", (str(texts[0]),), content=content))
+        elif own and tree.files[own[0]][0] > 0:
+            yield annotated(image, SURFACE, Annotation("yolo", (str(own[0]),), content=content))
         else:
             yield Entry(str(image), SURFACE)
 

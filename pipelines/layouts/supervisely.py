@@ -14,6 +14,7 @@ from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import SAMPLES, Tree
 
 IMAGES, NOTES = "img", "ann"
+META = "meta.json"  # the project's classes; names stand in every annotation
 
 
 def _notes(tree: Tree) -> list[PurePosixPath]:
@@ -27,6 +28,7 @@ def _fits(tree: Tree) -> bool:
 @layout(_fits)
 def supervisely(tree: Tree) -> Iterable[Entry]:
     """One category, `surface` unless the source names another; an annotation without an image is a fault."""
+    tree.tables.update(path for path in tree.ending(".json") if path.name == META)
     notes = {path.with_suffix("").as_posix(): path for path in _notes(tree)}
     for image in tree.images:
         home = image.parent.parent / NOTES if image.parent.name == IMAGES else None

@@ -1,14 +1,16 @@
 """Which image a tool's file means, which annotation of it counts, and what an empty one says."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
+from pipelines.layouts import find_layout, list_tree
 from tests.pipelines.layouts import tool_files as files
 from tests.pipelines.layouts.published_trees import paint, write
 from tests.pipelines.layouts.test_layouts import rows_of
+from tests.pipelines.layouts.tool_trees import TOOL_TREES
 
 BOX = files.studio_region("rectangle", files.STUDIO_BOX)
 CHOICE = {"id": "c", "type": "choices", "from_name": "c", "to_name": "image"}
@@ -187,3 +189,15 @@ def test_labelme_with_two_images_of_a_stem_takes_the_one_it_names(tmp_path: Path
     )
     _, rows = rows_of(str(tmp_path))
     assert [bool(rows[f"1.{kind}"]["boxes"]) for kind in ("jpg", "png")] == [False, True]
+
+
+def test_lists_and_empty_files_are_not_passed_over(tmp_path: Path) -> None:
+    """What holds no label is counted as read; a note that nobody knows is not."""
+    TOOL_TREES["cvat_yolo"][1](tmp_path / "yolo")
+    TOOL_TREES["supervisely"][1](tmp_path / "sly")
+    write(tmp_path / "yolo/notes.txt", "by hand")
+    for home, rest in (("yolo", ["notes.txt"]), ("sly", [])):
+        tree = list_tree(str(tmp_path / home), "root")
+        entries = list(find_layout("auto", tree).read(tree))
+        read = tree.tables | {PurePosixPath(f) for e in entries if e.annotation for f in e.annotation.files}
+        assert [str(path) for path in tree.ending(".txt", ".json", ".names") if path not in read] == rest
