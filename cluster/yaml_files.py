@@ -115,22 +115,35 @@ def _excerpt(node: yaml.Node) -> str:
     return f'"{node.value[:60]}"' if isinstance(node, yaml.ScalarNode) else f"a {node.id}"
 
 
-def parse_yaml(text: str, source: str) -> dict[str, Any]:
+class _TextLoader(PlainLoader):
+    """The same, but values without quotes are text too."""
+
+
+_TextLoader.yaml_implicit_resolvers = {}
+
+
+def parse_yaml(text: str, source: str, *, as_written: bool = False) -> dict[str, Any]:
     """Parse one YAML mapping.
+
+    Args:
+        text: the file's text.
+        source: place where it was written, for the message.
+        as_written: whether all keys and values stay text: names like `no`, `1_0` and `007`, which YAML takes
+            for False, 10 and 7.
 
     Raises:
         UserError: not YAML, not a mapping, or a value that no config takes; the message names `source`, and
             of a value its key and line.
     """
     try:
-        document = yaml.load(text, Loader=PlainLoader)
+        document = yaml.load(text, Loader=_TextLoader if as_written else PlainLoader)
     # Besides its own, PyYAML's scanner lets pass what an escape such as \UFFFFFFFF raises.
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         reason = (
             "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         )
         raise UserError(f"{source} is not valid YAML: {reason}; correct the file.") from None
-    if document is None:
+    if document is None or document == "":
         return {}
     if not isinstance(document, dict):
         raise UserError(f"{source} must hold a mapping of sections, not a {type(document).__name__}.")
@@ -148,7 +161,7 @@ def parse_word(text: str, what: str) -> Any:
         UserError: YAML with a value that no config takes.
     """
     try:
-        return yaml.load(text, Loader=PlainLoader)
+        return yaml.load(text, Loader=_TextLoader if as_written else PlainLoader)
     except ValueFault as fault:
         raise UserError(f"{what}: {_quoted(fault.key, ': ')}{fault.what}.") from None
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError):

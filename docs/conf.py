@@ -29,6 +29,7 @@ howto/prompts
 howto/thresholds
 howto/python
 howto/clusters
+howto/labelling-tools
 howto/few-labels
 howto/x-ray
 howto/extending

@@ -1,4 +1,5 @@
 from .base import Annotation, AnnotationError, checked_label
+from .class_names import written_label
 from .faults import Faults, LabelFault
 from .instances import Instance, read_instances
 from .mask_boxes import boxes_of_mask
@@ -17,4 +18,5 @@ __all__ = [
     "encode_mask",
     "read_instances",
     "read_truth",
+    "written_label",
 ]

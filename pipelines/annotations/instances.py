@@ -13,6 +13,8 @@ from pipelines.annotations.faults import Faults
 from pipelines.annotations.mask_boxes import regions_of_mask
 from pipelines.annotations.reading import read_truth
 from pipelines.annotations.rle import decode_mask, encode_mask, mask_of_runs
+from pipelines.annotations.shapes import Shape
+from pipelines.annotations.tool_formats import SHAPE_READERS
 from pipelines.annotations.yolo_text import read_yolo_shapes
 
 
@@ -70,12 +72,23 @@ def read_instances(annotation: Annotation, width: int, height: int, *, clip: boo
     elif annotation.format == "yolo":
         shapes = read_yolo_shapes(annotation, width, height, Faults(clip))
         instances = [Instance(box) if mask is None else _of_mask(mask, box) for box, mask in shapes]
+    elif annotation.format in SHAPE_READERS:
+        drawn = SHAPE_READERS[annotation.format](annotation, width, height, Faults(clip))
+        instances = [_of_shape(shape) for shape in drawn]
     elif truth.mask is not None:
         instances = list(_regions(truth.mask, str(annotation.label)))
     else:
         instances = [Instance(box) for box in truth.boxes]
     checked_count(sum(not one.stray for one in instances))
     return instances
+
+
+def _of_shape(shape: Shape) -> Instance:
+    """A tool's shape; one whose inside covers no pixel's centre has only a box."""
+    if shape.pixels is None or not shape.pixels.any():
+        return Instance(shape.box)
+    height, width = shape.pixels.shape
+    return Instance(shape.box, shape.left, shape.top, width, height, encode_mask(shape.pixels))
 
 
 def _regions(mask: Mask, label: str) -> Iterator[Instance]:

@@ -7,6 +7,7 @@ from pipelines.annotations.class_runs import read_class_runs
 from pipelines.annotations.coco_objects import read_coco
 from pipelines.annotations.faults import Faults, LabelFault
 from pipelines.annotations.mask_files import read_drawn, read_numbered
+from pipelines.annotations.tool_formats import SHAPE_READERS, read_tool
 from pipelines.annotations.voc_xml import read_voc
 from pipelines.annotations.yolo_text import read_yolo
 
@@ -19,6 +20,7 @@ READERS: dict[str, Reader] = {
     "yolo": read_yolo,
     "coco": read_coco,
     "class_runs": read_class_runs,
+    **dict.fromkeys(SHAPE_READERS, read_tool),
 }
 
 

@@ -1,7 +1,8 @@
 """The names of all layouts, for configs that are checked without reading a folder."""
 
 AUTO = "auto"
-# `auto` takes the first that fits: data sets, then formats, then the layout that fits everything.
+# `auto` takes the first that fits: data sets, labelling tools' own formats (found by their content), formats
+# of many tools, then the layout that fits everything.
 LAYOUT_NAMES = (
     "magnetic_tile",
     "neu_det",
@@ -14,6 +15,13 @@ LAYOUT_NAMES = (
     "kolektor_sdd2",
     "gdxray",
     "rareplanes",
+    "labelme",
+    "cvat",
+    "cvat_yolo",
+    "label_studio",
+    "via",
+    "supervisely",
+    "datumaro",
     "coco",
     "voc",
     "yolo",

@@ -2,6 +2,7 @@
 
     …/images/**/NAME.jpg with …/labels/**/NAME.txt, or NAME.txt beside the image
     data.yaml (or another YAML file with `names`, a list or a mapping from number) or classes.txt: class names
+        as they are written there, so that `no` is not False
 
 Without names a class is called by its number.
 """
@@ -68,7 +69,7 @@ def _names(tree: Tree) -> list[str] | None:
     for path in tree.files:
         where = tree.uri(path)
         if path.suffix.lower() in {".yaml", ".yml"} and len(path.parts) <= 2:
-            document = parse_yaml(_text(tree, path), where)
+            document = parse_yaml(_text(tree, path), where, as_written=True)
             if "names" in document:
                 names_by_file[where] = _listed(document["names"], where)
         elif path.name == CLASSES:
@@ -99,6 +100,6 @@ def _listed(names: object, where: str) -> list[str]:
     if not isinstance(names, list):
         raise UserError(f"{where}: names must be a list, or a mapping from number to name; correct it.")
     try:
-        return [checked_label(str(name)) for name in names]
+        return [checked_label(name) for name in names]
     except AnnotationError as error:
         raise UserError(f"{where}: {error}; correct it.") from None

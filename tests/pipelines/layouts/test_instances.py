@@ -11,12 +11,13 @@ from pipelines.annotations.instances import read_instances
 from pipelines.annotations.reading import read_truth
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection
-from tests.pipelines.layouts.published_trees import HEIGHT, TREES, WIDTH
+from tests.pipelines.layouts.published_trees import HEIGHT, WIDTH
+from tests.pipelines.layouts.tool_trees import ALL_TREES
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", ALL_TREES)
 def test_the_objects_together_are_the_truth(name: str, tmp_path: Path) -> None:
-    TREES[name][1](tmp_path)
+    ALL_TREES[name][1](tmp_path)
     listing = Listing(CorpusSection(root=str(tmp_path)))
     for source in listing.sources:
         for entry in source.entries:

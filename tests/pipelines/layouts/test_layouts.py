@@ -18,6 +18,7 @@ from pipelines.corpus.sorting import Corpus
 from pipelines.layouts.catalogue import LAYOUTS
 from tests.pipelines.images.bucket_server import serve_bucket
 from tests.pipelines.layouts.published_trees import HEIGHT, TREES, WIDTH, Expected, paint, voc_xml, write
+from tests.pipelines.layouts.tool_trees import ALL_TREES
 from tests.repository import shared
 
 
@@ -51,12 +52,12 @@ def check(rows: dict[str, dict[str, Any]], expected: dict[str, Expected]) -> Non
 
 
 def test_every_layout_has_a_tree() -> None:
-    assert {layout for layout, _ in TREES.values()} == set(LAYOUTS)
+    assert {layout for layout, _ in ALL_TREES.values()} == set(LAYOUTS)
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", ALL_TREES)
 def test_a_published_tree_is_found_and_read(name: str, tmp_path: Path) -> None:
-    layout, build = TREES[name]
+    layout, build = ALL_TREES[name]
     expected = build(tmp_path)
     listing, rows = rows_of(str(tmp_path))
     assert listing.layout == layout
@@ -64,10 +65,10 @@ def test_a_published_tree_is_found_and_read(name: str, tmp_path: Path) -> None:
     check(rows_of(str(tmp_path), layout=layout)[1], expected)
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", ALL_TREES)
 def test_the_same_on_object_storage(name: str, tmp_path: Path) -> None:
     """Through a URI and no path: an in-memory file system stands for a bucket."""
-    layout, build = TREES[name]
+    layout, build = ALL_TREES[name]
     expected = build(tmp_path)
     bucket = fsspec.filesystem("memory")
     home = f"/bucket/{tmp_path.name}"

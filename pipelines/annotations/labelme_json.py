@@ -1,0 +1,76 @@
+"""LabelMe: a JSON file an image, its shapes as points in pixels, drawn masks as PNG within the text."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.annotations.base import Annotation, AnnotationError, checked_size, finite, mapping
+from pipelines.annotations.class_names import written_label
+from pipelines.annotations.faults import Faults
+from pipelines.annotations.json_files import read_json, rows_of
+from pipelines.annotations.png_masks import png_mask
+from pipelines.annotations.shapes import Canvas, Shape, check_work, flat, points_of
+
+
+def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
+    """Polygons, circles and masks with their inside; rectangles, turned ones and lines as boxes.
+
+    `annotation.content` is a JSON list of names, in lower case: an image without shapes is normal unless a
+    flag of another name is set on it.
+
+    Raises:
+        AnnotationError: no LabelMe file, another size; a shape of one point; flags that say something of an
+            image without shapes.
+    """
+    (uri,) = annotation.files
+    document = read_json(uri)
+    with faults.at(uri):
+        size = (document.get("imageWidth"), document.get("imageHeight"))
+        if None not in size:
+            checked_size((finite(size[0]), finite(size[1])), width, height)
+    items = rows_of(document, "shapes")
+    check_work(len(items), width, height)
+    shapes: list[Shape] = []
+    for number, item in enumerate(items, start=1):
+        with faults.at(uri, place=f"shape {number}") as spot:
+            shapes.append(_shape(item, Canvas(width, height, spot)))
+    if not items:
+        flags = document.get("flags") or {}
+        known = set(json.loads(annotation.content)) if annotation.content else set()
+        said = [str(name)[:40] for name, value in mapping(flags, "flags").items() if value]
+        if any(name.lower() not in known for name in said):
+            raise AnnotationError(
+                f"it has no shapes, and its flag {said[0]!r} may mean a defect; name flags of images without "
+                f"defects {', '.join(sorted(known))}"
+            )
+    return shapes
+
+
+def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
+    label, kind = written_label(item.get("label")), item.get("shape_type") or "polygon"
+    values = flat(item.get("points"))
+    if kind == "polygon":
+        return canvas.polygon(values, label)
+    if kind in {"line", "linestrip"}:
+        return canvas.line(values, label)
+    if kind == "oriented_rectangle":
+        return canvas.around(points_of(values, least=3), label)
+    if kind in {"rectangle", "circle", "mask"}:
+        if len(values) != 4:
+            raise AnnotationError(f"a {kind} has two points")
+        x0, y0, x1, y1 = (finite(value) for value in values)
+        if kind == "rectangle":
+            return canvas.box((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), label)
+        if kind == "circle":  # its centre and a point on it
+            radius = math.dist((x0, y0), (x1, y1))
+            return canvas.ellipse(x0, y0, radius, radius, 0.0, label)
+        mask = png_mask(item.get("mask"), canvas.width, canvas.height)
+        wanted = (int(y1) - int(y0) + 1, int(x1) - int(x0) + 1)  # both corners are pixels of the mask
+        if mask.shape != wanted:
+            raise AnnotationError(
+                f"its mask has {mask.shape[1]}×{mask.shape[0]} pixels, "
+                f"its corners say {wanted[1]}×{wanted[0]}"
+            )
+        return canvas.pixels(mask, int(x0), int(y0), label)
+    raise AnnotationError(f"a shape of the kind {str(kind)[:20]!r} has no box")

@@ -1,0 +1,65 @@
+"""`cvat`: CVAT for images 1.1, an XML file for all images of a task or project.
+
+    annotations.xml, or XML files of any name, with `<annotations>` of `<image name=…>`
+    images at the only path that ends as `name` does; at …/SUBSET/NAME where the image has a subset
+
+CVAT lists every image of a task, whether somebody has looked at it or not, so an image without shapes is
+unlabelled. One whose tags all are `good`, `normal`, `ok` or `free` is normal.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from cluster.errors import UserError
+from pipelines.annotations import Annotation
+from pipelines.layouts.base import Entry, is_normal, layout
+from pipelines.layouts.listed_images import Listed, image_name, listed_entries
+from pipelines.layouts.tree import Tree
+
+ROOT = "annotations"
+
+
+def _files(tree: Tree) -> list[PurePosixPath]:
+    return [path for path in tree.ending(".xml") if tree.xml_root(path) == ROOT]
+
+
+@layout(fits=lambda tree: any(tree.xml_root(path) == ROOT for path in tree.samples(".xml")))
+def cvat(tree: Tree) -> Iterable[Entry]:
+    """One category, `surface` unless the source names another.
+
+    Raises:
+        UserError: a file that is no XML, has a DTD or entities, or was exported for video.
+    """
+    return listed_entries(tree, (one for path in _files(tree) for one in _listed(tree, path)))
+
+
+def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
+    where = tree.uri(path)
+    try:
+        root = fromstring(tree.read(path), forbid_dtd=True)
+    except DefusedXmlException:
+        raise UserError(f"{where} declares a DTD or entities, which are refused; remove them.") from None
+    except (ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
+        raise UserError(f"{where} is no XML ({error}); correct or remove it.") from None
+    if root.find("track") is not None:
+        raise UserError(f'{where} is "CVAT for video"; export the task as "CVAT for images 1.1".')
+    for image in root.iter("image"):
+        name = image_name(image.get("name"), f"image {image.get('id', '')[:20]}", where)
+        names = (f"{subset}/{name}", name) if (subset := image.get("subset")) else (name,)
+        shapes = [shape for shape in image if shape.tag != "tag"]
+        if shapes:
+            note = Annotation("cvat", (str(path),), content=_content(image, shapes, name))
+            yield Listed(path, names, note)
+        else:
+            tags = [tag.get("label", "") for tag in image]
+            yield Listed(path, names, normal=bool(tags) and all(map(is_normal, tags)))
+
+
+def _content(image: Element, shapes: list[Element], name: str) -> str:
+    objects = [{"kind": str(shape.tag), "attributes": dict(shape.attrib)} for shape in shapes]
+    return json.dumps({"name": name, "size": [image.get("width"), image.get("height")], "objects": objects})

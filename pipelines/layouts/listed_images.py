@@ -1,0 +1,167 @@
+"""Images that a table of many images names: looked up below the root, never opened elsewhere."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from cluster.errors import UserError
+from pipelines.annotations import Annotation
+from pipelines.layouts.base import SURFACE, Entry, annotated, normal
+from pipelines.layouts.tree import Tree
+
+MAX_NAME = 1000
+ELSEWHERE = re.compile(
+    r"^(?:[A-Za-z]:)?/|^[a-z][a-z0-9+.-]*://|(?:^|/)\.\.(?:/|$)"
+)  # a name of another machine
+DEEP = 64  # lists and objects in each other that a table may have
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One image as a table lists it.
+
+    Attributes:
+        table: the table's file.
+        names: what the image may be called, the likeliest first; parts of a path with `/` or `\\`.
+        annotation: where its truth is written; None where the table says nothing of it.
+        normal: whether the table says that the image has no defect.
+        fault: why its annotation can't be used.
+    """
+
+    table: PurePosixPath
+    names: tuple[str, ...]
+    annotation: Annotation | None = None
+    normal: bool = False
+    fault: str | None = None
+
+
+def listed_entries(tree: Tree, listed: Iterable[Listed]) -> Iterator[Entry]:
+    """The images that tables list, then all others, unlabelled.
+
+    An image that is not there or could be several is a fault; so is one that is listed twice, unless alike.
+    """
+    finder = ListedImages(tree)
+    by_image: dict[str, list[Listed]] = defaultdict(list)
+    for one in listed:
+        file, reason = finder.find(one)
+        if file is None:
+            path = one.names[0].replace("\\", "/").lstrip("/")[:MAX_NAME]
+            yield Entry(path, SURFACE, fault=f"{tree.uri(one.table)} lists it, but {reason}")
+        else:
+            by_image[file].append(one)
+    for file, several in by_image.items():
+        one = several[0]
+        if any(_says(other) != _says(one) for other in several[1:]):
+            tables = ", ".join(sorted({tree.uri(other.table) for other in several})[:3])
+            yield Entry(file, SURFACE, fault=f"{tables} lists it {len(several)} times")
+        elif one.fault is not None:
+            yield Entry(file, SURFACE, fault=f"{tree.uri(one.table)}: {one.fault}")
+        elif one.annotation is not None:
+            yield annotated(file, SURFACE, one.annotation)
+        elif one.normal:
+            yield normal(file, SURFACE)
+        else:
+            yield Entry(file, SURFACE)
+    for image in tree.images:
+        if str(image) not in by_image:
+            yield Entry(str(image), SURFACE)
+
+
+def _says(one: Listed) -> tuple[object, ...]:
+    """What a table says of an image, wherever it is written."""
+    note = one.annotation
+    return (note and (note.format, note.content), one.normal, one.fault)
+
+
+def read_json_table(tree: Tree, path: PurePosixPath) -> Any:
+    """A JSON file of many images.
+
+    Raises:
+        UserError: no JSON, or nested deeper than any label.
+    """
+    try:
+        document = json.loads(tree.read(path))
+        deep = _deeper(document, DEEP)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"{tree.uri(path)} is no JSON ({reason[:200]}); correct or remove it.") from None
+    if deep:
+        raise UserError(f"{tree.uri(path)} nests more than {DEEP} deep; correct or remove it.")
+    return document
+
+
+def objects_in(rows: object, what: str, where: str) -> list[Mapping[str, Any]]:
+    """A list of JSON objects.
+
+    Raises:
+        UserError: something else; `what` names it, `where` the file.
+    """
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{where}: {what} must be a list of objects; correct it.")
+    return rows
+
+
+def image_name(value: object, what: str, where: str) -> str:
+    """A file's name.
+
+    Raises:
+        UserError: no text, empty, too long, or with control characters; `what` names the image.
+    """
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
+        raise UserError(f"{where}: {what} has no file name; correct it.")
+    return value
+
+
+def _deeper(value: object, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    return depth == 0 or any(
+        _deeper(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value)
+    )
+
+
+class ListedImages:
+    """Which file below the root a name means."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
+        for path in tree.images:
+            self.by_name[path.name].append(path)
+
+    def find(self, listed: Listed) -> tuple[str | None, str]:
+        """The file's path, or None and the reason."""
+        reason = "no such image is below the folder"
+        for name in listed.names:
+            wanted = name.replace("\\", "/")
+            parts = tuple(part for part in PurePosixPath(wanted).parts if part not in {"/", "..", "."})
+            # A path of another machine says little of the folders here: its last parts that are here count.
+            shortest = 1 if ELSEWHERE.search(wanted) else len(parts)
+            for length in range(len(parts), shortest - 1, -1):
+                ends = self._ending(parts[len(parts) - length :])
+                if len(ends) > 1:
+                    ends = self._nearest(ends, parts, listed.table.parent)
+                if len(ends) == 1:
+                    return str(ends[0]), ""
+                if ends:
+                    reason = f"several may be meant: {', '.join(map(str, ends[:3]))}"
+                    break
+        return None, reason
+
+    def _ending(self, parts: tuple[str, ...]) -> list[PurePosixPath]:
+        if not parts:
+            return []
+        return [path for path in self.by_name.get(parts[-1], []) if path.parts[-len(parts) :] == parts]
+
+    @staticmethod
+    def _nearest(
+        ends: list[PurePosixPath], parts: tuple[str, ...], home: PurePosixPath
+    ) -> list[PurePosixPath]:
+        """The file of just that path, from the table's folder or the root; else those below that folder."""
+        for exact in (home / PurePosixPath(*parts), PurePosixPath(*parts)):
+            if exact in ends:
+                return [exact]
+        return [path for path in ends if path.is_relative_to(home)] or ends
