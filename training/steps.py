@@ -1,6 +1,6 @@
 """The commands as Python functions: each makes its artifact and those it needs, unless complete."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from cluster.registry.pull import pull
 from cluster.stages import Artifact
 from pipelines.corpus import find_images
 from pipelines.device import best_device
+from pipelines.images import ImageSource, named_pixels, several
 from training.export import export_model
 from training.inputs import open_tracker
 from training.models.detectors import Detector
@@ -243,7 +244,7 @@ def load_detector(model: str | Path, *config: Config) -> Detector:
 
 def detect(
     detector: Detector,
-    images: Sequence[str | Path],
+    images: Iterable[ImageSource],
     *,
     min_score: float | None = None,
     device: str | None = None,
@@ -252,13 +253,22 @@ def detect(
 
     Args:
         detector: from `load_detector`; `detector.classes` names the labels.
-        images: paths or URIs.
+        images: paths, URIs, or (H, W, 3) uint8 RGB pixels, called `image 0`, `image 1`, …
         min_score: boxes below are dropped; None takes the default of `predict.min_score`.
         device: torch's; None takes a GPU where there is one.
+
+    Raises:
+        UserError: one image in the place of a list.
+        ValueError: pixels of another shape or type.
     """
     place = torch.device(best_device(device))
     least = PredictSection().min_score if min_score is None else min_score
-    named = {str(number): str(image) for number, image in enumerate(images)}
+    named = {
+        str(number): str(image)
+        if isinstance(image, str | Path)
+        else named_pixels(image, f"image {number}")[1]
+        for number, image in enumerate(several(images, "images"))
+    }
     predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
     return [predictions[image_id] for image_id in named]
 

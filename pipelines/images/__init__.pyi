@@ -10,17 +10,21 @@ from .reading import (
     read_image,
     read_mask,
 )
+from .sources import ImageSource, named_pixels, several
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_FILE_BYTES",
     "ImageError",
+    "ImageSource",
     "Levels",
     "LevelsSection",
     "content_hash",
     "dataset_colours",
     "decode_image",
+    "named_pixels",
     "read_bytes",
     "read_image",
     "read_mask",
+    "several",
 ]

@@ -1,6 +1,6 @@
 """The maps table: settings, rows and the per-batch work around KeAD or WinCLIP. No Ray here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from cluster.errors import UserError
 from cluster.stages import digest
 from cluster.storage import Storage
-from pipelines.images import ImageError, read_image
+from pipelines.images import ImageError, ImageSource, named_pixels, read_image
 from pipelines.maps.method import CategoryState, MapMethod, preprocess
 from pipelines.maps.section import MapsSection
 from pipelines.tables import IDENTITY, SIZE
@@ -114,20 +115,34 @@ def map_batch(
 
 
 def category_states(
-    method: MapMethod, section: MapsSection, references: Mapping[str, list[str]]
+    method: MapMethod, section: MapsSection, references: Mapping[str, Sequence[ImageSource]]
 ) -> dict[str, CategoryState]:
     """Text embeddings and memory banks of every category, computed once.
 
     Args:
         method: result of `build_method(section, …)`.
         section: the stage's config.
-        references: normal images' URIs by category (every category has a key).
+        references: normal images by category (every category has a key): URIs, or (H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: a reference that can't be read.
+        ValueError: pixels of another shape or type.
     """
     library = section.library()
     states = {}
-    for category, uris in references.items():
-        images = [torch.from_numpy(method.preprocess(read_image(uri))) for uri in uris[: section.shots]]
+    for category, chosen in references.items():
+        images = [
+            torch.from_numpy(method.preprocess(_reference(image, f'reference {place} of "{category}"')))
+            for place, image in enumerate(chosen[: section.shots])
+        ]
         states[category] = method.category_state(
             library.category(category), torch.stack(images) if images else None
         )
     return states
+
+
+def _reference(image: ImageSource, name: str) -> npt.NDArray[np.uint8]:
+    try:
+        return named_pixels(image, name)[1]
+    except ImageError as error:
+        raise UserError(f"A normal reference can't be read: {error}; restore it or choose another.") from None
