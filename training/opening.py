@@ -26,11 +26,11 @@ def open_run(project: Project, name: str) -> Iterator["Site"]:
         name: the command's name, shown in tracking.
 
     Raises:
-        UserError: workspace or tracking server at fault.
+        UserError: workspace or tracking server at fault, or see `workspace_faults`.
     """
     from cluster.on_ray import ray_session
     from cluster.stages import Site
-    from cluster.storage import Storage, check_uri
+    from cluster.storage import Storage, check_uri, workspace_faults
     from cluster.tracking import Tracker
 
     check_uri(project.workspace, "workspace")
@@ -38,7 +38,11 @@ def open_run(project: Project, name: str) -> Iterator["Site"]:
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
     tags = {"agssp.project": project.name, "agssp.command": name}
-    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+    with (
+        workspace_faults(workspace),
+        ray_session(project.ray),
+        tracker.pipeline(f"{project.name}: {name}", tags) as run,
+    ):
         yield Site(workspace, run)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cluster.config import merge, validate
 from cluster.errors import UserError
 from cluster.stages import Site
-from cluster.storage import Storage
+from cluster.storage import Storage, no_space
 from cluster.tracking import PipelineRun, Run, Tracker, ending
 from training.loop import NonFiniteLoss
 from training.pipeline import Pipeline
@@ -123,6 +123,8 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
                 pipeline = Pipeline(project, Site(workspace, TrialRun(tracker, run, stage, heard)))
                 value = measured(plan.metric, pipeline, project.finetune.starts[0])
             except (UserError, NonFiniteLoss) as error:  # no retry can mend it
+                if no_space(error):  # but other settings are not at fault
+                    raise
                 return _noted(ledger, replace(record, status="invalid", reason=str(error)))
             if value is None:
                 reason = f"its {stage} stage gave no {figure}: nothing to measure it on"
