@@ -11,7 +11,7 @@ from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
-from pipelines.encoder import input_size, weights_digest
+from pipelines.encoder import input_size, say_normalisation, weights_digest
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
 from pipelines.maps.rows import (
@@ -68,6 +68,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         start_ray()
         pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         say(f"maps: {pool.note}")
+        say_normalisation(section.encoder.model, section.encoder.weights)
         cuda, neighbours = pool.gpus > 0, pool.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
         prepare = ray.remote(num_gpus=pool.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
         states, batch = cast(list[Any], prepare.remote(section, references, cuda, neighbours))
