@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from training.inputs import check_inputs
+from training.inputs import Goal, check_inputs
 from training.project import Project
 
 if TYPE_CHECKING:
@@ -46,30 +46,35 @@ def open_run(project: Project, name: str) -> Iterator["Site"]:
         yield Site(workspace, run)
 
 
-def check_project(project: Project) -> None:
+def check_project(project: Project, goal: Goal = "run") -> None:
     """Refuse faults of folders, references, prompts and weights before anything is written or started.
+
+    Args:
+        project: the config.
+        goal: how far the command goes; what later stages alone need is not asked for.
 
     Raises:
         UserError: the first fault found.
     """
-    check_inputs(project)
+    check_inputs(project, goal)
     from training.pipeline import check_models  # brings torch and the model libraries
 
-    check_models(project)
+    check_models(project, goal)
 
 
 @contextmanager
-def open_pipeline(project: Project, name: str) -> Iterator["Pipeline"]:
+def open_pipeline(project: Project, name: str, goal: Goal = "run") -> Iterator["Pipeline"]:
     """Check, then open workspace, tracking and (when a stage needs it) Ray for a command.
 
     Args:
         project: the config.
         name: the command's name, shown in tracking.
+        goal: see `check_project`.
 
     Raises:
         UserError: workspace, tracking server or input at fault.
     """
-    check_project(project)
+    check_project(project, goal)
     from training.pipeline import Pipeline
 
     with open_run(project, name) as site:

@@ -15,7 +15,7 @@ from pipelines.corpus import find_images
 from pipelines.device import best_device
 from pipelines.images import ImageSource, named_pixels, several
 from training.export import export_model
-from training.inputs import open_tracker
+from training.inputs import Goal, open_tracker
 from training.models.detectors import Detector
 from training.opening import open_pipeline, open_run, whole_run
 from training.pipeline import Pipeline
@@ -68,8 +68,8 @@ def open_project(*config: Config) -> Iterator[Pipeline]:
         yield pipeline
 
 
-def _made(config: tuple[Config, ...], make: Callable[[Pipeline], Artifact]) -> Artifact:
-    with open_project(*config) as pipeline:
+def _made(config: tuple[Config, ...], goal: Goal, make: Callable[[Pipeline], Artifact]) -> Artifact:
+    with open_pipeline(load_project(*config), "python", goal) as pipeline:
         return make(pipeline)
 
 
@@ -85,7 +85,7 @@ def build_corpus(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.corpus)
+    return _made(config, "corpus", lambda pipeline: pipeline.corpus)
 
 
 def make_maps(*config: Config) -> Artifact:
@@ -99,7 +99,7 @@ def make_maps(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.maps)
+    return _made(config, "maps", lambda pipeline: pipeline.maps)
 
 
 def derive_boxes(*config: Config) -> Artifact:
@@ -111,7 +111,7 @@ def derive_boxes(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.boxes)
+    return _made(config, "maps", lambda pipeline: pipeline.boxes)
 
 
 def pretrain_backbone(*config: Config) -> Artifact:
@@ -126,7 +126,7 @@ def pretrain_backbone(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.backbone)
+    return _made(config, "backbone", lambda pipeline: pipeline.backbone)
 
 
 def pretrain_detector(*config: Config) -> Artifact:
@@ -141,7 +141,7 @@ def pretrain_detector(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.detector)
+    return _made(config, "backbone", lambda pipeline: pipeline.detector)
 
 
 def finetune(*config: Config, start: str | None = None) -> Artifact:
@@ -154,7 +154,7 @@ def finetune(*config: Config, start: str | None = None) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.finetuned(start or pipeline.product))
+    return _made(config, "finetune", lambda pipeline: pipeline.finetuned(start or pipeline.product))
 
 
 def evaluate(*config: Config, start: str | None = None) -> Artifact:
@@ -167,7 +167,7 @@ def evaluate(*config: Config, start: str | None = None) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.evaluated(start or pipeline.product))
+    return _made(config, "finetune", lambda pipeline: pipeline.evaluated(start or pipeline.product))
 
 
 def run(*config: Config) -> Mapping[str, Any]:

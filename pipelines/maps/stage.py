@@ -7,6 +7,7 @@ import pyarrow as pa
 import ray
 import torch
 
+from cluster.errors import UserError
 from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
@@ -56,10 +57,12 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
     Writes `maps/` and `quarantine.parquet`.
 
     Raises:
-        UserError: too many unreadable images; see `check_maps`.
+        UserError: too many unreadable images; a category without references once bad ones are gone; see
+            `check_maps`.
     """
     tables = CorpusTables(corpus.directory)
     references = tables.references()
+    _check_references(section, references)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
@@ -117,6 +120,15 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         extra=check_maps(section, set(references)),
         body=body,
     )
+
+
+def _check_references(section: MapsSection, references: Mapping[str, list[str]]) -> None:
+    for category, uris in references.items():
+        if len(uris) < section.shots:
+            raise UserError(
+                f'Category "{category}" has only {len(uris)} readable, different normal reference images and '
+                f"{section.shots_setting}={section.shots} needs {section.shots}; add some."
+            )
 
 
 def _prepare(
