@@ -10,6 +10,7 @@ from PIL import Image
 from cluster.errors import UserError
 from cluster.stages import Artifact
 from cluster.storage.storage import Storage
+from pipelines.cli.corpus_check import check_listing
 from pipelines.corpus.stage import CorpusImages
 from pipelines.maps.section import MapsSection
 from pipelines.maps.stage import make_maps
@@ -101,3 +102,18 @@ def test_maps_refuse_references_that_went_bad_in_the_corpus(tmp_path: Path) -> N
     section = MapsSection.model_validate({"kead": {"shots": 2}})
     with pytest.raises(UserError, match=r"has only 1 readable, different .* and maps\.kead\.shots=2 needs 2"):
         make_maps(section, site=None, corpus=corpus)  # type: ignore[arg-type]
+
+
+def test_an_evaluation_folder_is_told_by_the_options_that_name_it(photos: Path, tmp_path: Path) -> None:
+    assert len(check_listing(str(photos), "folder")) == 4
+    with pytest.raises(UserError, match=r"set --layout to another one or move the images") as caught:
+        check_listing(str(photos), "kolektor_sdd")
+    assert "corpus." not in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"set --against to one that does\.$"):
+        check_listing(str(tmp_path / "empty"), "auto")
+    picture(tmp_path / "out.png")
+    (photos / "part/link.png").symlink_to(tmp_path / "out.png")
+    with pytest.raises(UserError, match=r"leads out .* set corpus\.follow_links=true"):
+        check_listing(str(photos), "folder")
+    assert len(check_listing(str(photos), "folder", follow_links=True)) == 5

@@ -54,7 +54,8 @@ def corpus_check(
         from pipelines.cli.corpus_check import check_corpus, check_listing
         from training.opening import open_pipeline
 
-        evaluation = None if against is None else check_listing(against, layout)
+        links = project.corpus.follow_links
+        evaluation = None if against is None else check_listing(against, layout, follow_links=links)
         with open_pipeline(project, "corpus check", "corpus") as pipeline:
             return check_corpus(pipeline.corpus, project.corpus.near_duplicate_distance, evaluation)
 
