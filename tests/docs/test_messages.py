@@ -177,6 +177,39 @@ def test_options_that_messages_name_exist() -> None:
     assert sorted((path, option) for path, option in named if option not in known | FOREIGN) == []
 
 
+# Whose options the messages of a room are about.
+COMMANDS_OF = {
+    "tuning/table4": ("study table4",),
+    "tuning/studies": ("study table2", "study fig7-threshold"),
+    "tuning/transfer": ("study transfer",),
+    "tuning/search": ("tune pretrain", "tune finetune"),
+    "tuning/thresholds": ("tune thresholds",),
+    "pipelines/review": ("view",),
+    "pipelines/references": ("references",),
+    "cluster/jobs": ("submit", "jobs"),
+    "cluster/registry": ("models",),
+}
+
+
+@pytest.mark.parametrize("room", COMMANDS_OF)
+def test_messages_of_a_room_name_options_of_its_own_commands(room: str) -> None:
+    known = set[str]()
+    for words_of in COMMANDS_OF[room]:
+        command: Any = typer.main.get_command(app)
+        context: Any = typer.Context(command, info_name="agssp")
+        for word in words_of.split():
+            command = command.get_command(context, word)
+            context = typer.Context(command, info_name=word, parent=context)
+        known |= set(options(command, context))
+    named = {
+        (str(path.relative_to(ROOT)), option)
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for text in texts(path)
+        for option in OPTION.findall(text)
+    }
+    assert sorted((path, option) for path, option in named if option not in known | FOREIGN) == []
+
+
 def test_help_pages_name_existing_keys() -> None:
     pages = [path for path in SOURCES if path.parent.name == "cli"]
     found = {
