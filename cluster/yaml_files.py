@@ -161,7 +161,7 @@ def parse_word(text: str, what: str) -> Any:
         UserError: YAML with a value that no config takes.
     """
     try:
-        return yaml.load(text, Loader=_TextLoader if as_written else PlainLoader)
+        return yaml.load(text, Loader=PlainLoader)
     except ValueFault as fault:
         raise UserError(f"{what}: {_quoted(fault.key, ': ')}{fault.what}.") from None
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError):

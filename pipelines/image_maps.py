@@ -1,9 +1,9 @@
 """Anomaly maps of a few images in this process, e.g. for a notebook: no Ray, no workspace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from cluster.errors import UserError, nearest
 from pipelines.boxes import PseudoBox, PseudoBoxSettings, category_threshold
 from pipelines.boxes.pseudo_boxes import pseudo_boxes
 from pipelines.device import best_device
-from pipelines.images import Levels, read_image
+from pipelines.images import ImageSource, Levels, named_pixels, several
 from pipelines.maps import (
     Floats,
     KeadSettings,
@@ -27,8 +27,6 @@ from pipelines.maps import (
 )
 
 MOST_REFERENCES = KeadSettings().shots  # the method uses 1 to 4
-
-ImageSource = str | Path | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ class Mapper:
     """Holds the encoder and each category's embeddings, for any number of images.
 
     Args:
-        references: normal images by category, paths or URIs; every category to map has a key. The first
-            `shots` of each are used.
+        references: normal images by category: paths, URIs, or (H, W, 3) uint8 RGB pixels; every category to
+            map has a key. The first `shots` of each are used.
         maps: config as in a project, `MapsSection` or its keys as a mapping.
         device: torch device; None takes a GPU where there is one.
         levels: values that become black and white in files of more than 8 bits; None takes each one's own
@@ -68,12 +66,13 @@ class Mapper:
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts or with fewer references than
-            `shots`.
+            `shots`, a reference that can't be read.
+        ValueError: pixels of another shape or type.
     """
 
     def __init__(
         self,
-        references: Mapping[str, Sequence[str | Path]],
+        references: Mapping[str, Iterable[ImageSource]],
         maps: MapsSection | Mapping[str, Any] | None = None,
         *,
         device: str | None = None,
@@ -82,13 +81,13 @@ class Mapper:
         self.levels = levels
         self.section = maps if isinstance(maps, MapsSection) else validate(MapsSection, maps or {}, "maps")
         library = self.section.library()
-        for category in references:
+        listed = {name: several(images, f'references of "{name}"') for name, images in references.items()}
+        for category in listed:
             library.category(category)  # refused before the encoder is loaded
         self.method = build_method(self.section, best_device(device))
-        uris = {name: [str(item) for item in items] for name, items in references.items()}
-        self.states = category_states(self.method, self.section, uris, _same(levels, uris))
+        self.states = category_states(self.method, self.section, listed, _same(levels, listed))
 
-    def __call__(self, images: Sequence[ImageSource], category: str) -> list[AnomalyMap]:
+    def __call__(self, images: Iterable[ImageSource], category: str) -> list[AnomalyMap]:
         """Maps of images of one category, in their order; the numbers are the maps stage's own.
 
         Args:
@@ -96,17 +95,20 @@ class Mapper:
             category: one of the references' keys.
 
         Raises:
-            UserError: no such category.
-            ImageError: an image that can't be read.
+            UserError: no such category, one image in the place of a list.
+            ImageError: an image that can't be read; the message names it.
             ValueError: pixels of another shape or type.
         """
         if category not in self.states:
             raise UserError(f'There are no references for "{category}"; {nearest(category, self.states)}')
+        listed = several(images, "images")
         at_once = images_at_once(self.section, self.method)
         maps: list[AnomalyMap] = []
-        for start in range(0, len(images), at_once):
-            chunk = range(start, min(start + at_once, len(images)))
-            rows = self._rows([_named(images[place], place, self.levels) for place in chunk], category)
+        for start in range(0, len(listed), at_once):
+            chunk = range(start, min(start + at_once, len(listed)))
+            rows = self._rows(
+                [named_pixels(listed[place], f"image {place}", self.levels) for place in chunk], category
+            )
             done = map_batch(self.method, self.states, rows)
             stack = done.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
             maps += [
@@ -130,24 +132,19 @@ class Mapper:
         )
 
 
-def _same(levels: Levels | None, uris: Mapping[str, Sequence[str]]) -> dict[str, Levels]:
+def _same(levels: Levels | None, references: Mapping[str, Sequence[ImageSource]]) -> dict[str, Levels]:
     """The same levels for every file."""
-    return {} if levels is None else {uri: levels for several in uris.values() for uri in several}
-
-
-def _named(image: ImageSource, place: int, levels: Levels | None) -> tuple[str, npt.NDArray[np.uint8]]:
-    if isinstance(image, str | Path):
-        return str(image), read_image(str(image), levels)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"image {place} is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB pixels")
-    return f"image {place}", image
+    if levels is None:
+        return {}
+    listed = [image for images in references.values() for image in images]
+    return {str(image): levels for image in listed if isinstance(image, str | Path)}
 
 
 def anomaly_maps(
-    images: Sequence[ImageSource],
+    images: Iterable[ImageSource],
     category: str,
     *,
-    references: Sequence[str | Path] = (),
+    references: Iterable[ImageSource] = (),
     maps: MapsSection | Mapping[str, Any] | None = None,
     device: str | None = None,
     levels: Levels | None = None,
@@ -157,34 +154,56 @@ def anomaly_maps(
     Args:
         images: paths, URIs, or (H, W, 3) uint8 RGB pixels.
         category: a key of the prompt library or of `maps["categories"]`.
-        references: normal images, paths or URIs.
+        references: normal images: paths, URIs, or pixels as in `images`.
         maps: config as in a project, `MapsSection` or its keys as a mapping. Without it, KeAD with all
             `references` (four at most), zero-shot where there is none.
         device: torch device; None takes a GPU where there is one.
         levels: see `Mapper`.
 
     Raises:
-        UserError: see `Mapper`.
-        ImageError: an image that can't be read.
+        UserError: see `Mapper`; one image in the place of a list.
+        ImageError: an image that can't be read; the message names it.
         ValueError: pixels of another shape or type.
     """
+    images, normal = several(images, "images"), several(references, "references")
     if maps is None:
-        maps = {"kead": {"shots": min(len(references), MOST_REFERENCES)}}
-    return Mapper({category: references}, maps, device=device, levels=levels)(images, category)
+        maps = {"kead": {"shots": min(len(normal), MOST_REFERENCES)}}
+    return Mapper({category: normal}, maps, device=device, levels=levels)(images, category)
+
+
+@overload
+def boxes_of(
+    maps: AnomalyMap, boxes: PseudoBoxSettings | Mapping[str, Any] | None = None
+) -> list[PseudoBox]: ...
+
+
+@overload
+def boxes_of(
+    maps: Iterable[AnomalyMap], boxes: PseudoBoxSettings | Mapping[str, Any] | None = None
+) -> list[list[PseudoBox]]: ...
 
 
 def boxes_of(
-    maps: Sequence[AnomalyMap], boxes: PseudoBoxSettings | Mapping[str, Any] | None = None
-) -> list[list[PseudoBox]]:
+    maps: AnomalyMap | Iterable[AnomalyMap], boxes: PseudoBoxSettings | Mapping[str, Any] | None = None
+) -> list[PseudoBox] | list[list[PseudoBox]]:
     """Pseudo-boxes of maps, in pixels of each image, best first; none for an image that looks normal.
 
     Threshold and δ of a category are statistics of all its maps. From three images they say little; from all
     images of a line they equal the boxes stage's.
 
     Args:
-        maps: maps of any categories.
+        maps: maps of any categories; or one map.
         boxes: config as in a project, `PseudoBoxSettings` or its keys as a mapping.
+
+    Returns:
+        A list for each map, in their order; the boxes themselves of one map.
+
+    Raises:
+        UserError: a setting that is at fault.
     """
+    if isinstance(maps, AnomalyMap):
+        return boxes_of([maps], boxes)[0]
+    maps = list(maps)
     settings = (
         boxes if isinstance(boxes, PseudoBoxSettings) else validate(PseudoBoxSettings, boxes or {}, "boxes")
     )

@@ -117,6 +117,20 @@ def test_pixels_and_batches_change_nothing(tiny: None, pictures: list[str]) -> N
         assert one.score == pytest.approx(other.score, abs=1e-6)
         np.testing.assert_allclose(one.map, other.map, atol=1e-3)  # float16
     assert mapper([], "casting") == []
+    stacked = mapper(np.stack([read_image(uri) for uri in pictures[:3]]), "casting")
+    assert [one.score for one in stacked] == [one.score for one in by_pixels[:3]]
+
+
+def test_references_may_be_pixels(tiny: None, pictures: list[str]) -> None:
+    by_path = anomaly_maps(pictures[3:], "casting", references=pictures[:2])
+    by_pixels = anomaly_maps(pictures[3:], "casting", references=[read_image(uri) for uri in pictures[:2]])
+    mixed = anomaly_maps(pictures[3:], "casting", references=[pictures[0], read_image(pictures[1])])
+    zero = anomaly_maps(pictures[3:], "casting")
+    for one, *others, unlike in zip(by_path, by_pixels, mixed, zero, strict=True):
+        for other in others:
+            assert one.score == other.score
+            np.testing.assert_array_equal(one.map, other.map)
+        assert not np.array_equal(one.map, unlike.map)
 
 
 def test_boxes_of_maps_are_those_above_the_categorys_threshold(tiny: None, pictures: list[str]) -> None:
@@ -130,6 +144,13 @@ def test_boxes_of_maps_are_those_above_the_categorys_threshold(tiny: None, pictu
     assert boxes_of(found, {"delta": 9.0}) == [[] for _ in found]
 
 
+def test_one_map_has_the_boxes_of_a_list_of_one(tiny: None, pictures: list[str]) -> None:
+    (alone,) = anomaly_maps(pictures[:1], "casting")
+    boxes = boxes_of(alone, {"delta": 0.0})
+    assert boxes
+    assert [boxes] == boxes_of([alone], {"delta": 0.0}) == boxes_of(iter([alone]), {"delta": 0.0})
+
+
 def test_faults_are_one_sentence(tiny: None, pictures: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match='no prompts for category "castin"'):
         anomaly_maps(pictures[:1], "castin")
@@ -137,8 +158,19 @@ def test_faults_are_one_sentence(tiny: None, pictures: list[str], tmp_path: Path
         anomaly_maps(pictures[:1], "casting", maps={"kead": {"shot": 1}})
     with pytest.raises(UserError, match="has 0 normal references, 4 are needed"):
         anomaly_maps(pictures[:1], "casting", maps={})
-    with pytest.raises(ImageError, match="missing"):
-        anomaly_maps([tmp_path / "none.png"], "casting")
+    with pytest.raises(ImageError, match=rf"^{tmp_path}/none\.png: file is missing$"):
+        anomaly_maps([pictures[0], tmp_path / "none.png"], "casting")
+    with pytest.raises(UserError, match=rf"reference can't be read: {tmp_path}/none\.png: file is missing"):
+        anomaly_maps(pictures[:1], "casting", references=[tmp_path / "none.png"])
+    with pytest.raises(ValueError, match=r'reference 1 of "casting" is uint8 \(4, 40, 3\); give .* 8 a side'):
+        anomaly_maps(pictures[:1], "casting", references=[pictures[1], np.zeros((4, 40, 3), np.uint8)])
+    for single in (pictures[0], Path(pictures[0]), read_image(pictures[0])):
+        with pytest.raises(UserError, match=r"^images must be a list of images; give \[image\]"):
+            anomaly_maps(single, "casting")  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=r"^references must be a list of images"):
+            anomaly_maps(pictures[:1], "casting", references=single)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=r'^references of "casting" must be a list'):
+            Mapper({"casting": single})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match=r"image 0 is float64 \(4, 4\)"):
         anomaly_maps([np.zeros((4, 4))], "casting")  # type: ignore[list-item]
     with pytest.raises(UserError, match='no references for "rail"'):
@@ -188,6 +220,14 @@ def test_detections_come_in_the_images_order(pictures: list[str], tmp_path: Path
     (alone,) = detect(detector, [pictures[0]], min_score=1e-4)
     assert isinstance(alone, ImagePrediction)
     np.testing.assert_allclose(alone.boxes, first.boxes, atol=0.05)
+    by_pixels, again = detect(detector, [read_image(pictures[-1]), pictures[0]], min_score=1e-4)
+    assert isinstance(by_pixels, ImagePrediction)
+    assert (by_pixels.uri, again.uri) == ("image 0", pictures[0])
+    np.testing.assert_allclose(by_pixels.boxes, wide.boxes, atol=0.05)
+    with pytest.raises(UserError, match="images must be a list"):
+        detect(detector, pictures[0])
+    with pytest.raises(ValueError, match=r"image 0 is float64 \(9, 9, 3\)"):
+        detect(detector, [np.zeros((9, 9, 3))])  # type: ignore[list-item]
     (strict,) = detect(detector, [pictures[0]])
     assert isinstance(strict, ImagePrediction)
     assert (strict.scores >= 0.25).all()

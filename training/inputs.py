@@ -3,7 +3,8 @@
 A fault in them is reported before torch, Ray or a model library is imported.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from cluster.errors import UserError
 from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
@@ -35,21 +36,56 @@ def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
     return listing
 
 
-def check_inputs(project: Project) -> None:
+# How far a command goes: to the stage of that name and those it reads, or through all of them.
+Goal = Literal["corpus", "maps", "backbone", "finetune", "run"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a command's stages read, and so what is checked before them; the rest may be at fault.
+
+    Attributes:
+        corpus: the corpus' images.
+        maps: references, prompts and the encoder.
+        backbone: the weights that the pretraining begins with.
+        labels: the finetuning's data and the weights of its starts.
+    """
+
+    corpus: bool
+    maps: bool
+    backbone: bool
+    labels: bool
+
+    @classmethod
+    def of(cls, project: Project, goal: Goal) -> "Needs":
+        """What a project needs to reach a goal."""
+        data, roots = project.finetune.data, project.corpus.root or project.corpus.sources
+        pretrained = bool(set(project.finetune.starts) & {AGBP, AGSSP})
+        if goal == "finetune":
+            return cls(data is None or pretrained, pretrained, pretrained, labels=True)
+        if goal == "run":
+            return cls(bool(roots) or data is None or pretrained, maps=True, backbone=True, labels=True)
+        return cls(True, maps=goal != "corpus", backbone=goal == "backbone", labels=False)
+
+
+def check_inputs(project: Project, goal: Goal = "run") -> None:
     """Refuse folders, references and prompts that are at fault, before a heavy library is imported.
+
+    Args:
+        project: the config.
+        goal: how far the command goes.
 
     Raises:
         UserError: the first fault found.
     """
-    categories: set[str] = set()
-    data, starts = project.finetune.data, set(project.finetune.starts)
-    roots = project.corpus.root or project.corpus.sources
-    if project.generate is None and (roots or data is None or starts & {AGBP, AGSSP}):
-        listing = read_listing(project.corpus, project.maps.reference_need)
+    needs, categories = Needs.of(project, goal), set[str]()
+    if project.generate is None and needs.corpus:
+        listing = read_listing(project.corpus, project.maps.reference_need if needs.maps else None)
         categories = {entry.category for entry in listing.entries}
-    project.maps.prompts_of(categories)
-    if data is not None:
-        list_labelled(data)
+    if needs.maps:
+        project.maps.prompts_of(categories)
+    if project.finetune.data is not None and needs.labels:
+        list_labelled(project.finetune.data)
 
 
 def open_tracker(project: Project) -> "Tracker":

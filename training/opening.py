@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from training.inputs import check_inputs
+from training.inputs import Goal, check_inputs
 from training.project import Project
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def open_run(project: Project, name: str) -> Iterator["Site"]:
         name: the command's name, shown in tracking.
 
     Raises:
-        UserError: workspace or tracking server at fault.
+        UserError: workspace or tracking server at fault, or see `workspace_faults`.
     """
     from cluster.on_ray import ray_session
     from cluster.stages import Site
-    from cluster.storage import Storage, check_uri
+    from cluster.storage import Storage, check_uri, workspace_faults
     from cluster.tracking import Tracker
 
     check_uri(project.workspace, "workspace")
@@ -38,34 +38,43 @@ def open_run(project: Project, name: str) -> Iterator["Site"]:
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
     tags = {"agssp.project": project.name, "agssp.command": name}
-    with ray_session(project.ray), tracker.pipeline(f"{project.name}: {name}", tags) as run:
+    with (
+        workspace_faults(workspace),
+        ray_session(project.ray),
+        tracker.pipeline(f"{project.name}: {name}", tags) as run,
+    ):
         yield Site(workspace, run)
 
 
-def check_project(project: Project) -> None:
+def check_project(project: Project, goal: Goal = "run") -> None:
     """Refuse faults of folders, references, prompts and weights before anything is written or started.
+
+    Args:
+        project: the config.
+        goal: how far the command goes; what later stages alone need is not asked for.
 
     Raises:
         UserError: the first fault found.
     """
-    check_inputs(project)
+    check_inputs(project, goal)
     from training.pipeline import check_models  # brings torch and the model libraries
 
-    check_models(project)
+    check_models(project, goal)
 
 
 @contextmanager
-def open_pipeline(project: Project, name: str) -> Iterator["Pipeline"]:
+def open_pipeline(project: Project, name: str, goal: Goal = "run") -> Iterator["Pipeline"]:
     """Check, then open workspace, tracking and (when a stage needs it) Ray for a command.
 
     Args:
         project: the config.
         name: the command's name, shown in tracking.
+        goal: see `check_project`.
 
     Raises:
         UserError: workspace, tracking server or input at fault.
     """
-    check_project(project)
+    check_project(project, goal)
     from training.pipeline import Pipeline
 
     with open_run(project, name) as site:

@@ -12,7 +12,7 @@ from training.agbp import pretrain_backbone, started_backbone
 from training.detection import finetune_detector, pretrain_detector
 from training.evaluation import evaluate_detector
 from training.export import register_detector
-from training.inputs import open_tracker, read_listing
+from training.inputs import Goal, Needs, open_tracker, read_listing
 from training.loop import TrainingSite
 from training.project import Project
 from training.report import Pretraining, RunArtifacts, StartOutcome, write_report
@@ -55,9 +55,9 @@ class Pipeline:
     @cached_property
     def corpus(self) -> Artifact:
         """Manifest, labels and quarantine."""
-        section, need = self.corpus_section, self.project.maps.reference_need
-        images = CorpusImages(read_listing(section, need), made_by=self.surfaces)
-        return build_corpus(section, images, site=self.site, need=need)
+        section = self.corpus_section
+        images = CorpusImages(read_listing(section, None), made_by=self.surfaces)
+        return build_corpus(section, images, site=self.site)
 
     @cached_property
     def maps(self) -> Artifact:
@@ -197,20 +197,27 @@ class Pipeline:
         return self.project.finetune.starts
 
 
-def check_models(project: Project) -> None:
+def check_models(project: Project, goal: Goal = "run") -> None:
     """Refuse weights that are missing, damaged or of another architecture, and sizes that don't fit.
+
+    Args:
+        project: the config.
+        goal: how far the command goes.
 
     Raises:
         UserError: the first fault found.
     """
-    weights_digest(project.maps.encoder.model, project.maps.encoder.weights)
+    needs = Needs.of(project, goal)
+    if needs.maps:
+        weights_digest(project.maps.encoder.model, project.maps.encoder.weights)
     backbone, section = project.backbone, project.finetune
     tracker = partial(open_tracker, project)
-    start = None
-    if backbone.start != SCRATCH:
-        start = resolve_start(backbone.start, backbone.name, tracker)
-    started_backbone(backbone, start, project.seed)
-    for word in (section.weights | section.given).values():
+    if needs.backbone:
+        start = None
+        if backbone.start != SCRATCH:
+            start = resolve_start(backbone.start, backbone.name, tracker)
+        started_backbone(backbone, start, project.seed)
+    for word in (section.weights | section.given).values() if needs.labels else ():
         finetune_start = resolve_start(word, section.name, tracker)
         filled_detector(
             section.name,

@@ -1,6 +1,6 @@
 """The commands as Python functions: each makes its artifact and those it needs, unless complete."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from cluster.registry.pull import pull
 from cluster.stages import Artifact
 from pipelines.corpus import find_images
 from pipelines.device import best_device
+from pipelines.images import ImageSource, named_pixels, several
 from training.export import export_model
-from training.inputs import open_tracker
+from training.inputs import Goal, open_tracker
 from training.models.detectors import Detector
 from training.opening import open_pipeline, open_run, whole_run
 from training.pipeline import Pipeline
@@ -67,8 +68,8 @@ def open_project(*config: Config) -> Iterator[Pipeline]:
         yield pipeline
 
 
-def _made(config: tuple[Config, ...], make: Callable[[Pipeline], Artifact]) -> Artifact:
-    with open_project(*config) as pipeline:
+def _made(config: tuple[Config, ...], goal: Goal, make: Callable[[Pipeline], Artifact]) -> Artifact:
+    with open_pipeline(load_project(*config), "python", goal) as pipeline:
         return make(pipeline)
 
 
@@ -84,7 +85,7 @@ def build_corpus(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.corpus)
+    return _made(config, "corpus", lambda pipeline: pipeline.corpus)
 
 
 def make_maps(*config: Config) -> Artifact:
@@ -98,7 +99,7 @@ def make_maps(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.maps)
+    return _made(config, "maps", lambda pipeline: pipeline.maps)
 
 
 def derive_boxes(*config: Config) -> Artifact:
@@ -110,7 +111,7 @@ def derive_boxes(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.boxes)
+    return _made(config, "maps", lambda pipeline: pipeline.boxes)
 
 
 def pretrain_backbone(*config: Config) -> Artifact:
@@ -125,7 +126,7 @@ def pretrain_backbone(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.backbone)
+    return _made(config, "backbone", lambda pipeline: pipeline.backbone)
 
 
 def pretrain_detector(*config: Config) -> Artifact:
@@ -140,7 +141,7 @@ def pretrain_detector(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.detector)
+    return _made(config, "backbone", lambda pipeline: pipeline.detector)
 
 
 def finetune(*config: Config, start: str | None = None) -> Artifact:
@@ -153,7 +154,7 @@ def finetune(*config: Config, start: str | None = None) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.finetuned(start or pipeline.product))
+    return _made(config, "finetune", lambda pipeline: pipeline.finetuned(start or pipeline.product))
 
 
 def evaluate(*config: Config, start: str | None = None) -> Artifact:
@@ -166,7 +167,7 @@ def evaluate(*config: Config, start: str | None = None) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, lambda pipeline: pipeline.evaluated(start or pipeline.product))
+    return _made(config, "finetune", lambda pipeline: pipeline.evaluated(start or pipeline.product))
 
 
 def run(*config: Config) -> Mapping[str, Any]:
@@ -243,7 +244,7 @@ def load_detector(model: str | Path, *config: Config) -> Detector:
 
 def detect(
     detector: Detector,
-    images: Sequence[str | Path],
+    images: Iterable[ImageSource],
     *,
     min_score: float | None = None,
     device: str | None = None,
@@ -252,13 +253,22 @@ def detect(
 
     Args:
         detector: from `load_detector`; `detector.classes` names the labels.
-        images: paths or URIs.
+        images: paths, URIs, or (H, W, 3) uint8 RGB pixels, called `image 0`, `image 1`, …
         min_score: boxes below are dropped; None takes the default of `predict.min_score`.
         device: torch's; None takes a GPU where there is one.
+
+    Raises:
+        UserError: one image in the place of a list.
+        ValueError: pixels of another shape or type.
     """
     place = torch.device(best_device(device))
     least = PredictSection().min_score if min_score is None else min_score
-    named = {str(number): str(image) for number, image in enumerate(images)}
+    named = {
+        str(number): str(image)
+        if isinstance(image, str | Path)
+        else named_pixels(image, f"image {number}")[1]
+        for number, image in enumerate(several(images, "images"))
+    }
     predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
     return [predictions[image_id] for image_id in named]
 

@@ -13,13 +13,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.progress import say
 from cluster.stages.sentences import waiting
-from cluster.storage import Storage
+from cluster.storage import RemovedError, Storage
 
 FOLDER = ".claims"
 BEAT_SECONDS, LEASE_SECONDS, POLL_SECONDS = 10.0, 60.0, 1.0
@@ -85,16 +85,29 @@ class Claim:
         return None
 
     def check(self) -> None:
-        """Whether the stage is still this run's.
+        """Whether the stage is still this run's, and its directory the one that it wrote into.
 
         Raises:
             ClaimLostError: another run has taken it over.
+            RemovedError: someone removed the directory, and with it files that this run has written.
         """
         if self._lost or self.folder.exists(self.id + LOST):
             raise ClaimLostError(
                 "This run was silent for a minute or more (stopped, or cut off from the workspace) and "
                 "another has taken its stage over; run the command again to use what that one made."
             )
+        if self.removed():
+            raise self.removal()
+
+    def removal(self) -> RemovedError:
+        """The error of a directory that was removed."""
+        return RemovedError(f"{self.folder.uri.removesuffix(f'/{FOLDER}')} was removed while the command ran")
+
+    def removed(self) -> bool:
+        """Whether this run's claim has gone, though no other run says to have taken it."""
+        if self._number is None:
+            return False
+        return not self.folder.exists(self.id)
 
     def release(self) -> None:
         """Leave the queue."""
@@ -111,7 +124,8 @@ class Claim:
                     if self.folder.exists(self.id + LOST):
                         self._lost = True
                         return
-                    self._write()
+                    if self.folder.exists(self.id):  # written anew it would hide that files are lost
+                        self._write()
                 except OSError:  # the workspace may come back; if it doesn't, others decide
                     continue
 
@@ -175,6 +189,9 @@ def claimed(stage: str, directory: Storage, complete: Callable[[], bool]) -> Ite
 
     Returns:
         The claim, or None when the artifact is complete.
+
+    Raises:
+        RemovedError: the block failed, and the directory is gone.
     """
     claim = Claim(directory)
     try:
@@ -188,5 +205,10 @@ def claimed(stage: str, directory: Storage, complete: Callable[[], bool]) -> Ite
             time.sleep(pause)
             pause = min(2 * pause, POLL_SECONDS)
         yield None if complete() else claim
+    except Exception as error:
+        with suppress(OSError):  # what can't be looked at is not known to be removed
+            if claim.removed() and not isinstance(error, RemovedError):
+                raise claim.removal() from error
+        raise
     finally:
         claim.release()

@@ -97,6 +97,7 @@ def ensure(
 
     Raises:
         ClaimLostError: another run took the stage over while this one gave no sign of life.
+        RemovedError: the stage's directory was removed meanwhile.
     """
     key = {
         "stage": stage,

@@ -105,11 +105,17 @@ class Storage:
                 stream.write(data)
             return
         partial = f"{target}.{secrets.token_hex(4)}.partial"  # others may write the same file, on any machine
-        with Path(partial).open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(target)
+        try:
+            with Path(partial).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(partial).replace(target)
+        except BaseException as error:
+            Path(partial).unlink(missing_ok=True)  # on a full disk it would keep what little is left
+            if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+                error.filename = target  # a write's own error names no file
+            raise
 
     def write_many(self, files: Iterable[tuple[str, Callable[[], bytes]]]) -> None:
         """Write many small files of one stage: no sync for each, side by side where each is a request.

@@ -65,6 +65,8 @@ def quieten() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):  # their notes on every migration
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Tracebacks of errors that are raised as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each retry
 
 
@@ -196,16 +198,18 @@ def ending(run: Callable[[], Run | None]) -> Iterator[None]:
     Args:
         run: asked at the end; None when there is nothing to end.
     """
-    status = "FAILED"
     try:
         yield
-        status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):  # Ray turns SIGTERM into SystemExit
-        status = "KILLED"
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)  # Ray turns SIGTERM into SystemExit
+        try:
+            if (ended := run()) is not None:
+                ended.end("KILLED" if interrupted else "FAILED")
+        except Exception as fault:  # noqa: BLE001 - what ended the block is what must be told
+            error.add_note(f"Its run could not be ended in MLflow either: {fault}")
         raise
-    finally:
-        if (ended := run()) is not None:
-            ended.end(status)
+    if (ended := run()) is not None:
+        ended.end("FINISHED")
 
 
 def attach(tracking_uri: str, run_id: str) -> Run:

@@ -22,12 +22,17 @@ def statistics_of(corpus: Artifact) -> list[dict[str, Any]]:
     return rows
 
 
-def check_listing(against: str, layout: str) -> list[str]:
+# What a message about the evaluation folder must name in the place of the corpus' keys.
+OPTIONS = {"corpus.root": "--against", "corpus.layout": "--layout"}
+
+
+def check_listing(against: str, layout: str, *, follow_links: bool = False) -> list[str]:
     """The images of an evaluation folder.
 
     Args:
         against: folder or URI.
         layout: name of a dataset layout, or `auto`.
+        follow_links: the corpus' own setting, which counts for this folder too.
 
     Returns:
         Their URIs, masks left out.
@@ -36,9 +41,13 @@ def check_listing(against: str, layout: str) -> list[str]:
         UserError: no such folder or layout, no image.
     """
     try:
-        listing = Listing(validate(CorpusSection, {"root": against, "layout": layout}, "Options"))
+        settings = {"root": against, "layout": layout, "follow_links": follow_links}
+        listing = Listing(validate(CorpusSection, settings, "Options"))
     except UserError as error:
-        raise UserError(f"--against {against}: {error}") from None
+        sentence = str(error)
+        for key, option in OPTIONS.items():
+            sentence = sentence.replace(key, option)
+        raise UserError(f"--against {against}: {sentence}") from None
     uris: list[str] = listing.table().column("uri").to_pylist()
     return uris
 

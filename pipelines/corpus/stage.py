@@ -11,9 +11,9 @@ from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection, ReferenceNeed
+from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
-from pipelines.tables import REFERENCE, Step, check_bad_share, run_table_job, write_listing
+from pipelines.tables import Step, check_bad_share, run_table_job, write_listing
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ def build_corpus(
     images: CorpusImages,
     *,
     site: Site,
-    need: ReferenceNeed | None = None,
     stage: str = "corpus",
     key: str = "corpus",
 ) -> Artifact:
@@ -61,13 +60,11 @@ def build_corpus(
         section: the corpus' config.
         images: the corpus' files.
         site: workspace and tracking run.
-        need: references that the maps stage needs of every category; None where it needs none.
         stage: name of the stage; `labels` for a finetuning's labelled images.
         key: dotted path of `section`, for messages.
 
     Raises:
-        UserError: too many bad images; a category without references once bad ones are gone; faults in labels
-            where `section.bad_labels` is `fail`.
+        UserError: too many bad images; faults in labels where `section.bad_labels` is `fail`.
     """
     listing = images.listing
 
@@ -91,8 +88,6 @@ def build_corpus(
         bad = corpus.quarantine
         record("agssp_quarantined", len(bad), stage=key)
         check_bad_share(len(bad), rows.num_rows, section.max_bad_share, key, _first(bad))
-        if need is not None:
-            _check_references(corpus, need)
         for name, table in corpus.tables().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
@@ -121,17 +116,3 @@ def _inspect_counted(rows: pa.Table, clip: bool, counter: Any) -> pa.Table:
 
 def _first(quarantine: list[dict[str, Any]]) -> str:
     return f"{quarantine[0]['uri']}: {quarantine[0]['reason']}" if quarantine else ""
-
-
-def _check_references(corpus: Corpus, need: ReferenceNeed) -> None:
-    from cluster.errors import UserError
-
-    have: dict[str, int] = {row["category"]: 0 for row in corpus.manifest}
-    for row in corpus.manifest:
-        have[row["category"]] += row["role"] == REFERENCE
-    for category, count in sorted(have.items()):
-        if count < need.shots:
-            raise UserError(
-                f'Category "{category}" has only {count} readable, different normal reference images and '
-                f"{need.key}={need.shots} needs {need.shots}; add some."
-            )

@@ -6,6 +6,7 @@ from .loading import (
     LoadedEncoder,
     input_size,
     load_encoder,
+    say_normalisation,
     weights_digest,
 )
 from .prompts import (
@@ -39,6 +40,7 @@ __all__ = [
     "load_library",
     "prompt_states",
     "require_dense_vit",
+    "say_normalisation",
     "sentences",
     "weights_digest",
 ]

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cluster.errors import UserError, nearest
+from cluster.progress import say
+from pipelines.encoder.faults import LOADING, colours, default_note, reason_of
 from pipelines.encoder.surgery import require_dense_vit
 
 SHIPPED = "surface-clip"
@@ -27,6 +28,13 @@ PRESETS = {
 }
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
+# In the order in which open_clip looks for them in a model folder.
+FOLDER_WEIGHTS = (
+    WEIGHTS_FILE,
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+)
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -86,7 +94,7 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
 
     Raises:
         UserError: unknown name or tag, missing file, weights that don't fit or were trained with another
-            activation, no ViT with patch embeddings.
+            activation, no ViT with patch embeddings, a mean or deviation that is none.
     """
     source = _resolve(model, weights)
     name = model if weights is None else f"{model}/{weights}"
@@ -102,32 +110,40 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
                 arch, pretrained, device=target, weights_only=True, require_pretrained=True
             )
         tokenizer = open_clip.get_tokenizer(arch)
-    except (
-        RuntimeError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        SafetensorError,
-        EOFError,
-        pickle.PickleError,
-    ) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    except LOADING as error:
         raise UserError(
-            f'Encoder "{name}" can\'t be loaded: {reason}; check that weights and model belong together.'
+            f'Encoder "{name}" can\'t be loaded: {reason_of(error)}; check that weights and model belong '
+            "together."
         ) from None
     visual = clip.visual
     require_dense_vit(visual)
     preprocess = clip.visual.preprocess_cfg
+    mean, std = (colours(preprocess, key, name) for key in ("mean", "std"))
+    say_normalisation(model, weights)
     return LoadedEncoder(
         model=clip.eval().float().requires_grad_(False),
         tokenizer=tokenizer,
         image_size=int(visual.image_size[0]),
-        mean=_triple(preprocess["mean"]),
-        std=_triple(preprocess["std"]),
+        mean=mean,
+        std=std,
         name=name,
         digest=weights_digest(model, weights),
     )
+
+
+@cache
+def say_normalisation(model: str, weights: str | None = None) -> None:
+    """Say, once in a process, which mean and std are taken where nothing is given with the weights.
+
+    Raises:
+        UserError: as `load_encoder`, for names and files.
+    """
+    source = _resolve(model, weights)
+    if source.tag is None:
+        config = {} if source.folder is None else _read_json(source.folder / CONFIG_FILE)
+        name = model if weights is None else f"{model}/{weights}"
+        if note := default_note(name, config.get("preprocess_cfg")):
+            say(note)
 
 
 def weights_digest(model: str, weights: str | None = None) -> str:
@@ -236,6 +252,11 @@ def _register(source: _Source) -> str:
     if source.config is None:
         return source.arch
     config = _read_json(source.config)
+    if "model_cfg" in config or "preprocess_cfg" in config:
+        raise UserError(
+            f"Encoder config {source.config} has model_cfg or preprocess_cfg as a model folder's: name it "
+            f"{CONFIG_FILE}, put the weights beside it as {WEIGHTS_FILE}, and give the folder."
+        )
     if any(key not in config for key in ("embed_dim", "vision_cfg", "text_cfg")):
         raise UserError(f"Encoder config {source.config} lacks embed_dim, vision_cfg or text_cfg.")
     if source.arch not in open_clip.list_models():
@@ -260,12 +281,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _weights_in(folder: Path) -> Path:
     """The weights file that a model folder must have (open_clip would pick among several)."""
-    path = folder / WEIGHTS_FILE
-    if not path.is_file():
-        raise UserError(f"Encoder folder {folder} has no {WEIGHTS_FILE}.")
-    return path
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+    for name in FOLDER_WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(f"Encoder folder {folder} has no {WEIGHTS_FILE} (nor {', '.join(FOLDER_WEIGHTS[1:])}).")

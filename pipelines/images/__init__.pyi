@@ -11,18 +11,22 @@ from .reading import (
     read_mask,
 )
 from .section import LevelsSection
+from .sources import ImageSource, named_pixels, several
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_FILE_BYTES",
     "ImageError",
+    "ImageSource",
     "Levels",
     "LevelsSection",
     "content_hash",
     "dataset_colours",
     "decode_image",
+    "named_pixels",
     "read_bytes",
     "read_image",
     "read_mask",
+    "several",
     "source_levels",
 ]

@@ -1,6 +1,7 @@
 """The maps table: settings, rows and the per-batch work around KeAD or WinCLIP. No Ray here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from cluster.errors import UserError
 from cluster.stages import digest
 from cluster.storage import Storage
-from pipelines.images import ImageError, Levels, read_image
+from pipelines.images import ImageError, ImageSource, Levels, named_pixels, read_image
 from pipelines.maps.method import CategoryState, MapMethod, preprocess
 from pipelines.maps.section import MapsSection
 from pipelines.tables import IDENTITY, SIZE
@@ -118,7 +120,7 @@ def map_batch(
 def category_states(
     method: MapMethod,
     section: MapsSection,
-    references: Mapping[str, list[str]],
+    references: Mapping[str, Sequence[ImageSource]],
     levels: Mapping[str, Levels] | None = None,
 ) -> dict[str, CategoryState]:
     """Text embeddings and memory banks of every category, computed once.
@@ -126,18 +128,32 @@ def category_states(
     Args:
         method: result of `build_method(section, …)`.
         section: the stage's config.
-        references: normal images' URIs by category (every category has a key).
+        references: normal images by category (every category has a key): URIs, or (H, W, 3) uint8 RGB.
         levels: black and white by URI, of the references that don't take their own.
+
+    Raises:
+        UserError: a reference that can't be read.
+        ValueError: pixels of another shape or type.
     """
     library = section.library()
-    states = {}
     known = levels or {}
-    for category, uris in references.items():
+    states = {}
+    for category, chosen in references.items():
         images = [
-            torch.from_numpy(method.preprocess(read_image(uri, known.get(uri))))
-            for uri in uris[: section.shots]
+            torch.from_numpy(
+                method.preprocess(_reference(image, f'reference {place} of "{category}"', known))
+            )
+            for place, image in enumerate(chosen[: section.shots])
         ]
         states[category] = method.category_state(
             library.category(category), torch.stack(images) if images else None
         )
     return states
+
+
+def _reference(image: ImageSource, name: str, levels: Mapping[str, Levels]) -> npt.NDArray[np.uint8]:
+    own = levels.get(str(image)) if isinstance(image, str | Path) else None
+    try:
+        return named_pixels(image, name, own)[1]
+    except ImageError as error:
+        raise UserError(f"A normal reference can't be read: {error}; restore it or choose another.") from None

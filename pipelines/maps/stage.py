@@ -7,11 +7,12 @@ import pyarrow as pa
 import ray
 import torch
 
+from cluster.errors import UserError
 from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
-from pipelines.encoder import input_size, weights_digest
+from pipelines.encoder import input_size, say_normalisation, weights_digest
 from pipelines.images import Levels
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
@@ -57,10 +58,12 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
     Writes `maps/` and `quarantine.parquet`.
 
     Raises:
-        UserError: too many unreadable images; see `check_maps`.
+        UserError: too many unreadable images; a category without references once bad ones are gone; see
+            `check_maps`.
     """
     tables = CorpusTables(corpus.directory)
     references, levels = tables.references(), tables.levels("uri")
+    _check_references(section, references)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
@@ -71,6 +74,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         start_ray()
         pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         say(f"maps: {pool.note}")
+        say_normalisation(section.encoder.model, section.encoder.weights)
         cuda, neighbours = pool.gpus > 0, pool.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
         prepare = ray.remote(num_gpus=pool.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
         states, batch = cast(list[Any], prepare.remote(section, references, levels, cuda, neighbours))
@@ -119,6 +123,15 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         extra=check_maps(section, set(references)),
         body=body,
     )
+
+
+def _check_references(section: MapsSection, references: Mapping[str, list[str]]) -> None:
+    for category, uris in references.items():
+        if len(uris) < section.shots:
+            raise UserError(
+                f'Category "{category}" has only {len(uris)} readable, different normal reference images and '
+                f"{section.shots_setting}={section.shots} needs {section.shots}; add some."
+            )
 
 
 def _prepare(

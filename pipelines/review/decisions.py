@@ -15,6 +15,7 @@ from pipelines.tables import sides
 
 FOLDER, FILE = "review", "decisions.json"
 MAX_BYTES = 256 << 20
+MOST_BOXES = 1000  # decided in one image
 SAME_BOX = 0.8  # IoU; the default of boxes.nms_iou, above which no two boxes of an image exist
 
 Verdict = Literal["accepted", "rejected"]
@@ -48,7 +49,7 @@ class Decisions(Section):
     version: Literal[1] = 1
     images: dict[ImageId, Verdict] = Field(default={})
     references: dict[ImageId, Verdict] = Field(default={})
-    boxes: dict[ImageId, Annotated[tuple[BoxDecision, ...], Field(max_length=1000)]] = Field(default={})
+    boxes: dict[ImageId, Annotated[tuple[BoxDecision, ...], Field(max_length=MOST_BOXES)]] = Field(default={})
 
 
 class Change(Section):
@@ -99,16 +100,26 @@ def save_changes(workspace: Storage, changes: Sequence[Change]) -> Decisions:
     """Add changes to the stored review and write it whole.
 
     Raises:
-        UserError: see `read_decisions`.
+        UserError: see `read_decisions` and `apply`; a review too large to be read again.
     """
     decisions = apply(read_decisions(workspace) or Decisions(), changes)
     text = json.dumps(decisions.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    workspace.at(FOLDER).write(FILE, f"{text}\n".encode())
+    data = f"{text}\n".encode()
+    if len(data) > MAX_BYTES:
+        raise UserError(
+            f"The review would grow beyond {MAX_BYTES >> 20} MiB, the most that is read; nothing was "
+            "saved: take former decisions back first."
+        )
+    workspace.at(FOLDER).write(FILE, data)
     return decisions
 
 
 def apply(decisions: Decisions, changes: Iterable[Change]) -> Decisions:
-    """The decisions after the changes, in their order."""
+    """The decisions after the changes, in their order.
+
+    Raises:
+        UserError: more than `MOST_BOXES` decided boxes in one image.
+    """
     images, references, boxes = dict(decisions.images), dict(decisions.references), dict(decisions.boxes)
     for change in changes:
         key = change.image_id
@@ -124,6 +135,12 @@ def apply(decisions: Decisions, changes: Iterable[Change]) -> Decisions:
             verdicts.pop(key, None)
         else:
             verdicts[key] = change.verdict
+    for key, decided_boxes in boxes.items():
+        if len(decided_boxes) > MOST_BOXES:
+            raise UserError(
+                f"At most {MOST_BOXES:,} boxes of one image can be decided on, and {key} would have "
+                f"{len(decided_boxes):,}; nothing was saved: reject the image whole, or take decisions back."
+            )
     return Decisions(images=images, references=references, boxes=boxes)
 
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
@@ -184,10 +184,13 @@ class ReviewServer:
 
     async def _decide(self, request: Request) -> Response:
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                return PlainTextResponse("too many decisions at once", 413)
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BODY:
+                    return PlainTextResponse("too many decisions at once", 413)
+        except ClientDisconnect:  # a part of a request decides nothing
+            return PlainTextResponse("the browser left before it had sent all", 400)
         try:
             changes = _CHANGES.validate_json(body)
         except ValidationError as error:
@@ -197,7 +200,7 @@ class ReviewServer:
             return PlainTextResponse("no such image", 404)
         try:
             await run_in_threadpool(self._save, changes)
-        except (UserError, ValidationError) as error:
+        except UserError as error:
             return PlainTextResponse(str(error), 409)
         except OSError as error:
             return PlainTextResponse(f"the review can't be written: {error.strerror or error}", 507)

@@ -8,6 +8,7 @@ from cluster.cli.projects import project_of
 
 if TYPE_CHECKING:
     from cluster.stages import Artifact
+    from training.inputs import Goal
 
 
 def artifact_json(artifact: "Artifact") -> dict[str, Any]:
@@ -34,15 +35,19 @@ def render_stage(result: Mapping[str, Any]) -> None:
 
 
 def stage_command(
-    name: str, words: list[str] | None, json_mode: bool, make: Callable[[Any], "Artifact"]
+    name: str,
+    words: list[str] | None,
+    json_mode: bool,
+    make: Callable[[Any], "Artifact"],
+    goal: "Goal" = "run",
 ) -> None:
-    """Run the pipeline up to one artifact and report it."""
+    """Run the pipeline up to one artifact and report it; `goal` says how far that is."""
 
     def body() -> Mapping[str, Any]:
         project = project_of(words)  # reports its faults before anything else is imported
         from training.opening import open_pipeline
 
-        with open_pipeline(project, name) as pipeline:
+        with open_pipeline(project, name, goal) as pipeline:
             return artifact_json(make(pipeline))
 
     run_command(body, json_mode=json_mode, render=render_stage)

@@ -29,7 +29,7 @@ def corpus(words: Words = None, as_json: Json = False) -> None:
         project = project_of(words)
         from training.opening import open_pipeline
 
-        with open_pipeline(project, "corpus") as pipeline:
+        with open_pipeline(project, "corpus", "corpus") as pipeline:
             from pipelines.cli.corpus_check import STATISTICS, statistics_of  # brings pandas
 
             return {**artifact_json(pipeline.corpus), STATISTICS: statistics_of(pipeline.corpus)}
@@ -54,8 +54,9 @@ def corpus_check(
         from pipelines.cli.corpus_check import check_corpus, check_listing
         from training.opening import open_pipeline
 
-        evaluation = None if against is None else check_listing(against, layout)
-        with open_pipeline(project, "corpus check") as pipeline:
+        links = project.corpus.follow_links
+        evaluation = None if against is None else check_listing(against, layout, follow_links=links)
+        with open_pipeline(project, "corpus check", "corpus") as pipeline:
             return check_corpus(pipeline.corpus, project.corpus.near_duplicate_distance, evaluation)
 
     run_command(body, json_mode=as_json, render=_render_check, exit_code=_check_exit_code)
@@ -82,25 +83,25 @@ def _check_exit_code(result: Mapping[str, Any]) -> int:
 @app.command()
 def maps(words: Words = None, as_json: Json = False) -> None:
     """Make anomaly maps with KeAD."""
-    stage_command("maps", words, as_json, lambda pipeline: pipeline.maps)
+    stage_command("maps", words, as_json, lambda pipeline: pipeline.maps, "maps")
 
 
 @app.command()
 def boxes(words: Words = None, as_json: Json = False) -> None:
     """Derive pseudo-boxes, with COCO and YOLO exports."""
-    stage_command("boxes", words, as_json, lambda pipeline: pipeline.boxes)
+    stage_command("boxes", words, as_json, lambda pipeline: pipeline.boxes, "maps")
 
 
 @pretrain.command("backbone")
 def pretrain_backbone(words: Words = None, as_json: Json = False) -> None:
     """Distil the anomaly maps into a backbone (AGBP)."""
-    stage_command("pretrain backbone", words, as_json, lambda pipeline: pipeline.backbone)
+    stage_command("pretrain backbone", words, as_json, lambda pipeline: pipeline.backbone, "backbone")
 
 
 @pretrain.command("detector")
 def pretrain_detector(words: Words = None, as_json: Json = False) -> None:
     """Train a detector on the pseudo-boxes (AGDP)."""
-    stage_command("pretrain detector", words, as_json, lambda pipeline: pipeline.detector)
+    stage_command("pretrain detector", words, as_json, lambda pipeline: pipeline.detector, "backbone")
 
 
 @app.command()
@@ -111,7 +112,7 @@ def finetune(words: Words = None, as_json: Json = False) -> None:
         project = project_of(words)
         from training.opening import open_pipeline
 
-        with open_pipeline(project, "finetune") as pipeline:
+        with open_pipeline(project, "finetune", "finetune") as pipeline:
             return {"starts": {start: artifact_json(pipeline.finetuned(start)) for start in pipeline.starts}}
 
     run_command(body, json_mode=as_json, render=render_finetuned)
@@ -120,7 +121,7 @@ def finetune(words: Words = None, as_json: Json = False) -> None:
 @evaluate.command("maps")
 def evaluate_maps(words: Words = None, as_json: Json = False) -> None:
     """Image and pixel AUROC of the anomaly maps on held-out images."""
-    stage_command("evaluate maps", words, as_json, lambda pipeline: pipeline.map_quality)
+    stage_command("evaluate maps", words, as_json, lambda pipeline: pipeline.map_quality, "maps")
 
 
 @evaluate.command("detectors")
@@ -131,7 +132,7 @@ def evaluate_detectors(words: Words = None, as_json: Json = False) -> None:
         project = project_of(words)
         from training.opening import open_pipeline
 
-        with open_pipeline(project, "evaluate detectors") as pipeline:
+        with open_pipeline(project, "evaluate detectors", "finetune") as pipeline:
             return {"starts": {start: artifact_json(pipeline.evaluated(start)) for start in pipeline.starts}}
 
     run_command(body, json_mode=as_json, render=render_evaluated)

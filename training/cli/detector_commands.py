@@ -74,14 +74,15 @@ def export(
 
 
 def _copy(artifact: "Artifact", folder: Path) -> None:
-    from cluster.storage import Storage
+    from cluster.storage import Storage, workspace_faults
     from training.export import CONTRACT_FILE
 
     target = Storage.open(str(folder))
     target.create()
     written = [artifact.results[kind] for kind in ("onnx", "native") if kind in artifact.results]
-    for name in (*written, CONTRACT_FILE):
-        target.write(name, artifact.directory.read(name))
+    with workspace_faults(target):
+        for name in (*written, CONTRACT_FILE):
+            target.write(name, artifact.directory.read(name))
 
 
 def render_export(result: Mapping[str, Any]) -> None:

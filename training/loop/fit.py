@@ -26,7 +26,7 @@ from cluster.errors import UserError
 from cluster.on_ray import Trainer, start_ray
 from cluster.on_ray.board import board
 from cluster.progress import say
-from cluster.storage import Storage
+from cluster.storage import Storage, no_space
 from cluster.tracking import Run
 from training.loop.checkpoints import Checkpoints
 from training.loop.fit_here import fit_here
@@ -92,6 +92,7 @@ def fit(
 
     Raises:
         UserError: raised by the task or the loop on a worker; or the cluster is too small.
+        OSError: a disk that a worker writes to is full.
         NonFiniteLoss: see `training.loop.train`; the images are also in `directory`/`nonfinite-loss.json`.
         RuntimeError: more failures than `scaling` allows; the cause's message.
     """
@@ -176,7 +177,9 @@ def _work(job: _Job[PlanT]) -> None:
         return  # a retry after such an error
     try:
         _train(job, context.get_world_rank(), context.get_world_size())
-    except (UserError, NonFiniteLoss) as error:
+    except Exception as error:
+        if not (isinstance(error, UserError | NonFiniteLoss) or no_space(error)):
+            raise
         ray.get(job.desk.fail.remote(pickle.dumps(error)))
         if context.get_world_size() > 1:
             raise  # only Ray can end the other ranks, which wait for this one

@@ -88,18 +88,18 @@ class UnreadableImage:
 
 def predict(
     detector: Detector,
-    images: Mapping[str, str],
+    images: Mapping[str, str | npt.NDArray[np.uint8]],
     *,
     device: torch.device,
     batch_size: int = 16,
     min_score: float = MIN_SCORE,
     levels: Mapping[str, Levels] | None = None,
 ) -> Iterator[ImagePrediction | UnreadableImage]:
-    """Run a detector over files, batch by batch; one result per image, a batch's unreadable images first.
+    """Run a detector over images, batch by batch; one result per image, a batch's unreadable images first.
 
     Args:
         detector: the detector; it is moved to `device`.
-        images: image_id → path or URI.
+        images: image_id → path or URI, or (H, W, 3) uint8 RGB pixels, called `image ID`.
         device: device to run on.
         batch_size: images at once.
         min_score: least score of a box.
@@ -111,9 +111,10 @@ def predict(
     while chunk := list(islice(waiting, batch_size)):
         inputs: list[npt.NDArray[np.uint8]] = []
         read: list[tuple[str, str, tuple[int, int]]] = []
-        for image_id, uri in chunk:
+        for image_id, image in chunk:
+            uri = image if isinstance(image, str) else f"image {image_id}"
             try:
-                pixels = read_image(uri, known.get(image_id))
+                pixels = read_image(image, known.get(image_id)) if isinstance(image, str) else image
             except ImageError as error:
                 yield UnreadableImage(image_id, uri, str(error))
                 continue

@@ -8,11 +8,11 @@ import pyarrow as pa
 import torch
 
 from cluster.storage import Storage
-from pipelines.images import ImageError, Levels, content_hash, decode_image, read_bytes, read_image
+from pipelines.images import ImageError, Levels, content_hash, decode_image, read_bytes
 from pipelines.tables import PREDICTED_BOX, SIZE
 from training.models import Preprocessing
 from training.models.detectors import Detector
-from training.pictures import DrawnBox, draw_boxes
+from training.pictures import DrawnBox, draw_boxes, read_pixels
 from training.prediction.predict import ImagePrediction, detect_batch
 
 READ = [("uri", pa.string()), ("name", pa.string()), ("image_id", pa.string()), *SIZE, ("error", pa.string())]
@@ -95,7 +95,7 @@ def draw_rows(rows: pa.Table, target: Storage, side: int, levels: Levels | None 
             DrawnBox((box["x0"], box["y0"], box["x1"], box["y1"]), f"{box['label']} {box['score']:.2f}")
             for box in row["boxes"]
         ]
-        picture = draw_boxes(read_image(row["uri"], levels), [], boxes, side=side)
+        picture = draw_boxes(read_pixels(row["uri"], levels), [], boxes, side=side)
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
         target.write(f"{row['name']}.jpg", encoded.tobytes())
     return rows

@@ -7,10 +7,9 @@ from typing import Any
 
 from cluster.stages import Artifact
 from pipelines.annotations import decode_mask
-from pipelines.images import read_image
 from pipelines.maps import map_rows, upsample
 from pipelines.tables import CorpusTables, sides
-from training.pictures import DrawnBox, draw_boxes
+from training.pictures import DrawnBox, draw_boxes, read_pixels
 from training.report.artifacts import StartOutcome
 from training.report.data import Example, GalleryItem
 
@@ -59,7 +58,7 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
             GalleryItem(
                 category=row["category"],
                 name=row["uri"].rsplit("/", 1)[-1],
-                image=read_image(row["uri"], levels.get(image_id)),
+                image=read_pixels(row["uri"], levels.get(image_id)),
                 anomaly_map=upsample(grid, row["width"], row["height"]),
                 mask=decode_mask(runs, row["width"], row["height"]) if runs is not None else None,
                 boxes=[(sides(box), float(box["score"])) for box in table[image_id]["boxes"]],
@@ -99,6 +98,6 @@ def examples(
                 for box in row["boxes"]
                 if box["score"] >= min_score
             ]
-            picture = draw_boxes(read_image(row["uri"], levels.get(row["image_id"])), truths, detections)
+            picture = draw_boxes(read_pixels(row["uri"], levels.get(row["image_id"])), truths, detections)
             drawn.append(Example(start, row["uri"].rsplit("/", 1)[-1], picture))
     return drawn

@@ -30,7 +30,8 @@ def table4(
     """WinCLIP and KeAD ± defect features ± V-V, zero- and few-shot, on labelled images (paper, Table 4).
 
     Without images in the config it runs on generated surfaces. Finished rows are kept: the same command
-    goes on.
+    goes on. Nothing is trained or drawn at random, so it has no presets and seeds as other studies have; its
+    settings are those of maps.encoder, maps.kead and maps.winclip.
     """
 
     def body() -> Mapping[str, Any]:

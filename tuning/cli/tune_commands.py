@@ -46,7 +46,7 @@ def thresholds(
             if not space:
                 raise UserError("The grid is empty; give at least one --search KEY=[a, b, …].")
             combinations(space)
-        with open_pipeline(project, "tune thresholds") as pipeline:
+        with open_pipeline(project, "tune thresholds", "maps") as pipeline:
             return artifact_json(
                 tune_thresholds(
                     project,

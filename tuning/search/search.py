@@ -11,7 +11,7 @@ from cluster.on_ray import ray_session, start_ray
 from cluster.progress import say
 from cluster.registry import register
 from cluster.stages import Site
-from cluster.storage import Storage
+from cluster.storage import Storage, workspace_faults
 from cluster.tracking import PipelineRun, Run, Tracker, ending
 from pipelines.tables import CorpusTables
 from training.agbp import held_out_count
@@ -66,7 +66,7 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
     tracker = Tracker.open(project.tracking, workspace)
     command = f"tune {'pretrain' if request.stage == 'backbone' else request.stage}"
     tags = {"agssp.project": project.name, "agssp.command": command, "agssp.search": request.name}
-    with ray_session(project.ray):
+    with workspace_faults(workspace), ray_session(project.ray):
         with tracker.pipeline(f"{project.name}: {command}, shared stages", tags) as shared:
             images = _shared_stages(request, Pipeline(project, Site(workspace, shared)))
         start_ray()

@@ -9,7 +9,7 @@ from typing import Any
 from cluster.config import merge, validate
 from cluster.errors import UserError
 from cluster.stages import Site
-from cluster.storage import Storage
+from cluster.storage import Storage, no_space
 from cluster.tracking import PipelineRun, Run, Tracker, ending
 from training.loop import NonFiniteLoss
 from training.pipeline import Pipeline
@@ -133,6 +133,8 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
             except NonFiniteLoss as error:
                 status, value, reason = "invalid", None, str(error)
             except UserError as error:  # no retry can mend it at once, so none is asked for
+                if no_space(error):  # the next trial has none either
+                    raise
                 status, value, reason = "failed", None, str(error)
             else:
                 status, reason = "finished", None

@@ -66,7 +66,7 @@ def run_fig7(project: Project) -> Artifact:
     Raises:
         UserError: the training split has no defect with a mask.
     """
-    with open_pipeline(project, "study fig7-threshold") as pipeline:
+    with open_pipeline(project, "study fig7-threshold", "maps") as pipeline:
         return _fig7(project, pipeline)
 
 

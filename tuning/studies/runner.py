@@ -10,7 +10,7 @@ from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
 from cluster.stages import Site, digest
-from cluster.storage import Storage
+from cluster.storage import Storage, no_space, workspace_faults
 from cluster.tracking import PipelineRun, Tracker, ending
 from training.pipeline import Pipeline
 from training.project import Project
@@ -93,7 +93,7 @@ def run_study(
 
     tags = {"agssp.project": project.name, "agssp.command": f"study {name}", "agssp.preset": preset}
     parent = tracker.create_run(f"{project.name}: study {name}", tags)
-    with ray_session(project.ray), ending(lambda: parent):
+    with workspace_faults(workspace), ray_session(project.ray), ending(lambda: parent):
         for number, cell in enumerate(cells, start=1):
             result = results.setdefault((cell.row, cell.dataset), CellResult(cell.row, cell.dataset))
             title = f"{name}: cell {number} of {len(cells)}, {_title(study, cell)}"
@@ -107,6 +107,8 @@ def run_study(
                     try:
                         figures = measure(cell, study.metrics, Site(workspace, run))
                     except UserError as error:
+                        if no_space(error):  # the next cell has none either
+                            raise
                         result.not_run = str(error)
                         say(f"{title}: not run: {error}")
                     else:

@@ -8,7 +8,7 @@ import torch
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
-from cluster.storage import Storage
+from cluster.storage import Storage, workspace_faults
 from cluster.tracking import Tracker
 from pipelines.corpus import CorpusSection, Listing
 from pipelines.device import best_device
@@ -62,7 +62,7 @@ def run_table4(project: Project, device: str) -> Artifact:
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
     tags = {"agssp.project": project.name, "agssp.command": "study table4"}
-    with tracker.pipeline(f"{project.name}: study table4", tags) as run:
+    with workspace_faults(workspace), tracker.pipeline(f"{project.name}: study table4", tags) as run:
         site = Site(workspace, run)
         corpus = project.corpus
         if project.generate is not None:

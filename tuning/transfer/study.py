@@ -14,7 +14,7 @@ from cluster.on_ray import ray_session
 from cluster.progress import say
 from cluster.registry import register
 from cluster.stages import Artifact, Site, digest
-from cluster.storage import Storage
+from cluster.storage import Storage, no_space, workspace_faults
 from cluster.tracking import PipelineRun, Tracker
 from pipelines.corpus import CorpusImages, build_corpus
 from pipelines.device import best_device
@@ -82,6 +82,7 @@ def run_transfer(
 
     tags = {"agssp.project": project.name, "agssp.command": "study transfer", "agssp.preset": preset_name}
     with (
+        workspace_faults(workspace),
         ray_session(project.ray),
         tracker.pipeline(f"{project.name}: study transfer", tags) as run,
     ):
@@ -105,6 +106,8 @@ def run_transfer(
                     cell = TransferCell(task, start, regime, seed)
                     trained = study.train(cell)
                 except UserError as error:  # e.g. boxes alone, and the task needs masks
+                    if no_space(error):  # the next cell has none either
+                        raise
                     say(f"{title}: not run: {error}")
                     groups[key] = Group(*key, not_run=str(error))
                 else:

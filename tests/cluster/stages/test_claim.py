@@ -13,6 +13,7 @@ import pytest
 
 from cluster.stages import claim as module
 from cluster.stages.claim import FOLDER, Claim, ClaimLostError, claimed, this_process
+from cluster.storage.faults import RemovedError
 from cluster.storage.storage import Storage
 
 
@@ -140,6 +141,30 @@ def test_one_that_was_passed_over_must_not_publish(place: Storage, monkeypatch: 
     with pytest.raises(ClaimLostError, match="another has taken its stage over"):
         claim.check()
     claim.release()
+
+
+def test_a_directory_removed_meanwhile_is_not_published_nor_claimed_anew(
+    place: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    with claimed("maps", place, lambda: False) as claim:
+        assert claim is not None
+        claim.check()
+        place.filesystem.delete_dir(place.path)
+        time.sleep(0.2)
+        place.write("part-1.parquet", b"the second half")  # makes the directory anew
+        assert place.children() == ["part-1.parquet"]
+        with pytest.raises(RemovedError, match=r"w was removed while the command ran$"):
+            claim.check()
+
+    def fails() -> None:
+        with claimed("maps", place, lambda: False):
+            place.filesystem.delete_dir(place.path)
+            raise KeyError("part-0.parquet")
+
+    with pytest.raises(RemovedError) as caught:
+        fails()
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_a_fault_in_the_block_leaves_the_queue(place: Storage) -> None:

@@ -11,10 +11,13 @@ from safetensors.torch import save_file
 
 from cluster.errors import UserError
 from pipelines.encoder.loading import (
+    CONFIG_FILE,
+    FOLDER_WEIGHTS,
     SHIPPED_FOLDER,
     WEIGHTS_FILE,
     input_size,
     load_encoder,
+    say_normalisation,
     weights_digest,
 )
 from pipelines.encoder.surgery import DenseEncoder
@@ -155,12 +158,118 @@ def test_weights_that_do_not_fit_are_told(
 ) -> None:
     weights = tmp_path / "other.safetensors"
     save_file(state | {"visual.proj": torch.zeros(4, 4)}, weights)
-    with pytest.raises(UserError, match=r"can't be loaded.*belong together"):
+    with pytest.raises(
+        UserError,
+        match=r"can't be loaded: of the model's keys the weights have of another shape 1 "
+        r"\(visual\.proj \(4, 4\) instead of \(32, 16\)\); .*belong together",
+    ):
         load_encoder(str(config), str(weights))
     missing = {name: value for name, value in state.items() if name != "visual.proj"}
     save_file(missing, weights)
-    with pytest.raises(UserError, match="can't be loaded"):
+    with pytest.raises(UserError, match=r"the weights lack 1 \(visual\.proj\); check"):
         load_encoder(str(config), str(weights))
+    save_file({f"{name}.x": value for name, value in state.items()}, weights)
+    count = len(state)
+    with pytest.raises(
+        UserError, match=rf"lack {count} \((\S+, ){{3}}…\); have unknown {count} \((\S+, ){{3}}…\)"
+    ):
+        load_encoder(str(config), str(weights))
+
+
+@pytest.mark.parametrize("content", [{}, [], None, {"state_dict": {}}, {1: 2}, torch.zeros(3), [{"a": 1}]])
+def test_files_without_named_tensors_are_told(config: Path, tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "odd.pt")
+    with pytest.raises(
+        UserError, match=r"odd\.pt\" can't be loaded: the weights file holds no tensors by name"
+    ):
+        load_encoder(str(config), str(tmp_path / "odd.pt"))
+
+
+def folder_of(place: Path, preprocess: object = None) -> Path:
+    """A model folder without weights."""
+    place.mkdir()
+    more = {} if preprocess is None else {"preprocess_cfg": preprocess}
+    (place / CONFIG_FILE).write_text(json.dumps({"model_cfg": CONFIG, **more}))
+    return place
+
+
+COLOURS = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+
+
+@pytest.mark.parametrize("name", FOLDER_WEIGHTS)
+def test_every_name_of_weights_in_a_folder_is_found(
+    state: dict[str, torch.Tensor], tmp_path: Path, name: str
+) -> None:
+    folder = folder_of(tmp_path / "model", COLOURS)
+    for other in FOLDER_WEIGHTS[FOLDER_WEIGHTS.index(name) :]:  # of several the first is taken
+        content = {key: value + (other != name) for key, value in state.items()}
+        (save_file if other.endswith(".safetensors") else torch.save)(content, folder / other)
+    encoder = load_encoder(str(folder))
+    torch.testing.assert_close(encoder.model.state_dict()["visual.proj"], state["visual.proj"])
+    assert (encoder.mean, encoder.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    before = encoder.digest
+    (folder / name).write_bytes(b"other")
+    assert weights_digest(str(folder)) != before
+
+
+def test_a_hostile_pickle_in_a_folder_is_refused_unexecuted(tmp_path: Path) -> None:
+    folder, trace = folder_of(tmp_path / "model"), tmp_path / "executed"
+    torch.save({"visual.proj": Payload(trace)}, folder / "open_clip_pytorch_model.bin")
+    with pytest.raises(UserError, match="can't be loaded"):
+        load_encoder(str(folder))
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("preprocess", [None, {}, {"mean": [0.5, 0.5, 0.5]}, COLOURS])
+def test_a_mean_or_std_that_is_not_given_is_said_once(
+    state: dict[str, torch.Tensor], tmp_path: Path, preprocess: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path / "model", preprocess)
+    save_file(state, folder / WEIGHTS_FILE)
+    encoder = load_encoder(str(folder))
+    load_encoder(str(folder))
+    lines = capsys.readouterr().err.splitlines()
+    if preprocess is COLOURS:
+        assert lines == []
+        return
+    (line,) = lines
+    assert f'Encoder "{folder}": nothing says which' in line
+    assert "std 0.2686, 0.2613, 0.2758" in line
+    assert ("mean 0.4815, 0.4578, 0.4082" in line) == (preprocess != {"mean": [0.5, 0.5, 0.5]})
+    assert encoder.std == pytest.approx((0.2686, 0.2613, 0.2758), abs=1e-4)
+
+
+def test_a_bare_json_says_its_mean_and_a_tag_or_the_shipped_encoder_need_not(
+    config: Path, state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file(state, tmp_path / "w.safetensors")
+    load_encoder(str(config), str(tmp_path / "w.safetensors"))
+    assert "open_clip's default, mean 0.4815, 0.4578, 0.4082 and std 0.2686" in capsys.readouterr().err
+    say_normalisation("base")
+    say_normalisation("surface-clip")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        {"mean": [0.5]},
+        {"mean": 0.5},
+        {"mean": ["a", "b", "c"]},
+        {"mean": [float("nan"), 0, 0]},
+        {"mean": [123.7, 116.3, 103.5]},
+        {"std": [0, 0.5, 0.5]},
+        {"std": [-1, 0.5, 0.5]},
+        {"std": [58.4, 57.1, 57.4]},
+    ],
+)
+def test_a_mean_or_std_that_is_none_is_told(
+    state: dict[str, torch.Tensor], tmp_path: Path, preprocess: dict[str, object]
+) -> None:
+    folder = folder_of(tmp_path / "model", preprocess)
+    save_file(state, folder / WEIGHTS_FILE)
+    with pytest.raises(UserError, match=rf"preprocess_cfg\.{next(iter(preprocess))} must be three numbers"):
+        load_encoder(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +306,8 @@ def test_wrong_folders_and_configs_are_told(tmp_path: Path) -> None:
         ("{", "not readable JSON"),
         ("[]", "JSON object"),
         ('{"embed_dim": 4}', "lacks embed_dim"),
+        (json.dumps({"model_cfg": CONFIG}), "as a model folder's: name it open_clip_config.json"),
+        (json.dumps(CONFIG | {"preprocess_cfg": {}}), "and give the folder"),
     ):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(UserError, match=told):

@@ -12,6 +12,7 @@ from cluster.storage.storage import Storage
 from pipelines.review.decisions import (
     FILE,
     FOLDER,
+    MOST_BOXES,
     BoxDecision,
     Change,
     Corners,
@@ -181,3 +182,29 @@ def test_corners_belong_to_boxes_alone() -> None:
     for wrong in ({"kind": "box"}, {"kind": "image", "box": BOX}, {"kind": "box", "box": (0, 0, -1, 5)}):
         with pytest.raises(ValueError, match="validation error"):
             Change.model_validate({"image_id": A, **wrong})
+
+
+def test_boxes_beyond_the_most_are_refused_whole_and_fewer_saved(workspace: Storage) -> None:
+    def sent(number: int, verdict: str | None = "accepted") -> Change:
+        return change(A, "box", verdict, (0.0, 0.0, 1.0 + number, 1.0))
+
+    save_changes(workspace, [sent(number) for number in range(MOST_BOXES)])
+    before = workspace.at(FOLDER).read(FILE)
+    with pytest.raises(UserError, match=r"At most 1,000 boxes of one image .* would have 1,001; nothing was"):
+        save_changes(workspace, [change(B, "image", "accepted"), sent(MOST_BOXES)])
+    assert workspace.at(FOLDER).read(FILE) == before
+    save_changes(workspace, [sent(MOST_BOXES), sent(0, None)])  # the last of a batch decides
+    found = read_decisions(workspace)
+    assert found is not None
+    assert len(found.boxes[A]) == MOST_BOXES
+
+
+def test_a_review_that_could_not_be_read_again_is_not_written(
+    workspace: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_changes(workspace, [change(A, "image", "accepted")])
+    before = workspace.at(FOLDER).read(FILE)
+    monkeypatch.setattr("pipelines.review.decisions.MAX_BYTES", len(before))
+    with pytest.raises(UserError, match=r"would grow beyond .*nothing was saved"):
+        save_changes(workspace, [change(B, "image", "accepted")])
+    assert workspace.at(FOLDER).read(FILE) == before

@@ -3,6 +3,9 @@
 import http.client
 import io
 import json
+import socket
+import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -229,6 +232,41 @@ def test_other_decisions_are_refused_and_nothing_is_written(
     browser: Browser, storage: Storage, body: bytes, headers: dict[str, str], status: int
 ) -> None:
     assert browser.ask("decisions", body, **headers).status == status
+    assert not storage.at(FOLDER).exists(FILE)
+
+
+def test_boxes_beyond_the_most_of_an_image_are_one_sentence(browser: Browser, storage: Storage) -> None:
+    sent = [
+        {"image_id": image_id(1), "kind": "box", "box": [0, 0, 1 + n, 1], "verdict": "accepted"}
+        for n in range(1001)
+    ]
+    answer = browser.ask("decisions", changes(*sent))
+    assert answer.status == 409
+    assert answer.read().decode() == (
+        f"At most 1,000 boxes of one image can be decided on, and {image_id(1)} would have 1,001; "
+        "nothing was saved: reject the image whole, or take decisions back."
+    )
+    assert not storage.at(FOLDER).exists(FILE)
+    assert browser.ask("decisions", changes(*sent[:1000])).status == 200
+
+
+@pytest.mark.parametrize(
+    "body", ["Content-Length: 1000\r\n\r\n[", "Transfer-Encoding: chunked\r\n\r\n5\r\n[    \r\n"]
+)
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_browser_that_leaves_within_a_request_is_no_news(
+    browser: Browser, storage: Storage, caplog: pytest.LogCaptureFixture, body: str, reset: bool
+) -> None:
+    host = browser.parts.netloc
+    head = f"POST {browser.parts.path}decisions HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n"
+    with socket.create_connection((browser.parts.hostname, browser.parts.port)) as connection:
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(f"{head}Content-Type: application/json\r\n{body}".encode())
+        time.sleep(0.2)  # else nothing was begun
+    time.sleep(0.3)
+    assert browser.ask("gallery.json").status == 200
+    assert caplog.records == []
     assert not storage.at(FOLDER).exists(FILE)
 
 

@@ -155,3 +155,21 @@ def test_words_that_start_no_command_build() -> None:
     shown = CliRunner().invoke(app, ["corpus", "--help"])
     assert shown.exit_code == 0
     assert "check" in shown.stdout
+
+
+def test_a_folder_without_prompts_and_references_is_a_corpus(
+    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(5)
+    for number in range(3):
+        path = tmp_path / "photos/part" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(path)
+    words = [f"corpus.root={tmp_path / 'photos'}", f"workspace={tracked(tmp_path / 'w')}"]
+    code, result, stderr = run("corpus", *words)
+    assert code == 0, stderr
+    assert [row["category"] for row in result["statistics"]] == ["part"]
+    assert (result["results"]["images"], result["results"]["references"]) == (3, 0)
+    code, result, _ = run("maps", *words)
+    assert code == 2
+    assert "normal reference images" in result["error"]
