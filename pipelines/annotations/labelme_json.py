@@ -54,8 +54,8 @@ def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
         return canvas.polygon(values, label)
     if kind in {"line", "linestrip"}:
         return canvas.line(values, label)
-    if kind == "oriented_rectangle":
-        return canvas.around(points_of(values, least=3), label)
+    if kind in {"oriented_rectangle", "rotation"} or (kind == "rectangle" and len(values) == 8):
+        return canvas.around(points_of(values, least=4), label)  # the last two are X-AnyLabeling's
     if kind in {"rectangle", "circle", "mask"}:
         if len(values) != 4:
             raise AnnotationError(f"a {kind} has two points")

@@ -1,4 +1,4 @@
-"""`labelme`: LabelMe, a JSON file an image.
+"""`labelme`: LabelMe, a JSON file an image; X-AnyLabeling writes the same form.
 
     NAME.jpg with NAME.json beside it; or a JSON file elsewhere whose `imagePath` names the image
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from posixpath import normpath
 from typing import Any
 
 from cluster.errors import UserError
@@ -128,6 +129,7 @@ class ListedImages:
     """Which file below the root a name means."""
 
     def __init__(self, tree: Tree) -> None:
+        self.known = frozenset(map(str, tree.images))
         self.by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
         for path in tree.images:
             self.by_name[path.name].append(path)
@@ -137,13 +139,17 @@ class ListedImages:
         reason = "no such image is below the folder"
         for name in listed.names:
             wanted = name.replace("\\", "/")
+            for home in (listed.table.parent, PurePosixPath()):  # the very path, from the table or the root
+                path = normpath(str(home / wanted))  # an absolute one is never known
+                if path in self.known:
+                    return path, ""
             parts = tuple(part for part in PurePosixPath(wanted).parts if part not in {"/", "..", "."})
             # A path of another machine says little of the folders here: its last parts that are here count.
             shortest = 1 if ELSEWHERE.search(wanted) else len(parts)
             for length in range(len(parts), shortest - 1, -1):
                 ends = self._ending(parts[len(parts) - length :])
                 if len(ends) > 1:
-                    ends = self._nearest(ends, parts, listed.table.parent)
+                    ends = [end for end in ends if end.is_relative_to(listed.table.parent)] or ends
                 if len(ends) == 1:
                     return str(ends[0]), ""
                 if ends:
@@ -155,13 +161,3 @@ class ListedImages:
         if not parts:
             return []
         return [path for path in self.by_name.get(parts[-1], []) if path.parts[-len(parts) :] == parts]
-
-    @staticmethod
-    def _nearest(
-        ends: list[PurePosixPath], parts: tuple[str, ...], home: PurePosixPath
-    ) -> list[PurePosixPath]:
-        """The file of just that path, from the table's folder or the root; else those below that folder."""
-        for exact in (home / PurePosixPath(*parts), PurePosixPath(*parts)):
-            if exact in ends:
-                return [exact]
-        return [path for path in ends if path.is_relative_to(home)] or ends

@@ -201,3 +201,12 @@ def test_lists_and_empty_files_are_not_passed_over(tmp_path: Path) -> None:
         entries = list(find_layout("auto", tree).read(tree))
         read = tree.tables | {PurePosixPath(f) for e in entries if e.annotation for f in e.annotation.files}
         assert [str(path) for path in tree.ending(".txt", ".json", ".names") if path not in read] == rest
+
+
+def test_a_path_upwards_is_followed_from_its_file(tmp_path: Path) -> None:
+    for home in ("photos", "json/photos"):
+        paint(tmp_path / home / "1.jpg")
+    shape = files.labelme_shape("rectangle", [[2, 3], [9, 8]])
+    write(tmp_path / "json/one.json", files.labelme_text("..\\photos\\1.jpg", shape))
+    _, rows = rows_of(str(tmp_path))
+    assert [bool(rows[f"{home}/1.jpg"]["boxes"]) for home in ("photos", "json/photos")] == [True, False]
