@@ -39,7 +39,8 @@ class Layout:
 
     Attributes:
         name: its name in the config.
-        fits: whether the file names look like this layout.
+        fits: whether the files look like this layout, by their names or by the beginning of a few
+            (`Tree.samples`, `Tree.json_keys`, `Tree.xml_root`).
         read: function from the files to entries, one a path.
     """
 

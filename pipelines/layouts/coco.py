@@ -1,7 +1,7 @@
 """`coco`: COCO detection JSON, boxes with or without polygons or run lengths.
 
-annotations/*.json, *coco*.json or instances*.json, in any folder, if they hold `images`, `annotations` and
-    `categories`
+JSON files of any name and folder that hold `images`, `annotations` and `categories`; where some are named
+    annotations/*.json, *coco*.json or instances*.json, those alone
 images where their `file_name` says, relative to the root, to the JSON file, or to a folder whose name is in
     the JSON file's (`train2017` for `instances_train2017.json`); else the only file of that path's end
 """
@@ -16,7 +16,8 @@ from typing import Any
 from cluster.errors import UserError
 from pipelines.annotations import Annotation, AnnotationError, checked_label
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
-from pipelines.layouts.tree import Tree
+from pipelines.layouts.outline import LIST
+from pipelines.layouts.tree import SAMPLES, Tree
 
 PARTS = ("images", "annotations", "categories")
 DEPTHS = {"id": 0, "iscrowd": 0, "bbox": 1, "segmentation": 2}  # lists in lists that each part may have
@@ -31,7 +32,27 @@ def _is_named_so(path: PurePosixPath) -> bool:
     )
 
 
-@layout(fits=lambda tree: any(_is_named_so(path) for path in tree.ending(".json")))
+def _fits(tree: Tree) -> bool:
+    named = [path for path in tree.ending(".json") if _is_named_so(path)][:SAMPLES]
+    # A file of such a name that shows no keys is a broken one, which `coco` refuses by name.
+    return any(not tree.json_keys(path) for path in named) or any(
+        _shows_coco(tree.json_keys(path)) for path in (*named, *tree.samples(".json"))
+    )
+
+
+def _shows_coco(keys: frozenset[tuple[str, ...]]) -> bool:
+    """Whether a file's beginning looks like COCO's form; the other parts may come after a long list."""
+    return any(
+        wanted <= keys
+        for wanted in (
+            {("images", LIST, "file_name")},
+            {("annotations", LIST, "image_id"), ("annotations", LIST, "category_id")},
+            {("images",), ("annotations",)},
+        )
+    )
+
+
+@layout(fits=_fits)
 def coco(tree: Tree) -> Iterable[Entry]:
     """One category, `surface` unless the source names another; COCO's categories are the defect classes.
 

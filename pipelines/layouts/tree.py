@@ -1,7 +1,7 @@
 """The files below a source's root: images, and what may be annotations of them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -12,8 +12,12 @@ from cluster.errors import UserError
 from cluster.storage import Storage, check_uri
 from pipelines.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
 from pipelines.layouts.local_files import local_files
+from pipelines.layouts.outline import json_keys, xml_root
 
-ANNOTATION_SUFFIXES = frozenset({".xml", ".txt", ".json", ".csv", ".yaml", ".yml"})
+LABEL_SUFFIXES = frozenset({".xml", ".txt", ".json", ".csv", ".names"})
+ANNOTATION_SUFFIXES = LABEL_SUFFIXES | {".yaml", ".yml"}
+HEAD_BYTES = 64 << 10  # of a file that is looked into to find its format
+SAMPLES = 16  # files of a suffix that are looked into
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,13 @@ class Tree:
     Attributes:
         root: the source's folder.
         files: relative path → (bytes, modified in ns), sorted; images and files with an annotation's suffix.
+        tables: files that `read` has read so far.
     """
 
     root: Storage
     files: Mapping[PurePosixPath, tuple[int, int]]
+    tables: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
+    _heads: dict[PurePosixPath, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def images(self) -> tuple[PurePosixPath, ...]:
@@ -47,10 +54,38 @@ class Tree:
         Raises:
             UserError: unreadable, empty or larger than `limit`.
         """
+        self.tables.add(path)
         try:
             return read_bytes(self.uri(path), limit)
         except ImageError as error:
             raise UserError(f"{self.uri(path)} can't be used: {error}; correct or remove it.") from None
+
+    def samples(self, *suffixes: str) -> list[PurePosixPath]:
+        """Up to 16 files with one of these suffixes, those in the fewest folders first."""
+        return sorted(self.ending(*suffixes), key=lambda path: (len(path.parts), str(path)))[:SAMPLES]
+
+    def head(self, path: PurePosixPath) -> bytes:
+        """The first 64 KiB of a file, read once; to find out what it is, not to read labels.
+
+        Raises:
+            UserError: unreadable.
+        """
+        if path not in self._heads:
+            try:
+                with self.root.filesystem.open_input_file(f"{self.root.path}/{path}") as file:
+                    self._heads[path] = bytes(file.read(HEAD_BYTES))
+            except (OSError, pa.ArrowException) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise UserError(f"{self.uri(path)} can't be read ({reason}); correct or remove it.") from None
+        return self._heads[path]
+
+    def json_keys(self, path: PurePosixPath) -> frozenset[tuple[str, ...]]:
+        """The keys that the beginning of a JSON file shows, see `outline.json_keys`."""
+        return json_keys(self.head(path))
+
+    def xml_root(self, path: PurePosixPath) -> str:
+        """The name of an XML file's first tag, see `outline.xml_root`."""
+        return xml_root(self.head(path))
 
 
 def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
