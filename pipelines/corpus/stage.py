@@ -7,13 +7,15 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.on_ray import record, start_ray
+from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
+from pipelines.corpus.bad_labels import several
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
-from pipelines.tables import REFERENCE, Step, check_bad_share, run_table_job, write_listing
+from pipelines.tables import REFERENCE, Step, run_table_job, write_listing
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,10 @@ def build_corpus(
             total=rows.num_rows,
         )
         candidates = listing.reference_candidates(section)
-        corpus = Corpus(inspected.read_table(""), section, candidates, images.test, key)
-        bad = corpus.quarantine
-        record("agssp_quarantined", len(bad), stage=key)
-        check_bad_share(len(bad), rows.num_rows, section.max_bad_share, key, _first(bad))
+        faults = listing.label_faults()
+        corpus = Corpus(inspected.read_table(""), section, candidates, images.test, key, faults)
+        record("agssp_quarantined", len(corpus.quarantine), stage=key)
+        corpus.refuse_too_many_bad()
         if need is not None:
             _check_references(corpus, need)
         for name, table in corpus.tables().items():
@@ -100,15 +102,19 @@ def build_corpus(
         for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist()):
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
-        return {**corpus.counts(), "contact_sheets": sheets, "layout": listing.layout}
+        passed_over = [path for source in listing.sources for path in source.passed_over]
+        told = {"passed_over": len(passed_over), "passed_over_files": several(passed_over)}
+        return {**corpus.counts(), **told, "contact_sheets": sheets, "layout": listing.layout}
 
+    for warning in listing.warnings():
+        say(warning)
     return ensure(
         stage,
         site=site,
         config=section.model_dump(mode="json"),
         inputs=images.inputs,
         extra=images.digests,
-        revision=3,  # bad labels
+        revision=4,  # lost labels leave no image normal; files passed over are told
         body=body,
     )
 
@@ -117,10 +123,6 @@ def _inspect_counted(rows: pa.Table, clip: bool, counter: Any) -> pa.Table:
     done = inspect(rows, clip=clip)
     counter.add(rows.num_rows)
     return done
-
-
-def _first(quarantine: list[dict[str, Any]]) -> str:
-    return f"{quarantine[0]['uri']}: {quarantine[0]['reason']}" if quarantine else ""
 
 
 def _check_references(corpus: Corpus, need: ReferenceNeed) -> None:
