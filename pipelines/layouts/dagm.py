@@ -46,7 +46,8 @@ def dagm(tree: Tree) -> Iterable[Entry | LostLabel]:
         ]
         table = home / LABEL / TABLE
         marks: dict[str, bool] = {}
-        if table in tree.files:
+        named = table in tree.files
+        if named:
             marks, lines = _read(tree, table)
             lost += [LostLabel(str(table), "the line is no row of an image", line) for line in lines]
             gone = sorted(stem for stem in marks.keys() - stems if marks[stem])
@@ -61,10 +62,10 @@ def dagm(tree: Tree) -> Iterable[Entry | LostLabel]:
             elif mark:
                 fault = f"{tree.uri(table)} says that it has a defect, but its mask is not there"
                 yield Entry(str(path), category, fault=fault)
-            elif mark is None and marks:
+            elif mark is None and named:
                 yield Entry(str(path), category, doubt=f"{tree.uri(table)} does not name it")
             else:
-                yield normal_unless(None if marks else doubt, path, category)
+                yield normal_unless(None if named else doubt, path, category)
 
 
 def _read(tree: Tree, table: PurePosixPath) -> tuple[dict[str, bool], list[int]]:

@@ -87,14 +87,23 @@ def _read_table(tree: Tree) -> tuple[dict[str, _Rows], bool]:
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{where} is no CSV table ({reason}); correct it.") from None
+    complete = "ImageId_ClassId" in table.column_names
+    if "EncodedPixels" not in columns or not (complete or {"ImageId", "ClassId"} <= set(columns)):
+        raise UserError(
+            f"{where} does not begin with ImageId,ClassId,EncodedPixels or ImageId_ClassId,EncodedPixels; "
+            "correct it."
+        )
     rows: dict[str, _Rows] = defaultdict(_Rows)
-    for row in table.to_pylist():
+    listed = table.to_pylist()
+    if listed and listed[-1]["EncodedPixels"] is None and not data.endswith((b"\n", b"\r")):
+        raise UserError(f"{where} ends within a row; get the whole file.")
+    for row in listed:
         if "ImageId_ClassId" in row:
             image, _, number = str(row["ImageId_ClassId"]).rpartition("_")
         else:
             image, number = str(row.get("ImageId")), str(row.get("ClassId"))
         number = number.removesuffix(".0")  # as pandas writes a column with gaps
-        if "EncodedPixels" not in row or not image or number not in CLASSES:
+        if not image or number not in CLASSES:
             raise UserError(
                 f"{where} has a row without image, class 1–4 and EncodedPixels ({str(row)[:80]}); correct it."
             )
@@ -105,4 +114,4 @@ def _read_table(tree: Tree) -> tuple[dict[str, _Rows], bool]:
             rows[image].empty.add(label)
         else:
             rows[image].runs[label] = pixels
-    return dict(rows), "ImageId_ClassId" in table.column_names
+    return dict(rows), complete
