@@ -93,9 +93,9 @@ def _boxed(
     known = Counter(numbers.values())
     masked = {int(match[1]) for path in drawn if (match := NUMBER.search(path.stem))}
     gone = sorted((truth.boxes.keys() | truth.broken.keys()) - known.keys() - masked)
-    for number in gone:
-        fault = f"{where} names image {number}, which is not there"
-        yield Entry(f"{series}/{series.name}_{number:04d}.png", category, fault=fault)
+    for absent in gone:
+        fault = f"{where} names image {absent}, which is not there"
+        yield Entry(f"{series}/{series.name}_{absent:04d}.png", category, fault=fault)
     for line in truth.lost:
         yield LostLabel(str(table), "the line is no box of an image", line)
     doubt = doubt_of(where, [*truth.lost, *gone]) or doubt_of(f"{tree.uri(series / MASKS)}", [1] * lost_masks)
