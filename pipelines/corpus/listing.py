@@ -163,23 +163,17 @@ class Listing:
         """What the user must hear of a usable listing: lost labels, images in doubt, files passed over."""
         told = []
         for source in self.sources:
-            doubts = [entry for entry in source.entries if entry.doubt]
+            root, doubts = source.source.root, [entry for entry in source.entries if entry.doubt]
             if source.lost:
                 first = lost_row(source.lost[0], source.tree.uri(source.lost[0].file))
-                told.append(
-                    f"{source.source.root}: {len(source.lost)} labels belong to no image and are left out "
-                    f"(first: {described(first)})"
-                )
+                told.append(f"{root}: labels of no image, left out: {len(source.lost)} ({described(first)})")
             if doubts:
-                told.append(
-                    f"{source.source.root}: {len(doubts)} images are taken as unlabelled, not as normal "
-                    f"(first: {doubts[0].path}: {doubts[0].doubt})"
-                )
+                reason = f"{doubts[0].path}: {doubts[0].doubt}"
+                told.append(f"{root}: images taken as unlabelled, not as normal: {len(doubts)} ({reason})")
             if source.passed_over:
-                count = len(source.passed_over)
+                unread = f"{len(source.passed_over)} ({several(source.passed_over)})"
                 told.append(
-                    f"{source.source.root}: the layout {source.layout} does not read {count} files that may "
-                    f"hold labels: {several(source.passed_over)}"
+                    f"{root}: files that may hold labels but that the layout {source.layout} does not read: {unread}"
                 )
         return told
 

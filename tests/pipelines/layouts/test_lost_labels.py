@@ -282,7 +282,9 @@ def test_every_homeless_annotation_counts(image_id: Callable[[int], Any], tmp_pa
         UserError, match=r"20 of 60 images and labels can't be used .*annotation 0: its image"
     ):
         corpus_of(tmp_path, max_bad_share=0.3)[1].refuse_too_many_bad()
-    assert any(line.startswith(f"{tmp_path}: 20 labels belong to no image") for line in listing.warnings())
+    assert any(
+        line.startswith(f"{tmp_path}: labels of no image, left out: 20 (") for line in listing.warnings()
+    )
     section, need = (
         CorpusSection(root=str(tmp_path), reference_count=64),
         ReferenceNeed(21, "maps.kead.shots"),
@@ -341,7 +343,8 @@ def test_labels_that_are_passed_over_are_named(tmp_path: Path) -> None:
     listing, _ = corpus_of(tmp_path)
     assert listing.sources[0].passed_over == ("c.txt", "d.csv", "obj.names", "screw/a.json", "screw/b.xml")
     assert listing.warnings() == [
-        f"{tmp_path}: the layout mvtec does not read 5 files that may hold labels: c.txt, d.csv, obj.names, …"
+        f"{tmp_path}: files that may hold labels but that the layout mvtec does not read: "
+        "5 (c.txt, d.csv, obj.names, …)"
     ]
 
 
