@@ -171,10 +171,8 @@ class Listing:
                 reason = f"{doubts[0].path}: {doubts[0].doubt}"
                 told.append(f"{root}: images taken as unlabelled, not as normal: {len(doubts)} ({reason})")
             if source.passed_over:
-                unread = f"{len(source.passed_over)} ({several(source.passed_over)})"
-                told.append(
-                    f"{root}: files that may hold labels but that the layout {source.layout} does not read: {unread}"
-                )
+                what = f"files that may hold labels but that the layout {source.layout} does not read"
+                told.append(f"{root}: {what}: {len(source.passed_over)} ({several(source.passed_over)})")
         return told
 
     def reference_candidates(self, section: CorpusSection) -> dict[str, ReferenceCandidates]:
