@@ -14,14 +14,14 @@ def read_class_runs(annotation: Annotation, width: int, height: int, faults: Fau
     """The union of all classes' masks, and a box around every region of every class.
 
     `annotation.content` is a JSON object: defect class → `start length …`, see `mask_of_runs`.
-
-    Raises:
-        AnnotationError: runs that don't fit the image.
+    Runs that don't fit the image are a fault.
     """
+    table = annotation.files[0] if annotation.files else ""
     boxes: list[LabelledBox] = []
     whole: Mask = np.zeros((height, width), np.bool_)
     for label, runs in sorted(json.loads(annotation.content).items()):
-        mask = mask_of_runs(runs, width, height)
-        boxes += truth_of_mask(mask, label).boxes
-        whole |= mask
+        with faults.at(table, place=label):
+            mask = mask_of_runs(runs, width, height)
+            boxes += truth_of_mask(mask, label).boxes
+            whole |= mask
     return Truth(tuple(boxes), whole)

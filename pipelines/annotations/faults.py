@@ -15,8 +15,8 @@ class LabelFault:
         file: URI of the annotation, or of the image where there is no annotation file.
         line: counted from 1; None where the format has no lines (COCO: the reason names the annotation).
         reason: the fault in words.
-        mended: whether the labels are used all the same: a box cut to the image, an empty file taken
-            as "no defect". Otherwise the whole image is left out: a defect without box is learnt as none.
+        mended: whether the labels are used all the same: a box cut to the image. Otherwise the whole image is
+            left out: a defect without box is learnt as none.
     """
 
     file: str

@@ -19,6 +19,10 @@ from pipelines.annotations.base import (
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.text_files import read_annotation
 
+# Tags below the first level that only an object has.
+
+SHAPES = frozenset({"bndbox", "robndbox", "polygon", "xmin", "ymin", "xmax", "ymax", "object"})
+
 
 def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """The boxes of `object/bndbox`; (xmin, ymin, xmax, ymax) becomes (xmin − 1, ymin − 1, xmax, ymax).
@@ -26,7 +30,8 @@ def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) ->
     `annotation.content` may be a JSON object: name in the file → class; other names are kept.
 
     Raises:
-        AnnotationError: no XML, entities or a DTD in it, another size, a box or name that can't be used.
+        AnnotationError: no XML of this form, entities or a DTD in it, another size, a box or name that
+            can't be used.
     """
     (uri,) = annotation.files
     with read_annotation(uri) as data:
@@ -36,6 +41,11 @@ def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) ->
             raise AnnotationError("it declares a DTD or entities, which are refused") from None
         except (ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
             raise AnnotationError(f"it is no XML ({error})") from None
+        if root.tag != "annotation":
+            raise AnnotationError(f"its first tag is {root.tag[:40]!r}, not 'annotation'")
+        strange = next((part for part in root if part.tag != "object" and _has_shape(part)), None)
+        if strange is not None:
+            raise AnnotationError(f"its tag {strange.tag[:40]!r} holds a box and is no 'object'")
         size = root.find("size")
         if size is not None:
             sides = [size.findtext("width"), size.findtext("height")]
@@ -52,6 +62,11 @@ def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) ->
                 mended = spot.mended if spot.clip else None
                 boxes.append(checked_box(_corners(item), classes.get(name, name), width, height, mended))
         return Truth(tuple(boxes))
+
+
+def _has_shape(part: Element) -> bool:
+    """Whether there is a box in it that `object` alone may hold: a misspelt object is no free image."""
+    return any(inner.tag in SHAPES for inner in part.iter())
 
 
 def _object_lines(data: bytes, count: int) -> list[int | None]:

@@ -13,7 +13,7 @@ from pipelines.annotations.base import (
     checked_count,
     finite,
 )
-from pipelines.annotations.faults import Faults, LabelFault
+from pipelines.annotations.faults import Faults
 from pipelines.annotations.polygons import Polygon, checked_polygon, mask_of_polygons
 from pipelines.annotations.text_files import read_annotation
 
@@ -22,6 +22,8 @@ def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -
     """Boxes around centres, or polygons; a mask where every line is a polygon.
 
     `annotation.content` is a JSON list of class names, or empty, where a class is called by its number.
+
+    A file without lines says that there is no defect: background, as training tools take it.
 
     Raises:
         AnnotationError: a line that is neither, a class without a name, a shape outside the image.
@@ -55,8 +57,6 @@ def _shapes(
             raise AnnotationError("it is no UTF-8 text") from None
         rows = [(number, words) for number, words in enumerate(lines, start=1) if words]
         checked_count(len(rows))
-        if not rows:
-            faults.found.append(LabelFault(uri, None, "the file is empty: taken as no defect", mended=True))
         for number, words in rows:
             with faults.at(uri, number) as spot:
                 mended = spot.mended if spot.clip else None

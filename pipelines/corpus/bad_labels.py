@@ -4,8 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.annotations import LabelFault
+from pipelines.layouts import LostLabel
 
 SHOWN = 10
+DOUBT = "image taken as unlabelled"
+
+
+def lost_row(label: LostLabel, file: str) -> dict[str, Any]:
+    """A row of the table `BAD_LABELS` for a label that can be given to no image; `file` is its file's URI."""
+    return {"file": file, "line": label.line, "reason": label.reason, "action": "label left out"}
+
+
+def doubt_row(reason: str, image: str) -> dict[str, Any]:
+    """A row of the table `BAD_LABELS` for an image that can't be called normal."""
+    return {"file": image, "line": None, "reason": reason, "action": DOUBT}
+
+
+def fault_order(row: dict[str, Any]) -> tuple[bool, str, int]:
+    """Order of the rows of `BAD_LABELS`: faults by file and line, then the images that they put in doubt."""
+    return row["action"] == DOUBT, row["file"], row["line"] or 0
 
 
 def fault_row(fault: LabelFault, image: str) -> dict[str, Any]:
@@ -23,6 +40,16 @@ def empty_rows(files: Sequence[str], image: str) -> list[dict[str, Any]]:
     ]
 
 
+def described(row: dict[str, Any]) -> str:
+    """A row of the table `BAD_LABELS` in words."""
+    return f"{row['file']}{f' line {line}' if (line := row['line']) else ''}: {row['reason']}"
+
+
+def several(names: Sequence[str], shown: int = 3) -> str:
+    """The first of many names."""
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
+
+
 def fault_sentence(rows: Sequence[dict[str, Any]], key: str) -> str:
     """The first faults by file and line.
 
@@ -30,10 +57,7 @@ def fault_sentence(rows: Sequence[dict[str, Any]], key: str) -> str:
         rows: rows of the table `BAD_LABELS`, at least one.
         key: dotted path of the config that holds `bad_labels`.
     """
-    descriptions = [
-        f"{row['file']}{f' line {line}' if (line := row['line']) else ''}: {row['reason']}"
-        for row in rows[:SHOWN]
-    ]
+    descriptions = [described(row) for row in rows[:SHOWN]]
     more = f"; and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return (
         f"{len(rows)} labels are at fault: {'; '.join(descriptions)}{more}. Correct them, or set "

@@ -43,7 +43,7 @@ def _truth(row: dict[str, Any], width: int, height: int, faults: Faults) -> dict
 
 def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
     faults = Faults(clip)
-    row = {**row, "faults": []}
+    row = {**row, "image_id": None, "faults": []}
     try:
         if row["fault"] is not None:
             row["faults"] = [fault_row(LabelFault("", None, row["fault"]), row["uri"])]
@@ -51,6 +51,7 @@ def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
         data = read_bytes(row["uri"])
         image = decode_image(data, row["levels"])
         height, width = image.shape[:2]
+        row["image_id"] = content_hash(data)  # also where the label is at fault: copies are not normal then
         try:
             row |= _truth(row, width, height, faults)
         finally:
@@ -60,7 +61,7 @@ def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
     except ImageError as error:
         return {**row, "error": str(error)}
     looks = {"phash": perceptual_hash(image), **grey_levels(image)}
-    return {**row, "image_id": content_hash(data), "width": width, "height": height, **looks, "error": None}
+    return {**row, "width": width, "height": height, **looks, "error": None}
 
 
 def inspect(rows: pa.Table, *, clip: bool = False) -> pa.Table:

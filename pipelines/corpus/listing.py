@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from cluster.errors import UserError, nearest
 from pipelines.annotations import Annotation
+from pipelines.corpus.bad_labels import described, doubt_row, lost_row, several
 from pipelines.corpus.named_references import ReferenceCandidates, look_up
 from pipelines.corpus.section import CorpusSection, ReferenceNeed, Source
 from pipelines.images import Levels, source_levels
-from pipelines.layouts import Entry, find_layout, list_tree
+from pipelines.layouts import LABEL_SUFFIXES, Entry, LostLabel, find_layout, list_tree
 from pipelines.tables import LISTED
 
 
@@ -28,6 +29,8 @@ class SourceListing:
         layout: the name of the layout that was found.
         entries: the source's images, categories renamed by the config, and references from elsewhere.
         named: the references that the source's config names, by category.
+        lost: labels that can be given to no image.
+        passed_over: paths of files that may hold labels and that the layout does not read.
 
     Raises:
         UserError: no folder, no image, broken tables of annotations, an unknown category or reference path.
@@ -38,14 +41,19 @@ class SourceListing:
         self.tree = list_tree(source.root, f"{key}.root", follow_links=source.follow_links)
         layout = find_layout(source.layout, self.tree)
         self.layout = layout.name
-        entries = list(layout.read(self.tree))
+        labels_and_images = list(layout.read(self.tree))
+        self.lost = [one for one in labels_and_images if isinstance(one, LostLabel)]
+        entries = [one for one in labels_and_images if isinstance(one, Entry)]
         if not any(entry.fault is None for entry in entries):
+            where = f"none where the layout {layout.name} expects them"
+            what = f"none that can be used ({entries[0].path}: {entries[0].fault})" if entries else where
             raise UserError(
-                f"{source.root} holds image files, but none where the layout {layout.name} expects them; "
-                f"set {key}.layout to another one or move the images."
+                f"{source.root} holds image files, but {what}; set {key}.layout to another one, correct the "
+                "labels or move the images."
             )
         self._check_categories({entry.category for entry in entries})
         self.entries = [replace(entry, category=self._category(entry.category)) for entry in entries]
+        self.passed_over = self._passed_over()
         references = look_up(
             source.references,
             f"{key}.references",
@@ -64,6 +72,18 @@ class SourceListing:
                     f'{self.key}.categories names "{name}", which the layout {self.layout} does not find in '
                     f"{self.source.root}; {nearest(name, known)}"
                 )
+
+    def _passed_over(self) -> tuple[str, ...]:
+        read = set(self.tree.tables)
+        for entry in self.entries:
+            read.add(PurePosixPath(entry.path))
+            read.update(PurePosixPath(file) for file in (entry.annotation.files if entry.annotation else ()))
+        return tuple(str(path) for path in self.tree.ending(*LABEL_SUFFIXES) if path not in read)
+
+    def label_faults(self) -> list[dict[str, object]]:
+        """Rows of the table `BAD_LABELS`: lost labels, and images that they put in doubt."""
+        lost = [lost_row(label, self.tree.uri(label.file)) for label in self.lost]
+        return lost + [doubt_row(entry.doubt, self.uri(entry)) for entry in self.entries if entry.doubt]
 
     def _category(self, name: str) -> str:
         return self.source.category or self.source.categories.get(name, name)
@@ -135,7 +155,28 @@ class Listing:
         for source in self.sources:
             for row, state in source.rows():
                 hasher.update(f"{sorted(row.items())!r}\0{state}\n".encode())
+            hasher.update("".join(f"{fault!r}\n" for fault in source.label_faults()).encode())
         return hasher.hexdigest()
+
+    def label_faults(self) -> list[dict[str, object]]:
+        """Faults of labels that no image's row tells, see `SourceListing.label_faults`."""
+        return [fault for source in self.sources for fault in source.label_faults()]
+
+    def warnings(self) -> list[str]:
+        """What the user must hear of a usable listing: lost labels, images in doubt, files passed over."""
+        told = []
+        for source in self.sources:
+            root, doubts = source.source.root, [entry for entry in source.entries if entry.doubt]
+            if source.lost:
+                first = lost_row(source.lost[0], source.tree.uri(source.lost[0].file))
+                told.append(f"{root}: labels of no image, left out: {len(source.lost)} ({described(first)})")
+            if doubts:
+                reason = f"{doubts[0].path}: {doubts[0].doubt}"
+                told.append(f"{root}: images taken as unlabelled, not as normal: {len(doubts)} ({reason})")
+            if source.passed_over:
+                what = f"files that may hold labels but that the layout {source.layout} does not read"
+                told.append(f"{root}: {what}: {len(source.passed_over)} ({several(source.passed_over)})")
+        return told
 
     def reference_candidates(self, section: CorpusSection) -> dict[str, ReferenceCandidates]:
         """Images that may serve as normal references, by category (every category has a row).
@@ -178,7 +219,8 @@ class Listing:
                 where = f"{root}/{category}/references" if source.layout == "folder" and not renamed else root
                 raise UserError(
                     f'Category "{category}" has {available} normal reference images and {need.key}='
-                    f"{need.shots} needs {need.shots}: put normal images into {where}, name them in "
+                    f"{need.shots} needs {need.shots}{self._doubts(category)}: put normal images "
+                    f"into {where}, name them in "
                     f'{source.key}.references.{category}, let "agssp references CONFIG" propose some, or set '
                     f"{need.key}=0 (zero-shot)."
                 )
@@ -209,3 +251,9 @@ class Listing:
             for row, _ in source.rows()
         ]
         return pa.Table.from_pylist(rows, schema=LISTED)
+
+    def _doubts(self, category: str) -> str:
+        """How many images of a category can't be called normal, and why; empty where there are none."""
+        own = (e.doubt for source in self.sources for e in source.entries if e.category == category)
+        doubts = [doubt for doubt in own if doubt]
+        return f" ({len(doubts)} more can't be called normal: {doubts[0]})" if doubts else ""

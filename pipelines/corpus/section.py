@@ -102,9 +102,11 @@ class CorpusSection(Source):
             used in pretraining; near-duplicates stay on one side.
         near_duplicate_distance: most bits of 256 in which the perceptual hashes of near-duplicates differ;
             `pipelines/corpus/near_duplicates.py` says what the default was measured on.
-        max_bad_share: share of unusable images above which the stage fails.
+        max_bad_share: share of unusable images and of labels that belong to no image, together, above which
+            the stage fails.
         bad_labels: `clip` cuts boxes to the image, `drop` doesn't; both leave out images whose labels have
-            another fault. `fail` stops at any fault, an empty label file too. `bad_labels.parquet` lists all.
+            another fault. `fail` stops at any fault. `bad_labels.parquet` lists all. An empty label file is
+            no fault: its image is background.
     """
 
     sources: tuple[Source, ...] = Field(default=(), max_length=1000)

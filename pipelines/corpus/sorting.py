@@ -1,13 +1,13 @@
 """What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here."""
 
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import pyarrow as pa
 
 from cluster.errors import UserError
-from pipelines.corpus.bad_labels import fault_sentence
+from pipelines.corpus.bad_labels import DOUBT, described, doubt_row, fault_order, fault_sentence
 from pipelines.corpus.named_references import ReferenceCandidates
 from pipelines.corpus.near_duplicates import group_images
 from pipelines.corpus.section import CorpusSection
@@ -23,6 +23,7 @@ from pipelines.tables import (
     QUARANTINE,
     REFERENCE,
     TRAIN,
+    check_bad_share,
 )
 
 
@@ -35,6 +36,7 @@ class Corpus:
         candidates: result of `Listing.reference_candidates`.
         test: URIs of the held-out images; None chooses them by content.
         key: dotted path of `section`, for messages.
+        label_faults: result of `Listing.label_faults`.
 
     Raises:
         UserError: a fault in a label where `section.bad_labels` is `fail`.
@@ -47,15 +49,19 @@ class Corpus:
         candidates: Mapping[str, ReferenceCandidates],
         test: Set[str] | None = None,
         key: str = "corpus",
+        label_faults: Sequence[dict[str, Any]] = (),
     ) -> None:
+        self._section, self._key, self._listed = section, key, inspected.num_rows
         test_uris = test or frozenset()
         # The first copy is kept: a held-out one before a labelled one before any other.
-        rows = sorted(
-            inspected.to_pylist(),
+        rows = inspected.to_pylist()
+        contradictions = _contradictions(rows)
+        rows.sort(
             key=lambda row: (row["uri"] not in test_uris, not row["labelled"], str(row["uri"])),
         )
-        self.bad_labels = [fault for row in rows for fault in row["faults"]]
-        self.bad_labels.sort(key=lambda fault: (fault["file"], fault["line"] or 0))
+        faults = [*label_faults, *(fault for row in rows for fault in row["faults"]), *contradictions]
+        self.bad_labels = sorted(faults, key=fault_order)
+        self._lost = [fault for fault in label_faults if fault["action"] != DOUBT]
         if section.bad_labels == "fail" and self.bad_labels:
             raise UserError(fault_sentence(self.bad_labels, key))
         self.quarantine = [
@@ -91,6 +97,25 @@ class Corpus:
             self.manifest.append({**row, "split": split, "role": role})
             if labelled:
                 self.labels.append(row)
+
+    def refuse_too_many_bad(self) -> None:
+        """Fail where more images and labels are unusable than `max_bad_share` allows.
+
+        A label that belongs to no image counts like an image: nobody can tell which one lost it.
+
+        Raises:
+            UserError: there are more.
+        """
+        first = [f"{row['uri']}: {row['reason']}" for row in self.quarantine[:1]]
+        first += [described(row) for row in self._lost[:1]]
+        check_bad_share(
+            len(self.quarantine) + len(self._lost),
+            self._listed + len(self._lost),
+            self._section.max_bad_share,
+            self._key,
+            first[0] if first else "",
+            what="images and labels" if self._lost else "images",
+        )
 
     @staticmethod
     def _references(rows: list[dict[str, Any]], candidates: Mapping[str, ReferenceCandidates]) -> set[str]:
@@ -132,13 +157,39 @@ class Corpus:
             "references": sum(row["role"] == REFERENCE for row in self.manifest),
             "labelled": len(self.labels),
             "labelled_with_defects": sum(bool(row["boxes"]) for row in self.labels),
+            "labelled_normal": sum(not row["boxes"] for row in self.labels),
             "quarantined": len(self.quarantine),
             "duplicates": len(self.duplicates),
             "near_duplicates": len({row[side] for row in self.near_duplicates for side in _SIDES}),
             "near_duplicate_groups": len({row["group"] for row in self.near_duplicates}),
             "empty_masks": self.empty_masks,
-            "bad_labels": len(self.bad_labels),
+            "bad_labels": sum(row["action"] != DOUBT for row in self.bad_labels),
+            "lost_labels": len(self._lost),
+            "doubtful_images": sum(row["action"] == DOUBT for row in self.bad_labels),
         }
+
+
+def _contradictions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make normal images unlabelled where a copy of the same content has a defect or a label at fault.
+
+    Args:
+        rows: rows of `inspect`; those of such images are changed in place.
+
+    Returns:
+        A row of `BAD_LABELS` for each of them.
+    """
+    against: dict[str, str] = {}
+    for row in rows:
+        if row["image_id"] and (row["error"] or row["boxes"] or (row["labelled"] and not row["normal"])):
+            against.setdefault(row["image_id"], row["uri"])
+    faults = []
+    for row in rows:
+        other = against.get(row["image_id"])
+        if other is not None and row["normal"] and not row["error"]:
+            row["normal"] = row["labelled"] = False
+            reason = f"it would be normal, but the same image has a defect or a label at fault as {other}"
+            faults.append(doubt_row(reason, row["uri"]))
+    return faults
 
 
 _SIDES = ("image_id_a", "image_id_b")

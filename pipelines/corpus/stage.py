@@ -7,13 +7,15 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.on_ray import record, start_ray
+from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
+from pipelines.corpus.bad_labels import several
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
-from pipelines.tables import Step, check_bad_share, run_table_job, write_listing
+from pipelines.tables import Step, run_table_job, write_listing
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def build_corpus(
             total=rows.num_rows,
         )
         candidates = listing.reference_candidates(section)
-        corpus = Corpus(inspected.read_table(""), section, candidates, images.test, key)
-        bad = corpus.quarantine
-        record("agssp_quarantined", len(bad), stage=key)
-        check_bad_share(len(bad), rows.num_rows, section.max_bad_share, key, _first(bad))
+        faults = listing.label_faults()
+        corpus = Corpus(inspected.read_table(""), section, candidates, images.test, key, faults)
+        record("agssp_quarantined", len(corpus.quarantine), stage=key)
+        corpus.refuse_too_many_bad()
         for name, table in corpus.tables().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
@@ -95,15 +97,19 @@ def build_corpus(
         for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist()):
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
-        return {**corpus.counts(), "contact_sheets": sheets, "layout": listing.layout}
+        passed_over = [path for source in listing.sources for path in source.passed_over]
+        told = {"passed_over": len(passed_over), "passed_over_files": several(passed_over)}
+        return {**corpus.counts(), **told, "contact_sheets": sheets, "layout": listing.layout}
 
+    for warning in listing.warnings():
+        say(warning)
     return ensure(
         stage,
         site=site,
         config=section.model_dump(mode="json"),
         inputs=images.inputs,
         extra=images.digests,
-        revision=4,  # masks by one rule, empty ones listed; all bits of colours; levels
+        revision=4,  # lost labels leave no image normal; masks by one rule; all bits of colours; levels
         body=body,
     )
 
@@ -112,7 +118,3 @@ def _inspect_counted(rows: pa.Table, clip: bool, counter: Any) -> pa.Table:
     done = inspect(rows, clip=clip)
     counter.add(rows.num_rows)
     return done
-
-
-def _first(quarantine: list[dict[str, Any]]) -> str:
-    return f"{quarantine[0]['uri']}: {quarantine[0]['reason']}" if quarantine else ""

@@ -1,6 +1,6 @@
-from .base import Entry
+from .base import Entry, LostLabel
 from .catalogue import find_layout
 from .names import AUTO, LAYOUT_NAMES
-from .tree import Tree, list_tree
+from .tree import LABEL_SUFFIXES, Tree, list_tree
 
-__all__ = ["AUTO", "LAYOUT_NAMES", "Entry", "Tree", "find_layout", "list_tree"]
+__all__ = ["AUTO", "LABEL_SUFFIXES", "LAYOUT_NAMES", "Entry", "LostLabel", "Tree", "find_layout", "list_tree"]

@@ -3,10 +3,12 @@
 JSON files of any name and folder that hold `images`, `annotations` and `categories`; where some are named
     annotations/*.json, *coco*.json or instances*.json, those alone
 images where their `file_name` says, relative to the root, to the JSON file, or to a folder whose name is in
-    the JSON file's (`train2017` for `instances_train2017.json`); else the only file of that path's end
+    the JSON file's (`train2017` for `instances_train2017.json`); else the only file of that path's end. A
+    name that leads out of the root (`../`, `/data/upload/4/`, a URL) means the only file of its last part.
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,11 +17,13 @@ from typing import Any
 
 from cluster.errors import UserError
 from pipelines.annotations import Annotation, AnnotationError, written_label
-from pipelines.layouts.base import SURFACE, Entry, annotated, layout
+from pipelines.layouts.base import SURFACE, Entry, LostLabel, annotated, doubt_of, layout
 from pipelines.layouts.outline import LIST
 from pipelines.layouts.tree import SAMPLES, Tree
 
 PARTS = ("images", "annotations", "categories")
+NUMBER = re.compile(r"(0|-?[1-9]\d{0,17})(?:\.0+)?", re.ASCII)  # not 007, which is a name
+ELSEWHERE = re.compile(r"[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://")  # a drive, a URL
 DEPTHS = {"id": 0, "iscrowd": 0, "bbox": 1, "segmentation": 2}  # lists in lists that each part may have
 
 
@@ -53,12 +57,12 @@ def _shows_coco(keys: frozenset[tuple[str, ...]]) -> bool:
 
 
 @layout(fits=_fits)
-def coco(tree: Tree) -> Iterable[Entry]:
+def coco(tree: Tree) -> Iterable[Entry | LostLabel]:
     """One category, `surface` unless the source names another; COCO's categories are the defect classes.
 
-    An image that a file lists without annotation is normal; one that no file lists is unlabelled. A listed
-    image that is not below the root is a fault, wherever its name leads; so are annotations of images that
-    are not listed.
+    An image that a file lists without annotation is normal, unless the file has annotations of images that it
+    does not list; one that no file lists is unlabelled. Such annotations are lost labels. A listed image that
+    is not below the root is a fault, wherever its name leads.
 
     Raises:
         UserError: no JSON of this form, ids that are missing or used twice, an image listed twice.
@@ -67,8 +71,8 @@ def coco(tree: Tree) -> Iterable[Entry]:
     yield from entries_of(tree, files, SURFACE)
 
 
-def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Iterable[Entry]:
-    """The images that these files list, then the others, unlabelled; see `coco`.
+def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Iterable[Entry | LostLabel]:
+    """Lost labels, the images that these files list, then the others, unlabelled; see `coco`.
 
     Args:
         tree: all files.
@@ -80,8 +84,12 @@ def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Ite
     for path in files:
         document = _read(tree, path)
         if document is None:
+            tree.tables.discard(path)  # it is passed over
             continue
         for entry in _entries(tree, path, document, finder):
+            if isinstance(entry, LostLabel):
+                yield entry
+                continue
             if entry.path in listed:
                 raise UserError(
                     f"{tree.uri(path)} lists {entry.path[:200]} a second time; list every image once."
@@ -115,7 +123,7 @@ def _read(tree: Tree, path: PurePosixPath) -> Mapping[str, Any] | None:
 
 def _entries(
     tree: Tree, path: PurePosixPath, document: Mapping[str, Any], finder: "_Finder"
-) -> Iterable[Entry]:
+) -> Iterable[Entry | LostLabel]:
     where = tree.uri(path)
     images, categories = _by_id(document, "images", where), _by_id(document, "categories", where)
     names = {}
@@ -125,7 +133,7 @@ def _entries(
         except AnnotationError as error:
             raise UserError(f"{where}: the category {number}: {error}; correct it.") from None
     objects: dict[object, list[dict[str, Any]]] = defaultdict(list)
-    homeless: list[str] = []
+    lost: list[LostLabel] = []
     for item in document["annotations"]:
         image, kind = _key(item.get("image_id")), _key(item.get("category_id"))
         fields = {name: item.get(name) for name in DEPTHS}
@@ -135,10 +143,11 @@ def _entries(
             number = {} if kind in names else {"category_id": item.get("category_id")}
             objects[image].append({**fields, **number, "label": names.get(kind)})
         else:
-            homeless.append(str(item.get("id"))[:20])
-    if homeless:
-        several = ", ".join(homeless[:3]) + (", …" if len(homeless) > 3 else "")
-        yield Entry(str(path), SURFACE, fault=f"annotations of images it does not list: {several}")
+            named = f"annotation {str(item.get('id'))[:20]}"
+            reason = f"{named}: its image {str(item.get('image_id'))[:40]} is not listed"
+            lost.append(LostLabel(str(path), reason))
+    yield from lost
+    doubt = doubt_of(where, lost)
     for number, record in images.items():
         name = record.get("file_name")
         if not isinstance(name, str) or not name or len(name) > 1000 or not name.isprintable():
@@ -146,6 +155,9 @@ def _entries(
         file, fault = finder.find(name, path)
         if file is None:
             yield Entry(name, SURFACE, fault=f"{where} lists it, but {fault}")
+            continue
+        if doubt is not None and not objects[number]:
+            yield Entry(file, SURFACE, doubt=doubt)
             continue
         size = [record["width"], record["height"]] if "width" in record and "height" in record else None
         content = json.dumps({"size": size, "objects": objects[number]})
@@ -175,8 +187,13 @@ def _nests(value: object, depth: int) -> bool:
 
 
 def _key(value: object) -> object:
-    """An id that can be looked up: a whole number or text; None for anything else."""
-    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+    """An id that can be looked up: a whole number, also as `7.0`, `"7"` or `"7.0"`, or text; else None."""
+    if isinstance(value, str):
+        written = NUMBER.fullmatch(value.strip())
+        return int(written[1]) if written else value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 class _Finder:
@@ -191,8 +208,14 @@ class _Finder:
     def find(self, name: str, table: PurePosixPath) -> tuple[str | None, str]:
         """The file's path, or None and the reason."""
         wanted = PurePosixPath(name.replace("\\", "/"))
-        if wanted.is_absolute() or ".." in wanted.parts:
-            return None, "its name leads out of the folder"
+        if wanted.is_absolute() or ".." in wanted.parts or ELSEWHERE.match(name):
+            # Where a labelling tool kept the image. Its place is never opened, its name alone counts.
+            same = self.by_name[wanted.name]
+            if len(same) == 1:
+                return str(same[0]), ""
+            several = ", ".join(str(path) for path in same[:3])
+            how = f"several below it have that name: {several}" if same else "no image below it has that name"
+            return None, f"its name leads out of the folder, and {how}"
         for candidate in (str(wanted), str(table.parent / wanted)):
             if candidate in self.known:
                 return candidate, ""

@@ -7,7 +7,9 @@ Its defects are named in Pinyin (`1_chongkong`); the classes here are the paper'
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
 from pipelines.layouts.base import Entry, annotated, layout
@@ -34,16 +36,24 @@ def gc10_det(tree: Tree) -> Iterable[Entry]:
     """One category, `gc10`; images without an annotation are unlabelled.
 
     Copies of an image share its annotation and fall out as duplicates. An annotation without an image is a
-    fault.
+    fault, as are several of one name.
     """
-    files = {path.stem: path for path in tree.ending(".xml") if path.parts[-2:-1] == (FOLDER,)}
+    files: dict[str, list[PurePosixPath]] = defaultdict(list)
+    for path in tree.ending(".xml"):
+        if path.parts[-2:-1] == (FOLDER,):
+            files[path.stem].append(path)
     names, used = json.dumps(NAMES), set()
     for path in tree.images:
-        file = files.get(path.stem)
-        if file is None:
+        own = files.get(path.stem, [])
+        if not own:
             yield Entry(str(path), CATEGORY, defective=True)
             continue
         used.add(path.stem)
-        yield annotated(path, CATEGORY, Annotation("voc", (str(file),), content=names))
+        if len(own) > 1:
+            several = ", ".join(str(file) for file in own[:3])
+            yield Entry(str(path), CATEGORY, fault=f"several annotations may be its own: {several}")
+        else:
+            yield annotated(path, CATEGORY, Annotation("voc", (str(own[0]),), content=names))
     for stem in sorted(files.keys() - used):
-        yield Entry(str(files[stem]), CATEGORY, fault="it is the annotation of no image here")
+        for file in files[stem]:
+            yield Entry(str(file), CATEGORY, fault="it is the annotation of no image here")

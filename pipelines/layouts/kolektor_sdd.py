@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import Entry, annotated, layout
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, layout
 from pipelines.layouts.tree import Tree
 
 MASK_SUFFIX = "_label"
@@ -20,13 +20,15 @@ def _is_mask(path: PurePosixPath) -> bool:
         _is_mask(path) and len(path.parts) > 1 and path.parts[-2].startswith("kos") for path in tree.images
     )
 )
-def kolektor_sdd(tree: Tree) -> Iterable[Entry]:
+def kolektor_sdd(tree: Tree) -> Iterable[Entry | LostLabel]:
     """One category, `commutator`; every image has a mask, and an empty one means normal."""
+    stems = {path.with_suffix("") for path in tree.images if not _is_mask(path)}
     for path in tree.images:
         mask = path.with_name(f"{path.stem}{MASK_SUFFIX}.bmp")
         if _is_mask(path):
-            continue
-        if mask in tree.files:
+            if path.with_name(path.stem.removesuffix(MASK_SUFFIX)) not in stems:
+                yield LostLabel(str(path), NO_IMAGE)
+        elif mask in tree.files:
             annotation = Annotation("index_mask", (str(mask),), "defect", empty_is_normal=True)
             yield annotated(path, CATEGORY, annotation)
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import SURFACE, Entry, annotated, layout
+from pipelines.layouts.base import NO_IMAGE, SURFACE, Entry, LostLabel, annotated, layout
 from pipelines.layouts.tree import Tree
 
 MARK = "_GT"
@@ -15,16 +15,18 @@ FOLDERS = {"train", "test"}
         path.stem.endswith(MARK) and len(path.parts) > 1 and path.parts[-2] in FOLDERS for path in tree.images
     )
 )
-def kolektor_sdd2(tree: Tree) -> Iterable[Entry]:
+def kolektor_sdd2(tree: Tree) -> Iterable[Entry | LostLabel]:
     """One category, `surface`; every image has a mask, and an empty one means normal.
 
     The published split is not used, ours is by content. A mask's copy (`NNNNN_GT (copy).png`) is no image.
     """
+    stems = {path.with_suffix("") for path in tree.images if MARK not in path.stem}
     for path in tree.images:
         mask = path.with_name(f"{path.stem}{MARK}.png")
         if MARK in path.stem:
-            continue
-        if mask in tree.files:
+            if path.with_name(path.stem.partition(MARK)[0]) not in stems:
+                yield LostLabel(str(path), NO_IMAGE)
+        elif mask in tree.files:
             annotation = Annotation("index_mask", (str(mask),), "defect", empty_is_normal=True)
             yield annotated(path, SURFACE, annotation)
         else:

@@ -8,11 +8,12 @@ train/masks; images/train, masks/train). A mask is 0 where there is no defect, a
 `defect`; an image with an empty mask is normal.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import SURFACE, Entry, annotated, layout
+from pipelines.layouts.base import NO_IMAGE, SURFACE, Entry, LostLabel, annotated, layout
 from pipelines.layouts.tree import Tree
 
 IMAGES = frozenset({"images", "image", "imgs", "img"})
@@ -30,22 +31,35 @@ def _masks_of(path: PurePosixPath) -> Iterator[PurePosixPath]:
                 yield stem.with_name(f"{stem.name}_mask")
 
 
-def _pairs(tree: Tree) -> dict[PurePosixPath, PurePosixPath]:
-    """Image → mask."""
-    known = {path.with_suffix(""): path for path in tree.images}
-    return {
-        path: known[stem] for path in tree.images for stem in _masks_of(path) if known.get(stem) is not None
-    }
+def _pairs(tree: Tree) -> dict[PurePosixPath, list[PurePosixPath]]:
+    """Image → its masks: one, or several where the tree is at fault."""
+    known: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for path in tree.images:
+        known[path.with_suffix("")].append(path)
+    masks = {path: [mask for stem in _masks_of(path) for mask in known.get(stem, ())] for path in tree.images}
+    return {path: files for path, files in masks.items() if files}
 
 
 @layout(fits=lambda tree: bool(_pairs(tree)))
-def mask_folders(tree: Tree) -> Iterable[Entry]:
-    """One category, `surface` unless the source names another; an image without a mask is unlabelled."""
+def mask_folders(tree: Tree) -> Iterable[Entry | LostLabel]:
+    """One category, `surface` unless the source names another; an image without a mask is unlabelled.
+
+    An image with several masks is a fault, as are images that share one; a mask without image is a lost
+    label.
+    """
     pairs = _pairs(tree)
-    used = set(pairs.values())
+    uses = Counter(mask for files in pairs.values() for mask in files)
     for path in tree.images:
-        if path in pairs:
-            note = Annotation("index_mask", (str(pairs[path]),), LABEL, empty_is_normal=True)
+        files = pairs.get(path, [])
+        several = ", ".join(str(file) for file in files[:3])
+        if len(files) > 1:
+            yield Entry(str(path), SURFACE, fault=f"several masks may be its own: {several}")
+        elif files and uses[files[0]] > 1:
+            yield Entry(str(path), SURFACE, fault=f"its mask is that of other images too: {several}")
+        elif files:
+            note = Annotation("index_mask", (str(files[0]),), LABEL, empty_is_normal=True)
             yield annotated(path, SURFACE, note)
-        elif path not in used and any(part.lower() in IMAGES for part in path.parts[:-1]):
+        elif path not in uses and any(part.lower() in IMAGES for part in path.parts[:-1]):
             yield Entry(str(path), SURFACE)
+        elif path not in uses and any(part.lower() in MASKS for part in path.parts[:-1]):
+            yield LostLabel(str(path), NO_IMAGE)

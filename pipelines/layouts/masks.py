@@ -1,10 +1,11 @@
 """`masks`: `CATEGORY/(good|DEFECT)/NAME.ext` with the pixel mask beside it as `NAME_mask.png`."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import Entry, annotated, is_normal, layout, normal
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, is_normal, layout, normal
 from pipelines.layouts.tree import Tree
 
 MASK_SUFFIX = "_mask"
@@ -15,11 +16,15 @@ def _is_mask(path: PurePosixPath) -> bool:
 
 
 @layout(fits=lambda tree: any(_is_mask(path) and len(path.parts) == 3 for path in tree.images))
-def masks(tree: Tree) -> Iterable[Entry]:
+def masks(tree: Tree) -> Iterable[Entry | LostLabel]:
     """Defect images need a mask to count as labelled; those in a `good` folder are labelled as normal."""
-    beside = {
-        path.with_name(path.stem.removesuffix(MASK_SUFFIX)): path for path in tree.images if _is_mask(path)
-    }
+    beside: dict[PurePosixPath, list[str]] = defaultdict(list)
+    for path in tree.images:
+        if _is_mask(path):
+            beside[path.with_name(path.stem.removesuffix(MASK_SUFFIX))].append(str(path))
+    stems = {path.with_suffix("") for path in tree.images if not _is_mask(path)}
+    for stem in sorted(beside.keys() - stems):
+        yield from (LostLabel(file, NO_IMAGE) for file in beside[stem])
     for path in tree.images:
         if _is_mask(path) or len(path.parts) < 3:
             continue
@@ -27,7 +32,7 @@ def masks(tree: Tree) -> Iterable[Entry]:
         mask = beside.get(path.with_suffix(""))
         if is_normal(defect):
             yield normal(path, category)
-        elif mask is not None:
-            yield annotated(path, category, Annotation("mask", (str(mask),), defect))
+        elif mask:
+            yield annotated(path, category, Annotation("mask", tuple(mask), defect))
         else:
             yield Entry(str(path), category, defective=True)

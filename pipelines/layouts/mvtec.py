@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import Entry, annotated, layout, normal
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, layout, normal
 from pipelines.layouts.tree import Tree
 
 TRUTH, GOOD = "ground_truth", "good"
@@ -28,7 +28,7 @@ def _fits(tree: Tree) -> bool:
 
 
 @layout(fits=_fits)
-def mvtec(tree: Tree) -> Iterable[Entry]:
+def mvtec(tree: Tree) -> Iterable[Entry | LostLabel]:
     """All images of `train`, `validation` and `test`; the published split is not used, ours is by content."""
     masks: dict[tuple[str, ...], list[str]] = defaultdict(list)  # by path without ground_truth and suffix
     for path in tree.images:
@@ -36,11 +36,13 @@ def mvtec(tree: Tree) -> Iterable[Entry]:
         if len(inner) >= 3 and inner[0] == TRUTH:
             stem = PurePosixPath(inner[2]).stem.removesuffix("_mask") if len(inner) == 3 else inner[2]
             masks[home, inner[1], stem].append(str(path))
+    used: set[tuple[str, ...]] = set()
     for path in tree.images:
         home, inner = _halves(tree, path)
         if len(inner) != 3 or inner[0] not in {"train", "validation", "test"}:
             continue
         files = masks.get((home, inner[1], path.stem))
+        used.add((home, inner[1], path.stem))
         if inner[1] == GOOD:
             yield normal(path, home)
         elif files:
@@ -50,6 +52,8 @@ def mvtec(tree: Tree) -> Iterable[Entry]:
             yield annotated(path, home, annotation)
         else:
             yield Entry(str(path), home, defective=True)
+    for place in sorted(masks.keys() - used):
+        yield from (LostLabel(file, NO_IMAGE) for file in masks[place])
 
 
 def _halves(tree: Tree, path: PurePosixPath) -> tuple[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ The same folder lists the images again by an aircraft's role, engines, wings, â€
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from pipelines.layouts.base import Entry, layout
+from pipelines.layouts.base import Entry, LostLabel, layout
 from pipelines.layouts.coco import entries_of
 from pipelines.layouts.tree import Tree
 
@@ -25,7 +25,7 @@ def _is_table(path: PurePosixPath) -> bool:
 
 
 @layout(fits=lambda tree: any(_is_table(path) for path in tree.ending(".json")))
-def rareplanes(tree: Tree) -> Iterable[Entry]:
+def rareplanes(tree: Tree) -> Iterable[Entry | LostLabel]:
     """One category, `aircraft`; images that no file lists are unlabelled.
 
     Raises:

@@ -10,16 +10,21 @@ It names kinds of defect by image (several for some), not by region, so all have
 from collections.abc import Iterable
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import Entry, annotated, layout, normal
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, layout, normal
 from pipelines.layouts.tree import Tree
 
-IMAGES = ("Data", "Images")
+IMAGES, MASKS = ("Data", "Images"), ("Data", "Masks")
 
 
 @layout(fits=lambda tree: any(path.parts[1:3] == IMAGES for path in tree.images))
-def visa(tree: Tree) -> Iterable[Entry]:
+def visa(tree: Tree) -> Iterable[Entry | LostLabel]:
     """Category = first folder."""
+    photographs = {path.with_suffix("") for path in tree.images if path.parts[1:3] == IMAGES}
     for path in tree.images:
+        if len(path.parts) == 5 and path.parts[1:3] == MASKS:
+            photograph = path.parents[2] / "Images" / path.parts[3] / path.stem
+            if photograph not in photographs:
+                yield LostLabel(str(path), NO_IMAGE)
         if len(path.parts) != 5 or path.parts[1:3] != IMAGES:
             continue
         category, kind = path.parts[0], path.parts[3]

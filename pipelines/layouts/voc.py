@@ -6,6 +6,7 @@
 NAME.jpg with NAME.xml beside it
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -29,14 +30,18 @@ def _places(image: PurePosixPath) -> Iterator[Place]:
 
 
 def pairs(tree: Tree) -> dict[PurePosixPath, list[PurePosixPath]]:
-    """Annotation → its images, in order: usually one, none or several where the tree is at fault."""
-    by_place = {
-        (tuple(part.lower() for part in path.parent.parts), path.stem): path for path in tree.ending(".xml")
+    """Annotation → its images, in order: usually one, none or several where the tree is at fault.
+
+    Folders that differ in upper and lower case alone may hold several annotations of one image.
+    """
+    by_place: dict[Place, list[PurePosixPath]] = defaultdict(list)
+    for path in tree.ending(".xml"):
+        by_place[tuple(part.lower() for part in path.parent.parts), path.stem].append(path)
+    images_by_annotation: dict[PurePosixPath, list[PurePosixPath]] = {
+        path: [] for paths in by_place.values() for path in paths
     }
-    images_by_annotation: dict[PurePosixPath, list[PurePosixPath]] = {path: [] for path in by_place.values()}
     for image in tree.images:
-        path = next((by_place[place] for place in _places(image) if place in by_place), None)
-        if path is not None:
+        for path in next((by_place[place] for place in _places(image) if place in by_place), []):
             images_by_annotation[path].append(image)
     return images_by_annotation
 
@@ -44,21 +49,25 @@ def pairs(tree: Tree) -> dict[PurePosixPath, list[PurePosixPath]]:
 def voc_entries(tree: Tree, category: str, *, empty_is_normal: bool) -> Iterator[Entry]:
     """Entries of all images; those without an XML file are unlabelled.
 
-    An annotation without an image, or with several, is a fault.
+    An annotation without an image, or with several, is a fault, as is an image with several.
     """
-    of_image: dict[PurePosixPath, PurePosixPath] = {}
+    of_image: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path, images in pairs(tree).items():
         if len(images) == 1:
-            of_image[images[0]] = path
+            of_image[images[0]].append(path)
         elif images:
             names = ", ".join(str(image) for image in images[:3])
             yield Entry(str(path), category, fault=f"it would be the annotation of several images: {names}")
         else:
             yield Entry(str(path), category, fault="it is the annotation of no image here")
     for image in tree.images:
-        if image in of_image:
-            annotation = Annotation("voc", (str(of_image[image]),), empty_is_normal=empty_is_normal)
+        files = of_image.get(image, [])
+        if len(files) == 1:
+            annotation = Annotation("voc", (str(files[0]),), empty_is_normal=empty_is_normal)
             yield annotated(image, category, annotation)
+        elif files:
+            several = ", ".join(str(file) for file in files[:3])
+            yield Entry(str(image), category, fault=f"several annotations may be its own: {several}")
         else:
             yield Entry(str(image), category)
 

@@ -12,7 +12,7 @@ from cluster.progress import progress
 from pipelines.annotations import decode_mask
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
 from pipelines.images import Levels
-from pipelines.tables import REFERENCE, check_bad_share
+from pipelines.tables import REFERENCE
 from training.pictures import read_pixels
 
 CHUNK = 64  # images between two signs of progress
@@ -98,10 +98,9 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
     Raises:
         UserError: too many images are bad, or none is labelled.
     """
-    corpus = Corpus(inspected, section, listing.reference_candidates(section))
-    bad = corpus.quarantine
-    first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
-    check_bad_share(len(bad), inspected.num_rows, section.max_bad_share, "corpus", first)
+    candidates, faults = listing.reference_candidates(section), listing.label_faults()
+    corpus = Corpus(inspected, section, candidates, label_faults=faults)
+    corpus.refuse_too_many_bad()
     references: dict[str, list[str]] = {row["category"]: [] for row in corpus.manifest}
     for row in corpus.manifest:
         if row["role"] == REFERENCE:

@@ -198,7 +198,26 @@ def test_hostile_voc_files(tmp_path: Path, data: bytes | str, says: str) -> None
 
 def test_a_deeply_nested_xml_is_survived(tmp_path: Path) -> None:
     depth = 300_000
-    assert read_file(tmp_path / "x.xml", "voc", "<a>" * depth + "</a>" * depth).boxes == ()
+    nested = "<a>" * depth + "</a>" * depth
+    with pytest.raises(AnnotationError, match="its first tag is 'a', not 'annotation'"):
+        read_file(tmp_path / "x.xml", "voc", nested)
+    assert read_file(tmp_path / "x.xml", "voc", f"<annotation>{nested}</annotation>").boxes == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        voc_xml(("dent", 3, 4, 9, 8)).replace("object>", "objekt>"),
+        voc_xml(("dent", 3, 4, 9, 8))
+        .replace("<object>", "<objects><object>")
+        .replace("</object>", "</object></objects>"),
+        f"<VOC>{voc_xml(('dent', 3, 4, 9, 8))}</VOC>",
+        voc_xml(("dent", 3, 4, 9, 8)).replace("<annotation>", '<annotation xmlns="urn:x">'),
+    ],
+)
+def test_an_object_under_another_name_is_no_free_image(tmp_path: Path, text: str) -> None:
+    with pytest.raises(AnnotationError, match=r"its first tag is|holds a box and is no 'object'"):
+        read_file(tmp_path / "x.xml", "voc", text)
 
 
 def test_a_size_of_nought_says_nothing(tmp_path: Path) -> None:

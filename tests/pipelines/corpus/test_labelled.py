@@ -84,7 +84,8 @@ def built(section: LabelledDataSection, test: frozenset[str] | None = None) -> C
     """The labels stage's tables, without Ray."""
     listing, corpus = list_labelled(section), section.as_corpus()
     inspected = inspect(listing.table(), clip=section.bad_labels != "drop")
-    return Corpus(inspected, corpus, listing.reference_candidates(corpus), test, KEY)
+    candidates = listing.reference_candidates(corpus)
+    return Corpus(inspected, corpus, candidates, test, KEY, listing.label_faults())
 
 
 def labels_of(corpus: Corpus) -> dict[str, list[tuple[str, list[float]]]]:
@@ -105,9 +106,7 @@ def test_three_formats_say_the_same(form: str, tmp_path: Path) -> None:
         wanted = sorted((label, pytest.approx(box)) for label, box in boxes)
         assert [label for label, _ in found[str(number)]] == [label for label, _ in wanted]
         assert [box for _, box in found[str(number)]] == [box for _, box in wanted]
-    assert [fault["reason"] for fault in corpus.bad_labels] == (
-        ["the file is empty: taken as no defect"] if form == "yolo" else []
-    )
+    assert corpus.bad_labels == []
 
 
 GOOD = "0 0.5 0.5 0.25 0.25"
@@ -128,7 +127,7 @@ def test_a_bad_line_is_listed_by_file_and_line(name: str, policy: BadLabels, tmp
     file = tmp_path / "labels/0.txt"
     file.write_text(f"{GOOD}\n\n{line}\n{line}\n")
     if policy == "fail":
-        with pytest.raises(UserError, match=rf"3 labels are at fault: {file} line 3: .*finetune\.data\.bad"):
+        with pytest.raises(UserError, match=rf"2 labels are at fault: {file} line 3: .*finetune\.data\.bad"):
             built(data(tmp_path, policy))
         return
     corpus = built(data(tmp_path, policy))
@@ -148,16 +147,13 @@ def test_a_bad_line_is_listed_by_file_and_line(name: str, policy: BadLabels, tmp
 
 
 @pytest.mark.parametrize("policy", ["clip", "drop", "fail"])
-def test_an_empty_file_is_no_defect_unless_told_to_fail(policy: BadLabels, tmp_path: Path) -> None:
+def test_an_empty_file_is_background_and_no_fault(policy: BadLabels, tmp_path: Path) -> None:
     write_yolo(tmp_path)
-    if policy == "fail":
-        with pytest.raises(UserError, match=r"1 labels are at fault: .*2\.txt: the file is empty"):
-            built(data(tmp_path, policy))
-        return
     corpus = built(data(tmp_path, policy))
-    (fault,) = corpus.bad_labels
-    assert (fault["file"], fault["action"]) == (str(tmp_path / "labels/2.txt"), "used")
+    assert corpus.bad_labels == []
     assert labels_of(corpus)["2"] == []
+    counts = corpus.counts()
+    assert (counts["labelled_with_defects"], counts["labelled_normal"], counts["bad_labels"]) == (2, 1, 0)
 
 
 @pytest.mark.parametrize("form", WRITERS)
@@ -194,16 +190,19 @@ def test_coco_annotations_are_listed_by_their_ids(tmp_path: Path) -> None:
     write_coco(tmp_path, annotations=bad)
     corpus = built(data(tmp_path))
     file = str(tmp_path / "annotations/all.json")
-    assert {fault["file"] for fault in corpus.bad_labels} == {file}
-    reasons = " | ".join(fault["reason"] for fault in corpus.bad_labels)
+    *faults, doubt = corpus.bad_labels
+    assert {fault["file"] for fault in faults} == {file}
+    reasons = " | ".join(fault["reason"] for fault in faults)
     for told in (
         "annotation 70: its category 9 is not listed",
         "annotation 71: 'nan' is no finite number",
         "annotation 72: box (30, 30, 50, 35) sticks out",
-        "annotations of images it does not list: 73",
+        "annotation 73: its image 99 is not listed",
     ):
         assert told in reasons
-    assert labels_of(corpus) == {"1": [("crack", [30, 30, 40, 35])], "2": []}
+    # Annotation 73 may be that of image 2, for which nothing is listed.
+    assert labels_of(corpus) == {"1": [("crack", [30, 30, 40, 35])]}
+    assert (doubt["file"], doubt["action"]) == (f"{tmp_path}/images/2.png", "image taken as unlabelled")
 
 
 def test_a_given_test_folder_is_the_test_split(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def words(
         defect_share=0.5,
         categories=["billet", "rail"],
     )
+    (folder / "photos/boxes.csv").write_text("image,x,y\n")
     return [f"corpus.root={folder / 'photos'}", f"workspace={tracked(folder / 'w')}", "corpus.test_share=0.4"]
 
 
@@ -48,6 +49,8 @@ def built(words: list[str]) -> Built:
     """The project's words, what `agssp corpus` printed, and the manifest."""
     code, result, stderr = run("corpus", *words)
     assert code == 0, stderr
+    told = "files that may hold labels but that the layout masks does not read: 1 (boxes.csv)"
+    assert told in " ".join(stderr.split())
     return words, result, pq.read_table(Path(result["directory"]) / "manifest").to_pylist()
 
 
@@ -58,6 +61,7 @@ def test_corpus_writes_tables_and_sheets_and_prints_categories(
     directory = Path(result["directory"])
     counts = result["results"]
     assert counts["images"] == len(manifest) == 24
+    assert (counts["passed_over"], counts["passed_over_files"]) == (1, "boxes.csv")
     assert counts["contact_sheets"] == 2
     assert sorted(path.name for path in (directory / "contact_sheets").iterdir()) == [
         "billet.png",
