@@ -48,7 +48,7 @@ def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults:
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
-    label, kind = written_label(item.get("label")), item.get("shape_type") or "polygon"
+    label, kind = written_label(item.get("label")), str(item.get("shape_type") or "polygon")
     values = flat(item.get("points"))
     if kind == "polygon":
         return canvas.polygon(values, label)
@@ -73,4 +73,4 @@ def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
                 f"its corners say {wanted[1]}×{wanted[0]}"
             )
         return canvas.pixels(mask, int(x0), int(y0), label)
-    raise AnnotationError(f"a shape of the kind {str(kind)[:20]!r} has no box")
+    raise AnnotationError(f"a shape of the kind {kind[:20]!r} has no box")

@@ -38,7 +38,7 @@ def read_supervisely_shapes(annotation: Annotation, width: int, height: int, fau
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
-    label, kind = written_label(item.get("classTitle")), item.get("geometryType")
+    label, kind = written_label(item.get("classTitle")), str(item.get("geometryType"))
     if kind == "bitmap":
         bitmap = mapping(item.get("bitmap"), "its bitmap")
         left, top = _whole(bitmap.get("origin"), least=1)[0]
@@ -49,7 +49,7 @@ def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
         angle = math.degrees(finite(item.get("angle")))
         return canvas.turned_box((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, angle, label)
     if kind not in {"rectangle", "polygon", "line"}:
-        raise AnnotationError(f"an object of the kind {str(kind)[:20]!r} has no box")
+        raise AnnotationError(f"an object of the kind {kind[:20]!r} has no box")
     points = mapping(item.get("points"), "its points")
     outline = _whole(points.get("exterior"), least=3 if kind == "polygon" else 2)
     (x0, y0), (x1, y1) = np.min(outline, axis=0).tolist(), np.max(outline, axis=0).tolist()

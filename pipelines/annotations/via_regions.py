@@ -32,7 +32,7 @@ def read_via_shapes(annotation: Annotation, width: int, height: int, faults: Fau
 
 
 def _shape(shape: Mapping[str, Any], label: str, canvas: Canvas) -> Shape:
-    kind = shape.get("name")
+    kind = str(shape.get("name"))
     if kind == "rect":
         x, y, w, h = _numbers(shape, "x", "y", "width", "height")
         return canvas.box((x, y, x + w, y + h), label)
@@ -49,7 +49,7 @@ def _shape(shape: Mapping[str, Any], label: str, canvas: Canvas) -> Shape:
             raise AnnotationError("its points are no two lists of the same length")
         values = [value for pair in zip(across, down, strict=True) for value in pair]
         return canvas.polygon(values, label) if kind == "polygon" else canvas.line(values, label)
-    raise AnnotationError(f"a region of the kind {str(kind)[:20]!r} has no box")
+    raise AnnotationError(f"a region of the kind {kind[:20]!r} has no box")
 
 
 def _numbers(shape: Mapping[str, Any], *names: str) -> list[float]:

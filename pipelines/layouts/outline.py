@@ -7,7 +7,8 @@ from collections.abc import Iterator
 DEPTH = 5  # keys and lists in each other that are looked into
 LIST = "[]"  # a list's elements, in the place of a key
 
-_TOKENS = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"|(?P<mark>[\[\]{}:,])', re.DOTALL)
+# A text that the cut goes through is not looked into: its colons and braces are no marks.
+_TOKENS = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*+)(?:"|(?P<cut>\\?\Z))|(?P<mark>[\[\]{}:,])', re.DOTALL)
 _BEFORE_XML = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)", re.DOTALL)
 _TAG = re.compile(r"\s*<(?P<name>[^\s<>/!?]+)")
 
@@ -30,6 +31,8 @@ def _keys(text: str) -> Iterator[tuple[str, ...]]:
     last = ""
     for token in _TOKENS.finditer(text):
         mark = token["mark"]
+        if token["cut"] is not None:
+            return
         if mark is None:
             last = token["text"]
         elif mark == "{":

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from pipelines.layouts.outline import DEPTH, LIST, json_keys, xml_root
 
@@ -40,6 +40,8 @@ def test_the_keys_are_those_of_the_document(value: Any, encoding: str) -> None:
 
 
 @given(JSON, st.integers(0, 60))
+@example([[None, None, None], {":": None}], 24)
+@example(['a\\"b{:"'], 6)
 def test_a_cut_document_shows_some_of_its_keys(value: Any, length: int) -> None:
     whole = json.dumps(value).encode()
     assert json_keys(whole[:length]) <= json_keys(whole)

@@ -117,6 +117,7 @@ SHAPE_FAULTS: dict[str, list[tuple[Any, str]]] = {
         ({**BOX, "label": None}, "shape 2: its class is null"),
         ({**BOX, "label": True}, "shape 2: its class is true"),
         ({**BOX, "label": 1.0}, r"shape 2: its class is 1\.0"),
+        ({**BOX, "shape_type": ["line"]}, "shape 2: a shape of the kind \"\\['line'\\]\" has no box"),
         (files.labelme_shape("point", [[2, 3]]), "shape 2: a shape of the kind 'point' has no box"),
         (files.labelme_shape("mask", [[2, 3], [8, 7]], mask="?"), "shape 2: its mask is no base64"),
         (
@@ -128,6 +129,7 @@ SHAPE_FAULTS: dict[str, list[tuple[Any, str]]] = {
     "supervisely": [
         ({**SLY_BOX, "classTitle": None}, "object 2: its class is null"),
         ({**SLY_BOX, "points": {"exterior": [[2.5, 3], [8, 7]]}}, "object 2: its points are parts of pixels"),
+        ({**SLY_BOX, "geometryType": {}}, "object 2: an object of the kind '{}' has no box"),
         ({**SLY_BOX, "geometryType": "point"}, "object 2: an object of the kind 'point' has no box"),
         (
             files.supervisely_object("bitmap", bitmap={"origin": [2, 3], "data": "eJw="}),
@@ -162,6 +164,7 @@ SHAPE_FAULTS: dict[str, list[tuple[Any, str]]] = {
         (files.studio_region("keypoint", {"x": 5, "y": 5, "width": 1}), "it is no rectangle, polygon"),
     ],
     "via": [
+        ({"name": ["rect"]}, "region 2 of a.jpg: a region of the kind"),
         ({"name": "point", "cx": 2, "cy": 3}, "region 2 of a.jpg: a region of the kind 'point' has no box"),
         ({"name": "rect", "x": 2, "y": 3, "width": 7}, "region 2 of a.jpg: 'None' is no finite number"),
         (
