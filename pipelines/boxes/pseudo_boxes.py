@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchvision.ops import nms
 
 from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.boxes.suppression import unsuppressed
 from pipelines.images.components import components
 from pipelines.maps import Floats, upsample
 
@@ -163,6 +163,5 @@ def pseudo_boxes(
     ][: settings.top_k]
     if len(boxes) < 2:
         return boxes
-    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in boxes])
-    nms_indices = nms(corners, torch.tensor([box.score for box in boxes]), settings.nms_iou)
-    return [boxes[index] for index in sorted(nms_indices.tolist())]
+    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in boxes], dtype=torch.float64)
+    return [boxes[index] for index in unsuppressed(corners, settings.nms_iou).tolist()]
