@@ -140,6 +140,7 @@ def _table4(
             "paper": digest(paper.model_dump()),
         },
         body=body,
+        revision=maps.kead.model_copy(update={"vv": True}).revision,  # some rows have V-V, whatever is set
     )
 
 
