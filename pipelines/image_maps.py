@@ -21,6 +21,7 @@ from pipelines.maps import (
     MapsSection,
     build_method,
     category_states,
+    check_sentences,
     images_at_once,
     map_batch,
     upsample,
@@ -66,7 +67,7 @@ class Mapper:
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts or with fewer references than
-            `shots`.
+            `shots`, a sentence longer than the encoder reads.
     """
 
     def __init__(
@@ -77,9 +78,7 @@ class Mapper:
         device: str | None = None,
     ) -> None:
         self.section = maps if isinstance(maps, MapsSection) else validate(MapsSection, maps or {}, "maps")
-        library = self.section.library()
-        for category in references:
-            library.category(category)  # refused before the encoder is loaded
+        check_sentences(self.section, references)  # refused before the encoder is loaded
         self.method = build_method(self.section, best_device(device))
         uris = {name: [str(item) for item in items] for name, items in references.items()}
         self.states = category_states(self.method, self.section, uris)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cluster.errors import UserError
 from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
+from pipelines.maps import check_sentences
 from training.project import Project
 from training.starts import AGBP, AGSSP
 
@@ -38,6 +39,8 @@ def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
 def check_inputs(project: Project) -> None:
     """Refuse folders, references and prompts that are at fault, before a heavy library is imported.
 
+    Only to count the tokens of the user's own prompts, in the end, is the encoder's library imported.
+
     Raises:
         UserError: the first fault found.
     """
@@ -47,7 +50,7 @@ def check_inputs(project: Project) -> None:
     if project.generate is None and (roots or data is None or starts & {AGBP, AGSSP}):
         listing = read_listing(project.corpus, project.maps.reference_need)
         categories = {entry.category for entry in listing.entries}
-    project.maps.prompts_of(categories)
+    check_sentences(project.maps, categories)
     if data is not None:
         list_labelled(data)
 

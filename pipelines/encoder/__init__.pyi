@@ -1,13 +1,13 @@
 from .loading import (
     CONFIG_FILE,
-    PRESETS,
-    SHIPPED,
     WEIGHTS_FILE,
     LoadedEncoder,
     input_size,
     load_encoder,
+    tokenizer_of,
     weights_digest,
 )
+from .names import PRESETS, SHIPPED
 from .prompts import (
     TEMPLATES,
     CategoryPrompts,
@@ -19,6 +19,7 @@ from .prompts import (
     sentences,
 )
 from .surgery import DenseEmbeddings, DenseEncoder, exact, require_dense_vit
+from .tokens import LongSentence, long_sentences, refuse_long
 
 __all__ = [
     "CONFIG_FILE",
@@ -30,6 +31,7 @@ __all__ = [
     "DenseEmbeddings",
     "DenseEncoder",
     "LoadedEncoder",
+    "LongSentence",
     "PromptLibrary",
     "PromptState",
     "defect_sentence",
@@ -37,8 +39,11 @@ __all__ = [
     "input_size",
     "load_encoder",
     "load_library",
+    "long_sentences",
     "prompt_states",
+    "refuse_long",
     "require_dense_vit",
     "sentences",
+    "tokenizer_of",
     "weights_digest",
 ]

@@ -12,7 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from cluster.errors import UserError
-from pipelines.encoder import CategoryPrompts, DenseEmbeddings, LoadedEncoder
+from pipelines.encoder import (
+    CategoryPrompts,
+    DenseEmbeddings,
+    LoadedEncoder,
+    PromptState,
+    prompt_states,
+    refuse_long,
+)
 from pipelines.maps.section import Precision
 
 TEXT_BATCH = 256
@@ -125,8 +132,9 @@ class MapMethod(ABC):
                 used. Ignored when `shots` is 0.
 
         Raises:
-            UserError: fewer references than `shots`.
+            UserError: fewer references than `shots`; a sentence longer than the encoder reads.
         """
+        refuse_long(prompts.object, self.states(prompts), self.encoder.tokenizer, self.encoder.name)
         t_n, t_a = self.text_embeddings(prompts)
         banks: tuple[Tensor, ...] = ()
         if self.shots:
@@ -190,6 +198,16 @@ class MapMethod(ABC):
     def compile(self) -> None:
         """Let torch.compile compile the image tower at its first batch, which takes a minute or more."""
         self._embed = torch.compile(self.embed_normalised)
+
+    def states(self, prompts: CategoryPrompts) -> list[PromptState]:
+        """The states of a category that are encoded, normal and anomalous."""
+        normal, anomalous = prompt_states(prompts, self.describes)
+        return [*normal, *anomalous]
+
+    @property
+    @abstractmethod
+    def describes(self) -> bool:
+        """Whether the sentences describe each defect type."""
 
     @abstractmethod
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
