@@ -16,7 +16,7 @@ ABSENT = "RESOURCE_DOES_NOT_EXIST"
 class RefusedError(UserError):
     """A server's answer that something can't be done; `code` is MLflow's word for the reason."""
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str = "") -> None:  # the default lets it be pickled
         super().__init__(message)
         self.code = code
 

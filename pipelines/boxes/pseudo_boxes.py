@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cluster.errors import UserError
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.boxes.suppression import unsuppressed
 from pipelines.images.components import components
@@ -73,7 +74,15 @@ def category_threshold(
         map_maxima: every image's max(M).
         scores: every image's score A.
         settings: settings with C and δ.
+
+    Raises:
+        UserError: a maximum or score is no number: it would leave the category without any box.
     """
+    if not np.isfinite([*map_maxima, *scores]).all():
+        raise UserError(
+            f'Anomaly maps of the category "{category}" hold values that are no numbers; make the maps '
+            "again, with maps.precision=fp32 if it was another."
+        )
     mean_max = float(np.mean(np.asarray(map_maxima, dtype=np.float64)))
     delta = otsu(scores) if settings.delta == "auto" else settings.delta
     return CategoryThreshold(category, len(map_maxima), mean_max, mean_max - settings.c, delta)

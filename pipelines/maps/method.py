@@ -157,6 +157,7 @@ class MapMethod(ABC):
             states: each image's category; images that share the object are matched together.
 
         Raises:
+            UserError: a map or score is no number, which would be no map without anomaly.
             ValueError: the numbers of states and images differ.
         """
         if len(states) != len(images):
@@ -181,6 +182,11 @@ class MapMethod(ABC):
             output.maps[rows] = part.maps.view(-1, grid, grid).float().cpu()
             if part.parts is not None:
                 parts |= dict(zip(rows, part.parts.view(-1, 2, grid, grid).float().cpu(), strict=True))
+        if not bool(output.maps.isfinite().all() & output.score.isfinite().all()):
+            raise UserError(
+                f"The encoder {self.encoder.name} gives maps that are no numbers "
+                f"(maps.precision={self.precision}): take another precision, or check its weights."
+            )
         if len(parts) < count:
             return output
         return replace(output, parts=torch.stack([parts[row] for row in range(count)]))

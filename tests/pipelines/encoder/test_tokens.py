@@ -45,7 +45,7 @@ def test_counts_are_the_tokens_of_a_tokenizer_with_room(text: str) -> None:
 def words(tmp_path: Path) -> HFTokenizer:
     """A tokenizer of transformers: a token a word, and one at either end."""
     vocabulary = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3}
-    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    plain: Any = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     plain.normalizer, plain.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
     plain.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]

@@ -29,7 +29,8 @@ def stored_layers(inputs: list[Array], vv: list[Array], residual: bool) -> list[
         vv: V-V attention of every block's input.
         residual: whether V-V attention is summed up.
     """
-    stored, stream = [], None
+    stored: list[Array] = []
+    stream: Array | None = None
     for block in range(1, DEPTH + 1):
         if block < FIRST:
             output = inputs[block]
