@@ -21,6 +21,7 @@ from pipelines.maps import (
     MapsSection,
     build_method,
     category_states,
+    check_sentences,
     images_at_once,
     map_batch,
     upsample,
@@ -66,7 +67,7 @@ class Mapper:
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts or with fewer references than
-            `shots`, a reference that can't be read.
+            `shots`, a reference that can't be read, a sentence longer than the encoder reads.
         ValueError: pixels of another shape or type.
     """
 
@@ -80,10 +81,8 @@ class Mapper:
     ) -> None:
         self.levels = levels
         self.section = maps if isinstance(maps, MapsSection) else validate(MapsSection, maps or {}, "maps")
-        library = self.section.library()
         listed = {name: several(images, f'references of "{name}"') for name, images in references.items()}
-        for category in listed:
-            library.category(category)  # refused before the encoder is loaded
+        check_sentences(self.section, listed)  # refused before the encoder is loaded
         self.method = build_method(self.section, best_device(device))
         self.states = category_states(self.method, self.section, listed, _same(levels, listed))
 

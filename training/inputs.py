@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cluster.errors import UserError
 from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
+from pipelines.maps import check_sentences
 from training.project import Project
 from training.starts import AGBP, AGSSP
 
@@ -71,6 +72,8 @@ class Needs:
 def check_inputs(project: Project, goal: Goal = "run") -> None:
     """Refuse folders, references and prompts that are at fault, before a heavy library is imported.
 
+    Only to count the tokens of the user's own prompts, in the end, is the encoder's library imported.
+
     Args:
         project: the config.
         goal: how far the command goes.
@@ -83,7 +86,7 @@ def check_inputs(project: Project, goal: Goal = "run") -> None:
         listing = read_listing(project.corpus, project.maps.reference_need if needs.maps else None)
         categories = {entry.category for entry in listing.entries}
     if needs.maps:
-        project.maps.prompts_of(categories)
+        check_sentences(project.maps, categories)
     if project.finetune.data is not None and needs.labels:
         list_labelled(project.finetune.data)
 

@@ -18,7 +18,16 @@ from cluster.cli.model_tables import (
 )
 from cluster.cli.projects import ground_of
 from cluster.errors import UserError
-from cluster.registry import REGISTRY_FILE, ModelVersion, Registry, comparison, promote, ranked, weights_file
+from cluster.registry import (
+    REGISTRY_FILE,
+    ModelVersion,
+    Registry,
+    best as best_of,
+    comparison,
+    promote,
+    ranked,
+    weights_file,
+)
 from cluster.registry.pull import pull
 from cluster.storage import Storage
 from cluster.tracking import Tracker
@@ -212,7 +221,7 @@ def chosen(registry: Registry, reference: str, best: str | None, dataset: str | 
         if dataset is not None:
             raise UserError("--dataset says on what --best is judged; give both or none.")
         return registry.version(reference)
-    return ranked(registry.versions(reference), best, required(dataset))[0].version
+    return best_of(registry.versions(reference), best, required(dataset))
 
 
 def ancestry(registry: Registry, version: ModelVersion, seen: frozenset[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What `agssp models` prints for a person."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -134,7 +135,7 @@ def _figures(evaluations: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def _pairs(mapping: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@ from .files import registered_files
 from .promotion import promote
 from .provenance import Evaluation, Provenance, file_tags
 from .pull import REGISTRY_FILE, weights_file
-from .ranking import comparison, ranked
+from .ranking import best, comparison, ranked
 from .reader import registry_reader
 from .registry import ModelVersion, Registry, register
 
@@ -12,6 +12,7 @@ __all__ = [
     "ModelVersion",
     "Provenance",
     "Registry",
+    "best",
     "comparison",
     "file_tags",
     "promote",

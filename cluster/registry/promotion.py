@@ -8,19 +8,27 @@ from typing import Any
 from cluster import json_text
 from cluster.errors import UserError, nearest
 from cluster.registry.ranking import JudgedVersion, judged
-from cluster.registry.reader import API
+from cluster.registry.reader import API, registry_reader
 from cluster.registry.registry import ModelVersion, Registry
 from cluster.storage import masked
-from cluster.tracking import ALIAS, Tracker, ask, is_server
+from cluster.tracking import ALIAS, RefusedError, Tracker, ask, entries as tracking_entries, is_server
 
 PROMOTED = "promoted."  # tag of a version, followed by the alias
-# In MLflow's own tables, as its client would.
-REPLACEMENTS = (
+TRIES = 20  # of promotions that others forestall; each of them is theirs that got through
+# In MLflow's own tables, as its client would write. An alias moves only from the holder that was judged.
+TAKEN = "INSERT INTO registered_model_aliases (name, alias, version) VALUES (:name, :alias, :version)"
+MOVED = (
+    "UPDATE registered_model_aliases SET version = :version "
+    "WHERE name = :name AND alias = :alias AND version = :previous"
+)
+TAGGED = (
     'DELETE FROM model_version_tags WHERE name = :name AND version = :version AND "key" = :key',
     'INSERT INTO model_version_tags (name, version, "key", value) VALUES (:name, :version, :key, :value)',
-    "DELETE FROM registered_model_aliases WHERE name = :name AND alias = :alias",
-    "INSERT INTO registered_model_aliases (name, alias, version) VALUES (:name, :alias, :version)",
 )
+
+
+class _OtherHolder(Exception):  # noqa: N818, within this file
+    """Another promotion moved the alias since its holder was judged."""
 
 
 def promote(
@@ -61,50 +69,118 @@ def promote(
         raise UserError(f'{version.reference} was not evaluated on the dataset "{dataset}"; {hint}')
     if not math.isfinite(mine.value):
         raise UserError(f"{version.reference} has no {mine.metric} on {dataset}; evaluate it again.")
-    holder = next((other for other in registry.versions(version.name, alias=alias)), None)
+    for _ in range(TRIES):
+        number = next((row.aliases.get(alias) for row in registry.models if row.name == version.name), None)
+        result = _judgement(mine, registry, number, metric=metric, dataset=dataset, alias=alias, force=force)
+        grounds = json_text.dumps(result | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
+        try:
+            _point(tracker, version, alias, grounds, number)
+        except _OtherHolder:
+            registry = Registry.open(tracker)
+            continue
+        return result
+    raise UserError(f"Others move the alias {alias} of {version.name} all the time; try again.")
+
+
+def _judgement(
+    mine: JudgedVersion,
+    registry: Registry,
+    number: int | None,
+    *,
+    metric: str,
+    dataset: str,
+    alias: str,
+    force: bool,
+) -> dict[str, Any]:
+    """What `promote` returns, before anything is written.
+
+    Args:
+        mine: the version and its figure.
+        registry: content in which the alias's holder is found.
+        number: the holder's version; None where the alias points at none.
+
+    Raises:
+        UserError: see `promote`.
+    """
+    version = mine.version
+    versions = (other for other in registry.versions() if other.name == version.name)
+    holder = next((other for other in versions if other.version == number), None)
     objection, held = None, None
     if holder is not None and holder.version != version.version:
         objection, held = _objection(mine, holder, metric, dataset)
         if objection and not force:
             raise UserError(f"{objection}; --force promotes {version.reference} all the same.")
-    result = {
+    return {
         "name": version.name,
         "version": version.version,
         "alias": alias,
         "dataset": mine.evaluation.dataset,
         "metric": mine.metric,
         "value": mine.value,
-        "previous": holder.version if holder else None,
+        "previous": number,
         "previous_value": held,
         "forced": objection is not None,
     }
-    grounds = json_text.dumps(result | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
-    _point(tracker, version, alias, grounds)
-    return result
 
 
-def _point(tracker: Tracker, version: ModelVersion, alias: str, grounds: str) -> None:
-    """Set the tag and the alias, without MLflow, whose import takes longer than all the rest."""
-    name, number, key = version.name, str(version.version), f"{PROMOTED}{alias}"
+def _point(tracker: Tracker, version: ModelVersion, alias: str, grounds: str, previous: int | None) -> None:
+    """Set alias and tag, without MLflow, whose import takes longer than all the rest.
+
+    Args:
+        previous: the version that the alias is to be taken from; None where it points at none.
+
+    Raises:
+        _OtherHolder: the alias points elsewhere by now; nothing was written.
+        UserError: the database or server can't be written.
+    """
+    name, key = version.name, tracking_entries.key(f"{PROMOTED}{alias}")
     if is_server(tracker.uri):
+        holders = {model.name: model.aliases.get(alias) for model in registry_reader(tracker).models()}
+        if holders.get(name) != previous:  # a server can't compare and write at once
+            raise _OtherHolder
+        number = str(version.version)
         tag = {"name": name, "version": number, "key": key, "value": grounds}
-        ask(tracker.uri, f"{API}/model-versions/set-tag", body=tag)
+        _insist(tracker, f"{API}/model-versions/set-tag", tag)
         pointed = {"name": name, "alias": alias, "version": number}
-        ask(tracker.uri, f"{API}/registered-models/alias", body=pointed)
+        _insist(tracker, f"{API}/registered-models/alias", pointed)
         return
     import sqlalchemy
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-    values = {"name": name, "version": version.version, "key": key, "value": grounds, "alias": alias}
+    values: dict[str, Any] = {
+        "name": name,
+        "version": version.version,
+        "key": key,
+        "value": grounds,
+        "alias": alias,
+        "previous": previous,
+    }
     try:
         engine = sqlalchemy.create_engine(tracker.uri)
-        with engine.begin() as connection:  # both or neither
-            for statement in REPLACEMENTS:
-                connection.execute(sqlalchemy.text(statement), values)
-        engine.dispose()
+        try:
+            with engine.begin() as connection:  # all or nothing
+                moved = connection.execute(sqlalchemy.text(TAKEN if previous is None else MOVED), values)
+                if moved.rowcount != 1:
+                    raise _OtherHolder
+                for statement in TAGGED:
+                    connection.execute(sqlalchemy.text(statement), values)
+        finally:
+            engine.dispose()
+    except IntegrityError:  # the same row, from another promotion
+        raise _OtherHolder from None
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise UserError(f"{masked(tracker.uri)} can't be written ({reason}); try again.") from None
+
+
+def _insist(tracker: Tracker, path: str, body: Mapping[str, str]) -> None:
+    """Ask again where the server's database refused a row that another added in the same moment."""
+    try:
+        ask(tracker.uri, path, body=body)
+    except RefusedError as error:
+        if error.code != "BAD_REQUEST":
+            raise
+        ask(tracker.uri, path, body=body)
 
 
 def _objection(
@@ -116,6 +192,8 @@ def _objection(
         return f"{holder.reference}, which holds the alias, was not evaluated on {dataset}", None
     if theirs.evaluation.digest != mine.evaluation.digest:
         return f"{holder.reference}, which holds the alias, was evaluated on other images of {dataset}", None
+    if math.isnan(theirs.value):
+        return f"{holder.reference}, which holds the alias, has no {theirs.metric} on {dataset}", None
     if theirs.value > mine.value:
         figures = f"{mine.metric} {theirs.value:.4f} on {dataset} against {mine.value:.4f}"
         return f"{holder.reference}, which holds the alias, is better ({figures})", theirs.value

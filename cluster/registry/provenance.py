@@ -1,6 +1,7 @@
 """What a registered version says of itself in MLflow tags: how it was made, how it was judged, its files."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -72,7 +73,7 @@ class Evaluation:
         dataset: its name.
         digest: the digest of its images and labels; two versions' figures compare only where it is the same.
         images: the number of images.
-        metrics: values by name; larger is better.
+        metrics: values by name; larger is better. NaN where nothing could be measured.
     """
 
     dataset: str
@@ -82,7 +83,13 @@ class Evaluation:
 
     def tags(self) -> dict[str, str]:
         """The same as one tag."""
-        content = {"digest": self.digest, "images": self.images, "metrics": dict(self.metrics)}
+        # With the name, which a tag's key may not be able to hold.
+        content = {
+            "dataset": self.dataset,
+            "digest": self.digest,
+            "images": self.images,
+            "metrics": dict(self.metrics),
+        }
         return {f"{EVALUATION}{self.dataset}": json_text.dumps(content)}
 
 
@@ -93,10 +100,22 @@ def evaluations(tags: Mapping[str, str]) -> dict[str, Evaluation]:
         content = _mapping(text) if key.startswith(EVALUATION) else {}
         metrics = content.get("metrics")
         if isinstance(metrics, dict) and isinstance(content.get("digest"), str):
-            name = key.removeprefix(EVALUATION)
-            figures = {str(k): float(v) for k, v in metrics.items() if isinstance(v, int | float)}
-            by_dataset[name] = Evaluation(name, content["digest"], int(content.get("images") or 0), figures)
+            named = content.get("dataset")
+            name = named if isinstance(named, str) else key.removeprefix(EVALUATION)
+            figures = {str(metric): _figure(value) for metric, value in metrics.items()}
+            images = content.get("images")
+            count = images if isinstance(images, int) else 0
+            by_dataset[name] = Evaluation(name, content["digest"], count, figures)
     return dict(sorted(by_dataset.items()))
+
+
+def _figure(value: Any) -> float:
+    """A finite figure, else NaN: JSON has null in the place of what was measured as no number."""
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def file_tags(digests: Mapping[str, str]) -> dict[str, str]:

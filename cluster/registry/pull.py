@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import urllib.parse
@@ -16,6 +17,7 @@ from cluster.tracking import Tracker
 
 WEIGHTS_SUFFIX = ".safetensors"
 REGISTRY_FILE = "registry.json"
+LONGEST = 200  # bytes of a name; the version and a scratch folder's letters are added
 
 
 def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
@@ -34,10 +36,12 @@ def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
         The folder.
 
     Raises:
-        UserError: no digests or no weights in the registry, files that can't be fetched or differ from their
-            digests, or a folder of that name that holds something else.
+        UserError: a name or source that leads elsewhere, no digests or no weights in the registry, files
+            that can't be fetched or differ from their digests, or a folder of that name that holds something
+            else.
     """
     digests = version.files
+    _require_plain(version)
     if not any(name.endswith(WEIGHTS_SUFFIX) for name in digests):
         raise UserError(
             f"{version.reference} has no weights with a recorded digest; register it again with agssp run."
@@ -64,6 +68,27 @@ def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target
+
+
+def _require_plain(version: ModelVersion) -> None:
+    """Refuse a name that is no folder's, and a source that climbs: a registry may hold any text.
+
+    File names are plain already, see `file_digests`.
+    """
+    name = version.name
+    if re.search(r"[/\\\x00-\x1f\x7f]", name) or name.startswith((".", "~")) or len(name.encode()) > LONGEST:
+        raise UserError(
+            f"The registered model {name[:LONGEST]!r} can't be pulled: its name is no folder's name; rename "
+            "it in MLflow."
+        )
+    source = version.source
+    for _ in range(3):  # escaped, perhaps twice
+        if ".." in re.split(r"[/\\]", source) or "\x00" in source:
+            raise UserError(
+                f"{version.reference} can't be pulled: its source {version.source[:LONGEST]!r} leads out of "
+                "where artifacts are kept; register the model again."
+            )
+        source = urllib.parse.unquote(source)
 
 
 def weights_file(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Registered versions compared by their figures on a dataset: ranked, or side by side."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ LEAST_PREFIX = 6  # hex digits of a dataset's digest that stand for it
 
 @dataclass(frozen=True)
 class JudgedVersion:
-    """A version and its figure."""
+    """A version and its figure; NaN where it has none."""
 
     version: ModelVersion
     evaluation: Evaluation
@@ -49,17 +50,31 @@ def judged(version: ModelVersion, metric: str, dataset: str) -> JudgedVersion | 
     for name, value in evaluation.metrics.items():
         if same_metric(name) == same_metric(metric):
             return JudgedVersion(version, evaluation, name, value)
-    valid = nearest(metric, evaluation.metrics)
-    raise UserError(f'{version.reference} has no metric "{metric}" on "{dataset}"; {valid}')
+    hint = nearest(metric, evaluation.metrics) if evaluation.metrics else "it has no figure there at all."
+    raise UserError(f'{version.reference} has no metric "{metric}" on "{dataset}"; {hint}')
 
 
 def ranked(versions: Sequence[ModelVersion], metric: str, dataset: str) -> list[JudgedVersion]:
     """The versions that were evaluated on a dataset, best first; equals newest first.
 
+    Those without the figure (NaN, null or not measured) come last.
+
     Raises:
-        UserError: none was, or the name stands for different sets of images among them.
+        UserError: none was evaluated, none has that metric, or the name stands for different sets of images
+            among them.
     """
-    entries = [entry for version in versions if (entry := judged(version, metric, dataset)) is not None]
+    evaluated = [
+        (version, entry) for version in versions if (entry := evaluation_on(version, dataset)) is not None
+    ]
+    names = {name for _, entry in evaluated for name in entry.metrics}
+    spelling = min((name for name in names if same_metric(name) == same_metric(metric)), default=None)
+    if evaluated and spelling is None:
+        hint = nearest(metric, sorted(names)) if names else "they have no figure there at all."
+        raise UserError(f'There is no metric "{metric}" on "{dataset}"; {hint}')
+    entries = [
+        JudgedVersion(version, entry, *_figure(entry, metric, spelling or metric))
+        for version, entry in evaluated
+    ]
     if not entries:
         known = sorted({name for version in versions for name in version.evaluations})
         hint = nearest(dataset, known) if known else "none of them was evaluated on any."
@@ -71,7 +86,35 @@ def ranked(versions: Sequence[ModelVersion], metric: str, dataset: str) -> list[
             f'"{dataset}" stands for {len(digests)} different sets of images, whose figures don\'t compare; '
             f"give one by its digest: {choices}."
         )
-    return sorted(entries, key=lambda entry: (-entry.value, entry.version.name, -entry.version.version))
+    return sorted(entries, key=_place)
+
+
+def best(versions: Sequence[ModelVersion], metric: str, dataset: str) -> ModelVersion:
+    """The first of `ranked`.
+
+    Raises:
+        UserError: see `ranked`; none of the versions has the figure.
+    """
+    first = ranked(versions, metric, dataset)[0]
+    if math.isnan(first.value):
+        raise UserError(
+            f'No version has a figure of "{first.metric}" on "{dataset}": nothing could be measured there; '
+            "choose another metric or dataset."
+        )
+    return first.version
+
+
+def _figure(evaluation: Evaluation, metric: str, spelling: str) -> tuple[str, float]:
+    for name, value in evaluation.metrics.items():
+        if same_metric(name) == same_metric(metric):
+            return name, value
+    return spelling, math.nan
+
+
+def _place(entry: JudgedVersion) -> tuple[bool, float, str, int]:
+    """NaN, which is neither above nor below a number, would leave any order."""
+    missing = math.isnan(entry.value)
+    return missing, 0.0 if missing else -entry.value, entry.version.name, -entry.version.version
 
 
 def comparison(first: ModelVersion, second: ModelVersion) -> Mapping[str, Any]:
@@ -88,7 +131,7 @@ def comparison(first: ModelVersion, second: ModelVersion) -> Mapping[str, Any]:
         same = left is not None and right is not None and left.digest == right.digest
         names = {*(left.metrics if left else ()), *(right.metrics if right else ())}
         for metric in sorted(names):
-            pair = [side.metrics.get(metric) if side else None for side in (left, right)]
+            pair = [_known(side.metrics.get(metric)) if side else None for side in (left, right)]
             difference = pair[1] - pair[0] if same and pair[0] is not None and pair[1] is not None else None
             rows.append(
                 {
@@ -112,6 +155,10 @@ def comparison(first: ModelVersion, second: ModelVersion) -> Mapping[str, Any]:
         "evaluations": rows,
         "differences": differing,
     }
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 def _flat(content: Mapping[str, Any], prefix: str) -> dict[str, Any]:

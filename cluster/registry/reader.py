@@ -4,6 +4,8 @@ A server is asked by its REST API. A database is read by SQL, from the tables of
 both with MLflow's own client. Nothing is ever written here.
 """
 
+import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -57,7 +59,7 @@ class RegistryReader(Protocol):
         """All versions of all models, by name and number."""
 
     def metrics(self, run_id: str) -> dict[str, float]:
-        """The last value of each metric of a run; empty for a run that is gone."""
+        """The last value of each metric of a run, NaN and infinite ones too; empty for a run that is gone."""
 
 
 def registry_reader(tracker: Tracker) -> RegistryReader:
@@ -67,6 +69,11 @@ def registry_reader(tracker: Tracker) -> RegistryReader:
         UserError: (its methods, too) the place can't be reached, or holds no registry.
     """
     return _ServerReader(tracker.uri) if is_server(tracker.uri) else _DatabaseReader(tracker.uri)
+
+
+def _metric(value: float) -> float:
+    """MLflow's tables hold the largest float in the place of infinity (and 0 and a flag for NaN)."""
+    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
 class _ServerReader:
@@ -84,7 +91,7 @@ class _ServerReader:
     def metrics(self, run_id: str) -> dict[str, float]:
         answer = ask(self._uri, f"{API}/runs/get", query={"run_id": run_id}, absent_ok=True)
         data = answer.get("run", {}).get("data", {})
-        return {row["key"]: float(row["value"]) for row in data.get("metrics", [])}
+        return {row["key"]: _metric(float(row["value"])) for row in data.get("metrics", [])}
 
     def _pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:
         token = ""
@@ -151,8 +158,10 @@ class _DatabaseReader:
         ]
 
     def metrics(self, run_id: str) -> dict[str, float]:
-        rows = self._rows('SELECT "key", value FROM latest_metrics WHERE run_uuid = :run', {"run": run_id})
-        return {key: float(value) for key, value in rows}
+        rows = self._rows(
+            'SELECT "key", value, is_nan FROM latest_metrics WHERE run_uuid = :run', {"run": run_id}
+        )
+        return {key: math.nan if is_nan else _metric(float(value)) for key, value, is_nan in rows}
 
     def _rows(self, statement: str, values: Mapping[str, str] | None = None) -> Sequence[Any]:
         import sqlalchemy

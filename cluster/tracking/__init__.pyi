@@ -1,5 +1,5 @@
 from .entries import ALIAS, MAX_TAG
-from .http import ask
+from .http import RefusedError, ask
 from .losses import take_losses
 from .outbox import outbox_of
 from .places import is_server, server_version
@@ -12,6 +12,7 @@ __all__ = [
     "ALIAS",
     "MAX_TAG",
     "PipelineRun",
+    "RefusedError",
     "Run",
     "Tracker",
     "TrackingSection",

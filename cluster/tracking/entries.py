@@ -1,5 +1,6 @@
 """Keys, params and tags brought within what MLflow accepts; beyond its limits it raises."""
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,10 +16,22 @@ ENTRIES_PER_BATCH, METRICS_PER_BATCH = 100, 1000
 Logged = TypeVar("Logged")
 
 
+MARK = re.compile(r" [0-9a-f]{8}$")  # ends a name that is not as it was given
+
+
 def key(name: str) -> str:
-    """The nearest name MLflow takes: `mAP@0.5` becomes `mAP_0.5`."""
+    """A name that MLflow takes; two names never become one.
+
+    A name it takes stays as it is. Another becomes the nearest one with eight digits of its own SHA-256:
+    `crack (A)` and `crack [A]` would both be `crack _A_`.
+    """
     cleaned = posixpath.normpath(re.sub(r"[^\w\-./ :]", "_", name)).strip("/")
-    return (cleaned if cleaned not in ("", ".") and not cleaned.startswith("..") else f"_{cleaned}")[:MAX_KEY]
+    if cleaned in ("", ".") or cleaned.startswith(".."):
+        cleaned = f"_{cleaned}"
+    if cleaned == name and len(name) <= MAX_KEY and not MARK.search(name):
+        return name
+    mark = f" {hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{cleaned[: MAX_KEY - len(mark)]}{mark}"
 
 
 def clip(text: str, limit: int) -> str:

@@ -13,6 +13,14 @@ TIMEOUT_S = 30.0
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 
 
+class RefusedError(UserError):
+    """A server's answer that something can't be done; `code` is MLflow's word for the reason."""
+
+    def __init__(self, message: str, code: str = "") -> None:  # the default lets it be pickled
+        super().__init__(message)
+        self.code = code
+
+
 class _Bearer(AuthBase):
     def __init__(self, token: str) -> None:
         self._token = token
@@ -40,7 +48,8 @@ def ask(
         absent_ok: an empty answer instead of an error where the thing asked for doesn't exist.
 
     Raises:
-        UserError: no answer, not JSON, an error told by the server, or the login is refused.
+        RefusedError: an error told by the server.
+        UserError: no answer, not JSON, or the login is refused.
     """
     try:
         answer = requests.request(
@@ -71,7 +80,10 @@ def ask(
     if absent_ok and content.get("error_code") == ABSENT:
         return {}
     lines = str(content.get("message", "no reason given")).splitlines() or ["no reason given"]
-    raise UserError(f"The tracking server {uri} answers HTTP {answer.status_code}: {lines[0].rstrip('.')}.")
+    raise RefusedError(
+        f"The tracking server {uri} answers HTTP {answer.status_code}: {lines[0].rstrip('.')}.",
+        str(content.get("error_code", "")),
+    )
 
 
 def _login() -> AuthBase | None:

@@ -3,6 +3,7 @@ from .pseudo_boxes import PseudoBox, Region, category_threshold, regions, smalle
 from .rows import category_thresholds
 from .section import BoxesSection, PseudoBoxSettings
 from .stage import derive_boxes, find_boxes
+from .suppression import unsuppressed
 
 __all__ = [
     "BoxesSection",
@@ -16,4 +17,5 @@ __all__ = [
     "find_boxes",
     "regions",
     "smallest_area",
+    "unsuppressed",
 ]

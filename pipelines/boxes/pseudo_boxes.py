@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchvision.ops import nms
 
+from cluster.errors import UserError
 from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.boxes.suppression import unsuppressed
 from pipelines.images.components import components
 from pipelines.maps import Floats, upsample
 
@@ -73,7 +74,15 @@ def category_threshold(
         map_maxima: every image's max(M).
         scores: every image's score A.
         settings: settings with C and δ.
+
+    Raises:
+        UserError: a maximum or score is no number: it would leave the category without any box.
     """
+    if not np.isfinite([*map_maxima, *scores]).all():
+        raise UserError(
+            f'Anomaly maps of the category "{category}" hold values that are no numbers; make the maps '
+            "again, with maps.precision=fp32 if it was another."
+        )
     mean_max = float(np.mean(np.asarray(map_maxima, dtype=np.float64)))
     delta = otsu(scores) if settings.delta == "auto" else settings.delta
     return CategoryThreshold(category, len(map_maxima), mean_max, mean_max - settings.c, delta)
@@ -163,6 +172,5 @@ def pseudo_boxes(
     ][: settings.top_k]
     if len(boxes) < 2:
         return boxes
-    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in boxes])
-    nms_indices = nms(corners, torch.tensor([box.score for box in boxes]), settings.nms_iou)
-    return [boxes[index] for index in sorted(nms_indices.tolist())]
+    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in boxes], dtype=torch.float64)
+    return [boxes[index] for index in unsuppressed(corners, settings.nms_iou).tolist()]

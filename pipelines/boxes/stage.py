@@ -55,6 +55,7 @@ def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: A
         config=section.model_dump(mode="json"),
         inputs={"corpus": corpus, "maps": maps},
         body=body,
+        revision=2,  # boxes that overlap by exactly nms_iou are both kept
     )
 
 

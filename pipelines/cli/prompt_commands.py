@@ -1,6 +1,7 @@
 """Commands about prompts: `agssp prompts list` and `agssp prompts show CATEGORY`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from cluster.cli.command import Json, Words, out, run_command
 from cluster.cli.projects import project_of
 from pipelines.category_names import category_key
 from pipelines.encoder import TEMPLATES, PromptState, prompt_states
-from pipelines.maps import MapsSection
+from pipelines.maps import MapsSection, unread
 
 app = typer.Typer()
 prompts = typer.Typer(no_args_is_help=True, help="What the encoder is told of each category.")
@@ -58,10 +59,12 @@ def prompt_list(maps: MapsSection) -> Mapping[str, Any]:
 def prompt_details(maps: MapsSection, name: str) -> Mapping[str, Any]:
     """The sentences of one category by state, in the order they are encoded, JSON-able.
 
-    `subtracted` are the templates around nothing, with `maps.kead.redundant_text` only.
+    `subtracted` are the templates around nothing, with `maps.kead.redundant_text` only. `too_long` are the
+    sentences that the encoder would not read to their end, each with the number of its `tokens` and of those
+    that are read (`context`); the maps stage refuses them.
 
     Raises:
-        UserError: no such category, or a prompt file that can't be used.
+        UserError: no such category, or a prompt file that can't be used; see `unread`.
     """
     prompts = maps.library().category(name)
     normal, anomalous = prompt_states(prompts, maps.kead.defect_features)
@@ -73,6 +76,7 @@ def prompt_details(maps: MapsSection, name: str) -> Mapping[str, Any]:
         "normal": [_state_json(state) for state in normal],
         "anomalous": [_state_json(state) for state in anomalous],
         "subtracted": empty,
+        "too_long": [asdict(each) for each in unread(maps, name)],
     }
 
 
@@ -92,6 +96,7 @@ def render_details(result: Mapping[str, Any]) -> None:
     """Every sentence on a line of its own, under its state, for a person."""
     features = "on" if result["defect_features"] else "off"
     _line(f'{result["category"]}: object "{result["object"]}", defect features {features}')
+    long = {each["sentence"]: each for each in result["too_long"]}
     for kind in ("normal", "anomalous"):
         count = sum(len(state["sentences"]) for state in result[kind])
         _line(f"\n{kind}: {count} sentences in {len(result[kind])} states")
@@ -99,11 +104,19 @@ def render_details(result: Mapping[str, Any]) -> None:
             mark = f"  (defect features: {state['defect']})" if state["defect"] else ""
             _line(f"\n  [{state['state']}]{mark}")
             for sentence in state["sentences"]:
-                _line(f"    {sentence}")
+                _line(f"    {sentence}{_cut_off(long.get(sentence))}")
     if result["subtracted"]:
         _line(f"\nsubtracted (redundant_text): {len(result['subtracted'])} sentences\n")
         for sentence in result["subtracted"]:
             _line(f"    {sentence}")
+    if long:
+        _line(f"\n{len(long)} sentences are too long for the encoder: agssp maps refuses this category")
+
+
+def _cut_off(long: Mapping[str, Any] | None) -> str:
+    if long is None:
+        return ""
+    return f"  (too long: {long['tokens']} tokens, the encoder reads {long['context']})"
 
 
 def _line(text: str) -> None:

@@ -1,14 +1,14 @@
 from .loading import (
     CONFIG_FILE,
-    PRESETS,
-    SHIPPED,
     WEIGHTS_FILE,
     LoadedEncoder,
     input_size,
     load_encoder,
     say_normalisation,
+    tokenizer_of,
     weights_digest,
 )
+from .names import PRESETS, SHIPPED
 from .prompts import (
     TEMPLATES,
     CategoryPrompts,
@@ -20,6 +20,7 @@ from .prompts import (
     sentences,
 )
 from .surgery import DenseEmbeddings, DenseEncoder, exact, require_dense_vit
+from .tokens import LongSentence, long_sentences, refuse_long
 
 __all__ = [
     "CONFIG_FILE",
@@ -31,6 +32,7 @@ __all__ = [
     "DenseEmbeddings",
     "DenseEncoder",
     "LoadedEncoder",
+    "LongSentence",
     "PromptLibrary",
     "PromptState",
     "defect_sentence",
@@ -38,9 +40,12 @@ __all__ = [
     "input_size",
     "load_encoder",
     "load_library",
+    "long_sentences",
     "prompt_states",
+    "refuse_long",
     "require_dense_vit",
     "say_normalisation",
     "sentences",
+    "tokenizer_of",
     "weights_digest",
 ]

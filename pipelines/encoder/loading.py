@@ -15,17 +15,10 @@ from torch import Tensor, nn
 from cluster.errors import UserError, nearest
 from cluster.progress import say
 from pipelines.encoder.faults import LOADING, colours, default_note, reason_of
+from pipelines.encoder.names import PRESETS as PRESETS, SHIPPED as SHIPPED
 from pipelines.encoder.surgery import require_dense_vit
 
-SHIPPED = "surface-clip"
 SHIPPED_FOLDER = Path(__file__).parent / "weights" / SHIPPED
-# The paper's names of its three encoders (Table 4), with open_clip's name and pretrained tag. OpenAI trained
-# with QuickGELU, which open_clip's plain ViT-L-14-336 lacks.
-PRESETS = {
-    "base": ("ViT-B-16-plus-240", "laion400m_e32"),
-    "large": ("ViT-L-14-336-quickgelu", "openai"),
-    "huge": ("ViT-H-14-378-quickgelu", "dfn5b"),
-}
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 # In the order in which open_clip looks for them in a model folder.
@@ -144,6 +137,26 @@ def say_normalisation(model: str, weights: str | None = None) -> None:
         name = model if weights is None else f"{model}/{weights}"
         if note := default_note(name, config.get("preprocess_cfg")):
             say(note)
+
+
+def tokenizer_of(model: str, weights: str | None = None) -> Callable[[list[str]], Tensor]:
+    """The encoder's tokenizer, without its weights.
+
+    Args:
+        model, weights: see `load_encoder`.
+
+    Raises:
+        UserError: as `load_encoder`, for names and files; a tokenizer that can't be loaded.
+    """
+    source = _resolve(model, weights)
+    try:
+        arch = _register(source) if source.folder is None else f"local-dir:{source.folder}"
+        tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(arch)
+    except LOADING as error:
+        raise UserError(
+            f'The tokenizer of the encoder "{model}" can\'t be loaded: {reason_of(error)}.'
+        ) from None
+    return tokenizer
 
 
 def weights_digest(model: str, weights: str | None = None) -> str:

@@ -51,6 +51,10 @@ NORMAL_STATES: tuple[str, ...] = (
 ANOMALOUS_STATES: tuple[str, ...] = ("damaged {}", "{} with flaw", "{} with defect", "{} with damage")
 
 
+# No encoder reads a tenth of it; tokenizers take the square of a word's letters.
+MOST_LETTERS = 2000
+
+
 class DefectPrompt(Section):
     """One defect type and how it looks.
 
@@ -59,8 +63,8 @@ class DefectPrompt(Section):
         features: its look, e.g. `a thin dark jagged line`.
     """
 
-    type: str = Field(min_length=1)
-    features: str = Field(min_length=1)
+    type: str = Field(min_length=1, max_length=MOST_LETTERS)
+    features: str = Field(min_length=1, max_length=MOST_LETTERS)
 
 
 class CategoryPrompts(Section):
@@ -71,7 +75,7 @@ class CategoryPrompts(Section):
         defects: its known defect types; the generic sentences find others.
     """
 
-    object: str = Field(min_length=1)
+    object: str = Field(min_length=1, max_length=MOST_LETTERS)
     defects: tuple[DefectPrompt, ...] = ()
 
 

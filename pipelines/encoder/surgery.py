@@ -47,7 +47,8 @@ class DenseEncoder(nn.Module):
         vv: whether to read the V-V stream; False reads the normal path's block outputs.
         residual: whether to add the residual; False reads only `vv(x)` of each block.
         released_layers: whether every layer from the first surgery block on is the final y, as in the
-            authors' released code.
+            authors' released code, which adds to it in place. Without the residual there is a new y at
+            each block, there too, so every layer keeps its own.
 
     Raises:
         UserError: not such a ViT, or a layer that the model does not have.
@@ -69,8 +70,8 @@ class DenseEncoder(nn.Module):
         if not self.layers or any(not 1 <= layer <= self.depth for layer in self.layers):
             raise UserError(f"Layers {self.layers} must name blocks from 1 to {self.depth} of this encoder.")
         self.first_surgery = self.depth // 4 + 1  # the last 3/4 of the blocks, counted from 1
-        # Without V-V there is no y for the released code to overwrite.
-        self.vv, self.residual, self.released_layers = vv, residual, released_layers and vv
+        # Without V-V, or the sum over blocks, there is no y that the released code overwrites.
+        self.vv, self.residual, self.released_layers = vv, residual, released_layers and vv and residual
 
     @property
     def grid(self) -> int:

@@ -7,6 +7,7 @@ from .reading import Floats, map_rows, upsample
 from .resources import images_at_once
 from .rows import PARTS, category_states, decode_rows, map_batch, map_schema
 from .section import KeadSettings, MapsSection, WinclipSettings
+from .sentences import check_sentences, unread
 from .stage import make_maps
 from .winclip import WinCLIP
 
@@ -25,6 +26,7 @@ __all__ = [
     "aupro",
     "build_method",
     "category_states",
+    "check_sentences",
     "decode_rows",
     "evaluate_maps",
     "image_auroc",
@@ -35,6 +37,7 @@ __all__ = [
     "map_schema",
     "method_over",
     "pixel_auroc",
+    "unread",
     "upsample",
     "zero_shot_map",
 ]

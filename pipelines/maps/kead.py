@@ -56,9 +56,14 @@ class KeAD(MapMethod):
         )
         super().__init__(encoder, settings.shots, self.dense.grid, precision)
 
+    @property
+    def describes(self) -> bool:
+        """See `MapMethod.describes`."""
+        return self.settings.defect_features
+
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
         """Means of a category's normal and anomalous sentences, (D,) each (docs/method.md#prompts)."""
-        normal, anomalous = sentences(prompts, self.settings.defect_features)
+        normal, anomalous = sentences(prompts, self.describes)
         t_n, t_a = self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
         if self.settings.redundant_text:
             empty = self.mean_text_embedding([template.format("") for template in TEMPLATES])

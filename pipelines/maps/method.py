@@ -12,7 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from cluster.errors import UserError
-from pipelines.encoder import CategoryPrompts, DenseEmbeddings, LoadedEncoder
+from pipelines.encoder import (
+    CategoryPrompts,
+    DenseEmbeddings,
+    LoadedEncoder,
+    PromptState,
+    prompt_states,
+    refuse_long,
+)
 from pipelines.maps.section import Precision
 
 TEXT_BATCH = 256
@@ -125,8 +132,9 @@ class MapMethod(ABC):
                 used. Ignored when `shots` is 0.
 
         Raises:
-            UserError: fewer references than `shots`.
+            UserError: fewer references than `shots`; a sentence longer than the encoder reads.
         """
+        refuse_long(prompts.object, self.states(prompts), self.encoder.tokenizer, self.encoder.name)
         t_n, t_a = self.text_embeddings(prompts)
         banks: tuple[Tensor, ...] = ()
         if self.shots:
@@ -149,6 +157,7 @@ class MapMethod(ABC):
             states: each image's category; images that share the object are matched together.
 
         Raises:
+            UserError: a map or score is no number, which would be no map without anomaly.
             ValueError: the numbers of states and images differ.
         """
         if len(states) != len(images):
@@ -173,6 +182,11 @@ class MapMethod(ABC):
             output.maps[rows] = part.maps.view(-1, grid, grid).float().cpu()
             if part.parts is not None:
                 parts |= dict(zip(rows, part.parts.view(-1, 2, grid, grid).float().cpu(), strict=True))
+        if not bool(output.maps.isfinite().all() & output.score.isfinite().all()):
+            raise UserError(
+                f"The encoder {self.encoder.name} gives maps that are no numbers "
+                f"(maps.precision={self.precision}): take another precision, or check its weights."
+            )
         if len(parts) < count:
             return output
         return replace(output, parts=torch.stack([parts[row] for row in range(count)]))
@@ -190,6 +204,16 @@ class MapMethod(ABC):
     def compile(self) -> None:
         """Let torch.compile compile the image tower at its first batch, which takes a minute or more."""
         self._embed = torch.compile(self.embed_normalised)
+
+    def states(self, prompts: CategoryPrompts) -> list[PromptState]:
+        """The states of a category that are encoded, normal and anomalous."""
+        normal, anomalous = prompt_states(prompts, self.describes)
+        return [*normal, *anomalous]
+
+    @property
+    @abstractmethod
+    def describes(self) -> bool:
+        """Whether the sentences describe each defect type."""
 
     @abstractmethod
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:

@@ -21,13 +21,21 @@ class KeadSettings(Section):
     defect_features: bool = Field(True, description="describe each defect type in the prompts (DF)")
     vv: bool = Field(True, description="patch embeddings by V-V attention")
     residual: bool = Field(True, description="accumulate V-V attention over the blocks")
-    released_layers: bool = Field(False, description="the released code's layers: the last one, repeated")
+    released_layers: bool = Field(
+        False, description="the released code's layers: with residual the last one, repeated"
+    )
     redundant_text: bool = Field(False, description="subtract the embedding of the empty prompt")
     temperature: float = Field(0.07, gt=0, description="τ of eq. 1")
     score: Literal["paper", "released"] = Field("paper", description="s(c) + max M, or half of it")
     layers: tuple[int, ...] | None = Field(None, description="blocks read, from 1; by depth when left out")
     shots: int = Field(4, ge=0, description="normal references per category; 0 is zero-shot")
     few_weight: float = Field(0.5, ge=0, le=1, description="w of M = 2((1 − w)·M_zero + w·M_few)")
+
+    @property
+    def revision(self) -> int:
+        """The revision of maps made by these settings; see `ensure`."""
+        # 2: without the residual, released_layers leaves each layer its own map.
+        return 2 if self.vv and self.released_layers and not self.residual else 1
 
 
 def _is_model_path(name: str, path: Path) -> bool:

@@ -25,6 +25,7 @@ from pipelines.maps.rows import (
     write_errors,
 )
 from pipelines.maps.section import MapsSection
+from pipelines.maps.sentences import check_sentences
 from pipelines.tables import (
     ACTOR_CPUS,
     QUARANTINE,
@@ -45,8 +46,10 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
         Digests of the weights and of the prompts used, for the fingerprint.
 
     Raises:
-        UserError: unknown encoder, missing weights, a category without prompts.
+        UserError: unknown encoder, missing weights, a category without prompts, a sentence longer than the
+            encoder reads.
     """
+    check_sentences(section, categories)
     prompts = {name: prompts.model_dump() for name, prompts in section.prompts_of(categories).items()}
     weights = weights_digest(section.encoder.model, section.encoder.weights)
     return {"encoder": weights, "prompts": digest(prompts)}
@@ -122,6 +125,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         inputs={"corpus": corpus},
         extra=check_maps(section, set(references)),
         body=body,
+        revision=section.kead.revision if section.method == "kead" else 1,
     )
 
 

@@ -74,9 +74,14 @@ class WinCLIP(MapMethod):
         super().__init__(encoder, settings.shots, grid, precision)
         self._windows = [window_patches(grid, side).to(self.device) for side in SCALES]
 
+    @property
+    def describes(self) -> bool:
+        """See `MapMethod.describes`: WinCLIP's paper has generic states alone."""
+        return False
+
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
         """The compositional prompt ensemble of generic states."""
-        normal, anomalous = sentences(prompts, defect_features=False)
+        normal, anomalous = sentences(prompts, self.describes)
         return self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
 
     def embed_normalised(self, images: Tensor) -> DenseEmbeddings:

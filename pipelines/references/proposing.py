@@ -12,7 +12,7 @@ from pipelines.category_names import find_category
 from pipelines.corpus import CorpusSection, Listing
 from pipelines.device import best_device
 from pipelines.encoder import load_encoder
-from pipelines.maps import KeAD, MapsSection
+from pipelines.maps import KeAD, MapsSection, check_sentences
 from pipelines.references.page import config_patch, picture_name, render_page, render_picture
 from pipelines.references.proposal import CategoryProposal, eligible_images, propose
 
@@ -40,7 +40,8 @@ def propose_references(
         sample: most images looked at per category.
 
     Raises:
-        UserError: no images, unknown category, no prompts, too few images, a folder that can't be written.
+        UserError: no images, unknown category, no prompts or too long ones, too few images, a folder
+            that can't be written.
     """
     if not section.root and not section.sources:
         raise UserError("corpus.root is not set; give the folder whose images may serve as references.")
@@ -48,8 +49,8 @@ def propose_references(
         raise UserError(f"--sample {sample} must be at least --count {count}.")
     listing = Listing(section)
     categories = _categories(listing, section, maps.shots, category)
-    library = maps.library()
-    prompts = {name: library.category(name) for name in categories}
+    prompts = maps.prompts_of(categories)
+    check_sentences(maps, categories)
     with _made(folder):
         encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=best_device())
         kead = KeAD(encoder, maps.kead.model_copy(update={"shots": 0}))

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from training.models import FILL, Image
+from training.models import FILL, Area, Image
 
 IGNORED = 255  # in a semantic map: pixels outside of the image, which nobody judges
 TRIES = 32  # random windows before all of them are searched
@@ -60,6 +60,10 @@ class Window:
     top: int
     width: int
     height: int
+
+    def shown(self, width: int, height: int) -> Area:
+        """The part of the window that shows an image of these pixels, counted from the window's corner."""
+        return 0, 0, min(self.width, width - self.left), min(self.height, height - self.top)
 
     def image(self, pixels: Image) -> Image:
         """(height, width, 3); grey where the image ends."""

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from faster_coco_eval.core import mask as coco_mask
 from torch import Tensor
-from torchvision.ops import batched_nms
 
+from pipelines.boxes import unsuppressed
 from training.dense.cropping import Window, tiles
 from training.dense.section import CropSection
 from training.metrics import Detections, Runs
@@ -90,28 +90,26 @@ def detect_windows(
         masks: whether to predict masks too.
     """
     height, width = image.shape[:2]
-    limits = torch.tensor([width, height, width, height], dtype=torch.float32)
     boxes, scores, labels = [], [], []
     shapes: list[tuple[Window, Tensor]] = []  # every box's window, and its mask there
     windows = windows_of(width, height, crop)
     for some, images in _batches(image, windows, device):
-        predictions = model.predict(images, max_boxes=MAX_FOUND)
+        areas = [window.shown(width, height) for window in some]
+        predictions = model.predict(images, max_boxes=MAX_FOUND, areas=areas)
         shares = model.predict_masks(images, predictions) if masks else [None] * len(predictions)
         for window, each, share in zip(some, predictions, shares, strict=True):
             corner = torch.tensor([window.left, window.top] * 2, dtype=torch.float32)
-            boxes.append(torch.minimum(each.boxes.float().cpu() + corner, limits))
+            boxes.append(each.boxes.float().cpu() + corner)
             scores.append(each.scores.float().cpu())
             labels.append(each.labels.cpu())
             if share is not None:
                 shapes += [(window, mask) for mask in (share >= MASK_SHARE).cpu()]
     merged = Predictions(torch.cat(boxes), torch.cat(scores), torch.cat(labels))
-    if model.nms_iou is None and len(windows) == 1:  # a detector that finds each object once
-        kept = merged.scores.argsort(descending=True, stable=True)[:MAX_FOUND]
-    else:
-        iou = model.nms_iou if model.nms_iou is not None else SEAM_IOU
-        kept = batched_nms(merged.boxes, merged.scores, merged.labels, iou)[:MAX_FOUND]
-    seen = (merged.boxes[kept, 2:] > merged.boxes[kept, :2]).all(dim=1)
-    kept = kept[seen]
+    kept = merged.scores.argsort(descending=True, stable=True)
+    if model.nms_iou is not None or len(windows) > 1:  # else a detector that finds each object once
+        limit = model.nms_iou if model.nms_iou is not None else SEAM_IOU
+        kept = kept[unsuppressed(merged.boxes[kept], limit, merged.labels[kept])]
+    kept = kept[:MAX_FOUND]
     return Detections(
         merged.boxes[kept].double().numpy(),
         merged.scores[kept].double().numpy(),

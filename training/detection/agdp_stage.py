@@ -116,6 +116,7 @@ def pretrain_detector(
         inputs=inputs.artifacts,
         extra={"review": review.digest} if review else {},
         body=lambda bench: _learn(section, inputs, bench, site.scaling),
+        revision=2,  # metrics: boxes outside the image take no place among the best
     )
 
 

@@ -90,7 +90,10 @@ class DetectionTask(Task):
         detections: list[Detections] = []
         loader: DataLoader[Any] = DataLoader(self.held_out, batch_size=EVAL_BATCH, collate_fn=collate)
         for batch in loader:
-            for index, predicted in enumerate(detector.predict(batch["images"].to(device).float() / 255)):
+            inputs = batch["images"].to(device).float() / 255
+            samples = self.held_out.samples[len(truths) : len(truths) + len(inputs)]
+            areas = [detector.preprocessing.place(each.width, each.height).area for each in samples]
+            for index, predicted in enumerate(detector.predict(inputs, areas=areas)):
                 of_image = batch["image"] == index
                 truths.append(
                     TrueObjects(batch["boxes"][of_image].double().numpy(), batch["labels"][of_image].numpy())

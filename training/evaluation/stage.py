@@ -99,7 +99,7 @@ def evaluate_detector(
         "evaluate",
         site=site,
         config=section.model_dump(mode="json", exclude={"batch_size"}),
-        revision=2,  # size buckets, curves, confusion, cost
+        revision=3,  # boxes outside the image take no place among the best
         inputs={"corpus": corpus, "finetuned": finetuned},
         body=body,
     )

@@ -92,7 +92,8 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
     suppression = (
         "none: each object is found once"
         if detector.nms_iou is None
-        else f"not in the file: by class, greedily by score, at IoU above {detector.nms_iou}"
+        else f"not in the file: by class, greedily by score, at IoU above {detector.nms_iou} "
+        "(of exactly that both boxes stay), overlaps of whole boxes, not cut off"
     )
     return {
         "kind": "detector",
@@ -113,8 +114,11 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
             "scores": "(batch, N, classes) in [0, 1]",
         },
         "postprocessing": {
+            "first": "drop every box that shows nothing of the image: wholly outside the part of the input "
+            "where the image lies, without an area, or not finite",
             "nms": suppression,
             "nms_iou": detector.nms_iou,
+            "last": "keep the best, cut off at the image's border",
             "original_pixels": "(box − offset) / scale, of x and y each",
         },
     }

@@ -1,4 +1,4 @@
-from .letterbox import FILL, Boxes, Image, Preprocessing
+from .letterbox import FILL, Area, Boxes, Image, Preprocessing
 from .named_builders import adding, builder_of
 from .names import (
     OPEN_ADAPTERS,
@@ -48,6 +48,7 @@ __all__ = [
     "TORCHVISION",
     "YOLO",
     "YOLO_RTDETR",
+    "Area",
     "Boxes",
     "DetectionModel",
     "E2ELoss",

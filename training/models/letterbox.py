@@ -10,6 +10,7 @@ from training.models.names import Resize
 
 Image = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float64]
+Area = tuple[int, int, int, int]  # x0 y0 x1 y1, whole pixels of an input
 
 FILL = 114  # the grey that YOLO models are trained with around an image
 
@@ -68,6 +69,12 @@ class Placement:
             (new_width / width, new_height / height),
             ((wide - new_width) // 2, (high - new_height) // 2),
         )
+
+    @property
+    def area(self) -> Area:
+        """The part of the input that shows the image; the rest is filled up."""
+        x, y = self.offset
+        return x, y, x + self.width, y + self.height
 
     def image(self, pixels: Image) -> Image:
         """The (H, W, 3) uint8 input."""

@@ -66,11 +66,16 @@ def detect_batch(
         sizes: width and height of the originals, pixels.
         device: device to run on.
         min_score: least score of a box.
+
+    Raises:
+        UserError: see `Detector.predict`.
     """
     batch = torch.from_numpy(inputs).permute(0, 3, 1, 2).to(device).float() / 255
     results: list[Detections] = []
-    for size, prediction in zip(sizes, detector.predict(batch, min_score=min_score), strict=True):
-        placement = detector.preprocessing.place(*size)
+    placements = [detector.preprocessing.place(*size) for size in sizes]
+    areas = [placement.area for placement in placements]
+    predictions = detector.predict(batch, min_score=min_score, areas=areas)
+    for size, placement, prediction in zip(sizes, placements, predictions, strict=True):
         boxes = placement.original(prediction.boxes.double().cpu().numpy()).clip(0, [*size, *size])
         scores = prediction.scores.double().cpu().numpy()
         results.append(Detections(boxes, scores, prediction.labels.cpu().numpy()))

@@ -99,9 +99,9 @@ def predict_images(
         site=site,
         config=section.deciding,
         inputs={},
-        revision=2,  # all bits of colours; levels
         extra={"model": model.digest, "images": listing_digest(files)},
         body=body,
+        revision=2,  # all bits of colours; levels; boxes outside the image take no place among the best
     )
 
 

@@ -13,7 +13,7 @@ from cluster.tracking import Tracker
 from pipelines.corpus import CorpusSection, Listing
 from pipelines.device import best_device
 from pipelines.encoder import load_encoder, weights_digest
-from pipelines.maps import MapsSection
+from pipelines.maps import MapsSection, check_sentences
 from pipelines.surfaces import GenerateSection, generate_surfaces
 from training.inputs import read_listing
 from training.project import Project
@@ -80,9 +80,10 @@ def _listing(corpus: CorpusSection, maps: MapsSection) -> Listing:
             f"{corpus.root} has no labelled images as the layout {listing.layout} reads it; the study needs"
             " masks, or images known to be normal: set corpus.layout, or add them."
         )
-    library = maps.library()
-    for category in sorted({entry.category for entry in listing.entries}):
-        library.category(category)
+    described = maps.model_copy(  # the row with the longest sentences
+        update={"method": "kead", "kead": maps.kead.model_copy(update={"defect_features": True})}
+    )
+    check_sentences(described, {entry.category for entry in listing.entries})
     return listing
 
 
@@ -140,6 +141,7 @@ def _table4(
             "paper": digest(paper.model_dump()),
         },
         body=body,
+        revision=maps.kead.model_copy(update={"vv": True}).revision,  # some rows have V-V, whatever is set
     )
 
 

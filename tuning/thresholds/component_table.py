@@ -13,6 +13,7 @@ from pipelines.maps import upsample
 from tuning.thresholds.judged_maps import Judged
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 MATCH_IOU = 0.5
 CHUNK = 32  # images a thread takes at once
@@ -40,9 +41,9 @@ class ComponentTable:
     peak: npt.NDArray[np.float64]
     hits: Ints
     overlaps: Ints
-    overlap_iou: npt.NDArray[np.float32]
+    overlap_iou: Floats
     matches: Ints
-    match_iou: npt.NDArray[np.float32]
+    match_iou: Floats
 
     def selected(
         self,
@@ -64,7 +65,7 @@ class ComponentTable:
         first = np.searchsorted(self.image, self.image)
         before = np.where(first > 0, total[first - 1], 0) if len(total) else total
         selected &= total - before <= top_k
-        for better, worse in self.overlaps[self.overlap_iou > np.float32(nms_iou)]:
+        for better, worse in self.overlaps[self.overlap_iou > nms_iou]:
             if selected[better] and selected[worse]:
                 selected[worse] = False
         return selected
@@ -97,9 +98,9 @@ def component_table(judged: Judged, threshold: float, pool: Executor) -> Compone
         peak=_joined([row.peak for row in rows], (0,), np.float64),
         hits=_joined([row.hits for row in rows], (0,), np.int64),
         overlaps=_joined(pairs, (0, 2), np.int64),
-        overlap_iou=_joined([row.overlap_iou for row in rows], (0,), np.float32),
+        overlap_iou=_joined([row.overlap_iou for row in rows], (0,), np.float64),
         matches=_joined(matches, (0, 2), np.int64),
-        match_iou=_joined([row.match_iou for row in rows], (0,), np.float32),
+        match_iou=_joined([row.match_iou for row in rows], (0,), np.float64),
     )
 
 
@@ -113,9 +114,9 @@ class _Image:
     peak: npt.NDArray[np.float64]
     hits: Ints
     overlaps: Ints
-    overlap_iou: npt.NDArray[np.float32]
+    overlap_iou: Floats
     matches: Ints
-    match_iou: npt.NDArray[np.float32]
+    match_iou: Floats
 
 
 def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
@@ -127,7 +128,7 @@ def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
         boxes = np.array([region.corners for region in components], np.float32)
         overlaps, overlap_iou = _pairs(boxes, boxes, 0.0)
         ordered = overlaps[:, 0] < overlaps[:, 1]
-        matches, match_iou = _pairs(boxes, judged.boxes[place].astype(np.float32), MATCH_IOU)
+        matches, match_iou = _pairs(boxes, judged.boxes[place], MATCH_IOU)
         y, x = np.divmod(judged.pixels[place], width)
         hits = np.array([_hits(region, y, x) for region in components])
         yield _Image(
@@ -150,16 +151,18 @@ def _hits(region: Region, y: Ints, x: Ints) -> int:
     return int(np.count_nonzero(region.inside[y[near] - region.y, x[near] - region.x]))
 
 
-def _pairs(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], least: float
-) -> tuple[Ints, npt.NDArray[np.float32]]:
-    """Index pairs of boxes whose IoU is above 0 and at least `least`, and that IoU."""
+def _pairs(first: npt.NDArray[Any], second: npt.NDArray[Any], least: float) -> tuple[Ints, Floats]:
+    """Index pairs of boxes whose IoU is above 0 and at least `least`, and that IoU.
+
+    In float64, where an overlap of exactly a limit is that limit: see `pipelines.boxes.unsuppressed`.
+    """
+    a, b = first.astype(np.float64), second.astype(np.float64)
     corner = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     inter = np.clip(corner[1] - corner[0], 0, None).prod(-1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (a, b)]
     iou = inter / (areas[0][:, None] + areas[1][None] - inter)
     chosen = np.argwhere((iou > 0) & (iou >= least))
-    return chosen.astype(np.int64), iou[chosen[:, 0], chosen[:, 1]].astype(np.float32)
+    return chosen.astype(np.int64), iou[chosen[:, 0], chosen[:, 1]]
 
 
 def _joined(parts: list[Any], shape: tuple[int, ...], kind: type) -> Any:

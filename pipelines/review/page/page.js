@@ -390,10 +390,6 @@ function drawMap({ number, canvas }) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
-function cornersOf({ x0, y0, x1, y1 }) {
-  return [x0, y0, x1, y1];
-}
-
 function rectangle({ x0, y0, x1, y1 }, kind) {
   const rect = document.createElementNS(SVG, "rect");
   for (const [key, value] of Object.entries({ x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: kind })) {

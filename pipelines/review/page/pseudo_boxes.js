@@ -149,15 +149,6 @@ function regions(map, grid, width, height, threshold) {
   return found.filter((_, label) => parent[label] === label);
 }
 
-/** Intersection over union in float32, as torchvision.ops.nms has it. */
-function overlap32(a, b) {
-  const w = Math.max(0, Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0));
-  const h = Math.max(0, Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0));
-  const shared = float(w * h);
-  const areaA = float((a.x1 - a.x0) * (a.y1 - a.y0)), areaB = float((b.x1 - b.x0) * (b.y1 - b.y0));
-  return float(shared / float(float(areaA + areaB) - shared));
-}
-
 /**
  * The pseudo-boxes of one image, best first: [{x0, y0, x1, y1, score}].
  * `image`: {map (Float32Array, grid × grid), grid, width, height, score}; `settings`: {threshold, delta, topK,
@@ -174,9 +165,15 @@ function pseudoBoxes(image, settings) {
     .slice(0, settings.topK);
   const kept = [];
   for (const box of found) {
-    if (kept.every((other) => overlap32(other, box) <= settings.nmsIou)) kept.push(box);
+    // Doubles, as pipelines/boxes/suppression.py: an overlap of exactly the limit keeps both.
+    const clear = (other) => overlap(cornersOf(other), cornersOf(box)) <= settings.nmsIou;
+    if (kept.every(clear)) kept.push(box);
   }
   return kept.map(({ x0, y0, x1, y1, peak }) => ({ x0, y0, x1, y1, score: peak }));
+}
+
+function cornersOf({ x0, y0, x1, y1 }) {
+  return [x0, y0, x1, y1];
 }
 
 /** Intersection over union of corners [x0, y0, x1, y1], as pipelines/review/decisions.py has it. */

@@ -1,6 +1,7 @@
 """`agssp models` as typed: answers for people and programs, and what was mistyped."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cluster.cli.model_commands import models as app
 from cluster.cli.projects import read_by
 from cluster.registry.provenance import Provenance
 from cluster.storage.storage import Storage
+from cluster.tracking.run import client_of
 from cluster.tracking.tracker import Tracker
 from tests.cluster.registry.registered_models import DATASET, NAME, judged, registered, weights_run
 from training.project import read_project
@@ -68,6 +70,21 @@ def test_show_takes_references_and_the_best(place: str) -> None:
     assert answer("show", "line-*", place, "--best", "map50", "--dataset", DATASET)["version"] == 1
     assert "give both or none" in refusal("show", NAME, place, "--dataset", DATASET)
     assert "did you mean" in refusal("show", "line-finetune", place)
+
+
+def test_a_best_without_a_figure_is_none(workspace: Storage, tracker: Tracker, tmp_path: Path) -> None:
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    for number, value in enumerate((0.3, math.nan, 0.6)):
+        registered(run, digests, f"f{number}", evaluation=judged(value))
+    client_of(tracker.uri).log_metric(run.id, "odd", math.nan)
+    words = (f"workspace={workspace.path}", "--best", "mAP50", "--dataset", DATASET)
+    rows = answer("versions", NAME, *words)["versions"]
+    assert [(row["version"], row["value"]) for row in rows] == [(3, 0.6), (1, 0.3), (2, None)]
+    shown = answer("show", NAME, *words)
+    assert (shown["version"], shown["metrics"]["odd"]) == (3, None)
+    assert answer("pull", NAME, *words, "--out", str(tmp_path / "out"))["version"] == 3
+    people = CliRunner().invoke(app, ["versions", NAME, words[0]])
+    assert "nan" not in people.stdout.lower()
 
 
 def test_compare_and_lineage(place: str) -> None:

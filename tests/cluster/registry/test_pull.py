@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -104,3 +105,33 @@ def test_an_out_that_is_a_file_is_told(tracker: Tracker, version: ModelVersion, 
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be written"):
         pull(tracker, version, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "name", ["../away", "..", "a/b", "/away", "a\\b", ".hidden", "x" * 300, "a\nb", "a\0b"]
+)
+def test_a_name_that_leads_elsewhere_writes_nothing(
+    tracker: Tracker, version: ModelVersion, tmp_path: Path, name: str
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="its name is no folder's name"):
+        pull(tracker, replace(version, name=name), tmp_path / "out" / "inner")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("step", ["/../..", "/%2e%2e/x", "/a/%252e%252e", "\\..\\x", "/.."])
+@pytest.mark.parametrize("scheme", ["", "runs:/0123/weights", "mlflow-artifacts:/0"])
+def test_a_source_that_climbs_is_refused(
+    tracker: Tracker, version: ModelVersion, tmp_path: Path, step: str, scheme: str
+) -> None:
+    source = f"{scheme or version.source}{step}"
+    with pytest.raises(UserError, match="leads out of where artifacts are kept"):
+        pull(tracker, replace(version, source=source), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_with_dots_and_spaces_are_pulled(
+    tracker: Tracker, version: ModelVersion, tmp_path: Path
+) -> None:
+    folder = pull(tracker, replace(version, name="line..2 v1.0+é"), tmp_path / "out")
+    assert folder == tmp_path / "out" / "line..2 v1.0+é-v1"

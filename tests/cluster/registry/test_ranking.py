@@ -1,18 +1,22 @@
 """Ranking, comparing and promoting: only on the same images, and never a worse one without force."""
 
 import json
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cluster.errors import UserError
 from cluster.registry.promotion import promote
-from cluster.registry.provenance import Evaluation, Provenance
-from cluster.registry.ranking import comparison, ranked
+from cluster.registry.provenance import Evaluation, Provenance, evaluations
+from cluster.registry.ranking import best, comparison, ranked
 from cluster.registry.registry import ModelVersion, Registry
+from cluster.tracking import entries as tracking_entries
 from cluster.tracking.run import client_of
 from cluster.tracking.tracker import Tracker
-from tests.cluster.registry.registered_models import DATASET, NAME, judged, registered, weights_run
+from tests.cluster.registry.registered_models import DATASET, DIGEST, NAME, judged, registered, weights_run
 
 
 def version(number: int, *evaluations: Evaluation, name: str = NAME) -> ModelVersion:
@@ -40,6 +44,50 @@ def test_what_can_not_be_ranked_is_told() -> None:
         ranked([version(1)], "map50", DATASET)
     with pytest.raises(UserError, match='no metric "auroc"'):
         ranked(versions[:1], "auroc", DATASET)
+
+
+def stored(number: int, figure: str, metric: str = "map50") -> ModelVersion:
+    """A version whose tag holds this figure as text."""
+    text = f'{{"digest": "{DIGEST}", "images": 3, "metrics": {{"{metric}": {figure}}}}}'
+    return ModelVersion(NAME, number, (), "", "", "", "", {f"evaluation.{DATASET}": text})
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "null", '"high"', "[]", "Infinity", "-Infinity", "true", "1e999"])
+def test_a_figure_that_is_none_comes_last(nothing: str) -> None:
+    for order in ((1, 2, 3), (3, 2, 1), (2, 1, 3)):
+        versions = [stored(1, "0.3"), stored(2, nothing), stored(3, "0.6")]
+        rows = ranked([versions[number - 1] for number in order], "mAP50", DATASET)
+        assert [row.version.version for row in rows[:2]] == [3, 1]
+        assert [row.value for row in rows[:2]] == [0.6, 0.3]
+        assert rows[2].version.version == 2
+        assert math.isnan(rows[2].value)
+        assert best(versions, "mAP50", DATASET).version == 3
+    with pytest.raises(UserError, match='No version has a figure of "map50" on "line": nothing could be'):
+        best([stored(1, "NaN"), stored(2, "null")], "map50", DATASET)
+    rows = ranked([stored(1, "NaN"), stored(2, "null")], "map50", DATASET)
+    assert [row.version.version for row in rows] == [2, 1]
+
+
+def test_a_version_without_the_metric_comes_last_and_no_hint_is_empty() -> None:
+    versions = [stored(1, "0.5", "recall"), stored(2, "0.25")]
+    assert [row.version.version for row in ranked(versions, "map50", DATASET)] == [2, 1]
+    with pytest.raises(UserError, match=r'There is no metric "auroc" on "line"; .*(map50|recall)'):
+        ranked(versions, "auroc", DATASET)
+    bare = ModelVersion(NAME, 1, (), "", "", "", "", Evaluation(DATASET, DIGEST, 1, {}).tags())
+    with pytest.raises(UserError, match="they have no figure there at all"):
+        ranked([bare], "map50", DATASET)
+
+
+def test_a_number_too_long_for_a_float_is_no_figure() -> None:
+    assert math.isnan(ranked([stored(1, "9" * 4000)], "map50", DATASET)[0].value)
+
+
+def test_a_dataset_s_name_is_read_back_whatever_it_holds() -> None:
+    names = ["line (A)", "line [A]", "line"]
+    tags = {
+        tracking_entries.key(key): text for name in names for key, text in judged(0.5, name).tags().items()
+    }
+    assert set(evaluations(tags)) == set(names)
 
 
 def test_a_comparison_subtracts_only_on_the_same_images() -> None:
@@ -126,3 +174,43 @@ def test_aliases_that_mlflow_keeps_for_itself_are_refused(three: Tracker, alias:
     registry = Registry.open(three)
     with pytest.raises(UserError, match="can't be an alias"):
         promote(three, registry, registry.version(NAME), dataset=DATASET, metric="map50", alias=alias)
+
+
+def test_promotions_at_once_leave_the_best_as_holder(tracker: Tracker, tmp_path: Path) -> None:
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    values = [0.25, 0.5, 0.75, 0.875]
+    for number, value in enumerate(values, start=1):
+        registered(run, digests, f"f{number}", evaluation=judged(value))
+    registry = Registry.open(tracker)  # as all of them see it: nobody holds the alias
+    refusals: list[str] = []
+    for alias in [f"line-{number}" for number in range(6)]:
+        ready = threading.Barrier(len(values))
+
+        def promoted(number: int, alias: str = alias, ready: threading.Barrier = ready) -> bool:
+            ready.wait(30)
+            version = registry.version(f"{NAME}@{number}")
+            try:
+                promote(tracker, registry, version, dataset=DATASET, metric="map50", alias=alias)
+            except UserError as error:
+                refusals.append(str(error))
+                return False
+            return True
+
+        with ThreadPoolExecutor(len(values)) as pool:
+            outcomes = list(pool.map(promoted, range(1, 5)))
+        assert outcomes[-1]
+        assert all("is better" in each for each in refusals)
+        now = Registry.open(tracker)
+        assert now.version(f"{NAME}@{alias}").version == 4
+        told = json.loads(now.version(f"{NAME}@4").tags[f"promoted.{alias}"])
+        assert told["previous"] in (None, 1, 2, 3)
+
+
+def test_a_holder_without_the_figure_is_not_passed_over_in_silence(tracker: Tracker, tmp_path: Path) -> None:
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    registered(run, digests, "a", evaluation=judged(math.nan), alias="champion")
+    registered(run, digests, "b", evaluation=judged(0.5))
+    with pytest.raises(UserError, match="@1, which holds the alias, has no map50 on line; --force"):
+        champion(tracker, 2)
+    with pytest.raises(UserError, match="has no map50 on line; evaluate it again"):
+        champion(tracker, 1)

@@ -1,5 +1,6 @@
 """The registry: versions, aliases, lineage, wrong names; its reader against MLflow's client."""
 
+import math
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -112,6 +113,16 @@ def test_the_reader_agrees_with_mlflows_client(tracker: Tracker, run: Run) -> No
     assert {m.name: (m.description, dict(m.aliases)) for m in reader.models()} == models
     assert reader.metrics(run.id) == client.get_run(run.id).data.metrics
     assert reader.metrics("0" * 32) == {}
+
+
+def test_a_metric_that_is_no_number_is_not_zero(tracker: Tracker, run: Run) -> None:
+    client = client_of(tracker.uri)
+    odd = {"lost": math.nan, "large": math.inf, "small": -math.inf, "zero": 0.0}
+    for name, value in odd.items():
+        client.log_metric(run.id, name, value)
+    read = registry_reader(tracker).metrics(run.id)
+    assert math.isnan(read.pop("lost"))
+    assert read == {"map50": 0.75, "large": math.inf, "small": -math.inf, "zero": 0.0}
 
 
 def test_prompts_of_language_models_are_no_models(tracker: Tracker, run: Run) -> None:

@@ -1,6 +1,7 @@
 """A team's server on a real PostgreSQL: logins, concurrent stages, look-ups, an outage, no secret left."""
 
 import json
+import math
 import multiprocessing
 import os
 import subprocess
@@ -17,6 +18,8 @@ import requests
 import sqlalchemy
 
 from cluster.errors import UserError
+from cluster.registry.promotion import promote
+from cluster.registry.ranking import ranked
 from cluster.registry.reader import registry_reader
 from cluster.registry.registry import Registry, point_alias
 from cluster.stages.site import Site
@@ -166,6 +169,54 @@ def test_an_alias_that_many_add_at_once(tracker: Tracker, tmp_path: Path) -> Non
         list(pool.map(point, versions))
     model = client_of(tracker.uri).get_registered_model("crowd")
     assert {int(model.aliases[alias]) for alias in ALIASES} <= set(versions)
+
+
+@pytest.mark.parametrize("by", ["server", "database"])
+def test_promotions_at_once_all_go_through(
+    team: TeamServer,
+    tracker: Tracker,
+    workspace: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:
+    name = f"race-{by}"
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    for number in range(1, 4):
+        registered(run, digests, f"f{number}", name=name, evaluation=judged(number / 4))
+    monkeypatch.setenv("PGPASSWORD", team.postgres.password)
+    direct = Tracker.open(TrackingSection(uri=team.postgres.uri), workspace)
+    used = tracker if by == "server" else direct
+    registry = Registry.open(used)
+    ready = threading.Barrier(3)
+
+    def promoted(number: int) -> None:
+        for alias in ALIASES:
+            ready.wait(60)
+            version = registry.version(f"{name}@{number}")
+            promote(used, registry, version, dataset=DATASET, metric="map50", alias=alias, force=True)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(promoted, range(1, 4)))
+    (row,) = [row for row in Registry.open(used).models if row.name == name]
+    assert {row.aliases[alias] for alias in ALIASES} <= {1, 2, 3}
+
+
+def test_figures_that_are_no_numbers_rank_last_everywhere(
+    team: TeamServer, tracker: Tracker, workspace: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    for number, value in enumerate((0.3, math.nan, 0.6)):
+        registered(run, digests, f"f{number}", name="nan-finetune-n", evaluation=judged(value))
+    for name, value in {"lost": math.nan, "large": math.inf}.items():
+        client_of(team.uri).log_metric(run.id, name, value)
+    monkeypatch.setenv("PGPASSWORD", team.postgres.password)
+    for place in (tracker, Tracker.open(TrackingSection(uri=team.postgres.uri), workspace)):
+        rows = ranked(Registry.open(place).versions("nan-finetune-n"), "map50", DATASET)
+        assert [row.version.version for row in rows] == [3, 1, 2]
+        read = registry_reader(place).metrics(run.id)
+        assert math.isnan(read.pop("lost"))
+        assert read == {"map50": 1.0, "large": math.inf}
 
 
 def test_look_ups_agree_by_server_by_database_and_by_mlflow(

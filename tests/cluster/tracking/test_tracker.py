@@ -82,7 +82,7 @@ def test_a_run_keeps_figures_files_and_pictures(tracker: Tracker, tmp_path: Path
     pickle.loads(pickle.dumps(run)).log_file(weights, "weights")
     client = client_of(tracker.uri)
     stored = client.get_run(run.id)
-    assert stored.data.metrics == {"mAP_0.5": 0.5, "loss": 1.0}
+    assert stored.data.metrics == {"mAP_0.5 b4a73ec0": 0.5, "loss": 1.0}
     assert stored.data.tags["nonfinite.odd"] == "nan at step 3"
     assert stored.data.tags["nonfinite.loss"] == "inf at step 0"
     assert len(client.get_metric_history(run.id, "loss")) == 1199
@@ -115,6 +115,34 @@ def test_every_name_becomes_one_that_mlflow_takes(name: str) -> None:
     from mlflow.utils.validation import _validate_metric_name
 
     _validate_metric_name(tracking_entries.key(name))  # type: ignore[no-untyped-call]
+
+
+NAMES = st.one_of(
+    st.text(max_size=12), st.text("ab_ ()[]./", max_size=6), st.text("a(", min_size=248, max_size=260)
+)
+
+
+@given(NAMES, NAMES)
+def test_two_names_never_become_one(first: str, second: str) -> None:
+    assert (tracking_entries.key(first) == tracking_entries.key(second)) is (first == second)
+
+
+def test_a_name_that_looks_changed_is_no_other_names_place() -> None:
+    changed = tracking_entries.key("crack (A)")
+    assert changed.startswith("crack _A_ ")
+    assert tracking_entries.key(changed) != changed
+    for plain in ("map50", "maps.categories.rail", "sha256.detector.safetensors", "loss/box", "a b", "Riß"):
+        assert tracking_entries.key(plain) == plain
+
+
+def test_classes_that_differ_in_forbidden_characters_alone_stay_two(tracker: Tracker) -> None:
+    run = tracker.create_run("r", {"crack (A)": "one", "crack [A]": "two"})
+    run.log_metrics({"crack (A)": 0.25, "crack [A]": 0.75})
+    run.log_params({"classes": {"crack (A)": 1, "crack [A]": 2}})
+    data = client_of(tracker.uri).get_run(run.id).data
+    for stored in (data.metrics, data.params, data.tags):
+        names = [name for name in stored if "crack _A_" in name]
+        assert len({stored[name] for name in names}) == len(names) == 2
 
 
 def test_attach_is_the_same_run_elsewhere(tracker: Tracker, tmp_path: Path) -> None:

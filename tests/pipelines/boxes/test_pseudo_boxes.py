@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
+from cluster.errors import UserError
 from pipelines.boxes.pseudo_boxes import (
     CategoryThreshold,
     PseudoBox,
@@ -206,3 +207,10 @@ def test_regions_are_those_of_the_whole_image(seed: int, quantile: float) -> Non
         assert region.peak == full[inside].max()
     assert np.array_equal(covered, labels > 0)
     assert [r.peak for r in found] == sorted((r.peak for r in found), reverse=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_map_of_no_numbers_does_not_leave_its_category_without_boxes(value: float) -> None:
+    for maxima, scores in (([0.5, value], [0.5, 0.6]), ([0.5, 0.6], [value, 0.5])):
+        with pytest.raises(UserError, match='maps of the category "plate" hold values that are no numbers'):
+            category_threshold("plate", maxima, scores, PseudoBoxSettings())

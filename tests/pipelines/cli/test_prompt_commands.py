@@ -76,3 +76,22 @@ def test_unknown_category_is_told() -> None:
     assert "maps.categories.magnetic_tiles" in shown["error"]
     assert "agssp prompts list" in show("show", "qqqq")["error"]
     assert show("show", "rail", "maps.kaed.shots=1")["exit"] == 2
+
+
+def test_sentences_that_are_not_read_to_their_end_are_marked(tmp_path: Path) -> None:
+    config = tmp_path / "p.yaml"
+    features = "bright " * 70
+    config.write_text(
+        "maps: {categories: {rail: {object: rail, defects: [{type: squat, features: "
+        f"{features}}}, {{type: dent, features: dark}}]}}}}}}"
+    )
+    shown = show("show", "rail", str(config))
+    assert shown["exit"] == 0
+    assert {(each["defect"], each["context"]) for each in shown["too_long"]} == {("squat", 77)}
+    assert len(shown["too_long"]) == 21
+    assert show("show", "rail", str(config), "maps.kead.defect_features=false")["too_long"] == []
+    assert show("show", "rail")["too_long"] == []
+    lines = CliRunner().invoke(app, ["prompts", "show", "rail", str(config)]).stdout.splitlines()
+    marked = [line for line in lines if line.endswith("tokens, the encoder reads 77)")]
+    assert len(marked) == 21
+    assert all(" with squat defect" in line and "(too long: " in line for line in marked)

@@ -68,7 +68,7 @@ def loop_patches(
     final = y
     out = []
     for layer in layers:
-        tokens = final if released and layer >= first else per_layer[layer]
+        tokens = final if released and residual and layer >= first else per_layer[layer]
         embedded = loop_layer_norm(visual.ln_post, tokens[1:]) @ array(visual.proj)
         out.append(embedded / np.linalg.norm(embedded, axis=1, keepdims=True))
     return out
@@ -163,6 +163,15 @@ def test_released_layers_repeat_the_last_one(images: torch.Tensor) -> None:
     assert torch.equal(own.patches[0], released.patches[0])
     assert all(torch.equal(layer, own.patches[-1]) for layer in released.patches[1:])
     assert not torch.equal(own.patches[1], own.patches[2])
+
+
+def test_released_layers_without_the_residual_are_each_their_own(images: torch.Tensor) -> None:
+    model = tiny_clip(8)
+    own, released = (
+        DenseEncoder(model.visual, residual=False, released_layers=value)(images) for value in (False, True)
+    )
+    assert all(map(torch.equal, own.patches, released.patches))
+    assert not torch.equal(released.patches[1], released.patches[2])
 
 
 @pytest.mark.parametrize(

@@ -244,3 +244,13 @@ def test_fusion_weighs_the_two_parts_and_a_half_is_the_papers_sum(weight: float)
     torch.testing.assert_close(outputs[2].maps.double(), expected, rtol=0, atol=1e-6)
     if weight == 0.5:
         assert torch.equal(outputs[2].maps, parts.sum(1))
+
+
+def test_maps_of_no_numbers_are_refused(images: torch.Tensor) -> None:
+    encoder = tiny_encoder()
+    kead = KeAD(encoder, KeadSettings(shots=0))
+    state = kead.category_state(RAIL, None)
+    with torch.no_grad():
+        encoder.visual.proj[0, 0] = float("nan")
+    with pytest.raises(UserError, match=r"tiny gives maps that are no numbers \(maps\.precision=fp32\)"):
+        kead(images, [state] * 3)

@@ -106,13 +106,13 @@ class Vit:
         read = []
         for layer in (self.blocks * quarter // 4 for quarter in (1, 2, 3, 4)):
             surgery = options["vv"] and layer >= first
-            last = self.blocks if options["released_layers"] and surgery else layer
             if not surgery:
                 y = inputs[layer]
             elif options["residual"]:
+                last = self.blocks if options["released_layers"] else layer
                 y = inputs[first - 1] + sum(vv[first - 1 : last])
             else:
-                y = vv[last - 1]
+                y = vv[layer - 1]
             read.append(unit(self.norm("ln_post", y[1:]) @ self.w["proj"]))
         return read
 

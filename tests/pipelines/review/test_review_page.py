@@ -17,6 +17,7 @@ from pipelines.boxes.pseudo_boxes import CategoryThreshold, pseudo_boxes
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.review.decisions import BoxDecision, Decisions, read_decisions, verdict_on
 from pipelines.review.gallery import Gallery
+from tests.pipelines.boxes.tied_components import SIDES, tied_boxes, tied_map
 
 pytestmark = pytest.mark.slow
 IMAGES, TEST_EVERY = 10_000, 7
@@ -113,6 +114,18 @@ def test_the_page_finds_the_boxes_that_python_finds(page: Shown) -> None:
     for want, got in zip(wanted, found, strict=True):
         assert [box[:4] for box in got] == [box[:4] for box in want]
         assert [box[4] for box in got] == pytest.approx([box[4] for box in want], abs=1e-6)
+
+
+def test_boxes_that_overlap_by_exactly_the_limit_stay_on_the_page(page: Shown) -> None:
+    for limit in SIDES:
+        values = {"map": tied_map(limit).ravel().tolist(), "grid": 64, "width": 64, "height": 64, "score": 1}
+        for chosen, count in ((limit, 2), (limit - 0.01, 1)):
+            settings = {"threshold": 0.5, "delta": 0, "topK": 10, "nmsIou": chosen, "minArea": 0}
+            found = page.tab.evaluate(
+                f"[{json.dumps(values)}].map(c => pseudoBoxes({{...c, map: Float32Array.from(c.map)}}, "
+                f"{json.dumps(settings)}).map(cornersOf))[0]"
+            )
+            assert found == [list(box) for box in tied_boxes(limit)[:count]]
 
 
 def test_the_page_s_own_tiles_show_the_stage_s_boxes(page: Shown) -> None:

@@ -15,7 +15,9 @@ from training.dense.data import CropDataset, collate
 from training.dense.inference import detect_windows, segment, windows_of
 from training.dense.section import CropSection
 from training.detection.section import ColourSection
+from training.models.detectors.base import build_detector
 from training.models.detectors.suppression import Predictions
+from training.models.letterbox import Preprocessing
 
 PLAIN = ColourSection(flip_lr=0.5, flip_ud=0.5, hue=0, saturation=0, brightness=0)
 
@@ -107,7 +109,7 @@ class BySight:
             found.append(own)
         return found
 
-    def predict(self, images: Tensor, max_boxes: int) -> list[Predictions]:
+    def predict(self, images: Tensor, max_boxes: int, areas: Any) -> list[Predictions]:
         return [
             Predictions(
                 torch.tensor([box for box, _, _ in own]).reshape(-1, 4),
@@ -145,6 +147,20 @@ def test_windows_put_the_whole_image_together(tmp_path: Path, number: int, infer
         assert found.boxes[best].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert found.masks[best]["size"] == [101, 150]
     assert set(found.labels.tolist()) == set(whole)
+
+
+def test_boxes_beyond_the_image_take_no_place_in_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = build_detector("yolov8n", ("crack",), Preprocessing(64, "square"))
+    # The image ends at x = 40 and y = 30 of its only window.
+    beyond = [[float(x % 20 + 41), float(x // 20 + 31), 63.0, 63.0] for x in range(150)]
+    boxes = torch.tensor([*beyond, [30.0, 10, 60, 50], [2.0, 2, 12, 12]])[None, :, None]
+    scores = torch.tensor([0.9] * 150 + [0.5, 0.4])[None, :, None]
+    monkeypatch.setattr(detector, "candidates", lambda images: (boxes, scores))
+    image = np.zeros((30, 40, 3), np.uint8)
+    for inference in ("sliding", "full"):
+        crop = CropSection(side=64, inference=inference)
+        found = detect_windows(detector, image, crop, torch.device("cpu"))
+        assert found.boxes.tolist() == [[30, 10, 40, 30], [2, 2, 12, 12]]
 
 
 def test_a_4k_image_is_looked_at_in_few_windows() -> None:

@@ -140,7 +140,7 @@ def test_boxes_come_back_in_pixels_of_the_original(
     # In a 64 px letterbox the image is 64 x 16 from y = 24; the second box reaches beyond it.
     boxes = torch.tensor([[0.0, 24, 32, 40], [48, 0, 64, 64]])
     found = Predictions(boxes, torch.tensor([0.9, 0.4]), torch.tensor([1, 0]))
-    monkeypatch.setattr(detector, "predict", lambda images, min_score: [found] * len(images))
+    monkeypatch.setattr(detector, "predict", lambda images, min_score, areas: [found] * len(images))
     images = {name: str(tmp_path / f"{name}.png") for name in ("wide", "bad")}
     results = list(predict(detector, images, device=torch.device("cpu")))
     bad, wide = results
@@ -152,6 +152,21 @@ def test_boxes_come_back_in_pixels_of_the_original(
     assert row["boxes"][0] == {
         "x0": 0, "y0": 0, "x1": 100, "y1": 50, "score": pytest.approx(0.9), "label": "hole",
     }  # fmt: skip
+
+
+def test_a_box_in_the_letterbox_margin_is_no_prediction_and_takes_no_place(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((50, 200, 3), dtype=np.uint8))
+    # The image is 64 x 16 from y = 24; 300 better boxes lie above it, one on its border, one inside.
+    margin = [[x / 10, 0.0, x / 10 + 0.1, 20.0] for x in range(300)]
+    boxes = torch.tensor([*margin, [0.0, 10, 16, 28], [32.0, 28, 48, 36]])
+    scores = torch.tensor([[0.9, 0.0]] * 300 + [[0.8, 0.0], [0.7, 0.0]])
+    monkeypatch.setattr(detector, "candidates", lambda images: (boxes[None, :, None], scores[None]))
+    images = {"wide": str(tmp_path / "wide.png")}
+    (wide,) = predict(detector, images, device=torch.device("cpu"))
+    assert isinstance(wide, ImagePrediction)
+    np.testing.assert_allclose(wide.boxes, [[0, 0, 50, 12.5], [100, 12.5, 150, 37.5]])
 
 
 def test_the_batch_size_changes_no_prediction(detector: Detector, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from pipelines.boxes.pseudo_boxes import (
 )
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.maps.reading import upsample
+from tests.pipelines.boxes.tied_components import SIDES, tied_boxes, tied_map
 from training.metrics.coco import Detections, TrueObjects, average_precision
 from tuning.space import Dimension
 from tuning.thresholds import metrics as threshold_metrics
@@ -107,6 +108,16 @@ def test_selected_components_are_the_boxes_stages_pseudo_boxes(
         own = kept & (table.image == place)
         found = [placed(box, p) for box, p in zip(table.boxes[own], table.peak[own], strict=True)]
         assert found == boxes_of(judged, place, level, delta, knobs)
+
+
+@pytest.mark.parametrize("limit", sorted(SIDES))
+def test_components_that_overlap_by_exactly_the_limit_stay(pool: ThreadPoolExecutor, limit: float) -> None:
+    judged = replace(random_images(0, count=1), maps=tied_map(limit)[None], sizes=np.array([[64, 64]]))
+    table = component_table(judged, 0.5, pool)
+    assert table.boxes.tolist() == [list(box) for box in tied_boxes(limit)]
+    for chosen, wanted in ((limit, [True, True]), (limit - 0.01, [True, False])):
+        kept = table.selected(judged, delta=-1.0, top_k=10, nms_iou=chosen, min_area=0)
+        assert kept.tolist() == wanted
 
 
 @given(seed=st.integers(0, 10_000), level=st.floats(0.2, 0.95), least=st.sampled_from([0, 20]))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cluster.errors import UserError
 from pipelines.images import Levels
 from training.models import (
+    Area,
     Freeze as Freeze,
     Part as Part,
     PartedModel,
@@ -78,14 +79,23 @@ class Detector(PartedModel):
         """
 
     def predict(
-        self, images: Tensor, *, min_score: float = MIN_SCORE, max_boxes: int = MAX_BOXES
+        self,
+        images: Tensor,
+        *,
+        min_score: float = MIN_SCORE,
+        max_boxes: int = MAX_BOXES,
+        areas: Sequence[Area] | None = None,
     ) -> list[Predictions]:
-        """Boxes of each image, suppressed as its library does it; in eval mode, without gradients.
+        """Boxes of each image, see `suppression.suppress`; in eval mode, without gradients.
 
         Args:
             images: (B, 3, H, W) float RGB in [0, 1].
             min_score: only better boxes are kept.
             max_boxes: largest number of boxes per image.
+            areas: part of each input that shows the image (`Placement.area`); None takes all of it.
+
+        Raises:
+            UserError: the network answers NaN, which is no image without defects.
         """
         was_training = self.training
         self.eval()
@@ -94,6 +104,12 @@ class Detector(PartedModel):
                 boxes, scores = self.candidates(images)
         finally:
             self.train(was_training)
+        lost = boxes.isnan().flatten(2).any(-1) & (scores.amax(-1) > min_score)
+        if bool((lost | scores.isnan().any(-1)).any()):
+            raise UserError(
+                f"The detector {self.architecture} answers NaN, so nothing can be said of these images; its "
+                "weights are damaged or its training went astray: train it again, or take another."
+            )
         height, width = images.shape[-2:]
         return [
             suppress(
@@ -103,6 +119,7 @@ class Detector(PartedModel):
                 min_score=min_score,
                 nms_iou=self.nms_iou,
                 max_boxes=max_boxes,
+                area=areas[index] if areas else None,
             )
             for index in range(len(images))
         ]
