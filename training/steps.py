@@ -263,12 +263,10 @@ def detect(
     """
     place = torch.device(best_device(device))
     least = PredictSection().min_score if min_score is None else min_score
-    named = {
-        str(number): str(image)
-        if isinstance(image, str | Path)
-        else named_pixels(image, f"image {number}")[1]
-        for number, image in enumerate(several(images, "images"))
-    }
+    named = {str(number): image for number, image in enumerate(several(images, "images"))}
+    for number, image in named.items():
+        if not isinstance(image, str | Path):
+            named_pixels(image, f"image {number}")  # refused before any is looked at
     predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
     return [predictions[image_id] for image_id in named]
 

@@ -127,7 +127,8 @@ class Gallery:
     def warm(self) -> None:
         """Load the first page's maps and pictures before they are asked for."""
         order = sorted(range(len(self)), key=lambda number: -self.rows[number]["score"])[:PER_PAGE]
-        self.maps(order)
+        with suppress(OSError, pa.ArrowException):  # as below
+            self.maps(order)
         for number in order:
             with suppress(ImageError):  # said when it is asked for
                 self.picture(self.rows[number]["image_id"], TILE_SIDE)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+import pyarrow as pa
 import uvicorn
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
@@ -118,7 +119,11 @@ class ReviewServer:
         elif request.method == "POST" and not self._own(request):
             response = PlainTextResponse("decisions are taken from this page only", 403)
         else:
-            response = await answer(request)
+            try:
+                response = await answer(request)
+            except (OSError, pa.ArrowException) as error:
+                reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+                response = PlainTextResponse(f"the workspace can't be read any more: {reason}", 503)
         for name, value in HEADERS.items():
             response.headers[name] = value
         response.headers.setdefault("Cache-Control", "no-store")

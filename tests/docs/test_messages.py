@@ -54,7 +54,7 @@ def texts(path: Path, *, told: bool = False) -> Iterator[str]:
         yield path.read_text("utf-8")
         return
     tree = ast.parse(path.read_text("utf-8"))
-    left_out = set() if told else docstrings(tree)
+    left_out = set[int]() if told else docstrings(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             left_out |= {id(part) for part in node.values}

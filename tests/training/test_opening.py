@@ -1,7 +1,6 @@
 """A workspace that fills up or goes away amid a stage: one sentence, exit 2, and the same command goes on."""
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import typer
 from cluster.cli.command import run_command
 from cluster.stages import Workbench
 from cluster.stages.stage import ensure
+from tests.tiny_disk import tiny_disk
 from training.opening import open_run
 from training.project import Project
 
@@ -21,14 +21,8 @@ RESUME = "then run the same command again: it goes on where it stopped"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of three MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
-    if subprocess.run(words, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with tiny_disk(tmp_path / "disk", 3) as place:
+        yield place
 
 
 def command(workspace: Path, body: Callable[[Workbench], Mapping[str, Any]]) -> int:

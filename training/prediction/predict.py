@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.images import ImageError, Levels, read_image
+from pipelines.images import ImageError, ImageSource, Levels, read_image
 from pipelines.tables import SIDES
 from training.metrics import Detections
 from training.models.detectors import MIN_SCORE, Detector
@@ -93,7 +93,7 @@ class UnreadableImage:
 
 def predict(
     detector: Detector,
-    images: Mapping[str, str | npt.NDArray[np.uint8]],
+    images: Mapping[str, ImageSource],
     *,
     device: torch.device,
     batch_size: int = 16,
@@ -117,9 +117,9 @@ def predict(
         inputs: list[npt.NDArray[np.uint8]] = []
         read: list[tuple[str, str, tuple[int, int]]] = []
         for image_id, image in chunk:
-            uri = image if isinstance(image, str) else f"image {image_id}"
+            uri = f"image {image_id}" if isinstance(image, np.ndarray) else str(image)
             try:
-                pixels = read_image(image, known.get(image_id)) if isinstance(image, str) else image
+                pixels = image if isinstance(image, np.ndarray) else read_image(uri, known.get(image_id))
             except ImageError as error:
                 yield UnreadableImage(image_id, uri, str(error))
                 continue

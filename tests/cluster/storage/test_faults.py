@@ -5,7 +5,6 @@ import pickle
 import re
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from cluster.errors import UserError
 from cluster.storage.faults import RemovedError, no_space, workspace_faults
 from cluster.storage.storage import Storage
+from tests.tiny_disk import tiny_disk
 
 RESUME = "run the same command again: it goes on where it stopped"
 
@@ -32,17 +32,10 @@ def workspace(tmp_path: Path) -> Storage:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Storage]:
     """A workspace on a file system of one MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(words, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a file system")
-    try:
+    with tiny_disk(tmp_path / "disk", 1) as place:
         storage = Storage.open(str(place / "w"))
         storage.create()
         yield storage
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def sentence(workspace: Storage, body: Callable[[], object]) -> str:

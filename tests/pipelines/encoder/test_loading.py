@@ -203,7 +203,10 @@ def test_every_name_of_weights_in_a_folder_is_found(
     folder = folder_of(tmp_path / "model", COLOURS)
     for other in FOLDER_WEIGHTS[FOLDER_WEIGHTS.index(name) :]:  # of several the first is taken
         content = {key: value + (other != name) for key, value in state.items()}
-        (save_file if other.endswith(".safetensors") else torch.save)(content, folder / other)
+        if other.endswith(".safetensors"):
+            save_file(content, folder / other)
+        else:
+            torch.save(content, folder / other)
     encoder = load_encoder(str(folder))
     torch.testing.assert_close(encoder.model.state_dict()["visual.proj"], state["visual.proj"])
     assert (encoder.mean, encoder.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))

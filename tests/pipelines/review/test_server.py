@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import shutil
 import socket
 import struct
 import time
@@ -189,6 +190,22 @@ def test_a_vanished_image_is_said_to_be_gone(folder: Path, storage: Storage) -> 
     with serving(gallery, storage) as server:
         answer = Browser(server.url).ask(f"image/{image_id(1)}")
         assert (answer.status, answer.read()) == (410, b"file is missing")
+
+
+def test_maps_that_vanished_are_said_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = Storage.open(str(tmp_path))
+    write_workspace(storage, IMAGES, tmp_path)
+    gallery = open_gallery(storage)
+    shutil.rmtree(tmp_path / "maps")
+    with serving(gallery, storage) as server:
+        answer = Browser(server.url).ask(f"maps?rows={IMAGES - 1}")  # the first file is kept
+        assert answer.status == 503
+        assert answer.read().startswith(b"the workspace can't be read any more: ")
+        assert "default-src 'none'" in str(answer.headers["Content-Security-Policy"])
+    assert caplog.records == []
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_decisions_are_written_and_come_back(browser: Browser, storage: Storage) -> None:

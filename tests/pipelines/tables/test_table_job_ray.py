@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from cluster.errors import UserError
+from cluster.storage.faults import workspace_faults
 from cluster.storage.storage import Storage
 from pipelines.tables.table_job import (
     Step,
@@ -23,6 +25,7 @@ from pipelines.tables.table_job import (
     write_listing,
 )
 from tests.repository import ROOT
+from tests.tiny_disk import tiny_disk
 
 ROWS = 400
 
@@ -61,6 +64,25 @@ def job(listing: Storage, target: Storage, *steps: Step) -> None:
     source = listing.at("rows")
     run_table_job(
         "test", source=source, work=listing, target=target, steps=steps, id_column="image_id", total=ROWS
+    )
+
+
+def swell(rows: pa.Table) -> pa.Table:
+    """A hundred KiB of noise a row."""
+    noise = [os.urandom(100 << 10) for _ in range(rows.num_rows)]
+    return rows.append_column("noise", pa.array(noise, pa.binary()))
+
+
+@pytest.mark.ray
+def test_a_disk_that_fills_up_under_the_workers_is_one_sentence(ray_cluster: None, tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "disk", 4) as place:
+        workspace = Storage.open(str(place / "w"))
+        workspace.create()
+        listing, target = listed(Path(workspace.path))
+        with pytest.raises(UserError) as caught, workspace_faults(workspace):
+            job(listing, target, Step(swell))
+    assert str(caught.value).startswith(
+        f"No space is left on the disk of {workspace.path}; free some, then run"
     )
 
 

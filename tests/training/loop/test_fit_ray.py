@@ -1,5 +1,6 @@
 """Training on Ray: retries, resuming and errors."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ class Line(Task):
                 Path(marker).touch()
             raise OSError("the disk went away")
         loss = (model(batch["x"]) - batch["x"].sum(dim=1, keepdim=True)).square().mean()
+        if full := self.payload.get("full"):
+            with Path(full).open("a") as log:
+                log.write("tried\n")
+            raise OSError(errno.ENOSPC, "No space left on device", "state-000001.pt")
         if self.payload.get("nan") and self.dataset.epoch == 2:
             loss = loss * float("nan")
         return loss, {}
@@ -161,6 +166,14 @@ def test_errors_no_retry_can_mend_reach_the_command(ray_cluster: None, tmp_path:
     assert "nonfinite-loss.json" in str(caught.value)
     with pytest.raises(UserError, match=r"The corpus is empty; add images\."):
         run_fit(tmp_path, {"refuse": True}, "refused", Rows(), workers=2)
+
+
+def test_a_full_disk_is_not_tried_again(ray_cluster: None, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run_fit(tmp_path, {"full": str(log)}, "full", Rows())
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "state-000001.pt")
+    assert log.read_text().split() == ["tried"]
 
 
 def test_failures_beyond_the_limit_tell_their_cause(ray_cluster: None, tmp_path: Path) -> None:
