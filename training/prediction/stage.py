@@ -95,6 +95,7 @@ def predict_images(
         config=section.deciding,
         inputs={},
         extra={"model": model.digest, "images": listing_digest(files)},
+        revision=2,  # classes in the model's order
         body=body,
     )
 
@@ -148,4 +149,5 @@ def _finish(
         "boxes": sum(counts),
     }
     bench.run.log_metrics({name: float(value) for name, value in figures.items()})
-    return {**figures, "boxes_by_class": {name: labels.count(name) for name in classes}}
+    by_class = {name: labels.count(name) for name in classes}
+    return {**figures, "classes": list(classes), "boxes_by_class": by_class}
