@@ -103,16 +103,9 @@ def correct_labelme(folder: Path, corrections: Corrections) -> None:
         document = json.loads(path.read_text())
         x0, y0, x1, y1 = change.corners
         points = [[x1, y0], [x0, y1]]
-        added = {
-            "label": change.label,
-            "points": points,
-            "group_id": None,
-            "shape_type": "rectangle",
-            "flags": {},
-        }
-        document["shapes"] = changed(
-            document["shapes"], change, lambda one, points=points: {**one, "points": points}, added
-        )
+        shape: dict[str, Any] = {"label": change.label, "points": points, "shape_type": "rectangle"}
+        moved = {**document["shapes"][0], "points": points}
+        document["shapes"] = changed(document["shapes"], change, moved, {**shape, "flags": {}})
         path.write_text(json.dumps(document))
 
 
