@@ -44,7 +44,7 @@ def cvat(folder: Path) -> Found:
         for item in data:
             boxes = [one for one in item.annotations if one.type == AnnotationType.bbox]
             name = os.path.relpath(item.media.path, f"{home}/images")
-            found[name] = [(*map(float, one.points), labels[one.label].name) for one in boxes]  # type: ignore[misc]
+            found[name] = [(*map(float, one.points), labels[one.label].name) for one in boxes]
     return found
 
 
@@ -106,7 +106,7 @@ def detections(data: Any) -> Found:
     """The boxes of a data set of supervision's."""
     return {
         Path(path).name: [
-            (*map(float, box), data.classes[number])  # type: ignore[misc]
+            (*map(float, box), data.classes[number])
             for box, number in zip(found.xyxy, found.class_id, strict=True)
         ]
         for path, _, found in data

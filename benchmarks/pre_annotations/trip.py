@@ -92,9 +92,7 @@ def read_back(folder: Path, to: str, sizes: Mapping[str, tuple[int, int]]) -> Fo
         if entry.fault is not None:
             raise ValueError(f"{entry.path}: {entry.fault}")
         name = entry.path.removeprefix(IMAGE_FOLDERS.get(to, ""))
-        annotation = source.truth(
-            entry
-        )  # none where a tool doesn't tell "no defect" from "not seen"
+        annotation = source.truth(entry)  # none where a tool doesn't tell "no defect" from "not seen"
         boxes = read_truth(annotation, *sizes[name]).boxes if annotation is not None else ()
         found[name] = [(box.x0, box.y0, box.x1, box.y1, box.label) for box in boxes]
     return found

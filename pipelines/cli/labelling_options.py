@@ -30,6 +30,8 @@ Force = Annotated[
     bool, typer.Option("--force", help="Replace annotation files that exist; images never are.")
 ]
 DEFAULT_IMAGES = LINK
+# Their files are labels as they stand; Label Studio tells predictions from annotations, CVAT is asked first.
+COUNTS_AT_ONCE = ("labelme", "coco", "yolo", "voc")
 
 
 def options_of(
@@ -66,6 +68,11 @@ def render_export(result: Mapping[str, Any]) -> None:
         f"{result['boxes']} boxes of {result['images']} images as {result['format']}: {result['folder']}",
         f"Image names are relative to {result['relative_to']}",
     ]
+    if result["format"] in COUNTS_AT_ONCE:
+        lines.append(
+            "Read back, all of this counts as labels, and images without boxes as normal: look at every image "
+            "before."
+        )
     if result["boxes_without_area"]:
         lines.insert(1, f"Left out: {result['boxes_without_area']} boxes without an area")
     for line in lines:

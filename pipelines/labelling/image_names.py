@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from cluster.errors import UserError
-from cluster.storage import locate
 
 Place = tuple[str, ...]  # the scheme, empty for a local path, then the path's parts
 
@@ -15,8 +15,11 @@ def place_of(uri: str) -> Place:
     Raises:
         UserError: a part that a path below a folder can't have.
     """
-    scheme, mark, _ = uri.rpartition("://")
-    path = locate(uri)[1] if mark else str(Path(uri).absolute())
+    scheme, mark, rest = uri.partition("://")
+    if not mark:
+        scheme, path = "", str(Path(uri).absolute())
+    else:  # `Storage.uri_of` quotes all but fsspec's
+        path = rest if scheme.startswith("fsspec+") else unquote(rest)
     parts = PurePosixPath(path.lstrip("/")).parts
     if ".." in parts:
         raise UserError(f"{uri} has a name that leads out of its folder; rename it.")

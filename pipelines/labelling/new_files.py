@@ -6,8 +6,8 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
-from typing import TextIO
 
 from cluster.errors import UserError
 from pipelines.images import ImageError, read_bytes
@@ -50,7 +50,7 @@ class NewFiles:
             shutil.rmtree(self._stage, ignore_errors=True)
 
     @contextmanager
-    def text(self, name: str) -> Iterator[TextIO]:
+    def text(self, name: str) -> Iterator[TextIOWrapper]:
         """A UTF-8 file to write bit by bit."""
         path = self._place(name, name)
         with self._told(), path.open("w", encoding="utf-8", newline="\n") as file:
