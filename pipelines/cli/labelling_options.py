@@ -30,8 +30,7 @@ Force = Annotated[
     bool, typer.Option("--force", help="Replace annotation files that exist; images never are.")
 ]
 DEFAULT_IMAGES = LINK
-# Their files are labels as they stand; Label Studio tells predictions from annotations, CVAT is asked first.
-COUNTS_AT_ONCE = ("labelme", "coco", "yolo", "voc")
+NORMAL_WITHOUT_BOXES = ("labelme", "coco", "yolo", "voc")  # how their files are read, everywhere
 
 
 def options_of(
@@ -68,10 +67,10 @@ def render_export(result: Mapping[str, Any]) -> None:
         f"{result['boxes']} boxes of {result['images']} images as {result['format']}: {result['folder']}",
         f"Image names are relative to {result['relative_to']}",
     ]
-    if result["format"] in COUNTS_AT_ONCE:
+    if result["format"] != "label-studio":  # which tells predictions from annotations
+        normal = ", and images without boxes as normal" if result["format"] in NORMAL_WITHOUT_BOXES else ""
         lines.append(
-            "Read back, all of this counts as labels, and images without boxes as normal: look at every image "
-            "before."
+            f"Look at every image before these files are read back: all boxes count as labels then{normal}."
         )
     if result["boxes_without_area"]:
         lines.insert(1, f"Left out: {result['boxes_without_area']} boxes without an area")
