@@ -30,6 +30,7 @@ howto/thresholds
 howto/python
 howto/clusters
 howto/few-labels
+howto/labelling
 howto/x-ray
 howto/extending
 method

@@ -41,8 +41,10 @@ def options_of(
     url: str = DEFAULT_URL,
     yolo_scores: bool = False,
     force: bool = False,
+    *,
+    needed: bool = False,
 ) -> Any:
-    """The export that a command line asks for, checked; None where it asks for none.
+    """The export that a command line asks for, checked; None where it asks for none and none is needed.
 
     Raises:
         UserError: an option of an export without its format or folder; see `check_options` too.
@@ -51,7 +53,7 @@ def options_of(
     from pipelines.labelling import ExportOptions, check_options
 
     given = ExportOptions(to or "", folder or "", images, tuple(classes or ()), url, yolo_scores, force)
-    if to is None and given == ExportOptions("", ""):
+    if to is None and not needed and given == ExportOptions("", ""):
         return None
     if to is None:
         raise UserError(f"Name the format to write: --to {', '.join(FORMATS)}.")

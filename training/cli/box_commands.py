@@ -52,7 +52,7 @@ def export(
 
     def body() -> Mapping[str, Any]:
         project = project_of(words)
-        options = options_of(to or "", out_folder, images, classes, image_url, yolo_scores, force)
+        options = options_of(to, out_folder, images, classes, image_url, yolo_scores, force, needed=True)
         from training.opening import open_pipeline
 
         with open_pipeline(project, "boxes export") as pipeline:

@@ -1,4 +1,4 @@
-"""`agssp boxes export` and `agssp predict --to`: their options, and an export of generated surfaces on Ray."""
+"""`agssp boxes export` and `agssp predict --to`: their options, and an export of surfaces on Ray."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ([], "Name the format to write: --to label-studio, cvat"),
+        (["--force"], "Name the format to write: --to label-studio, cvat"),
         (["--to", "cvatt", "--out", "x"], 'There is no format "cvatt"; did you mean "cvat"?'),
         (["--to", "cvat"], "Name a folder for the cvat files: --out FOLDER"),
         (["--to", "cvat", "--out", "s3://bucket/x"], "is no local folder"),
@@ -41,11 +41,15 @@ def test_options_at_fault(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a-file").write_text("")
-    given = options or ["--force"]
-    code, result, _ = run(*command, *given)
+    code, result, _ = run(*command, *options)
     assert code == 2
     assert reason in result["error"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-file"]
+
+
+def test_an_export_needs_a_format() -> None:
+    code, result, _ = run("boxes", "export")
+    assert (code, result["error"][:24]) == (2, "Name the format to write")
 
 
 def test_words_that_start_no_command_build() -> None:
