@@ -66,13 +66,14 @@ docs: install
 	@echo "Open docs/_build/index.html"
 
 # What the benchmarks compare with, each in an environment of its own, as their needs contradict ours.
-rivals: .rivals/lightly/installed .rivals/anomalib/installed
+rivals: .rivals/lightly/installed .rivals/anomalib/installed .rivals/labelling/installed
 
-.rivals/lightly/installed: RIVAL := lightly-train[ultralytics]==0.18.0
-.rivals/anomalib/installed: RIVAL := anomalib[clip]==2.7.0
+.rivals/lightly/installed: RIVAL := "lightly-train[ultralytics]==0.18.0"
+.rivals/anomalib/installed: RIVAL := "anomalib[clip]==2.7.0"
+.rivals/labelling/installed: RIVAL := label-studio-sdk==2.1.2 labelme==6.3.1 datumaro==1.13.12 supervision==0.31.2
 .rivals/%/installed: | $(UV)
 	$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" .rivals/$*
-	$(UV) pip install --quiet --python .rivals/$*/bin/python "$(RIVAL)"
+	$(UV) pip install --quiet --python .rivals/$*/bin/python $(RIVAL)
 	touch $@
 
 # Hours; interrupted it goes on with the next call.

@@ -128,7 +128,7 @@ class Entry(NamedTuple):
 
 LOOK, MAKE, FIND, RUN = "Look", "Make", "Find", "Run"
 _PIPELINE, _DETECTOR = "training.cli.commands", "training.cli.detector_commands"
-_DOCTOR = "training.cli.doctor_command"
+_BOXES, _DOCTOR = "training.cli.box_commands", "training.cli.doctor_command"
 _JOBS, _IMAGES = "cluster.cli.job_commands", "pipelines.cli"
 COMMANDS = {
     "doctor": Entry(LOOK, _DOCTOR, "What this machine, workspace, tracking server and weights can do."),
@@ -138,7 +138,7 @@ COMMANDS = {
     "view": Entry(LOOK, f"{_IMAGES}.view_commands", "Review maps and boxes on a local page."),
     "corpus": Entry(MAKE, _PIPELINE, "List, check and split the images."),
     "maps": Entry(MAKE, _PIPELINE, "Make anomaly maps with KeAD."),
-    "boxes": Entry(MAKE, _PIPELINE, "Derive pseudo-boxes, with COCO and YOLO exports."),
+    "boxes": Entry(MAKE, _BOXES, "Derive pseudo-boxes (build), or write them for labelling tools."),
     "pretrain": Entry(MAKE, _PIPELINE, "Pretrain a backbone (AGBP) or a detector (AGDP)."),
     "finetune": Entry(MAKE, _PIPELINE, "Finetune the detector from every start of finetune.starts."),
     "evaluate": Entry(MAKE, _PIPELINE, "Evaluate anomaly maps or finetuned detectors."),

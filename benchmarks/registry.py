@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, str] = {
     "threshold_trials": "benchmarks.threshold_trials",
     "registry_lookup": "benchmarks.registry_lookup",
     "review_page": "benchmarks.review_page",
+    "pre_annotations": "benchmarks.pre_annotations.measure",
     "rivals": "benchmarks.rivals",
     "real_surfaces": "benchmarks.real_surfaces.proof",
 }

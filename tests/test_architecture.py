@@ -44,6 +44,7 @@ ROOMS = {
     "pipelines.corpus": "annotations category_names images layouts tables",
     "pipelines.maps": "annotations corpus encoder images tables",
     "pipelines.boxes": "images maps tables",
+    "pipelines.labelling": "annotations boxes images tables",
     "pipelines.references": "annotations category_names corpus device encoder images maps",
     "pipelines.review": "boxes corpus images maps references tables",
     "pipelines.cli": "*",

@@ -37,26 +37,36 @@ def coco_document(
             }
         )
         for box in row["boxes"]:
-            width, height = box["x1"] - box["x0"], box["y1"] - box["y0"]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": number_of[box.get("label", classes[0])],
-                    "bbox": [box["x0"], box["y0"], width, height],
-                    "area": width * height,
-                    "iscrowd": 0,
-                    "score": box["score"],
-                }
-            )
+            category = number_of[box.get("label", classes[0])]
+            annotations.append(coco_annotation(box, len(annotations) + 1, image=number, category=category))
     categories = [{"id": number, "name": name} for name, number in number_of.items()]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def yolo_line(box: Mapping[str, float], width: int, height: int) -> str:
-    """`class cx cy w h`, normalised to the image."""
+def coco_annotation(box: Mapping[str, Any], number: int, *, image: int, category: int) -> dict[str, Any]:
+    """COCO's annotation of a scored box.
+
+    Args:
+        box: its sides and `score`.
+        number, image, category: ids of the annotation, its image and its class.
+    """
+    width, height = box["x1"] - box["x0"], box["y1"] - box["y0"]
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": [box["x0"], box["y0"], width, height],
+        "area": width * height,
+        "iscrowd": 0,
+        "score": box["score"],
+    }
+
+
+def yolo_line(box: Mapping[str, Any], width: int, height: int, number: int = 0) -> str:
+    """`class cx cy w h`, normalised to the image; `number` is the class."""
     cx, cy = (box["x0"] + box["x1"]) / 2 / width, (box["y0"] + box["y1"]) / 2 / height
-    return f"0 {cx:.6f} {cy:.6f} {(box['x1'] - box['x0']) / width:.6f} {(box['y1'] - box['y0']) / height:.6f}"
+    w, h = (box["x1"] - box["x0"]) / width, (box["y1"] - box["y0"]) / height
+    return f"{number} {cx:.6f} {cy:.6f} {w:.6f} {h:.6f}"
 
 
 def write_yolo(target: Storage, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -21,9 +21,7 @@ def _places(image: PurePosixPath) -> Iterator[Place]:
     """Where the annotation of an image may be."""
     folders = tuple(part.lower() for part in image.parent.parts)
     yield folders, image.stem
-    named = [place for place, part in enumerate(folders) if "images" in part]
-    if named:
-        last = named[-1]
+    for last in reversed([place for place, part in enumerate(folders) if "images" in part]):
         home = folders[last].replace("jpegimages", "images").replace("images", "annotations")
         yield (*folders[:last], home, *folders[last + 1 :]), image.stem
         yield (*folders[:last], home), image.stem

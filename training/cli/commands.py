@@ -86,12 +86,6 @@ def maps(words: Words = None, as_json: Json = False) -> None:
     stage_command("maps", words, as_json, lambda pipeline: pipeline.maps, "maps")
 
 
-@app.command()
-def boxes(words: Words = None, as_json: Json = False) -> None:
-    """Derive pseudo-boxes, with COCO and YOLO exports."""
-    stage_command("boxes", words, as_json, lambda pipeline: pipeline.boxes, "maps")
-
-
 @pretrain.command("backbone")
 def pretrain_backbone(words: Words = None, as_json: Json = False) -> None:
     """Distil the anomaly maps into a backbone (AGBP)."""

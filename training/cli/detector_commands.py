@@ -1,6 +1,6 @@
 """`agssp predict` and `agssp export`: the uses of a trained detector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +8,19 @@ import typer
 
 from cluster.cli.command import Json, Words, out, run_command
 from cluster.cli.projects import project_of
+from pipelines.cli.labelling_options import (
+    DEFAULT_IMAGES,
+    Classes,
+    Force,
+    Images,
+    ImageUrl,
+    OutFolder,
+    To,
+    YoloScores,
+    options_of,
+    render_export as render_labelling,
+)
+from pipelines.labelling import DEFAULT_URL
 from training.cli.base import artifact_json
 
 if TYPE_CHECKING:
@@ -31,20 +44,49 @@ def predict(
     images: Annotated[str, typer.Argument(help="A folder, an image or a glob, local or by URI.")],
     model: Model,
     words: Words = None,
+    to: To = None,
+    out_folder: OutFolder = None,
+    images_in: Images = DEFAULT_IMAGES,
+    classes: Classes = None,
+    image_url: ImageUrl = DEFAULT_URL,
+    yolo_scores: YoloScores = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Find boxes in images: Parquet, COCO JSON and drawn pictures; a killed run goes on where it was."""
+    """Find boxes in images: Parquet, COCO JSON and drawn pictures; a killed run goes on where it was.
+
+    With --to and --out the boxes are written for a labelling tool or a training loader too.
+    """
 
     def body() -> Mapping[str, Any]:
         project_of(words)  # reports faults of words and images before torch is imported
+        options = options_of(to, out_folder, images_in, classes, image_url, yolo_scores, force)
         from pipelines.corpus import find_images
 
-        find_images(images)
+        files = find_images(images).slice(0, 1).to_pylist()
         from training.steps import predict_folder
 
-        return artifact_json(predict_folder(images, model, *(words or ())))
+        made = predict_folder(images, model, *(words or ()))
+        if options is None:
+            return artifact_json(made)
+        from pipelines.labelling import export_boxes
+
+        written = export_boxes(
+            made.directory,
+            "predictions.parquet",
+            options,
+            roots=_roots(files),
+            classes=made.results["classes"],
+            model=str(made.results["model"]),
+        )
+        return {**artifact_json(made), "export": written}
 
     run_command(body, json_mode=as_json, render=render_predictions)
+
+
+def _roots(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The folder that the images' names begin in."""
+    return ["/".join(row["uri"].split("/")[: -len(row["name"].split("/"))]) or "/" for row in files]
 
 
 @app.command()
@@ -123,3 +165,5 @@ def render_predictions(result: Mapping[str, Any]) -> None:
         lines.append(f"Drawn:  {where}/drawn")
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
+    if "export" in result:
+        render_labelling(result["export"])

@@ -101,7 +101,7 @@ def predict_images(
         inputs={},
         extra={"model": model.digest, "images": listing_digest(files)},
         body=body,
-        revision=2,  # all bits of colours; levels; boxes outside the image take no place among the best
+        revision=2,  # all bits; levels; boxes outside the image take no place; classes in the model's order
     )
 
 
@@ -154,4 +154,5 @@ def _finish(
         "boxes": sum(counts),
     }
     bench.run.log_metrics({name: float(value) for name, value in figures.items()})
-    return {**figures, "boxes_by_class": {name: labels.count(name) for name in classes}}
+    by_class = {name: labels.count(name) for name in classes}
+    return {**figures, "classes": list(classes), "boxes_by_class": by_class}

@@ -8,6 +8,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from cluster.errors import UserError
 from pipelines.annotations.rle import decode_mask
@@ -136,6 +137,22 @@ def test_an_annotation_without_image_is_quarantined(
     _, rows = rows_of(str(tmp_path))
     assert reason in rows[path]["error"]
     assert [row["error"] for other, row in rows.items() if other != path] == [None] * (len(rows) - 1)
+
+
+def test_voc_finds_the_annotation_of_an_image_in_a_folder_called_images(tmp_path: Path) -> None:
+    for name in ("JPEGImages/a/images/b.png", "JPEGImages/b.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((16, 16), np.uint8)).save(path)
+    for name in ("Annotations/a/images/b.xml", "Annotations/b.xml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("<annotation/>")
+    rows = Listing(CorpusSection(root=str(tmp_path), layout="voc")).table().to_pylist()
+    assert {row["path"]: row["annotation"]["files"] for row in rows} == {
+        "JPEGImages/a/images/b.png": [str(tmp_path / "Annotations/a/images/b.xml")],
+        "JPEGImages/b.png": [str(tmp_path / "Annotations/b.xml")],
+    }
 
 
 def test_an_annotation_of_several_images_is_quarantined(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Pseudo-boxes written for a labelling tool, corrected there, and read back."""
