@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
+from pipelines.annotations import Crowds
 from pipelines.layouts import AUTO, LAYOUT_NAMES
 
 DEFAULT_DISTANCE = 64
@@ -38,6 +39,12 @@ class Source(Section):
             folder or glob there, or the full path or URI of a folder elsewhere (see `references.look_up`). A
             category that no source names takes `reference_count` of the images its layout marks as normal, by
             hash; `agssp references` proposes some where there are none.
+        crowds: what COCO's `iscrowd: 1` and VOC's `difficult` mean. `objects`: nothing, they are objects as
+            the others. `ignored`: defects that are no single objects; detections there count neither as right
+            nor as wrong, and finetuning does not see them. `auto`: VOC's are ignored; of COCO's, those whose
+            mask is run lengths are objects where they have CVAT's `attributes` or no object of the file has
+            `iscrowd: 0`, as CVAT marks all such masks; the others are ignored. `bad_labels.parquet` tells
+            what `auto` made of each.
         follow_links: whether links below a local root may lead out of it, as in a link farm.
     """
 
@@ -46,6 +53,7 @@ class Source(Section):
     category: str = Field(default="", max_length=100)
     categories: dict[str, str] = Field(default={})
     references: dict[str, tuple[str, ...]] = Field(default={})
+    crowds: Crowds = "auto"
     follow_links: bool = False
 
     @field_validator("layout")

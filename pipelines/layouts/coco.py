@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cluster.errors import UserError
-from pipelines.annotations import Annotation, AnnotationError, checked_label
+from pipelines.annotations import Annotation, AnnotationError, checked_label, has_single_objects
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 
@@ -105,6 +105,7 @@ def _entries(
             raise UserError(f"{where}: the category {number}: {error}; correct it.") from None
     objects: dict[object, list[dict[str, Any]]] = defaultdict(list)
     homeless: list[str] = []
+    among_objects = has_single_objects(document["annotations"])
     for item in document["annotations"]:
         image, kind = _key(item.get("image_id")), _key(item.get("category_id"))
         fields = {name: item.get(name) for name in DEPTHS}
@@ -112,7 +113,8 @@ def _entries(
             raise UserError(f"{where}: annotation {str(item.get('id'))[:20]} nests too deeply; correct it.")
         if image in images:
             number = {} if kind in names else {"category_id": item.get("category_id")}
-            objects[image].append({**fields, **number, "label": names.get(kind)})
+            tagged = {"tagged": True} if isinstance(item.get("attributes"), dict) else {}
+            objects[image].append({**fields, **number, **tagged, "label": names.get(kind)})
         else:
             homeless.append(str(item.get("id"))[:20])
     if homeless:
@@ -127,7 +129,8 @@ def _entries(
             yield Entry(name, SURFACE, fault=f"{where} lists it, but {fault}")
             continue
         size = [record["width"], record["height"]] if "width" in record and "height" in record else None
-        content = json.dumps({"size": size, "objects": objects[number]})
+        image_objects = objects[number]
+        content = json.dumps({"size": size, "objects": image_objects, "among_objects": among_objects})
         yield annotated(
             file, SURFACE, Annotation("coco", (str(path),), content=content, empty_is_normal=True)
         )

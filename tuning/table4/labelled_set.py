@@ -12,7 +12,7 @@ from cluster.progress import progress
 from pipelines.annotations import decode_mask
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
 from pipelines.images import ImageError, read_image
-from pipelines.tables import REFERENCE, check_bad_share
+from pipelines.tables import REFERENCE, check_bad_share, has_defect
 
 CHUNK = 64  # images between two signs of progress
 
@@ -113,9 +113,7 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
             references[row["category"]].append(row["uri"])
     used = {uri for uris in references.values() for uri in uris}
     images = tuple(
-        LabelledImage(
-            row["uri"], row["category"], bool(row["boxes"]), row["mask"], row["width"], row["height"]
-        )
+        LabelledImage(row["uri"], row["category"], has_defect(row), row["mask"], row["width"], row["height"])
         for row in corpus.labels
         if row["uri"] not in used
     )
