@@ -1,5 +1,5 @@
 from .base import Annotation, AnnotationError, checked_label
-from .crowds import has_single_objects
+from .crowds import has_single_objects, is_tagged
 from .faults import Faults, LabelFault
 from .instances import Instance, read_instances
 from .mask_boxes import boxes_of_mask
@@ -19,6 +19,7 @@ __all__ = [
     "decode_mask",
     "encode_mask",
     "has_single_objects",
+    "is_tagged",
     "read_instances",
     "read_truth",
 ]

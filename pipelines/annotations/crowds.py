@@ -1,7 +1,7 @@
 """Which objects of a file are regions to ignore: COCO's crowds and VOC's difficult objects.
 
 COCO marks a group of objects that nobody told apart with `iscrowd: 1`, and its protocol counts no detection
-on it. CVAT and Datumaro write the same mark on every single object whose mask is run lengths.
+on it. CVAT, Datumaro and V7 write the same mark on every single object whose mask is run lengths.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,14 +34,22 @@ def has_single_objects(objects: Sequence[Mapping[str, Any]]) -> bool:
     return any(not item.get("iscrowd") or str(item["iscrowd"]).strip() == "0" for item in objects)
 
 
+def is_tagged(item: Mapping[str, Any]) -> bool:
+    """Whether an object has the fields of a tool that writes `iscrowd: 1` on every mask of run lengths.
+
+    CVAT's and Datumaro's objects have `attributes`, V7's `extra`; COCO has neither.
+    """
+    return any(isinstance(item.get(name), Mapping) for name in ("attributes", "extra"))
+
+
 def is_crowd(item: Mapping[str, Any], crowds: Crowds, among_objects: bool) -> bool:
     """Whether an object that has `iscrowd: 1` is a crowd.
 
-    By `auto` it is one, unless its mask is run lengths and either the object has CVAT's `attributes` or no
-    object of the whole file has `iscrowd: 0`: then the mark says how the mask is written.
+    By `auto` it is one, unless its mask is run lengths and either the object is tagged or no object of the
+    whole file has `iscrowd: 0`: then the mark says how the mask is written.
 
     Args:
-        item: `segmentation` as in the file, `tagged` (whether it has attributes).
+        item: `segmentation` as in the file, `tagged` (see `is_tagged`).
         crowds: what the source's config says.
         among_objects: see `has_single_objects`.
     """

@@ -42,9 +42,9 @@ class Source(Section):
         crowds: what COCO's `iscrowd: 1` and VOC's `difficult` mean. `objects`: nothing, they are objects as
             the others. `ignored`: defects that are no single objects; detections there count neither as right
             nor as wrong, and finetuning does not see them. `auto`: VOC's are ignored; of COCO's, those whose
-            mask is run lengths are objects where they have CVAT's `attributes` or no object of the file has
-            `iscrowd: 0`, as CVAT marks all such masks; the others are ignored. `bad_labels.parquet` tells
-            what `auto` made of each.
+            mask is run lengths are objects where they have `attributes` (CVAT, Datumaro) or `extra` (V7), or
+            where no object of the file has `iscrowd: 0`, as these tools mark all such masks; the others are
+            ignored. `bad_labels.parquet` tells what `auto` made of each.
         follow_links: whether links below a local root may lead out of it, as in a link farm.
     """
 
@@ -105,8 +105,9 @@ class CorpusSection(Source):
         near_duplicate_distance: most bits of 256 in which the perceptual hashes of near-duplicates differ;
             `pipelines/corpus/near_duplicates.py` says what the default was measured on.
         max_bad_share: share of unusable images above which the stage fails.
-        bad_labels: `clip` cuts boxes to the image, `drop` doesn't; both leave out images whose labels have
-            another fault. `fail` stops at any fault, an empty label file too. `bad_labels.parquet` lists all.
+        bad_labels: `clip` cuts boxes to the image and makes hairlines one pixel wide, `drop` doesn't; both
+            leave out images whose labels have another fault. `fail` stops at any fault, an empty label file
+            and a mark that `crowds` had to guess at too. `bad_labels.parquet` lists all.
     """
 
     sources: tuple[Source, ...] = Field(default=(), max_length=1000)
@@ -154,8 +155,8 @@ class LabelledDataSection(Section):
         test: images to measure on; without a root a share of `train`, by content, near-duplicates on one
             side.
         test_share: share of the labelled images of `train` that is held out where `test` has no root.
-        near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here boxes are cut to their
-            image by default.
+        near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here faults that can be
+            mended are mended by default.
     """
 
     train: Source

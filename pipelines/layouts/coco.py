@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cluster.errors import UserError
-from pipelines.annotations import Annotation, AnnotationError, checked_label, has_single_objects
+from pipelines.annotations import Annotation, AnnotationError, checked_label, has_single_objects, is_tagged
 from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 
@@ -113,7 +113,7 @@ def _entries(
             raise UserError(f"{where}: annotation {str(item.get('id'))[:20]} nests too deeply; correct it.")
         if image in images:
             number = {} if kind in names else {"category_id": item.get("category_id")}
-            tagged = {"tagged": True} if isinstance(item.get("attributes"), dict) else {}
+            tagged = {"tagged": True} if is_tagged(item) else {}
             objects[image].append({**fields, **number, **tagged, "label": names.get(kind)})
         else:
             homeless.append(str(item.get("id"))[:20])

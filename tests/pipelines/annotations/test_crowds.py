@@ -85,10 +85,14 @@ def test_auto_looks_at_how_the_mask_is_written(
 
 @pytest.mark.parametrize("item", [BRUSH, {**BRUSH, "tagged": True}, OUTLINE, ONLY_BOX])
 def test_the_config_decides_and_nothing_is_assumed(item: dict[str, Any]) -> None:
-    for crowds, found in (("objects", ([PLACE], [])), ("ignored", ([], [PLACE]))):
-        annotation, faults = note(item, crowds=crowds)  # type: ignore[arg-type]
-        assert corners(read_truth(annotation, WIDTH, HEIGHT, faults)) == found
-        assert faults.found == []
+    decided: dict[Crowds, tuple[list[Corners], list[Corners]]] = {
+        "objects": ([PLACE], []),
+        "ignored": ([], [PLACE]),
+    }
+    for crowds, wanted in decided.items():
+        annotation, faults = note(item, crowds=crowds)
+        assert corners(read_truth(annotation, WIDTH, HEIGHT, faults)) == wanted
+        assert not faults.found
 
 
 def test_an_ignored_region_is_no_normal_image_and_stays_in_the_mask() -> None:
