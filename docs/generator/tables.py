@@ -69,6 +69,7 @@ MEANINGS = {
     "height": "of the original image, pixels",
     "boxes": "pixels of the original image, `x1` and `y1` exclusive; in `classes.parquet` a count",
     "mask": "run-length text as COCO writes it, at the image's size; null where no pixel truth is known",
+    "ignored": "as `boxes`: regions with defects that are no objects; what is found there is not counted",
     "stage": "that met it",
     "reason": "one sentence",
     "file": "of the label",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.annotations.names import Crowds
 from pipelines.images import ImageError
 
 MAX_BOXES = 10_000  # boxes of one image
@@ -31,6 +32,7 @@ class Annotation:
         label: defect class of everything in it, where the layout and not the file names it.
         content: this image's part of a table of many images, as text.
         empty_is_normal: whether an annotation without defects means a normal image.
+        crowds: what COCO's `iscrowd` and VOC's `difficult` mean, as the source's config says.
     """
 
     format: str
@@ -38,6 +40,7 @@ class Annotation:
     label: str | None = None
     content: str = ""
     empty_is_normal: bool = False
+    crowds: Crowds = "auto"
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,19 @@ class Truth:
 
     Attributes:
         boxes: the defects' boxes; may be empty.
-        mask: the defects' pixels; None where only boxes are known.
+        mask: the defects' pixels, those of ignored regions too; None where only boxes are known.
+        ignored: regions that hold defects but are no objects: COCO's crowds, VOC's difficult objects. What is
+            found there is neither right nor wrong.
     """
 
     boxes: tuple[LabelledBox, ...]
     mask: Mask | None = None
+    ignored: tuple[LabelledBox, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether it names no defect at all."""
-        return not self.boxes and (self.mask is None or not self.mask.any())
+        return not self.boxes and not self.ignored and (self.mask is None or not self.mask.any())
 
 
 def checked_box(
@@ -82,7 +88,8 @@ def checked_box(
         corners: x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
         label: defect class.
         width, height: the image's size in pixels.
-        mended: list of repairs; if given, a box that sticks out further is cut too and noted here.
+        mended: list of repairs; if given, a box that sticks out further is cut too, one without height or
+            width becomes the row or column of pixels that it lies in, and both are noted here.
 
     Raises:
         AnnotationError: not finite, empty, outside the image, or no usable label.
@@ -92,6 +99,10 @@ def checked_box(
     if not all(math.isfinite(value) for value in corners):
         raise AnnotationError(f"box {box_text} has a corner that is no number")
     x0, y0, x1, y1 = corners
+    line = (x0 == x1 and y0 < y1) or (y0 == y1 and x0 < x1)
+    if line and mended is not None:
+        x0, x1 = _widened(x0, x1, width)
+        y0, y1 = _widened(y0, y1, height)
     if x1 <= x0 or y1 <= y0:
         raise AnnotationError(f"box {box_text} is empty")
     outside = f"box {box_text} lies outside the image of {width}×{height} pixels"
@@ -103,7 +114,17 @@ def checked_box(
         raise AnnotationError(outside)
     if sticks_out and mended is not None:
         mended.append(f"box {box_text} sticks out of the image of {width}×{height} pixels: cut to it")
+    if line and mended is not None:
+        mended.append(f"box {box_text} is a line: taken as one pixel wide")
     return LabelledBox(x0, y0, x1, y1, name)
+
+
+def _widened(low: float, high: float, size: int) -> tuple[float, float]:
+    """A side of a box; one without length becomes the pixel that it lies in, if the image has it."""
+    if low != high or not -OVERHANG <= low <= size + OVERHANG:
+        return low, high
+    start = float(min(max(math.floor(low), 0), size - 1))
+    return start, start + 1
 
 
 def checked_label(label: object) -> str:

@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.annotations.base import Annotation, AnnotationError, LabelledBox, Mask, checked_count
-from pipelines.annotations.coco_objects import MAX_MASK_PIXELS, mask_of_object
+from pipelines.annotations.base import (
+    Annotation,
+    AnnotationError,
+    LabelledBox,
+    Mask,
+    Truth,
+    checked_count,
+)
+from pipelines.annotations.coco_objects import MAX_MASK_PIXELS, marks_of, mask_of_object
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.mask_boxes import regions_of_mask
 from pipelines.annotations.reading import read_truth
@@ -28,6 +35,8 @@ class Instance:
         runs: COCO's run-length text of the mask within that rectangle; None where only the box is known.
         stray: whether it is a speck of a drawn mask, too small to be an object of its own (`MIN_AREA`): it
             counts as defective pixels, not as an object.
+        ignored: whether it is a region of `Truth.ignored`: stray, and detections there are neither right nor
+            wrong.
     """
 
     box: LabelledBox
@@ -37,6 +46,7 @@ class Instance:
     height: int = 0
     runs: str | None = None
     stray: bool = False
+    ignored: bool = False
 
     def mask(self) -> Mask:
         """(height, width) bool of its rectangle.
@@ -68,7 +78,7 @@ def read_instances(annotation: Annotation, width: int, height: int, *, clip: boo
             one for label, runs in masks for one in _regions(mask_of_runs(runs, width, height), label)
         ]
     elif annotation.format == "coco":
-        instances = list(_coco(json.loads(annotation.content)["objects"], truth.boxes, width, height, clip))
+        instances = list(_coco(annotation, truth, width, height, clip))
     elif annotation.format == "yolo":
         shapes = read_yolo_shapes(annotation, width, height, Faults(clip))
         instances = [Instance(box) if mask is None else _of_mask(mask, box) for box, mask in shapes]
@@ -79,6 +89,7 @@ def read_instances(annotation: Annotation, width: int, height: int, *, clip: boo
         instances = list(_regions(truth.mask, str(annotation.label)))
     else:
         instances = [Instance(box) for box in truth.boxes]
+        instances += [Instance(box, stray=True, ignored=True) for box in truth.ignored]
     checked_count(sum(not one.stray for one in instances))
     return instances
 
@@ -109,18 +120,15 @@ def _of_mask(mask: Mask, box: LabelledBox) -> Instance:
     return Instance(box, left, top, part.shape[1], part.shape[0], encode_mask(part))
 
 
-def _coco(
-    objects: list[Mapping[str, Any]], boxes: tuple[LabelledBox, ...], width: int, height: int, clip: bool
-) -> Iterator[Instance]:
-    """Crowds count as pixels and not as objects, like strays."""
+def _coco(annotation: Annotation, truth: Truth, width: int, height: int, clip: bool) -> Iterator[Instance]:
+    content = json.loads(annotation.content)
+    objects: list[Mapping[str, Any]] = content["objects"]
     if len(objects) * width * height > MAX_MASK_PIXELS:
         raise AnnotationError(f"{len(objects):,} masks are more than its size allows")
-    left = iter(boxes)
+    boxes, ignored = iter(truth.boxes), iter(truth.ignored)
     for item in objects:
         mask = mask_of_object(item, width, height, clip=clip)
-        if not item.get("iscrowd"):
-            box = next(left)
-            yield Instance(box) if mask is None else _of_mask(mask, box)
-        elif mask is not None and item.get("label") is not None and mask.any():
-            whole = LabelledBox(0.0, 0.0, float(width), float(height), str(item["label"]))
-            yield replace(_of_mask(mask, whole), stray=True)
+        _, crowd = marks_of(item, annotation, content)
+        box = next(ignored if crowd else boxes)
+        one = Instance(box) if mask is None else _of_mask(mask, box)
+        yield replace(one, stray=crowd, ignored=crowd)

@@ -39,3 +39,13 @@ def boxes_of_mask(mask: Mask) -> list[tuple[float, float, float, float]]:
         for y, x, region, stray in regions_of_mask(mask)
         if not stray
     ]
+
+
+def box_around(mask: Mask) -> tuple[float, float, float, float]:
+    """Smallest rectangle around all pixels of a mask, as x0, y0, x1, y1 with x1, y1 exclusive.
+
+    Args:
+        mask: (H, W), bool, with at least one pixel.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

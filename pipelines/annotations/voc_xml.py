@@ -10,12 +10,14 @@ from defusedxml.ElementTree import fromstring
 from pipelines.annotations.base import (
     Annotation,
     AnnotationError,
+    LabelledBox,
     Truth,
     checked_box,
     checked_count,
     checked_size,
     finite,
 )
+from pipelines.annotations.crowds import assumption, flag
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.text_files import read_annotation
 
@@ -27,7 +29,8 @@ SHAPES = frozenset({"bndbox", "robndbox", "polygon", "xmin", "ymin", "xmax", "ym
 def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """The boxes of `object/bndbox`; (xmin, ymin, xmax, ymax) becomes (xmin − 1, ymin − 1, xmax, ymax).
 
-    `annotation.content` may be a JSON object: name in the file → class; other names are kept.
+    Objects that are `difficult` are ignored regions, as in VOC's protocol, unless the source's `crowds` is
+    `objects`. `annotation.content` may be a JSON object: name in the file → class; other names are kept.
 
     Raises:
         AnnotationError: no XML of this form, entities or a DTD in it, another size, a box or name that
@@ -55,13 +58,19 @@ def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) ->
         checked_count(len(objects))
         classes = json.loads(annotation.content) if annotation.content else {}
         lines = _object_lines(data, len(objects))
-        boxes = []
+        boxes: list[LabelledBox] = []
+        ignored: list[LabelledBox] = []
         for item, line in zip(objects, lines, strict=True):
             with faults.at(uri, line) as spot:
                 name = item.findtext("name")
                 mended = spot.mended if spot.clip else None
-                boxes.append(checked_box(_corners(item), classes.get(name, name), width, height, mended))
-        return Truth(tuple(boxes))
+                difficult = flag(item.findtext("difficult"), "difficult")
+                box = checked_box(_corners(item), classes.get(name, name), width, height, mended)
+                left_out = difficult and annotation.crowds != "objects"
+                (ignored if left_out else boxes).append(box)
+                if difficult and annotation.crowds == "auto":
+                    spot.mended.append(assumption("difficult", left_out))
+        return Truth(tuple(boxes), ignored=tuple(ignored))
 
 
 def _has_shape(part: Element) -> bool:

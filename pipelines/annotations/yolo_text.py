@@ -14,7 +14,7 @@ from pipelines.annotations.base import (
     finite,
 )
 from pipelines.annotations.faults import Faults
-from pipelines.annotations.polygons import Polygon, checked_polygon, mask_of_polygons
+from pipelines.annotations.polygons import Polygon, checked_polygon, drawn_polygons, mask_of_polygons
 from pipelines.annotations.text_files import read_annotation
 
 
@@ -29,8 +29,8 @@ def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -
         AnnotationError: a line that is neither, a class without a name, a shape outside the image.
     """
     shapes = _shapes(annotation, width, height, faults)
-    polygons = [polygon for _, polygon in shapes if polygon is not None]
-    whole = bool(polygons) and len(polygons) == len(shapes)
+    polygons = [polygon for _, outlines in shapes for polygon in outlines]
+    whole = bool(polygons) and all(outlines for _, outlines in shapes)
     boxes = tuple(box for box, _ in shapes)
     with read_annotation(annotation.files[0]):  # so that errors of the polygons' masks name the file
         return Truth(boxes, mask_of_polygons(polygons, width, height) if whole else None)
@@ -40,16 +40,17 @@ def read_yolo_shapes(
     annotation: Annotation, width: int, height: int, faults: Faults
 ) -> Iterator[tuple[LabelledBox, Mask | None]]:
     """Every line's box, and the mask of a polygon; see `read_yolo`."""
-    for box, polygon in _shapes(annotation, width, height, faults):
-        yield box, None if polygon is None else mask_of_polygons([polygon], width, height)
+    for box, outlines in _shapes(annotation, width, height, faults):
+        yield box, mask_of_polygons(outlines, width, height) if outlines else None
 
 
 def _shapes(
     annotation: Annotation, width: int, height: int, faults: Faults
-) -> list[tuple[LabelledBox, Polygon | None]]:
+) -> list[tuple[LabelledBox, list[Polygon]]]:
+    """Every line's box, and its outlines; none where the line is a box."""
     (uri,) = annotation.files
     names = json.loads(annotation.content) if annotation.content else None
-    shapes: list[tuple[LabelledBox, Polygon | None]] = []
+    shapes: list[tuple[LabelledBox, list[Polygon]]] = []
     with read_annotation(uri) as data:
         try:
             lines = [line.split() for line in data.decode("utf-8-sig").splitlines()]
@@ -61,7 +62,7 @@ def _shapes(
             with faults.at(uri, number) as spot:
                 mended = spot.mended if spot.clip else None
                 label = _name(words[0], names)
-                points = None
+                outlines: list[Polygon] = []
                 if len(words) == 5:
                     x, y, w, h = (finite(word) for word in words[1:])
                     corners = (
@@ -74,9 +75,10 @@ def _shapes(
                     shares = [finite(word) for word in words[1:]]
                     pixels = [share * (width, height)[place % 2] for place, share in enumerate(shares)]
                     points = checked_polygon(pixels, width, height, mended)
+                    outlines = drawn_polygons([points], width, height, mended)
                     (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
                     corners = x0, y0, x1, y1
-                shapes.append((checked_box(corners, label, width, height, mended), points))
+                shapes.append((checked_box(corners, label, width, height, mended), outlines))
     return shapes
 
 

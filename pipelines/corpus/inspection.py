@@ -22,6 +22,7 @@ _INSPECTED = pa.schema(
         ("grey_deviation", pa.float64()),
         ("boxes", pa.list_(LABELLED_BOX)),
         ("mask", pa.string()),
+        ("ignored", pa.list_(LABELLED_BOX)),
         ("error", pa.string()),
         ("faults", pa.list_(pa.struct(list(BAD_LABELS)))),
     ]
@@ -29,14 +30,15 @@ _INSPECTED = pa.schema(
 
 
 def _truth(row: dict[str, Any], width: int, height: int, faults: Faults) -> dict[str, Any]:
-    """The columns that come from an annotation: boxes, mask (COCO run-length text), normal."""
+    """The columns that come from an annotation: boxes, mask (COCO run-length text), ignored, normal."""
     if row["annotation"] is None:
-        return {"boxes": [], "mask": None}
+        return {"boxes": [], "mask": None, "ignored": []}
     annotation = Annotation(**row["annotation"])
     truth = read_truth(annotation, width, height, faults)
     return {
         "boxes": [vars(box) for box in truth.boxes],
         "mask": None if truth.mask is None else encode_mask(truth.mask),
+        "ignored": [vars(box) for box in truth.ignored],
         "normal": row["normal"] or (truth.empty and annotation.empty_is_normal),
     }
 

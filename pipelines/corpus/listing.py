@@ -109,11 +109,11 @@ class SourceListing:
         }
 
     def truth(self, entry: Entry) -> Annotation | None:
-        """An entry's annotation, its files by URI."""
+        """An entry's annotation, its files by URI, to be read as the source's config says."""
         if entry.annotation is None:
             return None
         files = tuple(self.tree.uri(file) for file in entry.annotation.files)
-        return replace(entry.annotation, files=files)
+        return replace(entry.annotation, files=files, crowds=self.source.crowds)
 
     def uri(self, entry: Entry) -> str:
         """The path or URI of an entry's image."""

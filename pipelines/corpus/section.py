@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from cluster.config_paths import Location
+from pipelines.annotations import Crowds
 from pipelines.images import LevelsSection
 from pipelines.layouts import AUTO, LAYOUT_NAMES
 
@@ -40,6 +41,12 @@ class Source(Section):
             folder or glob there, or the full path or URI of a folder elsewhere (see `references.look_up`). A
             category that no source names takes `reference_count` of the images its layout marks as normal, by
             hash; `agssp references` proposes some where there are none.
+        crowds: what COCO's `iscrowd: 1` and VOC's `difficult` mean. `objects`: nothing, they are objects as
+            the others. `ignored`: defects that are no single objects; detections there count neither as right
+            nor as wrong, and finetuning does not see them. `auto`: VOC's are ignored; of COCO's, those whose
+            mask is run lengths are objects where they have `attributes` (CVAT, Datumaro) or `extra` (V7), or
+            where no object of the file has `iscrowd: 0`, as these tools mark all such masks; the others are
+            ignored. `bad_labels.parquet` tells what `auto` made of each.
         follow_links: whether links below a local root may lead out of it, as in a link farm.
         levels: how its images of more than 8 bits become 8 bits, in all that follows; None takes each image's
             own least and greatest value. Percentiles are those of all its images; with `fixed` they are equal
@@ -51,6 +58,7 @@ class Source(Section):
     category: str = Field(default="", max_length=100)
     categories: dict[str, str] = Field(default={})
     references: dict[str, tuple[str, ...]] = Field(default={})
+    crowds: Crowds = "auto"
     follow_links: bool = False
     levels: LevelsSection | None = None
 
@@ -104,9 +112,10 @@ class CorpusSection(Source):
             `pipelines/corpus/near_duplicates.py` says what the default was measured on.
         max_bad_share: share of unusable images and of labels that belong to no image, together, above which
             the stage fails.
-        bad_labels: `clip` cuts boxes to the image, `drop` doesn't; both leave out images whose labels have
-            another fault. `fail` stops at any fault. `bad_labels.parquet` lists all. An empty label file is
-            no fault: its image is background.
+        bad_labels: `clip` cuts boxes to the image and makes hairlines one pixel wide, `drop` doesn't; both
+            leave out images whose labels have another fault. `fail` stops at any fault, at a mark that
+            `crowds` had to guess at too. `bad_labels.parquet` lists all. An empty label file is no fault: its
+            image is background.
     """
 
     sources: tuple[Source, ...] = Field(default=(), max_length=1000)
@@ -162,8 +171,8 @@ class LabelledDataSection(Section):
         test: images to measure on, scaled as those of `train` unless it has `levels`; without a root a share
             of `train`, by content, near-duplicates on one side.
         test_share: share of the labelled images of `train` that is held out where `test` has no root.
-        near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here boxes are cut to their
-            image by default.
+        near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here faults that can be
+            mended are mended by default.
     """
 
     train: Source

@@ -24,6 +24,7 @@ from pipelines.tables import (
     REFERENCE,
     TRAIN,
     check_bad_share,
+    has_defect,
 )
 
 
@@ -82,7 +83,11 @@ class Corpus:
         self.manifest: list[dict[str, Any]] = []
         self.labels: list[dict[str, Any]] = []
         # A defect image whose mask is empty says neither "normal" nor where the defect is.
-        empty = {i for i, row in unique.items() if row["labelled"] and not row["normal"] and not row["boxes"]}
+        empty = {
+            image_id
+            for image_id, row in unique.items()
+            if row["labelled"] and not row["normal"] and not has_defect(row)
+        }
         self.empty_masks = len(empty)
         labelled_ids = {i for i, row in unique.items() if row["labelled"]} - empty
         self.near_duplicates, near_groups = group_images(unique, section.near_duplicate_distance)
@@ -156,8 +161,9 @@ class Corpus:
             "pretraining": splits["train"] + splits["unlabelled"],
             "references": sum(row["role"] == REFERENCE for row in self.manifest),
             "labelled": len(self.labels),
-            "labelled_with_defects": sum(bool(row["boxes"]) for row in self.labels),
-            "labelled_normal": sum(not row["boxes"] for row in self.labels),
+            "labelled_with_defects": sum(has_defect(row) for row in self.labels),
+            "labelled_normal": sum(not has_defect(row) for row in self.labels),
+            "ignored_regions": sum(len(row["ignored"]) for row in self.labels),
             "quarantined": len(self.quarantine),
             "duplicates": len(self.duplicates),
             "near_duplicates": len({row[side] for row in self.near_duplicates for side in _SIDES}),

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cluster.errors import UserError
-from pipelines.annotations import Annotation, AnnotationError, written_label
+from pipelines.annotations import Annotation, AnnotationError, has_single_objects, is_tagged, written_label
 from pipelines.layouts.base import SURFACE, Entry, LostLabel, annotated, doubt_of, layout
 from pipelines.layouts.outline import LIST
 from pipelines.layouts.tree import SAMPLES, Tree
@@ -134,6 +134,7 @@ def _entries(
             raise UserError(f"{where}: the category {number}: {error}; correct it.") from None
     objects: dict[object, list[dict[str, Any]]] = defaultdict(list)
     lost: list[LostLabel] = []
+    among_objects = has_single_objects(document["annotations"])
     for item in document["annotations"]:
         image, kind = _key(item.get("image_id")), _key(item.get("category_id"))
         fields = {name: item.get(name) for name in DEPTHS}
@@ -141,7 +142,8 @@ def _entries(
             raise UserError(f"{where}: annotation {str(item.get('id'))[:20]} nests too deeply; correct it.")
         if image in images:
             number = {} if kind in names else {"category_id": item.get("category_id")}
-            objects[image].append({**fields, **number, "label": names.get(kind)})
+            tagged = {"tagged": True} if is_tagged(item) else {}
+            objects[image].append({**fields, **number, **tagged, "label": names.get(kind)})
         else:
             named = f"annotation {str(item.get('id'))[:20]}"
             reason = f"{named}: its image {str(item.get('image_id'))[:40]} is not listed"
@@ -160,7 +162,8 @@ def _entries(
             yield Entry(file, SURFACE, doubt=doubt)
             continue
         size = [record["width"], record["height"]] if "width" in record and "height" in record else None
-        content = json.dumps({"size": size, "objects": objects[number]})
+        image_objects = objects[number]
+        content = json.dumps({"size": size, "objects": image_objects, "among_objects": among_objects})
         yield annotated(
             file, SURFACE, Annotation("coco", (str(path),), content=content, empty_is_normal=True)
         )

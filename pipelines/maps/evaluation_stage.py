@@ -10,7 +10,7 @@ from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.annotations import decode_mask
 from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
 from pipelines.maps.reading import map_rows
-from pipelines.tables import CorpusTables
+from pipelines.tables import CorpusTables, has_defect
 
 
 def evaluate_maps(*, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
@@ -30,7 +30,7 @@ def evaluate_maps(*, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
             if label is not None:
                 size = (row["height"], row["width"])
                 samples[row["category"]].append(
-                    _Sample(row["score"], anomaly_map, bool(label["boxes"]), label["mask"], size)
+                    _Sample(row["score"], anomaly_map, has_defect(label), label["mask"], size)
                 )
         everything = [sample for group in samples.values() for sample in group]
         results = {

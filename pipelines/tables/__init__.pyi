@@ -1,5 +1,5 @@
 from .box_sides import SIDES, box_array, sides
-from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelRow, ManifestRow
+from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelledBoxRow, LabelRow, ManifestRow, has_defect
 from .pools import ACTOR_CPUS, actor_pool
 from .quarantine import check_bad_share
 from .schemas import (
@@ -44,11 +44,13 @@ __all__ = [
     "TRAIN",
     "CorpusTables",
     "LabelRow",
+    "LabelledBoxRow",
     "ManifestRow",
     "Step",
     "actor_pool",
     "box_array",
     "check_bad_share",
+    "has_defect",
     "read_columns",
     "run_table_job",
     "sides",

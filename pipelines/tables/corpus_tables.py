@@ -1,7 +1,7 @@
 """The reader of a corpus artifact: manifest, references, labels, masks, hashes, held-out images."""
 
-from collections.abc import Sequence
-from typing import Literal, TypedDict, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict, cast
 
 import pyarrow as pa
 
@@ -46,6 +46,16 @@ class LabelRow(TypedDict):
     image_id: str
     boxes: list[LabelledBoxRow]
     mask: str | None
+    ignored: list[LabelledBoxRow]
+
+
+def has_defect(row: Mapping[str, Any]) -> bool:
+    """Whether a labelled image shows a defect: as an object, or in a region that evaluation ignores.
+
+    Args:
+        row: a row with `boxes` and `ignored`, as of `CorpusTables.labels`.
+    """
+    return bool(row["boxes"]) or bool(row["ignored"])
 
 
 class CorpusTables:
@@ -114,16 +124,21 @@ class CorpusTables:
     def labels(self) -> dict[str, LabelRow]:
         """image_id → what is known of it; an image without labels has no key.
 
-        A row has `image_id`, `boxes` (none for a normal image) and `mask`: COCO's run-length text at the
-        image's size, None where no pixel truth is known.
+        A row has `image_id`, `boxes` (none for a normal image), `mask`: COCO's run-length text at the image's
+        size, None where no pixel truth is known, and `ignored`: regions with defects that are no objects
+        (none in a table of before they were kept).
         """
         rows = cast(list[LabelRow], self.directory.read_table(LABELS_FILE).to_pylist())
-        return {row["image_id"]: row for row in rows}
+        return {row["image_id"]: {**row, "ignored": row.get("ignored") or []} for row in rows}
 
     def boxes(self) -> dict[str, list[LabelledBoxRow]]:
-        """image_id → its labelled boxes; an empty list for a normal image."""
+        """image_id → its labelled boxes; an empty list where none is an object, see `has_defect`."""
         table = self.directory.read_table(LABELS_FILE, columns=["image_id", "boxes"])
         return {row["image_id"]: row["boxes"] for row in table.to_pylist()}
+
+    def ignored(self) -> dict[str, list[LabelledBoxRow]]:
+        """image_id → its regions with defects that are no objects, where it has any."""
+        return {image_id: row["ignored"] for image_id, row in self.labels().items() if row["ignored"]}
 
     def masks(self) -> dict[str, str]:
         """image_id → COCO's run-length text of its defects, where pixel truth is known."""

@@ -16,7 +16,14 @@ LEVELS = ("levels", pa.list_(pa.float64()))
 
 MANIFEST = pa.schema([*IDENTITY, ("split", pa.string()), ("role", pa.string()), *SIZE, LEVELS])
 # `mask` is COCO's run-length text at the image's size, null where no pixel truth is known.
-LABELS = pa.schema([("image_id", pa.string()), ("boxes", pa.list_(LABELLED_BOX)), ("mask", pa.string())])
+LABELS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("boxes", pa.list_(LABELLED_BOX)),
+        ("mask", pa.string()),
+        ("ignored", pa.list_(LABELLED_BOX)),
+    ]
+)
 QUARANTINE = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
 BAD_LABELS = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("action", pa.string())]
@@ -57,6 +64,7 @@ ANNOTATION = pa.struct(
         ("label", pa.string()),
         ("content", pa.string()),
         ("empty_is_normal", pa.bool_()),
+        ("crowds", pa.string()),
     ]
 )
 

@@ -33,6 +33,7 @@ class Patch:
         left, top: the mask's corner in the image.
         mask: (h, w); None where only the box is known.
         stray: whether its pixels are defective but no object.
+        ignored: whether it is a stray region where detections are neither right nor wrong.
     """
 
     label: int
@@ -41,6 +42,7 @@ class Patch:
     top: int = 0
     mask: Mask | None = None
     stray: bool = False
+    ignored: bool = False
 
     def pixels(self, width: int, height: int) -> tuple[int, int, Mask]:
         """Left, top and mask of the defective pixels, at least one; without a mask those of the box."""
@@ -102,7 +104,7 @@ class Window:
         left, top = x0 - self.left + int(columns[0]), y0 - self.top + int(rows[0])
         little = bool(np.count_nonzero(tight) < MIN_VISIBLE * np.count_nonzero(patch.mask))
         box = float(left), float(top), float(left + tight.shape[1]), float(top + tight.shape[0])
-        return Patch(patch.label, box, left, top, tight, stray=patch.stray or little)
+        return Patch(patch.label, box, left, top, tight, patch.stray or little, patch.ignored)
 
     def _boxed(self, patch: Patch) -> Patch | None:
         x0, y0, x1, y1 = patch.box
@@ -115,7 +117,7 @@ class Window:
         sides = inside[2] - inside[0], inside[3] - inside[1]
         if min(sides) < MIN_SIDE or sides[0] * sides[1] < MIN_VISIBLE * (x1 - x0) * (y1 - y0):
             return None
-        return Patch(patch.label, inside, stray=patch.stray)
+        return Patch(patch.label, inside, stray=patch.stray, ignored=patch.ignored)
 
     @classmethod
     def anywhere(cls, size: tuple[int, int], side: int, rng: np.random.Generator) -> Self:
@@ -209,7 +211,24 @@ def flipped(patch: Patch, side: tuple[int, int], *, across: bool, down: bool) ->
         left = side[0] - left - width if across else left
         top = side[1] - top - height if down else top
         mask = mask[:: -1 if down else 1, :: -1 if across else 1]
-    return Patch(patch.label, (x0, y0, x1, y1), left, top, mask, patch.stray)
+    return Patch(patch.label, (x0, y0, x1, y1), left, top, mask, patch.stray, patch.ignored)
+
+
+def without_ignored(pixels: Image, patches: list[Patch]) -> Image:
+    """The image with grey where ignored regions are, except in pixels of objects.
+
+    Their defects would be learnt as background by a task that knows objects only.
+
+    Args:
+        pixels: (H, W, 3).
+        patches: the image's objects and regions.
+    """
+    height, width = pixels.shape[:2]
+    gone = np.zeros((height, width), np.bool_)
+    for patch in sorted(patches, key=lambda each: not each.ignored):
+        left, top, mask = patch.pixels(width, height)
+        gone[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = patch.ignored
+    return np.where(gone[..., None], np.uint8(FILL), pixels)
 
 
 def semantic_of(patches: list[Patch], width: int, height: int) -> Semantic:

@@ -10,13 +10,14 @@ import torch
 
 from pipelines.annotations import decode_mask
 from pipelines.images import Levels
-from training.dense.cropping import Mask, Patch, Window, choose_window, flipped, semantic_of
+from training.dense.cropping import Mask, Patch, Window, choose_window, flipped, semantic_of, without_ignored
 from training.dense.section import CropSection
 from training.detection import ColourSection, colour
 from training.loop import Batch, SeededDataset
 from training.models import Image
 from training.pictures import PixelCache, read_pixels
 
+PACKED = ("left", "top", "width", "height", "runs", "stray", "ignored")  # columns of an object
 CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
 
 
@@ -32,13 +33,14 @@ class PackedPatch:
     height: int
     runs: str | None
     stray: bool
+    ignored: bool = False
 
     def patch(self) -> Patch:
         """Unpacked."""
         mask: Mask | None = None
         if self.runs is not None:
             mask = decode_mask(self.runs, self.width, self.height)
-        return Patch(self.label, self.box, self.left, self.top, mask, self.stray)
+        return Patch(self.label, self.box, self.left, self.top, mask, self.stray, self.ignored)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def dense_samples(
             PackedPatch(
                 label=index[one["label"]],
                 box=(one["x0"], one["y0"], one["x1"], one["y1"]),
-                **{key: one[key] for key in ("left", "top", "width", "height", "runs", "stray")},
+                **{key: one[key] for key in PACKED},
             )
             for one in row["objects"]
         )
@@ -134,7 +136,7 @@ class CropDataset(SeededDataset):
         self.samples, self.crop, self.augment = list(samples), crop, augment
         self.levels, self.semantic = levels, semantic
         self.pixels = PixelCache(
-            partial(_read_whole, self.samples, levels),
+            partial(_read_whole, self.samples, levels, semantic),
             whole_bytes=sum(3 * sample.width * sample.height for sample in self.samples),
             limit_bytes=CACHE_BYTES,
         )
@@ -176,8 +178,13 @@ class CropDataset(SeededDataset):
         return inside.semantic(semantic_of(visible, window.width, window.height)[:height, :width])
 
 
-def _read_whole(samples: Sequence[DenseSample], levels: Levels | None, index: int) -> Image:
-    return samples[index].pixels(levels)
+def _read_whole(samples: Sequence[DenseSample], levels: Levels | None, semantic: bool, index: int) -> Image:
+    """An image; for a task of objects without its ignored regions."""
+    sample = samples[index]
+    pixels = sample.pixels(levels)
+    if not semantic and any(one.ignored for one in sample.objects):
+        return without_ignored(pixels, sample.patches())
+    return pixels
 
 
 def _whole(patch: Patch, side: int) -> Any:

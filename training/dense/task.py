@@ -136,11 +136,12 @@ class ObjectTask(CroppedTask):
 
 
 def _truth(sample: DenseSample, *, masks: bool) -> TrueObjects:
-    patches = [patch for patch in sample.patches() if not patch.stray]
+    patches = [patch for patch in sample.patches() if patch.ignored or not patch.stray]
     return TrueObjects(
         np.array([patch.box for patch in patches], dtype=np.float64).reshape(-1, 4),
         np.array([patch.label for patch in patches], dtype=np.int64),
         [encoded(_painted(patch, sample)) for patch in patches] if masks else None,
+        np.array([patch.ignored for patch in patches], dtype=np.bool_),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipelines.tables import box_array
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
 from training.detection.section import BoxAugment
 from training.loop import Batch, SeededDataset
-from training.models import Boxes, Image, Preprocessing
+from training.models import FILL, Boxes, Image, Preprocessing
 from training.pictures import PixelCache, read_pixels
 
 CACHE_BYTES = 512 << 20  # per process; a larger data set is read from its files every epoch
@@ -34,6 +34,8 @@ class Sample:
         weights: (N,) float32, each box's weight in the loss; None where all count the same. All samples of
             a data set have them, or none.
         levels: black and white where the image has more than 8 bits; None takes its own.
+        ignored: (M, 4) regions with defects that are no objects, as `boxes`.
+        ignored_labels: (M,) int64; -1 for a class that is not learnt.
     """
 
     image_id: str
@@ -44,6 +46,8 @@ class Sample:
     labels: Labels
     weights: npt.NDArray[np.float32] | None = None
     levels: Levels | None = None
+    ignored: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
+    ignored_labels: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def of(
@@ -52,6 +56,8 @@ class Sample:
         boxes: Iterable[Mapping[str, Any]],
         labels: Sequence[int],
         weights: npt.NDArray[np.float32] | None = None,
+        ignored: Iterable[Mapping[str, Any]] = (),
+        ignored_labels: Sequence[int] = (),
     ) -> "Sample":
         """An image of a table with its boxes.
 
@@ -60,6 +66,8 @@ class Sample:
             boxes: N boxes with their sides x0, y0, x1, y1.
             labels: N class numbers.
             weights: see the attribute.
+            ignored: M regions with their sides.
+            ignored_labels: M class numbers.
         """
         return cls(
             image_id=row["image_id"],
@@ -70,6 +78,8 @@ class Sample:
             labels=np.array(labels, dtype=np.int64),
             weights=weights,
             levels=None if (pair := row.get("levels")) is None else (pair[0], pair[1]),
+            ignored=box_array(ignored),
+            ignored_labels=np.array(ignored_labels, dtype=np.int64),
         )
 
 
@@ -82,6 +92,8 @@ class DetectionDataset(SeededDataset):
         augment: None gives the plain images.
         epochs: the training's number of epochs (counted from 1); the last ones have no mosaic.
         seed: the training's random seed.
+        hide_ignored: whether ignored regions are grey outside of the boxes, so that their defects are not
+            learnt as background.
 
     Items hold `image` (3, H, W) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64,
     `image_id` and, where samples have them, `weights` (N,) float32. An image that can't be read raises
@@ -96,12 +108,13 @@ class DetectionDataset(SeededDataset):
         augment: BoxAugment | None = None,
         epochs: int = 1,
         seed: int = 0,
+        hide_ignored: bool = False,
     ) -> None:
         super().__init__(seed)
         self.samples = list(samples)
         self.preprocessing, self.augment, self.epochs = preprocessing, augment, epochs
         self.pixels = PixelCache(
-            partial(_read_placed, self.samples, preprocessing),
+            partial(_read_placed, self.samples, preprocessing, hide_ignored),
             whole_bytes=len(self.samples) * 3 * math.prod(preprocessing.shape),
             limit_bytes=CACHE_BYTES,
         )
@@ -128,6 +141,13 @@ class DetectionDataset(SeededDataset):
             "image_id": self.samples[index].image_id,
         }
 
+    def ignored(self, index: int) -> tuple[Boxes, Labels]:
+        """The ignored regions of an image whose class is learnt: (M, 4) in input pixels, and labels (M,)."""
+        sample = self.samples[index]
+        known = sample.ignored_labels >= 0
+        placement = self.preprocessing.place(sample.width, sample.height)
+        return placement.boxes(sample.ignored[known]), sample.ignored_labels[known]
+
     def _plain(self, index: int) -> Labelled:
         sample = self.samples[index]
         placement = self.preprocessing.place(sample.width, sample.height)
@@ -137,9 +157,30 @@ class DetectionDataset(SeededDataset):
         return self.pixels[index], *clip(placement.boxes(sample.boxes), labels, placement.shape)
 
 
-def _read_placed(samples: Sequence[Sample], preprocessing: Preprocessing, index: int) -> Image:
+def _read_placed(
+    samples: Sequence[Sample], preprocessing: Preprocessing, hide_ignored: bool, index: int
+) -> Image:
     sample = samples[index]
-    return preprocessing.place(sample.width, sample.height).image(read_pixels(sample.uri, sample.levels))
+    placement = preprocessing.place(sample.width, sample.height)
+    image = placement.image(read_pixels(sample.uri, sample.levels))
+    if hide_ignored and len(sample.ignored):
+        return hidden(image, placement.boxes(sample.ignored), placement.boxes(sample.boxes))
+    return image
+
+
+def hidden(image: Image, regions: Boxes, boxes: Boxes) -> Image:
+    """The image with `FILL` in every pixel that a region touches, except in pixels that a box touches.
+
+    Args:
+        image: (H, W, 3) uint8.
+        regions, boxes: (N, 4) in its pixels.
+    """
+    gone = np.zeros(image.shape[:2], np.bool_)
+    for sides, value in ((regions, True), (boxes, False)):
+        low, high = np.floor(sides[:, :2]).clip(0), np.ceil(sides[:, 2:]).clip(0)
+        for (x0, y0), (x1, y1) in zip(low.astype(int).tolist(), high.astype(int).tolist(), strict=True):
+            gone[y0:y1, x0:x1] = value
+    return np.where(gone[..., None], np.uint8(FILL), image)
 
 
 def collate(items: Sequence[Batch]) -> Batch:

@@ -69,7 +69,7 @@ def finetune_detector(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         tables = CorpusTables(corpus.directory)
-        selection = select(section, tables.manifest(), tables.boxes())
+        selection = select(section, tables.manifest(), tables.boxes(), tables.ignored())
         model, transferred = _started(section, start, selection.classes, inputs, start_weights)
         result = train_detector(
             model,

@@ -12,7 +12,7 @@ from cluster.storage import Storage
 from training.detection.data import DetectionDataset, Sample, collate
 from training.detection.section import BoxAugment
 from training.loop import START_FILE, Batch, Task
-from training.metrics import Detections, TrueObjects, average_precision
+from training.metrics import Detections, TrueObjects, average_precision, true_objects
 from training.models import Freeze, Masks
 from training.models.detectors import Detector
 from training.starts import load_detector
@@ -95,8 +95,14 @@ class DetectionTask(Task):
             areas = [detector.preprocessing.place(each.width, each.height).area for each in samples]
             for index, predicted in enumerate(detector.predict(inputs, areas=areas)):
                 of_image = batch["image"] == index
+                ignored, ignored_labels = self.held_out.ignored(len(truths))
                 truths.append(
-                    TrueObjects(batch["boxes"][of_image].double().numpy(), batch["labels"][of_image].numpy())
+                    true_objects(
+                        batch["boxes"][of_image].double().numpy(),
+                        batch["labels"][of_image].numpy(),
+                        ignored,
+                        ignored_labels,
+                    )
                 )
                 boxes, scores = (
                     predicted.boxes.double().cpu().numpy(),
@@ -128,5 +134,6 @@ def build_detection_task(plan: DetectionPlan) -> DetectionTask:
         augment=plan.augment,
         epochs=plan.epochs,
         seed=plan.seed,
+        hide_ignored=True,
     )
     return DetectionTask(detector, dataset, plan.held_out, plan.masks)

@@ -15,9 +15,9 @@ from training.metrics import (
     Detections,
     Matrix,
     Scores,
-    TrueObjects,
     average_precision,
     confusion_matrix,
+    true_objects,
 )
 from training.prediction import ImagePrediction
 
@@ -90,14 +90,16 @@ def measure(
     """Compare predictions with labelled images, in pixels of the originals.
 
     Args:
-        samples: the truth, with at least one box.
+        samples: the truth, with at least one box; `classes` has those of the ignored regions too.
         predictions: one per sample, in any order.
         classes: names in label order.
         min_score: score that detections in the confusion matrix exceed.
     """
     by_id = {result.image_id: result for result in predictions}
     ordered = [by_id[sample.image_id] for sample in samples]
-    truths = [TrueObjects(sample.boxes, sample.labels) for sample in samples]
+    truths = [
+        true_objects(sample.boxes, sample.labels, sample.ignored, sample.ignored_labels) for sample in samples
+    ]
     detections = [Detections(result.boxes, result.scores, result.labels) for result in ordered]
     return DetectorMetrics(
         classes=tuple(classes),

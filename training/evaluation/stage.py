@@ -46,16 +46,17 @@ def evaluate_detector(
         with finetuned.directory.local_copy(WEIGHTS_FILE) as path:
             detector = load_detector(path)
         tables = CorpusTables(corpus.directory)
-        labels, rows = tables.boxes(), tables.manifest(split="test")
+        labels, ignored, rows = tables.boxes(), tables.ignored(), tables.manifest(split="test")
         names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
         if not names:
             raise UserError(
                 "There is no labelled box in the test split to evaluate on; raise the test_share (corpus or "
                 "finetune.data), or label more images."
             )
+        names |= {region["label"] for row in rows for region in ignored.get(row["image_id"], ())}
         # A class that only the test split has can't be found; it counts as AP 0.
         classes = (*detector.classes, *sorted(names - set(detector.classes)))
-        samples = labelled_samples(rows, labels, classes)
+        samples = labelled_samples(rows, labels, classes, ignored)
         device = torch.device(best_device())
         predictions: list[ImagePrediction] = []
         start = time.monotonic()
@@ -87,8 +88,9 @@ def evaluate_detector(
         return {
             "start": finetuned.results["start"],
             "images": len(samples),
-            "backgrounds": sum(not len(sample.labels) for sample in samples),
+            "backgrounds": sum(not len(sample.labels) and not len(sample.ignored) for sample in samples),
             "boxes": sum(len(sample.labels) for sample in samples),
+            "ignored_regions": sum(len(sample.ignored) for sample in samples),
             **figures,
             **cost,
             "images_per_s": round(len(samples) / seconds, 3),

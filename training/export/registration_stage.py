@@ -11,7 +11,7 @@ from cluster import json_text
 from cluster.registry import Evaluation, Provenance, file_tags, register
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.tracking import Run
-from pipelines.tables import CorpusTables
+from pipelines.tables import CorpusTables, LabelRow
 from training.starts import BACKBONE_FILE, WEIGHTS_FILE
 
 ALIAS = "candidate"
@@ -133,14 +133,19 @@ def code_of(artifact: Artifact) -> str:
 def evaluation_of(dataset: str, corpus: Artifact, evaluated: Artifact) -> Evaluation:
     """The figures on a corpus' held-out images; their digest covers every image and label of that split."""
     tables = CorpusTables(corpus.directory)
-    labels = tables.boxes()
+    labels = tables.labels()
     ids = sorted(tables.held_out() & set(labels))
     return Evaluation(
         dataset=dataset,
-        digest=digest([[image, labels[image]] for image in ids]),
+        digest=digest([_judged_by(image, labels[image]) for image in ids]),
         images=len(ids),
         metrics={key: float(evaluated.results[key]) for key in METRICS},
     )
+
+
+def _judged_by(image_id: str, label: LabelRow) -> list[object]:
+    """What decides an image's part in the figures; without ignored regions as before they were kept."""
+    return [image_id, label["boxes"], *([label["ignored"]] if label["ignored"] else [])]
 
 
 def _register(

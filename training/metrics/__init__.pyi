@@ -1,5 +1,14 @@
-from .coco import AveragePrecision, ClassPrecision, Detections, Runs, Scores, TrueObjects, average_precision
-from .confusion import BACKGROUND, Matrix, confusion_matrix
+from .coco import (
+    AveragePrecision,
+    ClassPrecision,
+    Detections,
+    Runs,
+    Scores,
+    TrueObjects,
+    average_precision,
+    true_objects,
+)
+from .confusion import BACKGROUND, Matrix, confusion_matrix, share_within
 from .floors import CONFUSION_IOU, CONFUSION_SCORE
 from .semantic import PixelCounts
 
@@ -17,4 +26,6 @@ __all__ = [
     "TrueObjects",
     "average_precision",
     "confusion_matrix",
+    "share_within",
+    "true_objects",
 ]

@@ -23,11 +23,20 @@ class TrueObjects:
         boxes: (N, 4) x0 y0 x1 y1, pixels; N = 0 for a background, where every detection is false.
         labels: (N,) int64.
         masks: each object's mask as COCO's run lengths (`size`, `counts`); None measures boxes.
+        ignored: (N,) bool, which of them are regions and no objects (COCO's crowds): none need be found, and
+            detections on them, by the share of the detection that lies there, are neither right nor wrong.
+            None where all are objects.
     """
 
     boxes: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
     masks: Sequence[Runs] | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def objects(self) -> npt.NDArray[np.bool_]:
+        """(N,) bool, which are objects."""
+        return np.ones(len(self.labels), np.bool_) if self.ignored is None else ~self.ignored
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Scores:
-    """Average precision and recall in [0, 1]; NaN where the truth has no box to measure on.
+    """Average precision and recall in [0, 1]; NaN where the truth has no object to measure on.
 
     Attributes:
         map50, map75: AP at IoU 0.5 and 0.75.
@@ -91,6 +100,25 @@ class AveragePrecision(Scores):
     classes: tuple[ClassPrecision, ...]
 
 
+def true_objects(
+    boxes: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    ignored: npt.NDArray[np.float64],
+    ignored_labels: npt.NDArray[np.int64],
+) -> TrueObjects:
+    """Objects, and after them the ignored regions.
+
+    Args:
+        boxes, labels: (N, 4) and (N,) of the objects.
+        ignored, ignored_labels: (M, 4) and (M,) of the regions.
+    """
+    return TrueObjects(
+        np.concatenate([boxes, ignored]),
+        np.concatenate([labels, ignored_labels]),
+        ignored=np.arange(len(labels) + len(ignored_labels)) >= len(labels),
+    )
+
+
 def average_precision(
     truths: Sequence[TrueObjects],
     detections: Sequence[Detections],
@@ -107,18 +135,19 @@ def average_precision(
         masks: whether overlap and area are those of masks instead of boxes.
 
     Raises:
-        ValueError: the truth has no box at all, so there is nothing to measure.
+        ValueError: the truth has no object at all, so there is nothing to measure.
     """
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for image, (truth, detected) in enumerate(zip(truths, detections, strict=True), start=1):
-        for place, (box, label) in enumerate(zip(truth.boxes, truth.labels, strict=True)):
-            entry = _entry(image, box, label)
+        rows = zip(truth.boxes, truth.labels, truth.objects.tolist(), strict=True)
+        for place, (box, label, single) in enumerate(rows):
+            entry = {**_entry(image, box, label), "iscrowd": int(not single)}
             area = entry["bbox"][2] * entry["bbox"][3]
             if masks:
                 entry["segmentation"] = _runs(truth.masks, place)
                 area = float(coco_mask.area(entry["segmentation"]))
-            annotations.append({**entry, "id": len(annotations) + 1, "area": area, "iscrowd": 0})
+            annotations.append({**entry, "id": len(annotations) + 1, "area": area})
         for place, (box, label, score) in enumerate(
             zip(detected.boxes, detected.labels, detected.scores, strict=True)
         ):
@@ -127,7 +156,8 @@ def average_precision(
                 entry = {**entry, "segmentation": _runs(detected.masks, place)}
                 del entry["bbox"]
             results.append(entry)
-    if not annotations:
+    objects = [entry for entry in annotations if not entry["iscrowd"]]
+    if not objects:
         raise ValueError("there is no true box, so average precision is undefined")
     evaluated = _evaluated(len(truths), annotations, results, len(classes), "segm" if masks else "bbox")
     # Axes: IoU, recall, class, area range, detections; −1 marks a class without a true box in the range.
@@ -135,7 +165,7 @@ def average_precision(
         np.where(np.asarray(evaluated[name]) < 0, np.nan, evaluated[name])[..., -1]
         for name in ("precision", "recall", "scores")
     )
-    counts = np.bincount([entry["category_id"] - 1 for entry in annotations], minlength=len(classes))
+    counts = np.bincount([entry["category_id"] - 1 for entry in objects], minlength=len(classes))
     per_class = [_scores(precision[:, :, number], recall[:, number]) for number in range(len(classes))]
     return AveragePrecision(
         **{name: _mean(row[name] for row in per_class) for name in per_class[0]},

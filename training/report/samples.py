@@ -8,7 +8,7 @@ from typing import Any
 from cluster.stages import Artifact
 from pipelines.annotations import decode_mask
 from pipelines.maps import map_rows, upsample
-from pipelines.tables import CorpusTables, sides
+from pipelines.tables import CorpusTables, has_defect, sides
 from training.pictures import DrawnBox, draw_boxes, read_pixels
 from training.report.artifacts import StartOutcome
 from training.report.data import Example, GalleryItem
@@ -32,8 +32,8 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
     }
     groups: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for image_id, row in sorted(table.items()):
-        shows = labels[image_id]["boxes"] if image_id in labels else row["boxes"]
-        groups[row["category"], bool(shows)].append(image_id)
+        shows = has_defect(labels[image_id]) if image_id in labels else bool(row["boxes"])
+        groups[row["category"], shows].append(image_id)
     queues = []
     for category in sorted({category for category, _ in groups}):
         defective, normal = groups[category, True], groups[category, False]
@@ -64,7 +64,7 @@ def gallery(corpus: Artifact, maps: Artifact, boxes: Artifact, limit: int) -> li
                 boxes=[(sides(box), float(box["score"])) for box in table[image_id]["boxes"]],
                 score=float(row["score"]),
                 threshold=float(thresholds[row["category"]]),
-                defective=bool(label["boxes"]) if label else None,
+                defective=has_defect(label) if label else None,
             )
         )
     return sorted(items, key=lambda item: item.category)
@@ -82,17 +82,19 @@ def examples(
         min_score: least score of a drawn detection.
     """
     tables = CorpusTables(labelled.directory)
-    labels, levels = tables.boxes(), tables.levels()
+    labels, levels = tables.labels(), tables.levels()
     drawn = []
     for start, outcome in starts.items():
         rows = outcome.evaluated.directory.read_table("predictions.parquet").to_pylist()
         by_label: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in sorted(rows, key=lambda row: str(row["image_id"])):
-            if labels[row["image_id"]]:
-                by_label[labels[row["image_id"]][0]["label"]].append(row)
+            if boxes := labels[row["image_id"]]["boxes"]:
+                by_label[boxes[0]["label"]].append(row)
         turns = chain.from_iterable(zip_longest(*(group for _, group in sorted(by_label.items()))))
         for row in [row for row in turns if row is not None][:limit]:
-            truths = [DrawnBox(sides(box), box["label"]) for box in labels[row["image_id"]]]
+            label = labels[row["image_id"]]
+            truths = [DrawnBox(sides(box), box["label"]) for box in label["boxes"]]
+            truths += [DrawnBox(sides(box), f"{box['label']}, ignored") for box in label["ignored"]]
             detections = [
                 DrawnBox(sides(box), f"{box['label']} {box['score']:.2f}")
                 for box in row["boxes"]

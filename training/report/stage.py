@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from cluster.stages import Artifact, Site, Workbench, ensure
-from pipelines.tables import CorpusTables
+from pipelines.tables import CorpusTables, has_defect
 from training.agbp import ATTENTION_FILE
 from training.pictures import Picture
 from training.report.artifacts import RunArtifacts
@@ -141,8 +141,8 @@ def _thresholds(boxes: Artifact) -> list[ThresholdRow]:
 
 def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryScores]:
     """Image scores of the labelled images by truth, and δ."""
-    true_boxes = CorpusTables(corpus.directory).boxes()
-    truth = {image_id: bool(image_boxes) for image_id, image_boxes in true_boxes.items()}
+    labels = CorpusTables(corpus.directory).labels()
+    truth = {image_id: has_defect(label) for image_id, label in labels.items()}
     deltas = {
         row["category"]: row["delta"] for row in boxes.directory.read_table("thresholds.parquet").to_pylist()
     }

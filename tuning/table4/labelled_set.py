@@ -12,7 +12,7 @@ from cluster.progress import progress
 from pipelines.annotations import decode_mask
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
 from pipelines.images import Levels
-from pipelines.tables import REFERENCE
+from pipelines.tables import REFERENCE, has_defect
 from training.pictures import read_pixels
 
 CHUNK = 64  # images between two signs of progress
@@ -113,7 +113,7 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
         LabelledImage(
             row["uri"],
             row["category"],
-            bool(row["boxes"]),
+            has_defect(row),
             row["mask"],
             row["width"],
             row["height"],

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pipelines.boxes import Region, regions, smallest_area
 from pipelines.maps import upsample
+from training.metrics import share_within
 from tuning.thresholds.judged_maps import Judged
 
 Ints = npt.NDArray[np.int64]
@@ -33,6 +34,7 @@ class ComponentTable:
         overlap_iou: (P,) IoU of their boxes.
         matches: (Q, 2) component and true box (counted over all images) with IoU ≥ 0.5.
         match_iou: (Q,) IoU of component and true box.
+        ignored: (N,) whether at least half of the box lies in an ignored region.
     """
 
     image: Ints
@@ -44,6 +46,7 @@ class ComponentTable:
     overlap_iou: Floats
     matches: Ints
     match_iou: Floats
+    ignored: Bools
 
     def selected(
         self,
@@ -101,6 +104,7 @@ def component_table(judged: Judged, threshold: float, pool: Executor) -> Compone
         overlap_iou=_joined([row.overlap_iou for row in rows], (0,), np.float64),
         matches=_joined(matches, (0, 2), np.int64),
         match_iou=_joined([row.match_iou for row in rows], (0,), np.float64),
+        ignored=_joined([row.ignored for row in rows], (0,), np.bool_),
     )
 
 
@@ -117,6 +121,7 @@ class _Image:
     overlap_iou: Floats
     matches: Ints
     match_iou: Floats
+    ignored: Bools
 
 
 def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
@@ -141,7 +146,13 @@ def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
             overlap_iou[ordered],
             matches,
             match_iou,
+            _within(boxes, judged.ignored[place]) if judged.ignored else np.zeros(len(boxes), np.bool_),
         )
+
+
+def _within(boxes: npt.NDArray[np.float32], areas: npt.NDArray[np.float64]) -> Bools:
+    inside: Bools = share_within(boxes.astype(np.float64), areas).max(axis=1, initial=0) >= MATCH_IOU
+    return inside
 
 
 def _hits(region: Region, y: Ints, x: Ints) -> int:

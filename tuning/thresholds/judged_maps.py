@@ -12,7 +12,7 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
 from pipelines.maps import PARTS
-from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables, LabelRow, box_array
+from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables, LabelRow, box_array, has_defect
 
 TruthKind = Literal["masks", "boxes", "none"]
 Floats = npt.NDArray[np.float32]
@@ -30,6 +30,7 @@ class Judged:
         pixels: flat indices of the defective pixels of each image; empty where there is no mask.
         boxes: (k, 4) true boxes of each image, x0 y0 x1 y1.
         parts: (n, 2, g, g) M_zero and M_few where they are stored.
+        ignored: (k, 4) regions of each image whose boxes are neither right nor wrong; empty: none has any.
     """
 
     maps: Floats
@@ -39,6 +40,7 @@ class Judged:
     pixels: tuple[npt.NDArray[np.int64], ...]
     boxes: tuple[npt.NDArray[np.float64], ...]
     parts: Floats | None = None
+    ignored: tuple[npt.NDArray[np.float64], ...] = ()
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -168,8 +170,8 @@ def read_stored_maps(corpus: Storage, maps: Storage) -> tuple[tuple[CategoryMaps
 
 
 def truth_kind(labels: Iterable[LabelRow]) -> TruthKind:
-    """`masks` when every image with a box has a mask too, else `boxes`."""
-    return "masks" if all(row["mask"] is not None for row in labels if row["boxes"]) else "boxes"
+    """`masks` when every image with a defect has a mask too, else `boxes`."""
+    return "masks" if all(row["mask"] is not None for row in labels if has_defect(row)) else "boxes"
 
 
 def _stack(table: pa.Table, name: str) -> Floats:
@@ -186,16 +188,16 @@ def _judged(
     kind: TruthKind,
     normal: frozenset[int],
 ) -> Judged:
-    pixels, boxes, good = [], [], []
+    pixels, boxes, ignored, good = [], [], [], []
     for place in places:
         row = rows[place]
         label = labels.get(row["image_id"]) if kind != "none" else None
-        true_boxes = label["boxes"] if label else []
-        boxes.append(box_array(true_boxes))
+        boxes.append(box_array(label["boxes"] if label else []))
+        ignored.append(box_array(label["ignored"] if label else []))
         runs = label["mask"] if label and kind == "masks" else None
         mask = decode_mask(runs, row["width"], row["height"]) if runs is not None else np.zeros((0, 0), bool)
         pixels.append(np.flatnonzero(mask))
-        good.append(place in normal or (label is not None and not true_boxes))
+        good.append(place in normal or (label is not None and not has_defect(label)))
     return Judged(
         stack[list(places)],
         np.array([rows[n]["score"] for n in places], dtype=np.float64),
@@ -204,4 +206,5 @@ def _judged(
         tuple(pixels),
         tuple(boxes),
         None if parts is None else parts[list(places)],
+        tuple(ignored) if any(len(regions) for regions in ignored) else (),
     )

@@ -42,12 +42,18 @@ def matched(table: ComponentTable, selected: Bools) -> Bools:
     return hits
 
 
+def counted(table: ComponentTable, selected: Bools, hits: Bools) -> Bools:
+    """(N,) the selected components that are right or wrong; those in ignored regions are neither."""
+    return selected & (hits | ~table.ignored)
+
+
 def box_f1(table: ComponentTable, selected: Bools, judged: Judged) -> float | None:
     """F1 of the selected components' boxes at IoU 0.5, all classes as one; None without a true box."""
     truth = sum(len(boxes) for boxes in judged.boxes)
     if not truth:
         return None
-    return 2 * int(matched(table, selected).sum()) / (int(selected.sum()) + truth)
+    hits = matched(table, selected)
+    return 2 * int(hits.sum()) / (int(counted(table, selected, hits).sum()) + truth)
 
 
 def box_ap50(table: ComponentTable, selected: Bools, judged: Judged) -> float | None:
@@ -55,8 +61,10 @@ def box_ap50(table: ComponentTable, selected: Bools, judged: Judged) -> float | 
     truth = sum(len(boxes) for boxes in judged.boxes)
     if not truth:
         return None
-    order = np.argsort(-table.peak[selected], kind="stable")
-    hits = np.cumsum(matched(table, selected)[selected][order])
+    matches = matched(table, selected)
+    judged_by = counted(table, selected, matches)
+    order = np.argsort(-table.peak[judged_by], kind="stable")
+    hits = np.cumsum(matches[judged_by][order])
     recall, precision = hits / truth, hits / np.arange(1, len(hits) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     places = np.searchsorted(recall, RECALLS, side="left")

@@ -26,6 +26,7 @@ OBJECT = pa.struct(
         *(pa.field(name, pa.int32()) for name in ("left", "top", "width", "height")),
         pa.field("runs", pa.string()),
         pa.field("stray", pa.bool_()),
+        pa.field("ignored", pa.bool_()),
     ]
 )
 OBJECTS = pa.schema(
@@ -97,6 +98,7 @@ def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus:
         "objects",
         site=site,
         config={"levels": levels.model_dump(mode="json", exclude_none=True)},
+        revision=2,  # ignored regions
         inputs={"corpus": corpus},
         body=body,
     )
@@ -111,7 +113,7 @@ def _row(row: ManifestRow, note: Annotation | None) -> dict[str, Any]:
             raise UserError(
                 f"The labels of {row['uri']} have changed since the corpus was made ({error}); make it anew."
             ) from None
-    fields = ("left", "top", "width", "height", "runs", "stray")
+    fields = ("left", "top", "width", "height", "runs", "stray", "ignored")
     objects = [vars(one.box) | {name: getattr(one, name) for name in fields} for one in instances]
     columns = ("image_id", "uri", "split", "width", "height")
     return {name: value for name, value in row.items() if name in columns} | {"objects": objects}

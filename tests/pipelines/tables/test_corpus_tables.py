@@ -9,7 +9,7 @@ import pytest
 
 from cluster.storage.storage import Storage
 from pipelines.tables.box_sides import box_array, sides
-from pipelines.tables.corpus_tables import CorpusTables
+from pipelines.tables.corpus_tables import CorpusTables, has_defect
 from pipelines.tables.schemas import HASHES, LABELS, MANIFEST
 
 CRACK = {"x0": 1.0, "y0": 2.0, "x1": 3.5, "y1": 4.0, "label": "crack"}
@@ -32,12 +32,16 @@ ROWS = [
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Storage:
-    """Five images in two files; the crack of `c` has a mask, that of `d` has none, and `e` is normal."""
+    """Five images in two files; the crack of `c` has a mask, that of `d` has none, and `e` is normal.
+
+    `a` has a crack too, but as a region that evaluation ignores.
+    """
     storage = Storage.open(str(tmp_path))
     for number, rows in enumerate((ROWS[:2], ROWS[2:])):
         table = pa.Table.from_pylist(rows, schema=MANIFEST)
         storage.write_table(f"manifest/part-{number}.parquet", table)
     labels = [
+        {"image_id": "a", "boxes": [], "mask": None, "ignored": [CRACK]},
         {"image_id": "c", "boxes": [CRACK], "mask": "runs"},
         {"image_id": "d", "boxes": [CRACK, CRACK], "mask": None},
         {"image_id": "e", "boxes": [], "mask": None},
@@ -83,11 +87,22 @@ def test_references_by_category_with_a_key_for_each(tables: CorpusTables) -> Non
 
 def test_labels_boxes_and_masks_of_what_is_known(tables: CorpusTables) -> None:
     labels = tables.labels()
-    assert labels["c"] == {"image_id": "c", "boxes": [CRACK], "mask": "runs"}
-    assert {name: len(found["boxes"]) for name, found in labels.items()} == {"c": 1, "d": 2, "e": 0}
-    assert tables.boxes() == {"c": [CRACK], "d": [CRACK, CRACK], "e": []}
+    assert labels["c"] == {"image_id": "c", "boxes": [CRACK], "mask": "runs", "ignored": []}
+    assert {name: len(found["boxes"]) for name, found in labels.items()} == {"a": 0, "c": 1, "d": 2, "e": 0}
+    assert tables.boxes() == {"a": [], "c": [CRACK], "d": [CRACK, CRACK], "e": []}
     assert tables.masks() == {"c": "runs"}
-    assert tables.labelled() == {"c", "d", "e"}
+    assert tables.labelled() == {"a", "c", "d", "e"}
+    assert tables.ignored() == {"a": [CRACK]}
+    assert [name for name, found in labels.items() if has_defect(found)] == ["a", "c", "d"]
+
+
+def test_a_table_of_before_ignored_regions_has_none(directory: Storage) -> None:
+    old = directory.read_table("labels.parquet").drop_columns(["ignored"])
+    directory.write_table("labels.parquet", old)
+    tables = CorpusTables(directory)
+    assert [found["ignored"] for found in tables.labels().values()] == [[], [], [], []]
+    assert tables.ignored() == {}
+    assert tables.boxes()["c"] == [CRACK]
 
 
 def test_hashes_by_image(tables: CorpusTables) -> None:

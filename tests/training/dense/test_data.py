@@ -1,5 +1,6 @@
 """Items of the dense tasks, and whole images put together of windows."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,28 @@ def test_objects_of_items_lie_over_their_pixels(tmp_path: Path) -> None:
                 rows, columns = inside.any(1).nonzero(), inside.any(0).nonzero()
                 tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
                 assert box.tolist() == [float(side) for side in tight]
+
+
+def test_objects_are_learnt_without_the_pixels_of_ignored_regions(tmp_path: Path) -> None:
+    """The disc is a region: no bright pixel is left outside of the bar's own; the map of classes keeps it."""
+    samples = [scene(tmp_path, number) for number in range(3)]
+    samples = [
+        replace(one, objects=(one.objects[0], replace(one.objects[1], stray=True, ignored=True)))
+        for one in samples
+    ]
+
+    def items(*, semantic: bool) -> Any:
+        crop = CropSection(side=64, defect_share=1)
+        made = CropDataset(samples, crop=crop, augment=PLAIN, levels=None, semantic=semantic, seed=1)
+        return [made[index] for index in range(3)]
+
+    for learnt, mapped in zip(items(semantic=False), items(semantic=True), strict=True):
+        assert set(learnt["labels"].tolist()) <= {0}
+        bright = learnt["image"].float().mean(dim=0) > 200
+        own = learnt["masks"].any(dim=0)
+        assert not (bright & ~own).any()
+        whole = mapped["image"].float().mean(dim=0) > 200
+        assert torch.equal(whole & (mapped["semantic"] != IGNORED), mapped["semantic"] == 2)
 
 
 def test_items_depend_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:

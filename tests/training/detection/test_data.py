@@ -13,7 +13,7 @@ from cluster.errors import UserError
 from training.detection.augment import colour, mosaic, place
 from training.detection.data import DetectionDataset, Sample, collate
 from training.detection.section import BoxAugment
-from training.models.letterbox import Image, Placement, Preprocessing
+from training.models.letterbox import FILL, Image, Placement, Preprocessing
 from training.models.names import Resize
 
 GREY, MARK = 90, (250, 40, 10)
@@ -152,6 +152,51 @@ def test_a_batch_joins_images_with_and_without_boxes(samples: list[Sample]) -> N
     assert batch["boxes"].shape == (2, 4)
     assert batch["image_ids"] == ["5", "0", "1"]
     assert collate([data[5]])["boxes"].shape == (0, 4)
+
+
+@given(scenes(), scenes(), SHAPES, st.sampled_from(["letterbox", "square"]))
+@settings(max_examples=60, deadline=None)
+def test_training_sees_nothing_of_an_ignored_region(
+    tmp_path_factory: pytest.TempPathFactory,
+    scene: tuple[int, int, tuple[int, int, int, int]],
+    other: tuple[int, int, tuple[int, int, int, int]],
+    shape: tuple[int, int],
+    resize: Resize,
+) -> None:
+    """A red region, and a box that may lie anywhere on it."""
+    width, height, region = scene
+    x0, y0 = min(other[2][0], width - 6), min(other[2][1], height - 6)
+    box = (x0, y0, min(other[2][2], width), min(other[2][3], height))
+    path = tmp_path_factory.getbasetemp() / "region.png"
+    cv2.imwrite(str(path), cv2.cvtColor(marked(width, height, region), cv2.COLOR_RGB2BGR))
+    sample = Sample(
+        "a",
+        str(path),
+        width,
+        height,
+        np.array([box], dtype=np.float64),
+        np.zeros(1, np.int64),
+        ignored=np.array([region], dtype=np.float64),
+        ignored_labels=np.array([-1]),
+    )
+    preprocessing = Preprocessing(shape, resize)
+    whole = DetectionDataset([sample], preprocessing=preprocessing)[0]
+    learnt = DetectionDataset([sample], preprocessing=preprocessing, hide_ignored=True)[0]
+    assert torch.equal(whole["boxes"], learnt["boxes"])
+    before, after = (item["image"].permute(1, 2, 0).numpy() for item in (whole, learnt))
+    placement = preprocessing.place(width, height)
+    inside = np.zeros(shape, np.bool_)
+    for left, top, right, bottom in placement.boxes(sample.boxes):
+        inside[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))] = True
+    np.testing.assert_array_equal(after[inside], before[inside])
+    red = after[..., 0].astype(int) - after[..., 2] > 120
+    assert not (red & ~inside).any()
+    changed = (before != after).any(axis=2)
+    assert (after[changed] == FILL).all()
+    ys, xs = np.nonzero(changed)
+    (left, top, right, bottom) = placement.boxes(sample.ignored)[0]
+    assert not len(ys) or (xs.min() >= int(left) and xs.max() < right and ys.max() < bottom)
+    assert not len(ys) or ys.min() >= int(top)
 
 
 def test_a_vanished_image_is_named(samples: list[Sample]) -> None:

@@ -1,5 +1,6 @@
 """The evaluate stage: its tables, its record, and what the report makes of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -83,6 +84,29 @@ def test_every_figure_is_kept_and_told(corpus: Artifact, finetuned: Artifact, tm
     assert list(figures.names) == ["crack", "hole", "dent", BACKGROUND]
     assert len(figures.curves["crack"]) == 101
     assert sum(map(sum, figures.confusion)) == sum(cell["count"] for cell in confusion)
+
+
+def test_ignored_regions_count_neither_as_truth_nor_as_background(
+    corpus: Artifact, finetuned: Artifact, tmp_path: Path
+) -> None:
+    """The image without boxes turns out to be one whole region, of a class that no box has."""
+    plain = evaluated(corpus, finetuned, tmp_path, EvaluateSection(min_score=0))
+    labels = corpus.directory.read_table("labels.parquet").to_pylist()
+    whole = {"x0": 0.0, "y0": 0.0, "x1": float(SIDE), "y1": float(SIDE), "label": "fray"}
+    labels[2]["ignored"] = [whole]
+    corpus.directory.write_table("labels.parquet", pa.Table.from_pylist(labels, schema=LABELS))
+    renamed = replace(corpus, fingerprint="another")
+    made = evaluated(renamed, finetuned, tmp_path, EvaluateSection(min_score=0))
+    results = made.results
+    assert (results["images"], results["backgrounds"], results["boxes"]) == (3, 0, 3)
+    assert results["ignored_regions"] == 1
+    assert results["classes"]["fray"] is None
+    false = [
+        sum(cell["count"] for cell in one.directory.read_table("confusion.parquet").to_pylist())
+        for one in (plain, made)
+    ]
+    found = plain.directory.read_table("predictions.parquet").to_pylist()
+    assert false[0] - false[1] == sum(len(row["boxes"]) for row in found if row["image_id"] == "2") > 0
 
 
 def test_the_threshold_decides_and_the_batch_size_does_not(

@@ -24,7 +24,7 @@ from pipelines.boxes.pseudo_boxes import (
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.maps.reading import upsample
 from tests.pipelines.boxes.tied_components import SIDES, tied_boxes, tied_map
-from training.metrics.coco import Detections, TrueObjects, average_precision
+from training.metrics.coco import Detections, TrueObjects, average_precision, true_objects
 from tuning.space import Dimension
 from tuning.thresholds import metrics as threshold_metrics
 from tuning.thresholds.component_table import component_table
@@ -327,6 +327,36 @@ def test_curves_hold_the_papers_c_and_the_adaptive_one_survives_a_shift_of_level
     assert image is not None
     assert min(image.shape[:2]) > 300
     assert image.std() > 5
+
+
+@given(seed=st.integers(0, 10_000), level=st.floats(0.3, 0.9))
+@settings(max_examples=40, deadline=None)
+def test_boxes_in_ignored_regions_count_as_coco_counts_them(
+    pool: ThreadPoolExecutor, seed: int, level: float
+) -> None:
+    judged = random_images(seed, count=4)
+    regions = tuple(
+        np.array([[0, 0, 18, 20]] if place % 2 else [], np.float64).reshape(-1, 4) for place in range(4)
+    )
+    table = component_table(replace(judged, ignored=regions), level, pool)
+    kept = table.selected(judged, delta=0.0, top_k=1000, nms_iou=0.5, min_area=0)
+    of_image = [kept & (table.image == place) for place in range(4)]
+    zeros = [np.zeros(int(chosen.sum()), np.int64) for chosen in of_image]
+    truth = sum(len(boxes) for boxes in judged.boxes)
+    if not truth:
+        return
+    expected = average_precision(
+        [
+            true_objects(boxes, np.zeros(len(boxes), np.int64), region, np.zeros(len(region), np.int64))
+            for boxes, region in zip(judged.boxes, regions, strict=True)
+        ],
+        [
+            Detections(table.boxes[chosen].astype(np.float64), table.peak[chosen], labels)
+            for chosen, labels in zip(of_image, zeros, strict=True)
+        ],
+        ("defect",),
+    )
+    assert threshold_metrics.box_ap50(table, kept, judged) == pytest.approx(expected.map50, abs=1e-6)
 
 
 def test_metrics_follow_the_truth() -> None:
