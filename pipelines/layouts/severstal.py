@@ -80,7 +80,8 @@ def _read_table(tree: Tree) -> tuple[dict[str, _Rows], bool]:
         )
     data = tree.read(TABLE)
     try:
-        columns = data.split(b"\n", 1)[0].decode("utf-8-sig").strip().split(",")
+        header = data.split(b"\n", 1)[0].decode("utf-8-sig").strip()
+        columns = [name.strip('"') for name in header.split(",")]
         types = {name: pa.string() for name in columns}
         options = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
         table = pa.csv.read_csv(pa.BufferReader(data), convert_options=options)
