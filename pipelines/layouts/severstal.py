@@ -80,7 +80,8 @@ def _read_table(tree: Tree) -> tuple[dict[str, _Rows], bool]:
         )
     data = tree.read(TABLE)
     try:
-        columns = data.split(b"\n", 1)[0].decode("utf-8-sig").strip().split(",")
+        header = data.split(b"\n", 1)[0].decode("utf-8-sig").strip()
+        columns = [name.strip('"') for name in header.split(",")]
         types = {name: pa.string() for name in columns}
         options = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
         table = pa.csv.read_csv(pa.BufferReader(data), convert_options=options)
@@ -99,9 +100,9 @@ def _read_table(tree: Tree) -> tuple[dict[str, _Rows], bool]:
         raise UserError(f"{where} ends within a row; get the whole file.")
     for row in listed:
         if "ImageId_ClassId" in row:
-            image, _, number = str(row["ImageId_ClassId"]).rpartition("_")
+            image, _, number = str(row["ImageId_ClassId"] or "").rpartition("_")
         else:
-            image, number = str(row.get("ImageId")), str(row.get("ClassId"))
+            image, number = str(row["ImageId"] or ""), str(row["ClassId"])
         number = number.removesuffix(".0")  # as pandas writes a column with gaps
         if not image or number not in CLASSES:
             raise UserError(

@@ -224,7 +224,10 @@ def test_a_broken_coco_file_is_the_users_to_mend(text: str, says: str, tmp_path:
     [
         ("", "file is empty"),
         ("ImageId,ClassId,EncodedPixels\na.jpg,1\n", "no CSV table"),
-        ("a,b\n1,2\n", "without image, class 1–4 and EncodedPixels"),
+        ("a,b\n1,2\n", "does not begin with ImageId,ClassId,EncodedPixels"),
+        ("a.jpg,1,1 2\n", "does not begin with ImageId,ClassId,EncodedPixels"),
+        ("ImageId,ClassId,EncodedPixels\n,1,1 2\n", "without image, class 1–4 and EncodedPixels"),
+        ("ImageId,ClassId,EncodedPixels\na.jpg,1,", "ends within a row"),
         ("ImageId,ClassId,EncodedPixels\na.jpg,9,1 2\n", "class 1–4"),
         ("ImageId,ClassId,EncodedPixels\na.jpg,1,1 2\na.jpg,1,5 2\n", "class 1 of a.jpg twice"),
         ("\xff\xfe", "no CSV table"),
