@@ -74,6 +74,7 @@ MEANINGS = {
     "reason": "one sentence",
     "file": "of the label",
     "line": "in that file; null where files have no lines",
+    "levels": "values that become black and white where the image has more than 8 bits; null takes its own",
     "action": "`used` (the label was mended), `image left out` or `image unlabelled` (an empty mask)",
     "first": "the file that is kept",
     "group": "of near-duplicates",

@@ -33,7 +33,8 @@ class Deep:
         if self.alpha is not None:
             seen = self.alpha > 0
             known &= seen if known.ndim == 2 else seen[..., None]
-        return self.values[known].astype(np.float64)
+        values: npt.NDArray[np.float64] = self.values[known].astype(np.float64)
+        return values
 
     def scaled(self, levels: Levels | None) -> npt.NDArray[np.uint8]:
         """RGB of 8 bits, (H, W, 3).

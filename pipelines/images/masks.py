@@ -138,7 +138,8 @@ def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     ramp.putpalette(image.getpalette() or [])
     ramp.info = dict(image.info)
-    return np.asarray(ramp.convert("RGBA"))[0]
+    colours: npt.NDArray[np.uint8] = np.asarray(ramp.convert("RGBA"))[0]
+    return colours
 
 
 def _defective(found: _Values, *, numbered: bool, lossy: bool) -> Mask:

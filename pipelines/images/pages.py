@@ -2,24 +2,35 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipelines.images.deep import Deep
 from pipelines.images.dicom import is_dicom, read_dicom
 from pipelines.images.limits import DAMAGE, ImageError, check_size, damaged
-from pipelines.images.tiff import LOSSY, TiffPage, full_pages, is_tiff, opacity, read_deep_page, unread
+from pipelines.images.tiff import (
+    LOSSY,
+    TiffPage,
+    by_opencv,
+    full_pages,
+    is_tiff,
+    opacity,
+    read_deep_page,
+    unread,
+)
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 PNG = b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112
 # How a picture of each EXIF orientation is put upright, as `ImageOps.exif_transpose` does.
-_TURNS = {
+_TURNS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: np.fliplr,
     3: partial(np.rot90, k=2),
     4: np.flipud,
@@ -104,14 +115,11 @@ def _deep_png(data: bytes, image: Image.Image) -> Deep:
         key = image.info.get("transparency")
         values = np.asarray(image)
         return Deep(values, (values != key).astype(np.float64) if isinstance(key, int) else None)
-    import cv2
-
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16 or values.ndim != 3:
+    decoded = by_opencv(data)
+    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         raise ImageError("damaged image: its 16-bit pixels can't be decoded")
-    turn = _TURNS.get(Image.open(io.BytesIO(data), formats=("PNG",)).getexif().get(ORIENTATION))
-    if turn is not None:
-        values = turn(values)
+    orientation = Image.open(io.BytesIO(data), formats=("PNG",)).getexif().get(ORIENTATION)
+    values = _TURNS.get(orientation or 1, np.asarray)(decoded)
     return Deep(values[..., 2::-1], opacity(values[..., 3]) if values.shape[2] == 4 else None)
 
 

@@ -132,7 +132,7 @@ def read_deep_page(data: bytes, page: TiffPage) -> Deep:
         raise unread(page)
     values = _by_pillow(data, page) if grey else None
     if values is None:
-        values = _by_opencv(data, page)
+        values = _filled(data, page)
     alpha = None
     if values.ndim == 3:
         if page.alpha and values.shape[2] == 4:
@@ -170,20 +170,25 @@ def _by_pillow(data: bytes, page: TiffPage) -> npt.NDArray[Any] | None:
     return values
 
 
-def _by_opencv(data: bytes, page: TiffPage) -> npt.NDArray[Any]:
-    """Values in OpenCV's order of channels, upright."""
+def by_opencv(data: bytes, number: int = 0) -> npt.NDArray[Any] | None:
+    """All bits of one page, in OpenCV's order of channels; None where OpenCV can't read it."""
     import cv2
 
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         _, pages = cv2.imdecodemulti(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(page.number, page.number + 1)
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(number, number + 1)
         )
     except cv2.error:
-        pages = ()
+        return None
     finally:
         cv2.utils.logging.setLogLevel(level)
-    values: npt.NDArray[Any] | None = pages[0] if pages else None
+    return pages[0] if pages else None
+
+
+def _filled(data: bytes, page: TiffPage) -> npt.NDArray[Any]:
+    """A page that OpenCV reads, upright, packed samples as they were written."""
+    values = by_opencv(data, page.number)
     sides = {(page.height, page.width), (page.width, page.height)}
     if values is None or values.shape[:2] not in sides or (values.ndim == 3) != (page.samples > 1):
         raise unread(page)

@@ -1,6 +1,7 @@
 """Images of more than 8 bits, in every container, against plain sums over the values that were written."""
 
 import io
+import zlib
 from typing import Any
 
 import cv2
@@ -150,7 +151,7 @@ def test_colours_of_16_bits_are_put_upright_as_grey_is(orientation: int) -> None
     exif[0x0112] = orientation
     chunk = exif.tobytes()[6:]
     png = cv_png(colours)
-    crc = int(np.uint32(__import__("zlib").crc32(b"eXIf" + chunk)))
+    crc = int(np.uint32(zlib.crc32(b"eXIf" + chunk)))
     turned = png[:33] + len(chunk).to_bytes(4, "big") + b"eXIf" + chunk + crc.to_bytes(4, "big") + png[33:]
     np.testing.assert_array_equal(decode_image(turned), upright)
 

@@ -45,7 +45,8 @@ def stored(low: int = 0, high: int = 4095) -> npt.NDArray[np.uint16]:
 
 def grey(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[np.uint8]:
     shares = (values.astype(np.float64) - black) * (255.0 / (white - black))
-    return np.rint(shares.clip(0, 255)).astype(np.uint8)
+    scaled: npt.NDArray[np.uint8] = np.rint(shares.clip(0, 255)).astype(np.uint8)
+    return scaled
 
 
 def test_a_plate_is_scaled_between_its_own_extremes() -> None:

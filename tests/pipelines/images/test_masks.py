@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,13 @@ def painted(ground: tuple[int, ...], region: tuple[int, ...], mode: str) -> Imag
 def palette(*colours: tuple[int, int, int], index: int = 1, **info: Any) -> Image.Image:
     image = Image.fromarray(grey(index), "P")
     image.putpalette([value for colour in colours for value in colour])
-    image.info |= info
+    image.info.update(info)
     return image
 
 
 ENCODINGS: dict[str, Callable[[], bytes]] = {
     **{
-        f"grey {value}": lambda value=value: saved(Image.fromarray(grey(value)))
+        f"grey {value}": partial(lambda value: saved(Image.fromarray(grey(value))), value)
         for value in (1, 2, 31, 32, 100, 255)
     },
     "one bit": lambda: saved(Image.fromarray(REGION)),

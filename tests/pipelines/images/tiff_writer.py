@@ -4,6 +4,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
@@ -33,7 +34,7 @@ def tiff(*pages: npt.NDArray[Any], bits: int | None = None, order: str = "<", **
     out = bytearray((b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 0))
     link = 4
     for number, page in enumerate(pages):
-        data = packed(page, bits) if bits else page.astype(page.dtype.newbyteorder(order)).tobytes()
+        data = packed(page, bits) if bits else page.astype(np.dtype(f"{order}{page.dtype.str[1:]}")).tobytes()
         strip = len(out)
         out += data + b"\0" * (len(data) % 2)
         samples = 1 if page.ndim == 2 else page.shape[2]
