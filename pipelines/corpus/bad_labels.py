@@ -1,9 +1,9 @@
 """Faults in labels, by file and line: as rows of a table, and as the sentence that stops a strict command."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.annotations import LabelFault
+from pipelines.annotations import LabelFault, decode_mask
 from pipelines.layouts import LostLabel
 
 SHOWN = 10
@@ -29,6 +29,11 @@ def fault_row(fault: LabelFault, image: str) -> dict[str, Any]:
     """A row of the table `BAD_LABELS`; it names the image where the fault has no file."""
     action = "used" if fault.mended else "image left out"
     return {"file": fault.file or image, "line": fault.line, "reason": fault.reason, "action": action}
+
+
+def marks_nothing(row: Mapping[str, Any], width: int, height: int) -> bool:
+    """Whether an inspected row has neither a box nor a defective pixel."""
+    return not row["boxes"] and (row["mask"] is None or not decode_mask(row["mask"], width, height).any())
 
 
 def empty_rows(files: Sequence[str], image: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.annotations import Annotation, Faults, LabelFault, encode_mask, read_truth
-from pipelines.corpus.bad_labels import empty_rows, fault_row
+from pipelines.corpus.bad_labels import empty_rows, fault_row, marks_nothing
 from pipelines.corpus.near_duplicates import perceptual_hash
 from pipelines.corpus.statistics import grey_levels
 from pipelines.images import ImageError, content_hash, decode_image, read_bytes
@@ -58,7 +58,7 @@ def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
             row |= _truth(row, width, height, faults)
         finally:
             row["faults"] = [fault_row(fault, row["uri"]) for fault in faults.found]
-        if row["annotation"] is not None and not row["normal"] and not row["boxes"]:
+        if row["annotation"] is not None and not row["normal"] and marks_nothing(row, width, height):
             row["faults"] += empty_rows(row["annotation"]["files"], row["uri"])
     except ImageError as error:
         return {**row, "error": str(error)}

@@ -7,7 +7,14 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.errors import UserError
-from pipelines.corpus.bad_labels import DOUBT, described, doubt_row, fault_order, fault_sentence
+from pipelines.corpus.bad_labels import (
+    DOUBT,
+    described,
+    doubt_row,
+    fault_order,
+    fault_sentence,
+    marks_nothing,
+)
 from pipelines.corpus.named_references import ReferenceCandidates
 from pipelines.corpus.near_duplicates import group_images
 from pipelines.corpus.section import CorpusSection
@@ -88,7 +95,9 @@ class Corpus:
             for image_id, row in unique.items()
             if row["labelled"] and not row["normal"] and not has_defect(row)
         }
-        self.empty_masks = len(empty)
+        self.empty_masks = sum(
+            marks_nothing(unique[i], unique[i]["width"], unique[i]["height"]) for i in empty
+        )
         labelled_ids = {i for i, row in unique.items() if row["labelled"]} - empty
         self.near_duplicates, near_groups = group_images(unique, section.near_duplicate_distance)
         if test is None:
