@@ -80,7 +80,8 @@ def test_pseudo_boxes_go_out_and_come_back(
         image["file_name"] for image in kept["images"]
     ]
     assert written["annotations"] == kept["annotations"]
-    back = [f"corpus.root={tmp_path / 'out'}", words[1], "maps.kead.shots=0", "corpus.follow_links=true"]
+    back = [f"corpus.root={tmp_path / 'out'}", "corpus.layout=coco", "corpus.follow_links=true"]
+    back += [words[1], "maps.kead.shots=0"]
     code, corpus, stderr = run("corpus", *back)
     assert code == 0, stderr
     assert (corpus["results"]["images"], corpus["results"]["layout"]) == (len(written["images"]), "coco")
