@@ -112,7 +112,9 @@ def _quoted(key: str, then: str) -> str:
 
 
 def _excerpt(node: yaml.Node) -> str:
-    return f'"{node.value[:60]}"' if isinstance(node, yaml.ScalarNode) else f"a {node.id}"
+    if isinstance(node, yaml.ScalarNode):
+        return f'"{node.value[:60]}"'
+    return f"a {type(node).__name__.removesuffix('Node').lower()}"
 
 
 class _TextLoader(PlainLoader):

@@ -26,7 +26,7 @@ def unsuppressed(boxes: Tensor, limit: float, labels: Tensor | None = None) -> T
     # Label by label, not moved apart in one plane: far from 0 boxes lose digits, and negative ones would
     # come to lie among another label's.
     kept = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    for label in labels.unique():
+    for label in sorted(set(labels.tolist())):
         rows = torch.nonzero(labels == label)[:, 0]
         kept[rows[_of_one_label(boxes[rows].double(), limit)]] = True
     return torch.nonzero(kept)[:, 0]

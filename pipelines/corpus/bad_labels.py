@@ -5,6 +5,7 @@ from typing import Any
 
 from pipelines.annotations import LabelFault, decode_mask
 from pipelines.layouts import LostLabel
+from pipelines.tables import has_defect
 
 SHOWN = 10
 DOUBT = "image taken as unlabelled"
@@ -32,8 +33,8 @@ def fault_row(fault: LabelFault, image: str) -> dict[str, Any]:
 
 
 def marks_nothing(row: Mapping[str, Any], width: int, height: int) -> bool:
-    """Whether an inspected row has neither a box nor a defective pixel."""
-    return not row["boxes"] and (row["mask"] is None or not decode_mask(row["mask"], width, height).any())
+    """Whether an inspected row has no box, no ignored region and no defective pixel."""
+    return not has_defect(row) and (row["mask"] is None or not decode_mask(row["mask"], width, height).any())
 
 
 def empty_rows(files: Sequence[str], image: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.layouts import find_layout, list_tree
+from pipelines.layouts import Entry, find_layout, list_tree
 from tests.pipelines.layouts import tool_files as files
 from tests.pipelines.layouts.published_trees import paint, write
 from tests.pipelines.layouts.test_layouts import rows_of
@@ -199,7 +199,8 @@ def test_lists_and_empty_files_are_not_passed_over(tmp_path: Path) -> None:
     for home, rest in (("yolo", ["notes.txt"]), ("sly", [])):
         tree = list_tree(str(tmp_path / home), "root")
         entries = list(find_layout("auto", tree).read(tree))
-        read = tree.tables | {PurePosixPath(f) for e in entries if e.annotation for f in e.annotation.files}
+        annotations = [entry.annotation for entry in entries if isinstance(entry, Entry) and entry.annotation]
+        read = tree.tables | {PurePosixPath(file) for note in annotations for file in note.files}
         assert [str(path) for path in tree.ending(".txt", ".json", ".names") if path not in read] == rest
 
 
