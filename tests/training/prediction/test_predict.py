@@ -198,3 +198,11 @@ def test_drawing_shows_both_kinds_and_leaves_the_image() -> None:
     assert (image == 100).all()
     for colour in (TRUTH, PREDICTION):
         assert (drawn == colour).all(axis=2).sum() > 50
+
+
+def test_a_detectors_file_keeps_the_levels_of_its_training(tmp_path: Path) -> None:
+    detector = build_detector("yolov8n", ("pit",), Preprocessing(64, "square"))
+    for levels in (None, (200.0, 3900.0)):
+        detector.levels = levels
+        save_detector(detector, Storage.open(str(tmp_path)), "detector.safetensors", {})
+        assert load_detector(tmp_path / "detector.safetensors").levels == levels
