@@ -112,7 +112,9 @@ def _quoted(key: str, then: str) -> str:
 
 
 def _excerpt(node: yaml.Node) -> str:
-    return f'"{node.value[:60]}"' if isinstance(node, yaml.ScalarNode) else f"a {node.id}"
+    if isinstance(node, yaml.ScalarNode):
+        return f'"{node.value[:60]}"'
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:

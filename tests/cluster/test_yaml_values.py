@@ -1,6 +1,7 @@
 """YAML that people, machines and enemies write: a config, or one sentence with key and line."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,11 @@ def is_plain(value: Any) -> bool:
 @example("a: !!int ''")
 @example("a: !!timestamp ''")
 def test_any_text_is_plain_values_or_one_sentence(text: str) -> None:
-    for read in (lambda: parse_yaml(text, "x"), lambda: parse_overrides([f"k={text}"])):
+    readers: list[Callable[[], dict[str, Any]]] = [
+        lambda: parse_yaml(text, "x"),
+        lambda: parse_overrides([f"k={text}"]),
+    ]
+    for read in readers:
         try:
             document = read()
         except UserError as error:
