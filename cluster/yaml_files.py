@@ -114,7 +114,7 @@ def _quoted(key: str, then: str) -> str:
 def _excerpt(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         return f'"{node.value[:60]}"'
-    return f"a {type(node).__name__.removesuffix('Node').lower()}"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
 
 
 class _TextLoader(PlainLoader):

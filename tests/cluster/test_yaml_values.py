@@ -235,7 +235,7 @@ def is_plain(value: Any) -> bool:
 @example("a: !!int ''")
 @example("a: !!timestamp ''")
 def test_any_text_is_plain_values_or_one_sentence(text: str) -> None:
-    readers: list[Callable[[], object]] = [
+    readers: list[Callable[[], dict[str, Any]]] = [
         lambda: parse_yaml(text, "x"),
         lambda: parse_overrides([f"k={text}"]),
     ]
