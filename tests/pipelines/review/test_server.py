@@ -253,7 +253,7 @@ def test_other_decisions_are_refused_and_nothing_is_written(
 
 
 def test_boxes_beyond_the_most_of_an_image_are_one_sentence(browser: Browser, storage: Storage) -> None:
-    sent = [
+    sent: list[dict[str, object]] = [
         {"image_id": image_id(1), "kind": "box", "box": [0, 0, 1 + n, 1], "verdict": "accepted"}
         for n in range(1001)
     ]
