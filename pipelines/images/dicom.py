@@ -54,7 +54,7 @@ def unread(how: str) -> ImageError:
 
 
 def _values(plate: Any) -> Deep:
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     check_size(int(plate.Columns), int(plate.Rows))
     if int(plate.get("NumberOfFrames", 1) or 1) > 1:

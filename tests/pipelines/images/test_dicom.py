@@ -18,13 +18,17 @@ def plate(values: npt.NDArray[Any], kind: str = "MONOCHROME2", bits: int = 12, *
     """An uncompressed plate with so many of 16 bits in use."""
     pydicom = pytest.importorskip("pydicom")
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import (
+        DigitalXRayImageStorageForPresentation,
+        ExplicitVRLittleEndian,
+        generate_uid,
+    )
 
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     made.Rows, made.Columns = values.shape[-2:]
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, kind
     made.BitsAllocated, made.BitsStored, made.HighBit = 16, bits, bits - 1
