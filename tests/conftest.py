@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import ray_session, start_ray
@@ -20,6 +21,10 @@ from tests.repository import ROOT
 # anything imports the hub; the tests' subprocesses inherit it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers are polite (15); a test waits for them
+
+# The machine is shared: an example's time says nothing.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 # The slow files that take longest come first, so that two processes end at about the same time.
 LONGEST = (

@@ -17,7 +17,7 @@ from pipelines.annotations.base import (
     checked_size,
     finite,
 )
-from pipelines.annotations.crowds import assumption, flag
+from pipelines.annotations.crowds import flag
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.text_files import read_annotation
 
@@ -29,8 +29,9 @@ SHAPES = frozenset({"bndbox", "robndbox", "polygon", "xmin", "ymin", "xmax", "ym
 def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """The boxes of `object/bndbox`; (xmin, ymin, xmax, ymax) becomes (xmin − 1, ymin − 1, xmax, ymax).
 
-    Objects that are `difficult` are ignored regions, as in VOC's protocol, unless the source's `crowds` is
-    `objects`. `annotation.content` may be a JSON object: name in the file → class; other names are kept.
+    Objects that are `difficult` are ignored regions, as in VOC's protocol, where the source's `crowds` is
+    `ignored`; otherwise they are objects, as those that published surfaces mark so (81 of NEU-DET's 4,189).
+    `annotation.content` may be a JSON object: name in the file → class; other names are kept.
 
     Raises:
         AnnotationError: no XML of this form, entities or a DTD in it, another size, a box or name that
@@ -66,10 +67,8 @@ def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) ->
                 mended = spot.mended if spot.clip else None
                 difficult = flag(item.findtext("difficult"), "difficult")
                 box = checked_box(_corners(item), classes.get(name, name), width, height, mended)
-                left_out = difficult and annotation.crowds != "objects"
+                left_out = difficult and annotation.crowds == "ignored"
                 (ignored if left_out else boxes).append(box)
-                if difficult and annotation.crowds == "auto":
-                    spot.mended.append(assumption("difficult", left_out))
         return Truth(tuple(boxes), ignored=tuple(ignored))
 
 

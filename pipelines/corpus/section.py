@@ -43,10 +43,10 @@ class Source(Section):
             hash; `agssp references` proposes some where there are none.
         crowds: what COCO's `iscrowd: 1` and VOC's `difficult` mean. `objects`: nothing, they are objects as
             the others. `ignored`: defects that are no single objects; detections there count neither as right
-            nor as wrong, and finetuning does not see them. `auto`: VOC's are ignored; of COCO's, those whose
+            nor as wrong, and finetuning does not see them. `auto`: VOC's are objects; of COCO's, those whose
             mask is run lengths are objects where they have `attributes` (CVAT, Datumaro) or `extra` (V7), or
             where no object of the file has `iscrowd: 0`, as these tools mark all such masks; the others are
-            ignored. `bad_labels.parquet` tells what `auto` made of each.
+            ignored, and `bad_labels.parquet` tells of each what was assumed.
         follow_links: whether links below a local root may lead out of it, as in a link farm.
         levels: how its images of more than 8 bits become 8 bits, in all that follows; None takes each image's
             own least and greatest value. Percentiles are those of all its images; with `fixed` they are equal

@@ -22,6 +22,7 @@ from pipelines.layouts.listed_images import Listed, image_name, listed_entries
 from pipelines.layouts.tree import Tree
 
 ROOT = "annotations"
+IMAGES = "images"  # beside the table, where an export has its images with it
 
 
 def _files(tree: Tree) -> list[PurePosixPath]:
@@ -51,13 +52,14 @@ def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
     for image in root.iter("image"):
         name = image_name(image.get("name"), f"image {image.get('id', '')[:20]}", where)
         names = (f"{subset}/{name}", name) if (subset := image.get("subset")) else (name,)
+        places = tuple(f"{IMAGES}/{name}" for name in names)
         shapes = [shape for shape in image if shape.tag != "tag"]
         if shapes:
             note = Annotation("cvat", (str(path),), content=_content(image, shapes, name))
-            yield Listed(path, names, note)
+            yield Listed(path, names, note, places=places)
         else:
             tags = [tag.get("label", "") for tag in image]
-            yield Listed(path, names, normal=bool(tags) and all(map(is_normal, tags)))
+            yield Listed(path, names, normal=bool(tags) and all(map(is_normal, tags)), places=places)
 
 
 def _content(image: Element, shapes: list[Element], name: str) -> str:

@@ -29,6 +29,7 @@ SIGNS = frozenset(
     {(*TASK, LIST, name) for name in ("result", "completed_by", "was_cancelled")}
     | {(LIST, name) for name in ("drafts", "file_upload", "predictions", "total_annotations")}
 )
+SERVED = "/data/local-files/"
 UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 SAYING = ("choices", "taxonomy", "rating", "pairwise", "number", "text")  # results about the whole image
 
@@ -125,12 +126,14 @@ def _names(data: object, what: str, where: str) -> tuple[str, ...]:
     name = image_name(_path(value), what, where)
     home, _, last = name.rpartition("/")
     plain = UPLOAD.sub("", last)
-    return (name,) if plain == last else (name, f"{home}/{plain}" if home else plain)
+    names = (name,) if plain == last else (name, f"{home}/{plain}" if home else plain)
+    # A path that is served from a disk may be the one below the root.
+    return (*names, *(one.lstrip("/") for one in names)) if value.startswith(SERVED) else names
 
 
 def _path(value: str) -> str:
     """The path in an address: `/data/local-files/?d=a%20b.jpg`, `s3://bucket/a.jpg`, `https://host/a.jpg?x=y`."""
-    if value.startswith("/data/local-files/"):
+    if value.startswith(SERVED):
         return "/" + (parse_qs(urlsplit(value).query).get("d") or [""])[0].lstrip("/")
     if "://" in value:
         return "/" + unquote(urlsplit(value).path).lstrip("/")

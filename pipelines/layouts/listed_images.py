@@ -31,6 +31,7 @@ class Listed:
         annotation: where its truth is written; None where the table says nothing of it.
         normal: whether the table says that the image has no defect.
         fault: why its annotation can't be used.
+        places: paths where it lies as a rule, from the table or the root; elsewhere its names are looked for.
     """
 
     table: PurePosixPath
@@ -38,6 +39,7 @@ class Listed:
     annotation: Annotation | None = None
     normal: bool = False
     fault: str | None = None
+    places: tuple[str, ...] = ()
 
 
 def listed_entries(tree: Tree, listed: Iterable[Listed]) -> Iterator[Entry]:
@@ -137,12 +139,13 @@ class ListedImages:
     def find(self, listed: Listed) -> tuple[str | None, str]:
         """The file's path, or None and the reason."""
         reason = "no such image is below the folder"
-        for name in listed.names:
-            wanted = name.replace("\\", "/")
-            for home in (listed.table.parent, PurePosixPath()):  # the very path, from the table or the root
-                path = normpath(str(home / wanted))  # an absolute one is never known
+        wanted_names = [name.replace("\\", "/") for name in listed.names]
+        for place in (*listed.places, *wanted_names):
+            for home in (listed.table.parent, PurePosixPath()):
+                path = normpath(str(home / place))  # an absolute one is never known
                 if path in self.known:
                     return path, ""
+        for wanted in wanted_names:
             parts = tuple(part for part in PurePosixPath(wanted).parts if part not in {"/", "..", "."})
             # A path of another machine says little of the folders here: its last parts that are here count.
             shortest = 1 if ELSEWHERE.search(wanted) else len(parts)

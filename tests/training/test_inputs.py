@@ -106,7 +106,9 @@ def test_maps_refuse_references_that_went_bad_in_the_corpus(tmp_path: Path) -> N
 
 def test_an_evaluation_folder_is_told_by_the_options_that_name_it(photos: Path, tmp_path: Path) -> None:
     assert len(check_listing(str(photos), "folder")) == 4
-    with pytest.raises(UserError, match=r"set --layout to another one or move the images") as caught:
+    with pytest.raises(
+        UserError, match=r"set --layout to another one, correct the labels or move the images"
+    ) as caught:
         check_listing(str(photos), "visa")
     assert "corpus." not in str(caught.value)
     (tmp_path / "empty").mkdir()

@@ -121,6 +121,17 @@ def test_one_of_several_is_a_fault(tmp_path: Path) -> None:
     assert [rows[f"{home}/1.jpg"]["labelled"] for home in ("a", "b")] == [False, False]
 
 
+def test_an_export_of_cvat_with_its_images_names_them_from_its_folder(tmp_path: Path) -> None:
+    for name in ("images/1.jpg", "images/a/1.jpg", "a/images/1.jpg"):
+        paint(tmp_path / name)
+    images = [files.cvat_image(name, files.cvat_box(label=name)) for name in ("1.jpg", "a/1.jpg")]
+    write(tmp_path / "annotations.xml", files.cvat_xml(*images))
+    _, rows = rows_of(str(tmp_path))
+    labels = [rows[f"images/{name}"]["boxes"][0]["label"] for name in ("1.jpg", "a/1.jpg")]
+    assert labels == ["1.jpg", "a/1.jpg"]
+    assert not rows["a/images/1.jpg"]["labelled"]
+
+
 def test_the_image_beside_the_table_is_meant(tmp_path: Path) -> None:
     for home in ("a", "b"):
         paint(tmp_path / home / "1.jpg")

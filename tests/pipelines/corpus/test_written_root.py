@@ -1,4 +1,4 @@
-"""What earlier versions made, whose configs kept relative roots as they were, is found complete."""
+"""A corpus is found by its root as it is written, whatever folder the config is read from."""
 
 import hashlib
 import json
@@ -23,12 +23,14 @@ DEFAULTS = {
     "category": "",
     "categories": {},
     "references": {},
+    "crowds": "auto",
     "follow_links": False,
+    "levels": None,
 }
 
 
 def complete(workspace: Path, key: dict[str, Any]) -> str:
-    """A finished stage, under the fingerprint that its key had."""
+    """A finished stage, under the fingerprint of its key."""
     fingerprint = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     folder = workspace / key["stage"] / fingerprint[:16]
     folder.mkdir(parents=True)
@@ -62,7 +64,7 @@ def test_a_corpus_of_a_relative_root(site: Site, tmp_path: Path) -> None:
         "bad_labels": "drop",
     }
     extra = {"listing": images.listing.digest()}
-    key = {"stage": "corpus", "revision": 3, "config": config, "inputs": {}, "extra": extra}
+    key = {"stage": "corpus", "revision": 4, "config": config, "inputs": {}, "extra": extra}
     fingerprint = complete(tmp_path / "w", key)
     found = build_corpus(section, images, site=site)
     assert (found.reused, found.fingerprint) == (True, fingerprint)
@@ -84,7 +86,7 @@ def test_labels_of_a_relative_root_found_from_another_folder(
         "bad_labels": "clip",
     }
     extra = {"listing": Listing(section.as_corpus()).digest()}
-    key = {"stage": "labels", "revision": 3, "config": config, "inputs": {}, "extra": extra}
+    key = {"stage": "labels", "revision": 4, "config": config, "inputs": {}, "extra": extra}
     fingerprint = complete(tmp_path / "w", key)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
