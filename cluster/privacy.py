@@ -19,7 +19,8 @@ TELEMETRY_OFF: dict[str, str] = {
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 # No network either, but lines on stderr whenever PyTorch's profiler starts.
-QUIET_ENVIRONMENT = TELEMETRY_OFF | {"KINETO_LOG_LEVEL": "99"}
+QUIET_PROFILER = {"KINETO_LOG_LEVEL": "99"}
+QUIET_ENVIRONMENT = TELEMETRY_OFF | QUIET_PROFILER
 
 
 def silence_telemetry() -> None:

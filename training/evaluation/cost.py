@@ -1,5 +1,6 @@
 """What a detector costs to run: parameters, operations, speed, memory, all measured the same way."""
 
+import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from cluster.privacy import QUIET_PROFILER
 from training.models.detectors import Detector
 
 USED_SCORE = 0.25  # as in use; at the floor of AP's protocol suppression would take most of the time
@@ -94,6 +96,7 @@ def _peak_cuda(detector: Detector, image: Tensor, device: torch.device) -> int:
 
 def _peak_cpu(detector: Detector, image: Tensor) -> int:
     """Peak bytes above those allocated before; counts PyTorch's allocator, as on a GPU, not the process."""
+    os.environ.update(QUIET_PROFILER)  # importing ultralytics lowers the level, whatever it was
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
         detector.predict(image, min_score=USED_SCORE)

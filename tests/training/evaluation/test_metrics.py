@@ -1,6 +1,8 @@
 """Confusion against ultralytics' own, the tables of figures, and what a model costs."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from ultralytics.utils.metrics import ConfusionMatrix
 
 from cluster import json_text
+from tests.repository import ROOT
 from tests.training.metrics.test_coco import CLASSES, random_images
 from training.detection.data import Sample
 from training.evaluation.cost import MIB, model_cost
@@ -100,3 +103,21 @@ def test_peak_memory_is_that_of_the_tensors_alive(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(detector, "predict", chain)
     cost = model_cost(detector, torch.zeros(1, 3, 64, 64), CPU)
     assert cost.peak_memory_mib == pytest.approx(weights / MIB + 16, abs=0.01)
+
+
+PROFILED = """
+import torch
+from training.evaluation.cost import model_cost
+from training.models.detectors.base import build_detector
+from training.models.letterbox import Preprocessing
+detector = build_detector("yolov8n", ("dent",), Preprocessing(64, "square"))
+print(model_cost(detector, torch.zeros(1, 3, 64, 64), torch.device("cpu")).parameters)
+"""
+
+
+def test_the_profiler_writes_no_lines() -> None:
+    """Importing ultralytics sets a level at which it would; read by a process's first profiling."""
+    command = [sys.executable, "-W", "ignore", "-c", PROFILED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 1_000_000
+    assert "profiler" not in done.stderr
