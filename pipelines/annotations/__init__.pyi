@@ -3,6 +3,7 @@ from .class_names import written_label
 from .crowds import has_single_objects, is_tagged
 from .faults import Faults, LabelFault
 from .instances import Instance, read_instances
+from .json_files import parse_json
 from .mask_boxes import boxes_of_mask
 from .names import Crowds
 from .reading import read_truth
@@ -21,6 +22,7 @@ __all__ = [
     "encode_mask",
     "has_single_objects",
     "is_tagged",
+    "parse_json",
     "read_instances",
     "read_truth",
     "written_label",

@@ -10,6 +10,27 @@ from pipelines.images import ImageError, read_bytes
 MAX_JSON = 64 << 20  # bytes of one image's annotation; LabelMe may hold the image itself
 
 
+def parse_json(text: bytes | str) -> Any:
+    """A JSON document of labels, in which no object has a key twice: the first value would be lost.
+
+    Two objects become one where a file loses the lines between them.
+
+    Raises:
+        ValueError: no JSON, or a key twice.
+        RecursionError: nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice[:40]!r} twice")
+    return values
+
+
 def read_json(uri: str) -> Mapping[str, Any]:
     """The object of a JSON file.
 
@@ -21,7 +42,7 @@ def read_json(uri: str) -> Mapping[str, Any]:
     except ImageError as error:
         raise AnnotationError(f"its annotation {uri}: {error}") from None
     try:
-        return mapping(json.loads(data), "it")
+        return mapping(parse_json(data), "it")
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise AnnotationError(f"its annotation {uri}: it is no JSON ({reason[:200]})") from None

@@ -16,7 +16,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cluster.errors import UserError
-from pipelines.annotations import Annotation, AnnotationError, has_single_objects, is_tagged, written_label
+from pipelines.annotations import (
+    Annotation,
+    AnnotationError,
+    has_single_objects,
+    is_tagged,
+    parse_json,
+    written_label,
+)
 from pipelines.layouts.base import SURFACE, Entry, LostLabel, annotated, doubt_of, layout
 from pipelines.layouts.outline import LIST
 from pipelines.layouts.tree import SAMPLES, Tree
@@ -65,7 +72,8 @@ def coco(tree: Tree) -> Iterable[Entry | LostLabel]:
     is not below the root is a fault, wherever its name leads.
 
     Raises:
-        UserError: no JSON of this form, ids that are missing or used twice, an image listed twice.
+        UserError: no JSON of this form, a key twice, ids that are missing or used twice, an image
+            listed twice.
     """
     files = [path for path in tree.ending(".json") if _is_named_so(path)] or tree.ending(".json")
     yield from entries_of(tree, files, SURFACE)
@@ -108,7 +116,7 @@ def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Ite
 def _read(tree: Tree, path: PurePosixPath) -> Mapping[str, Any] | None:
     """The document, or None where it is JSON of another kind."""
     try:
-        document = json.loads(tree.read(path))
+        document = parse_json(tree.read(path))
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UserError(f"{tree.uri(path)} is no JSON ({reason[:200]}); correct or remove it.") from None

@@ -17,11 +17,12 @@ from defusedxml.ElementTree import fromstring
 
 from cluster.errors import UserError
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import Entry, is_normal, layout
+from pipelines.layouts.base import Entry, LostLabel, is_normal, layout
 from pipelines.layouts.listed_images import Listed, image_name, listed_entries
 from pipelines.layouts.tree import Tree
 
 ROOT = "annotations"
+PARTS = ("version", "meta", "image")  # of a table
 IMAGES = "images"  # beside the table, where an export has its images with it
 
 
@@ -30,16 +31,23 @@ def _files(tree: Tree) -> list[PurePosixPath]:
 
 
 @layout(fits=lambda tree: any(tree.xml_root(path) == ROOT for path in tree.samples(".xml")))
-def cvat(tree: Tree) -> Iterable[Entry]:
-    """One category, `surface` unless the source names another.
+def cvat(tree: Tree) -> Iterable[Entry | LostLabel]:
+    """One category, `surface` unless the source names another; what lies in no image is a lost label.
 
     Raises:
         UserError: a file that is no XML, has a DTD or entities, or was exported for video.
     """
-    return listed_entries(tree, (one for path in _files(tree) for one in _listed(tree, path)))
+    tables = {path: _root(tree, path) for path in _files(tree)}
+    for path, root in tables.items():
+        for place, part in enumerate(root, start=1):
+            if part.tag not in PARTS:
+                yield LostLabel(str(path), f"{str(part.tag)[:40]!r} at place {place} is no image")
+    yield from listed_entries(
+        tree, (one for path, root in tables.items() for one in _listed(tree, path, root))
+    )
 
 
-def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
+def _root(tree: Tree, path: PurePosixPath) -> Element:
     where = tree.uri(path)
     try:
         root = fromstring(tree.read(path), forbid_dtd=True)
@@ -49,6 +57,11 @@ def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
         raise UserError(f"{where} is no XML ({error}); correct or remove it.") from None
     if root.find("track") is not None:
         raise UserError(f'{where} is "CVAT for video"; export the task as "CVAT for images 1.1".')
+    return root
+
+
+def _listed(tree: Tree, path: PurePosixPath, root: Element) -> Iterator[Listed]:
+    where = tree.uri(path)
     for image in root.iter("image"):
         name = image_name(image.get("name"), f"image {image.get('id', '')[:20]}", where)
         names = (f"{subset}/{name}", name) if (subset := image.get("subset")) else (name,)

@@ -55,7 +55,10 @@ def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
     for place, task in enumerate(objects_in(read_json_table(tree, path), "the export", where), start=1):
         number = str(task.get("id", f"at place {place}"))[:20]
         names = _names(task.get("data"), f"task {number}", where)
-        rows = objects_in(task.get("annotations") or [], f"annotations of task {number}", where)
+        if "annotations" not in task:  # an export has the key even where the list is empty
+            yield Listed(path, names, fault=f"task {number}: it has no annotations, not even an empty list")
+            continue
+        rows = objects_in(task["annotations"] or [], f"annotations of task {number}", where)
         done = [row for row in rows if not row.get("was_cancelled")]
         if not done:
             yield Listed(path, names)

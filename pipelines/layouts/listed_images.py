@@ -1,6 +1,5 @@
 """Images that a table of many images names: looked up below the root, never opened elsewhere."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +9,7 @@ from posixpath import normpath
 from typing import Any
 
 from cluster.errors import UserError
-from pipelines.annotations import Annotation
+from pipelines.annotations import Annotation, parse_json
 from pipelines.layouts.base import SURFACE, Entry, annotated, normal
 from pipelines.layouts.tree import Tree
 
@@ -84,10 +83,10 @@ def read_json_table(tree: Tree, path: PurePosixPath) -> Any:
     """A JSON file of many images.
 
     Raises:
-        UserError: no JSON, or nested deeper than any label.
+        UserError: no JSON, a key twice, or nested deeper than any label.
     """
     try:
-        document = json.loads(tree.read(path))
+        document = parse_json(tree.read(path))
         deep = _deeper(document, DEEP)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -1,7 +1,6 @@
 """Files of VGG Image Annotator: the regions of every image, in the words of VIA 2."""
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cluster.errors import UserError
+from pipelines.annotations import parse_json
 from pipelines.layouts.listed_images import image_name, read_json_table
 from pipelines.layouts.tree import Tree
 
@@ -188,7 +188,7 @@ def _new(images: Images, name: str, where: str) -> None:
 
 def _json(text: str, line: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{line} holds no JSON ({str(error)[:100]}); correct it.") from None
 

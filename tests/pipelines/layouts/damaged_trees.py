@@ -17,7 +17,14 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from tests.pipelines.layouts import published_trees as trees
+from tests.pipelines.layouts import published_trees as trees, tool_trees
+from tests.pipelines.layouts.plain_tools import (
+    cvat_free,
+    datumaro_free,
+    label_studio_free,
+    labelme_free,
+    plain_json,
+)
 from tests.pipelines.layouts.published_trees import HEIGHT, RECT, WIDTH, draw, paint, write
 
 # Whether a label file still says, and says plainly, that an image is free of defects: (its bytes, the image).
@@ -70,7 +77,7 @@ def _same(number: object) -> str:
 def coco_free(data: bytes, image: str) -> bool:
     """JSON that lists the image, and in which every annotation belongs to another listed image."""
     try:
-        document = json.loads(data)
+        document = plain_json(data)
         names = {
             _same(one["id"]): re.split(r"[/\\]", str(one["file_name"]))[-1] for one in document["images"]
         }
@@ -164,7 +171,7 @@ def _laid_out(name: str, *files: str) -> Callable[[Path], Any]:
     """A published tree whose files have a line for every value, so that lines can be lost."""
 
     def build(root: Path) -> None:
-        trees.TREES[name][1](root)
+        tool_trees.ALL_TREES[name][1](root)
         for file in files:
             text = (root / file).read_text()
             broken = (
@@ -188,6 +195,7 @@ def _dagm_without_a_mask(root: Path) -> None:
     write(root / "Class1/Train/Label/Labels.txt", f"1\n{rows}")
 
 
+ROBOFLOW = "train/_annotations.coco.json"
 VAL, TRAIN_TABLE = "annotations/instances_val2017.json", "annotations/instances_train2017.json"
 PLANES = "real/metadata_annotations/instances_train_aircraft.json"
 FORMATS: dict[str, Format] = {
@@ -223,4 +231,31 @@ FORMATS: dict[str, Format] = {
     "magnetic_tile": Format(trees.magnetic_tile, "MT_Blowhole/Imgs/a.png", never, "magnetic_tile"),
     "mvtec": Format(trees.mvtec, "box/ground_truth/missing/000/000.png", never, "mvtec"),
     "visa": Format(trees.visa, "pcb1/Data/Masks/Anomaly/000.png", never, "visa"),
+    "coco, of Roboflow": Format(
+        _laid_out("coco, of Roboflow", ROBOFLOW),
+        ROBOFLOW,
+        lambda d, i: i.startswith("train/") and coco_free(d, i),
+        "coco",
+    ),
+    "labelme": Format(tool_trees.labelme, "line/2.json", labelme_free, "labelme"),
+    "labelme, elsewhere": Format(tool_trees.labelme, "json/seven.json", labelme_free, "labelme"),
+    "cvat": Format(_laid_out("cvat", "task 1.xml"), "task 1.xml", cvat_free, "cvat"),
+    "cvat_yolo": Format(tool_trees.cvat_yolo, "obj_train_data/sub/2.txt", never, "cvat_yolo"),
+    "cvat_yolo names": Format(tool_trees.cvat_yolo, "obj.names", never, "cvat_yolo"),
+    "label_studio": Format(
+        _laid_out("label_studio", "project-1.json"), "project-1.json", label_studio_free, "label_studio"
+    ),
+    "label_studio, several": Format(
+        _laid_out("label_studio", "project-2.json"), "project-2.json", label_studio_free, "label_studio"
+    ),
+    "via": Format(_laid_out("via", "via_project.json"), "via_project.json", never, "via"),
+    "via, CSV": Format(_laid_out("via, CSV"), "via_region_data.csv", never, "via"),
+    "via 3": Format(_laid_out("via 3", "steel.json"), "steel.json", never, "via"),
+    "via 3, CSV": Format(_laid_out("via 3, CSV"), "steel.csv", never, "via"),
+    "supervisely": Format(
+        _laid_out("supervisely", "line/ann/2.jpg.json"), "line/ann/2.jpg.json", never, "supervisely"
+    ),
+    "datumaro": Format(
+        _laid_out("datumaro", "annotations/train.json"), "annotations/train.json", datumaro_free, "datumaro"
+    ),
 }

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
 from pipelines.layouts.catalogue import LAYOUTS
 from tests.pipelines.layouts.published_trees import HEIGHT, RECT, TREES, WIDTH, draw, paint, write
+from tests.pipelines.layouts.tool_losses import TOOL_LOSSES, Loss, moved, rewritten
+from tests.pipelines.layouts.tool_trees import ALL_TREES
 
 
 def corpus_of(root: Path, **options: Any) -> tuple[Listing, Corpus]:
@@ -35,45 +36,6 @@ def told(listing: Listing, corpus: Corpus) -> str:
     """All rows and lines that the user gets."""
     rows = [*corpus.bad_labels, *corpus.quarantine]
     return "\n".join([*(" ".join(map(str, row.values())) for row in rows), *listing.warnings()])
-
-
-def moved(name: str, other: str) -> Callable[[Path], None]:
-    """The label file under a name that fits no image."""
-
-    def damage(root: Path) -> None:
-        (root / name).rename(root / other)
-
-    return damage
-
-
-def rewritten(name: str, text: str, other: str) -> Callable[[Path], None]:
-    """Another text in the label file."""
-
-    def damage(root: Path) -> None:
-        content = (root / name).read_text()
-        assert text in content
-        (root / name).write_text(content.replace(text, other))
-
-    return damage
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A damage of a published tree.
-
-    Attributes:
-        tree: its name in `TREES`.
-        damage: what loses the label.
-        image: the image whose label is lost.
-        tells: text of a row or line about it.
-        doubted: images that are normal in the undamaged tree, but not after the loss.
-    """
-
-    tree: str
-    damage: Callable[[Path], None]
-    image: str
-    tells: str
-    doubted: tuple[str, ...] = ()
 
 
 PLANES = "real/metadata_annotations/instances_train_aircraft.json"
@@ -208,17 +170,18 @@ LOSSES = {
     "folder: no label of its own": Loss(
         "folder", lambda root: write(root / "rail/a b/1.json", "{}"), "rail/a b/1 #%20.jpg", "rail/a b/1.json"
     ),
+    **TOOL_LOSSES,
 }
 
 
 def test_every_layout_loses_a_label() -> None:
-    assert {TREES[loss.tree][0] for loss in LOSSES.values()} == set(LAYOUTS)
+    assert {ALL_TREES[loss.tree][0] for loss in LOSSES.values()} == set(LAYOUTS)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_lost_label_makes_no_image_normal(name: str, tmp_path: Path) -> None:
     loss = LOSSES[name]
-    layout, build = TREES[loss.tree]
+    layout, build = ALL_TREES[loss.tree]
     build(tmp_path)
     before = normal_images(tmp_path, corpus_of(tmp_path, layout=layout)[1])
     loss.damage(tmp_path)
