@@ -35,8 +35,7 @@ def rows_of(folder: Path, category: str, colours: list[tuple[int, int, int]]) ->
         path = folder / f"{abs(hash(category))}-{number}.png"
         Image.new("RGB", (60, 30), colour).save(path)
         row = {"image_id": f"{number:032x}", "category": category, "uri": str(path), "split": "train"}
-        row["levels"] = None
-        figures = {"width": 60, "height": 30, "grey_mean": 1.0, "grey_deviation": 0.0}
+        figures = {"width": 60, "height": 30, "grey_mean": 1.0, "grey_deviation": 0.0, "levels": None}
         rows.append({**row, **figures, "role": "reference" if number == len(colours) - 1 else "train"})
     return rows
 
