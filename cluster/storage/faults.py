@@ -114,9 +114,10 @@ def _is_full(error: BaseException) -> bool:
 
 
 def _full_sentence(errors: list[BaseException], workspace: Storage) -> str:
-    named = [one.filename for one in errors if isinstance(one, OSError) and one.filename and _is_full(one)]
+    files = [one.filename for one in errors if isinstance(one, OSError) and _is_full(one)]
+    named = [str(name) for name in files if str(name).startswith("/")]  # Ray puts sentences there
     places = [*([workspace.path] if workspace.is_local else []), tempfile.gettempdir()]
-    if elsewhere := [str(name) for name in named if not _below(str(name), workspace)]:
+    if elsewhere := [name for name in named if not _below(name, workspace)]:
         where = elsewhere[0]
     elif named:
         where = workspace.path
