@@ -109,7 +109,8 @@ def build_corpus(
         config=section.model_dump(mode="json"),
         inputs=images.inputs,
         extra=images.digests,
-        revision=4,  # lost labels; ignored regions; hairlines; masks by one rule; all bits of colours; levels
+        # Keys twice; lost labels; ignored regions; hairlines; masks by one rule; all bits of colours; levels.
+        revision=5,
         body=body,
     )
 

@@ -37,14 +37,9 @@ def cvat(tree: Tree) -> Iterable[Entry | LostLabel]:
     Raises:
         UserError: a file that is no XML, has a DTD or entities, or was exported for video.
     """
-    tables = {path: _root(tree, path) for path in _files(tree)}
-    for path, root in tables.items():
-        for place, part in enumerate(root, start=1):
-            if part.tag not in PARTS:
-                yield LostLabel(str(path), f"{str(part.tag)[:40]!r} at place {place} is no image")
-    yield from listed_entries(
-        tree, (one for path, root in tables.items() for one in _listed(tree, path, root))
-    )
+    lost: list[LostLabel] = []
+    yield from listed_entries(tree, (one for path in _files(tree) for one in _listed(tree, path, lost)))
+    yield from lost
 
 
 def _root(tree: Tree, path: PurePosixPath) -> Element:
@@ -60,8 +55,12 @@ def _root(tree: Tree, path: PurePosixPath) -> Element:
     return root
 
 
-def _listed(tree: Tree, path: PurePosixPath, root: Element) -> Iterator[Listed]:
-    where = tree.uri(path)
+def _listed(tree: Tree, path: PurePosixPath, lost: list[LostLabel]) -> Iterator[Listed]:
+    """The images of a table; what lies in none of them is added to `lost`."""
+    where, root = tree.uri(path), _root(tree, path)
+    for place, part in enumerate(root, start=1):
+        if part.tag not in PARTS:
+            lost.append(LostLabel(str(path), f"{str(part.tag)[:40]!r} at place {place} is no image"))
     for image in root.iter("image"):
         name = image_name(image.get("name"), f"image {image.get('id', '')[:20]}", where)
         names = (f"{subset}/{name}", name) if (subset := image.get("subset")) else (name,)

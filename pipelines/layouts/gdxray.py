@@ -6,7 +6,7 @@
                                       an object; they count before the boxes
 
 A series without ground truth is unlabelled; in a series with it, an image without a line is normal, unless
-the series has lines that belong to no image.
+the series has lines that belong to no image or are no box.
 """
 
 import json
@@ -99,6 +99,9 @@ def _boxed(
     for line in truth.lost:
         yield LostLabel(str(table), "the line is no box of an image", line)
     doubt = doubt_of(where, [*truth.lost, *gone]) or doubt_of(f"{tree.uri(series / MASKS)}", [1] * lost_masks)
+    if doubt is None and truth.broken:  # two lines may have become one, or its number be cut short
+        line = min(truth.broken.values())
+        doubt = f"nothing is listed for it, but line {line} of {where} is no box: it may be its own"
     for path, number in numbers.items():
         if number is None:
             yield Entry(str(path), category)

@@ -115,6 +115,13 @@ LOSSES = {
         "line 1",
         ("Castings/C0001/C0001_0002.png",),
     ),
+    "gdxray: end of a line": Loss(
+        "gdxray",
+        rewritten("Castings/C0001/ground_truth.txt", "\n", " "),
+        "Castings/C0001/C0001_0001.png",
+        "line 1 of",
+        ("Castings/C0001/C0001_0002.png",),
+    ),
     "coco: image id": Loss(
         "coco",
         rewritten("annotations/instances_val2017.json", '"image_id": "a"', '"image_id": "c"'),
@@ -194,6 +201,27 @@ def test_a_lost_label_makes_no_image_normal(name: str, tmp_path: Path) -> None:
     assert not any(row["uri"].endswith(loss.image) for row in corpus.labels)
     doubts = {row["file"] for row in corpus.bad_labels if row["action"] == "image taken as unlabelled"}
     assert {f"{tmp_path}/{path}" for path in loss.doubted} <= doubts
+
+
+def test_two_annotations_of_coco_that_became_one_stop(tmp_path: Path) -> None:
+    coco_of(tmp_path, int)
+    file = tmp_path / "annotations/instances_b.json"
+    text = file.read_text()
+    before, between, after = text.partition('}, {"id": 8, "image_id": 8,')
+    file.write_text(before + ', "id": 8, "image_id": 8,' + after)
+    assert between
+    assert len(json.loads(file.read_text())["annotations"]) == 19
+    with pytest.raises(UserError, match=r"instances_b\.json is no JSON \(an object has the key 'id' twice\)"):
+        Listing(CorpusSection(root=str(tmp_path)))
+
+
+def test_shapes_of_labelme_twice_are_a_fault(tmp_path: Path) -> None:
+    ALL_TREES["labelme"][1](tmp_path)
+    rewritten("line/1.json", '"imagePath"', '"shapes": [], "imagePath"')(tmp_path)
+    assert json.loads((tmp_path / "line/1.json").read_text())["shapes"] == []
+    listing, corpus = corpus_of(tmp_path)
+    assert "line/1.jpg" not in normal_images(tmp_path, corpus)
+    assert "an object has the key 'shapes' twice" in told(listing, corpus)
 
 
 def coco_of(root: Path, image_id: Callable[[int], Any], **more: Any) -> None:

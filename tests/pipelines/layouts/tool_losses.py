@@ -69,7 +69,7 @@ TOOL_LOSSES = {
         "cvat",
         rewritten("task 2.xml", "image", "picture"),
         "images/val/a.jpg",
-        "'picture' at place 3 is no image",
+        "'picture' at place 3",
     ),
     "cvat_yolo: name": Loss(
         "cvat_yolo",
