@@ -109,7 +109,7 @@ def build_corpus(
         config=section.model_dump(mode="json"),
         inputs=images.inputs,
         extra=images.digests,
-        revision=4,  # lost labels; ignored regions; hairlines; masks by one rule; all bits of colours; levels
+        revision=5,  # lost labels; ignored regions; hairlines; masks; all bits; levels; shapes of one id
         body=body,
     )
 

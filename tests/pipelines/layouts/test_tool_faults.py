@@ -155,6 +155,8 @@ SHAPE_FAULTS: dict[str, list[tuple[Any, str]]] = {
         ({**LS_BOX, "id": "q", "value": {**files.STUDIO_BOX, "labels": ["a", "b"]}}, "it has 2 classes"),
         ({**LS_BOX, "id": "q", "value": None}, "region q of task 7: its value is no JSON object"),
         ({**LS_BOX, "id": "q", "image_rotation": 90}, "drawn on a turned view"),
+        ({**LS_BOX, "value": {**LS_BOX["value"], "x": 30}}, "several shapes share its id"),
+        (files.studio_region("brush", {"rle": files.BRUSH}, id=LS_BOX["id"]), "several shapes share its id"),
         (files.studio_region("brush", {"format": "rle", "rle": files.BRUSH[:-5]}), "its rle is cut short"),
         (files.studio_region("brush", {"format": "rle", "rle": [0, 0, 5]}), "its rle is cut short"),
         (
