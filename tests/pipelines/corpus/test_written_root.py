@@ -64,7 +64,7 @@ def test_a_corpus_of_a_relative_root(site: Site, tmp_path: Path) -> None:
         "bad_labels": "drop",
     }
     extra = {"listing": images.listing.digest()}
-    key = {"stage": "corpus", "revision": 4, "config": config, "inputs": {}, "extra": extra}
+    key = {"stage": "corpus", "revision": 5, "config": config, "inputs": {}, "extra": extra}
     fingerprint = complete(tmp_path / "w", key)
     found = build_corpus(section, images, site=site)
     assert (found.reused, found.fingerprint) == (True, fingerprint)
@@ -86,7 +86,7 @@ def test_labels_of_a_relative_root_found_from_another_folder(
         "bad_labels": "clip",
     }
     extra = {"listing": Listing(section.as_corpus()).digest()}
-    key = {"stage": "labels", "revision": 4, "config": config, "inputs": {}, "extra": extra}
+    key = {"stage": "labels", "revision": 5, "config": config, "inputs": {}, "extra": extra}
     fingerprint = complete(tmp_path / "w", key)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")

@@ -105,6 +105,9 @@ def test_an_image_of_another_size_is_a_fault(layout: str, tmp_path: Path) -> Non
     image, file = lay(tmp_path, layout, WIDER[layout])
     _, rows = rows_of(str(tmp_path))
     assert "it is for an image of 40×16 pixels, the image has 20×16" in rows[image]["error"]
+    (fault,) = rows[image]["faults"]  # in its table it stands beside those of the file's other images
+    told = fault["reason"] + Path(fault["file"]).name
+    assert f"{Path(image).stem}." in told or "task 7" in told
     assert file in rows[image]["error"]
 
 
