@@ -116,7 +116,7 @@ def _started(section: RaySection, dashboard: bool) -> str | None:
             raise
         raise UserError(
             "Ray did not start on this machine in the half minute that it gives itself; run the command "
-            "again when less runs here, or start Ray once (`ray start --head`) and set ray.address=auto."
+            "again when less runs here, or start a head node of Ray once and set ray.address=auto."
         ) from None
     url = context.dashboard_url if dashboard else None
     return str(url) if url else None
