@@ -22,6 +22,7 @@ from cluster.progress import say
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's name; set in the process of a submitted job
 GCS_OPTION = "--gcs-address="  # of a raylet, whose child's child a job is
+TOO_SLOW = "timed out during startup"  # of Ray's message, a bare Exception
 
 
 def machine_cpus() -> int:
@@ -76,7 +77,7 @@ def start_ray(*, dashboard: bool = False) -> str | None:
         `host:port` of the dashboard of a session started here.
 
     Raises:
-        UserError: the configured cluster can't be reached.
+        UserError: the configured cluster can't be reached, or this machine is too busy to start a session.
     """
     with _Ray.lock:
         return _started(_section.get() or RaySection(), dashboard)
@@ -100,15 +101,23 @@ def _started(section: RaySection, dashboard: bool) -> str | None:
             raise UserError(f"No Ray cluster answers at ray.address={address}: {reason}.") from None
         return None
     say("Ray: starting a local session (5-15 s)")
-    with _free_agent_port():
-        context = ray.init(
-            address="local",  # never a cluster that somebody happens to run on this machine
-            num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
-            num_gpus=section.gpus,
-            object_store_memory=int(section.object_store_gb * 2**30),
-            include_dashboard=dashboard,
-            **quiet,
-        )
+    try:
+        with _free_agent_port():
+            context = ray.init(
+                address="local",  # never a cluster that somebody happens to run on this machine
+                num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
+                num_gpus=section.gpus,
+                object_store_memory=int(section.object_store_gb * 2**30),
+                include_dashboard=dashboard,
+                **quiet,
+            )
+    except Exception as error:
+        if TOO_SLOW not in str(error):
+            raise
+        raise UserError(
+            "Ray did not start on this machine in the half minute that it gives itself; run the command "
+            "again when less runs here, or start a head node of Ray once and set ray.address=auto."
+        ) from None
     url = context.dashboard_url if dashboard else None
     return str(url) if url else None
 

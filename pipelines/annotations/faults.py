@@ -17,12 +17,14 @@ class LabelFault:
         reason: the fault in words.
         mended: whether the labels are used all the same: a box cut to the image. Otherwise the whole image is
             left out: a defect without box is learnt as none.
+        whole: whether it is about all that is said of the image; the reason then names no object.
     """
 
     file: str
     line: int | None
     reason: str
     mended: bool = False
+    whole: bool = False
 
 
 @dataclass

@@ -11,13 +11,14 @@ from pipelines.annotations.label_studio_rle import mask_of_brush
 from pipelines.annotations.shapes import Canvas, Shape, check_work, flat
 
 BOX, ELLIPSE = ("x", "y", "width", "height"), ("x", "y", "radiusX", "radiusY")
+DRAWN = {*BOX, *ELLIPSE, "rotation", "points", "rle"}
 
 
 def read_label_studio_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
     """Polygons, ellipses and brushes with their inside; rectangles, also turned ones, as boxes.
 
     `annotation.content` is JSON: `task`, `regions` (a list of results each: those of one region, which
-    say its shape, its class and more of it in turn).
+    say its shape, its class and more of it in turn; other shapes of the same id are a fault, not lost).
 
     A rectangle turns about its upper left corner, and in pixels: in percent it would be another one where the
     image is no square.
@@ -42,6 +43,8 @@ def _shape(results: list[Mapping[str, Any]], canvas: Canvas) -> Shape:
     labels: list[Any] = []
     for result in results:
         value = mapping(result.get("value"), "its value")
+        if _drawn_apart(values, value):
+            raise AnnotationError("several shapes share its id: give each one of its own")
         values |= value
         for name, part in value.items():
             if name.endswith("labels") and part:
@@ -55,6 +58,13 @@ def _shape(results: list[Mapping[str, Any]], canvas: Canvas) -> Shape:
     if len(names) != 1:
         raise AnnotationError(f"it has {len(names)} classes instead of one")
     return _drawn(values, names[0], canvas)
+
+
+def _drawn_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two results draw something else; those of one region repeat its shape, or say none."""
+    first, second = DRAWN & one.keys(), DRAWN & other.keys()
+    differ = any(one[name] != other[name] for name in first & second)
+    return differ or not (first <= second or second <= first)
 
 
 def _drawn(values: Mapping[str, Any], label: str, canvas: Canvas) -> Shape:

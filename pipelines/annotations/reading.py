@@ -41,7 +41,8 @@ def read_truth(annotation: Annotation, width: int, height: int, faults: Faults |
         truth = READERS[annotation.format](annotation, width, height, faults)
         checked_count(len(truth.boxes))
     except AnnotationError as error:
-        faults.found.append(LabelFault(file, None, str(error).removeprefix(f"its annotation {file}: ")))
+        reason = str(error).removeprefix(f"its annotation {file}: ")
+        faults.found.append(LabelFault(file, None, reason, whole=True))
         raise
     bad = next((fault for fault in faults.found if not fault.mended), None)
     if bad is not None:

@@ -1,6 +1,8 @@
 """Faults in labels, by file and line: as rows of a table, and as the sentence that stops a strict command."""
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.annotations import LabelFault, decode_mask
@@ -27,9 +29,13 @@ def fault_order(row: dict[str, Any]) -> tuple[bool, str, int]:
 
 
 def fault_row(fault: LabelFault, image: str) -> dict[str, Any]:
-    """A row of the table `BAD_LABELS`; it names the image where the fault has no file."""
+    """A row of the table `BAD_LABELS`; it names the image where no file or object tells which."""
     action = "used" if fault.mended else "image left out"
-    return {"file": fault.file or image, "line": fault.line, "reason": fault.reason, "action": action}
+    name = PurePosixPath(image)
+    # A file of many images is not called as this one.
+    own = re.match(rf"{re.escape(name.stem)}(\W|_)", PurePosixPath(fault.file).name)
+    reason = f"{name.name}: {fault.reason}" if fault.whole and not own else fault.reason
+    return {"file": fault.file or image, "line": fault.line, "reason": reason, "action": action}
 
 
 def marks_nothing(row: Mapping[str, Any], width: int, height: int) -> bool:

@@ -109,8 +109,7 @@ def build_corpus(
         config=section.model_dump(mode="json"),
         inputs=images.inputs,
         extra=images.digests,
-        # Keys twice; lost labels; ignored regions; hairlines; masks by one rule; all bits of colours; levels.
-        revision=5,
+        revision=5,  # lost labels; ignored regions; masks by one rule; levels; keys and ids given twice
         body=body,
     )
 

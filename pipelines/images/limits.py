@@ -39,4 +39,6 @@ def check_size(width: int, height: int) -> None:
 
 def damaged(error: Exception) -> ImageError:
     """The error of a file that a decoder can't read."""
-    return ImageError(f"damaged image: {str(error).splitlines()[0] if str(error) else error!r}")
+    if isinstance(error, KeyError):  # its text is a bare key
+        return ImageError(f"damaged image: its field {error} is missing")
+    return ImageError(f"damaged image: {str(error).splitlines()[0] if str(error) else repr(error)}")

@@ -98,7 +98,8 @@ def _regions(results: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
         value = result.get("value")
         about_image = isinstance(value, dict) and bool(value) and set(value) <= {*SAYING, "end", "start"}
         if result.get("type") != "relation" and not about_image:
-            regions.setdefault(str(result.get("id", f"at place {place + 1}")), []).append(result)
+            own = result.get("id")
+            regions.setdefault(f"at place {place + 1}" if own is None else str(own), []).append(result)
     return list(regions.values())
 
 

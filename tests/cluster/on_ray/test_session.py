@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
 import ray
 
+from cluster.errors import UserError
 from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import (
     GCS_OPTION,
@@ -101,3 +104,18 @@ def test_ray_ends_with_the_last_session_of_the_process(monkeypatch: pytest.Monke
         leaving.result()
         assert staying.result() == ["one:1"]
     assert running == []
+
+
+def test_a_machine_too_busy_for_ray_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_node(*options: object) -> None:
+        raise RuntimeError("no node yet")
+
+    ticks = iter(range(0, 10_000, 40))  # each look at the clock is past the half minute that Ray waits
+    clock = SimpleNamespace(monotonic=lambda: next(ticks), sleep=lambda seconds: None, time=time.time)
+    monkeypatch.setattr(ray._private.node, "time", clock)
+    monkeypatch.setattr(ray._private.node.Node, "start_head_processes", lambda node: None)
+    monkeypatch.setattr(ray._private.node.Node, "start_ray_processes", lambda node: None)
+    monkeypatch.setattr(ray._private.node.Node, "gcs_address", "127.0.0.1:1")
+    monkeypatch.setattr(ray._private.services, "get_node", no_node)
+    with ray_session(RaySection()), pytest.raises(UserError, match=r"did not start.*ray\.address=auto"):
+        start_ray()

@@ -56,6 +56,8 @@ def whole_bomb(width: int, height: int) -> bytes:
 
 GOOD = encoded(Image.fromarray(np.arange(32 * 40 * 3, dtype=np.uint32).astype(np.uint8).reshape(32, 40, 3)))
 
+TIFF = encoded(Image.new("RGB", (40, 32)), "TIFF")  # a header of 8 bytes, its fields, its pixels
+
 
 @pytest.mark.parametrize(
     ("data", "reason"),
@@ -63,6 +65,8 @@ GOOD = encoded(Image.fromarray(np.arange(32 * 40 * 3, dtype=np.uint32).astype(np
         (b"", "empty"),
         (b"hello, I am text", "not an image"),
         (GOOD[: len(GOOD) // 2], "damaged"),
+        (GOOD[:60], "damaged image: image file is truncated$"),
+        (TIFF[:8], "damaged image: its field 256 is missing$"),
         (bomb(), "exceed the limit"),
         (encoded(Image.new("RGB", (4, 100))), "smaller than"),
         (b"\xff\xd8\xff\xe0" + b"\0" * 50, "not an image"),

@@ -105,6 +105,9 @@ def test_an_image_of_another_size_is_a_fault(layout: str, tmp_path: Path) -> Non
     image, file = lay(tmp_path, layout, WIDER[layout])
     _, rows = rows_of(str(tmp_path))
     assert "it is for an image of 40×16 pixels, the image has 20×16" in rows[image]["error"]
+    (fault,) = rows[image]["faults"]  # in its table it stands beside those of the file's other images
+    told = fault["reason"] + Path(fault["file"]).name
+    assert f"{Path(image).stem}." in told or "task 7" in told
     assert file in rows[image]["error"]
 
 
@@ -155,6 +158,8 @@ SHAPE_FAULTS: dict[str, list[tuple[Any, str]]] = {
         ({**LS_BOX, "id": "q", "value": {**files.STUDIO_BOX, "labels": ["a", "b"]}}, "it has 2 classes"),
         ({**LS_BOX, "id": "q", "value": None}, "region q of task 7: its value is no JSON object"),
         ({**LS_BOX, "id": "q", "image_rotation": 90}, "drawn on a turned view"),
+        ({**LS_BOX, "value": {**LS_BOX["value"], "x": 30}}, "several shapes share its id"),
+        (files.studio_region("brush", {"rle": files.BRUSH}, id=LS_BOX["id"]), "several shapes share its id"),
         (files.studio_region("brush", {"format": "rle", "rle": files.BRUSH[:-5]}), "its rle is cut short"),
         (files.studio_region("brush", {"format": "rle", "rle": [0, 0, 5]}), "its rle is cut short"),
         (

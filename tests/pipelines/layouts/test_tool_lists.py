@@ -23,6 +23,19 @@ def studio_row(tmp_path: Path, *annotations: dict[str, Any], image: str = "1.jpg
     return rows_of(str(tmp_path))[1]["1.jpg"]
 
 
+def test_regions_without_an_id_are_regions_of_their_own(tmp_path: Path) -> None:
+    right = {**BOX, "value": {**BOX["value"], "x": 60}}
+    row = studio_row(tmp_path, files.studio_annotation({**BOX, "id": None}, {**right, "id": None}))
+    assert (row["error"], len(row["boxes"])) == (None, 2)
+
+
+def test_what_is_said_of_a_region_repeats_its_shape_and_draws_no_other(tmp_path: Path) -> None:
+    shape = {name: part for name, part in BOX["value"].items() if name != "rectanglelabels"}
+    depth = {**BOX, "type": "number", "value": {**shape, "number": 3}}
+    row = studio_row(tmp_path, files.studio_annotation(BOX, depth))
+    assert (row["error"], len(row["boxes"])) == (None, 1)
+
+
 def test_annotators_who_differ_on_whether_there_is_a_defect_are_a_fault(tmp_path: Path) -> None:
     row = studio_row(tmp_path, files.studio_annotation(BOX), files.studio_annotation())
     assert "task 7: its 2 annotations differ on whether there is anything" in row["error"]
