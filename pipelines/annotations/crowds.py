@@ -23,15 +23,19 @@ def flag(value: Any, what: str) -> bool:
     Raises:
         AnnotationError: anything else; `what` names it.
     """
-    text = "" if value is None else str(int(value)) if value in (0, 1) else str(value).strip().lower()
+    text = _mark(value)
     if text not in FLAGS:
         raise AnnotationError(f"its {what} {str(value)[:20]!r} is neither 0 nor 1")
     return FLAGS[text]
 
 
+def _mark(value: Any) -> str:
+    return "" if value is None else str(int(value)) if value in (0, 1) else str(value).strip().lower()
+
+
 def has_single_objects(objects: Sequence[Mapping[str, Any]]) -> bool:
     """Whether any of a file's objects says that it is no crowd."""
-    return any(not item.get("iscrowd") or str(item["iscrowd"]).strip() == "0" for item in objects)
+    return any(FLAGS.get(_mark(item.get("iscrowd"))) is False for item in objects)
 
 
 def is_tagged(item: Mapping[str, Any]) -> bool:

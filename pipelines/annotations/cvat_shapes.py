@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from pipelines.annotations.base import Annotation, AnnotationError, Mask, checked_label, checked_size, finite
 from pipelines.annotations.faults import Faults
-from pipelines.annotations.shapes import Canvas, Shape, check_work, points_of
+from pipelines.annotations.shapes import Canvas, Shape, points_of, read_shapes
 
 BOX, ELLIPSE, MASK = (
     ("xtl", "ytl", "xbr", "ybr"),
@@ -26,18 +27,18 @@ def read_cvat_shapes(annotation: Annotation, width: int, height: int, faults: Fa
         AnnotationError: another size, a shape that can't be used or has no box.
     """
     content = json.loads(annotation.content)
-    (uri,) = annotation.files
     if None not in content["size"]:
         checked_size((finite(content["size"][0]), finite(content["size"][1])), width, height)
-    check_work(len(content["objects"]), width, height)
-    shapes: list[Shape] = []
-    for number, item in enumerate(content["objects"], start=1):
-        with faults.at(uri, place=f"{item['kind'][:20]} {number} of {content['name']}") as spot:
-            shapes.append(_shape(item["kind"], item["attributes"], Canvas(width, height, spot)))
-    return shapes
+    placed = [
+        (f"{item['kind'][:20]} {number} of {content['name']}", item)
+        for number, item in enumerate(content["objects"], start=1)
+    ]
+    return read_shapes(placed, _shape, annotation, (width, height), faults)
 
 
-def _shape(kind: str, attributes: Mapping[str, str], canvas: Canvas) -> Shape:
+def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
+    kind: str = item["kind"]
+    attributes: Mapping[str, str] = item["attributes"]
     label = checked_label(attributes.get("label"))
     angle = finite(attributes.get("rotation", "0"))
     if kind == "box":

@@ -8,7 +8,7 @@ from pipelines.annotations.base import Annotation, AnnotationError, checked_size
 from pipelines.annotations.class_names import written_label
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.rle import decode_mask
-from pipelines.annotations.shapes import Canvas, Shape, check_work, flat, points_of
+from pipelines.annotations.shapes import Canvas, Shape, flat, points_of, read_shapes
 
 
 def read_datumaro_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
@@ -22,18 +22,16 @@ def read_datumaro_shapes(annotation: Annotation, width: int, height: int, faults
         AnnotationError: another size, an annotation that can't be used or has no box.
     """
     content = json.loads(annotation.content)
-    (uri,) = annotation.files
     size = content["size"]
     if size is not None:
         if not isinstance(size, list) or len(size) != 2:
             raise AnnotationError("its size is no pair of height and width")
         checked_size((finite(size[1]), finite(size[0])), width, height)
-    check_work(len(content["objects"]), width, height)
-    shapes: list[Shape] = []
-    for number, item in enumerate(content["objects"], start=1):
-        with faults.at(uri, place=f"annotation {number} of item {content['name']}") as spot:
-            shapes.append(_shape(item, Canvas(width, height, spot)))
-    return shapes
+    placed = [
+        (f"annotation {number} of item {content['name']}", item)
+        for number, item in enumerate(content["objects"], start=1)
+    ]
+    return read_shapes(placed, _shape, annotation, (width, height), faults)
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:

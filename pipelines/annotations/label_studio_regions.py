@@ -8,7 +8,7 @@ from pipelines.annotations.base import Annotation, AnnotationError, checked_size
 from pipelines.annotations.class_names import written_label
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.label_studio_rle import mask_of_brush
-from pipelines.annotations.shapes import Canvas, Shape, check_work, flat
+from pipelines.annotations.shapes import Canvas, Shape, flat, read_shapes
 
 BOX, ELLIPSE = ("x", "y", "width", "height"), ("x", "y", "radiusX", "radiusY")
 DRAWN = {*BOX, *ELLIPSE, "rotation", "points", "rle"}
@@ -27,15 +27,11 @@ def read_label_studio_shapes(annotation: Annotation, width: int, height: int, fa
         AnnotationError: another size, a region that can't be used or has no box.
     """
     content = json.loads(annotation.content)
-    (uri,) = annotation.files
-    regions = content["regions"]
-    check_work(len(regions), width, height)
-    shapes: list[Shape] = []
-    for results in regions:
-        region = str(results[0].get("id"))[:40]
-        with faults.at(uri, place=f"region {region} of task {content['task']}") as spot:
-            shapes.append(_shape(results, Canvas(width, height, spot)))
-    return shapes
+    placed = [
+        (f"region {str(results[0].get('id'))[:40]} of task {content['task']}", results)
+        for results in content["regions"]
+    ]
+    return read_shapes(placed, _shape, annotation, (width, height), faults)
 
 
 def _shape(results: list[Mapping[str, Any]], canvas: Canvas) -> Shape:

@@ -10,7 +10,7 @@ from pipelines.annotations.class_names import written_label
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.json_files import read_json, rows_of
 from pipelines.annotations.png_masks import png_mask
-from pipelines.annotations.shapes import Canvas, Shape, check_work, flat, points_of
+from pipelines.annotations.shapes import Canvas, Shape, flat, points_of, read_shapes
 
 
 def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
@@ -30,11 +30,8 @@ def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults:
         if None not in size:
             checked_size((finite(size[0]), finite(size[1])), width, height)
     items = rows_of(document, "shapes")
-    check_work(len(items), width, height)
-    shapes: list[Shape] = []
-    for number, item in enumerate(items, start=1):
-        with faults.at(uri, place=f"shape {number}") as spot:
-            shapes.append(_shape(item, Canvas(width, height, spot)))
+    placed = [(f"shape {number}", item) for number, item in enumerate(items, start=1)]
+    shapes = read_shapes(placed, _shape, annotation, (width, height), faults)
     if not items:
         flags = document.get("flags") or {}
         known = set(json.loads(annotation.content)) if annotation.content else set()

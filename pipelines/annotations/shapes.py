@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from pipelines.annotations.base import (
 )
 from pipelines.annotations.faults import Faults, Spot
 from pipelines.annotations.polygons import checked_polygon, mask_of_polygons
+
+ItemT = TypeVar("ItemT")
 
 MAX_MASK_PIXELS = 10**10  # a few characters can ask for any number of masks of a whole image
 
@@ -205,15 +208,34 @@ def flat(points: object) -> list[object]:
     return [value for pair in points for value in pair]
 
 
-def check_work(shapes: int, width: int, height: int) -> None:
-    """Refuse more shapes in an image than its limits allow.
+def read_shapes(
+    placed: Sequence[tuple[str, ItemT]],
+    shape_of: Callable[[ItemT, Canvas], Shape],
+    annotation: Annotation,
+    size: tuple[int, int],
+    faults: Faults,
+) -> list[Shape]:
+    """An image's shapes, one by one; those at fault are noted and left out.
+
+    Args:
+        placed: each object with its place in the file, as faults name it.
+        shape_of: function that reads an object.
+        annotation: the image's annotation, of one file.
+        size: width and height of the image in pixels.
+        faults: collects the objects' faults.
 
     Raises:
-        AnnotationError: too many, or too many for so large an image.
+        AnnotationError: too many objects, or too many for so large an image.
     """
-    checked_count(shapes)
-    if shapes * width * height > MAX_MASK_PIXELS:
-        raise AnnotationError(f"{shapes:,} shapes are more than an image of its size allows")
+    (uri,), (width, height) = annotation.files, size
+    checked_count(len(placed))
+    if len(placed) * width * height > MAX_MASK_PIXELS:
+        raise AnnotationError(f"{len(placed):,} shapes are more than an image of its size allows")
+    shapes: list[Shape] = []
+    for place, item in placed:
+        with faults.at(uri, place=place) as spot:
+            shapes.append(shape_of(item, Canvas(width, height, spot)))
+    return shapes
 
 
 def truth_of_shapes(shapes: Sequence[Shape], width: int, height: int) -> Truth:

@@ -12,7 +12,7 @@ from pipelines.annotations.class_names import written_label
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.json_files import read_json, rows_of
 from pipelines.annotations.png_masks import png_mask
-from pipelines.annotations.shapes import Canvas, Shape, check_work, flat, points_of
+from pipelines.annotations.shapes import Canvas, Shape, flat, points_of, read_shapes
 
 LARGEST = 1 << 15  # OpenCV draws with 16 bits before the point
 
@@ -29,12 +29,8 @@ def read_supervisely_shapes(annotation: Annotation, width: int, height: int, fau
         size = mapping(document.get("size"), "its size")
         checked_size((finite(size.get("width")), finite(size.get("height"))), width, height)
     items = rows_of(document, "objects")
-    check_work(len(items), width, height)
-    shapes: list[Shape] = []
-    for number, item in enumerate(items, start=1):
-        with faults.at(uri, place=f"object {number}") as spot:
-            shapes.append(_shape(item, Canvas(width, height, spot)))
-    return shapes
+    placed = [(f"object {number}", item) for number, item in enumerate(items, start=1)]
+    return read_shapes(placed, _shape, annotation, (width, height), faults)
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:

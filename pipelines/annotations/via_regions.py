@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.annotations.base import Annotation, AnnotationError, checked_label, finite
 from pipelines.annotations.faults import Faults
-from pipelines.annotations.shapes import Canvas, Shape, check_work
+from pipelines.annotations.shapes import Canvas, Shape, read_shapes
 
 
 def read_via_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
@@ -20,18 +20,14 @@ def read_via_shapes(annotation: Annotation, width: int, height: int, faults: Fau
         AnnotationError: a region that can't be used, is a point or has no class.
     """
     content = json.loads(annotation.content)
-    (uri,) = annotation.files
-    check_work(len(content["objects"]), width, height)
-    shapes: list[Shape] = []
-    for item in content["objects"]:
-        with faults.at(uri, place=f"{item['place']} of {content['name']}") as spot:
-            if item["label"] is None:
-                raise AnnotationError(item["fault"])
-            shapes.append(_shape(item["shape"], checked_label(item["label"]), Canvas(width, height, spot)))
-    return shapes
+    placed = [(f"{item['place']} of {content['name']}", item) for item in content["objects"]]
+    return read_shapes(placed, _shape, annotation, (width, height), faults)
 
 
-def _shape(shape: Mapping[str, Any], label: str, canvas: Canvas) -> Shape:
+def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:
+    if item["label"] is None:
+        raise AnnotationError(item["fault"])
+    shape, label = item["shape"], checked_label(item["label"])
     kind = str(shape.get("name"))
     if kind == "rect":
         x, y, w, h = _numbers(shape, "x", "y", "width", "height")

@@ -57,7 +57,7 @@ def described(row: dict[str, Any]) -> str:
     return f"{row['file']}{f' line {line}' if (line := row['line']) else ''}: {row['reason']}"
 
 
-def several(names: Sequence[str], shown: int = 3) -> str:
+def first_names(names: Sequence[str], shown: int = 3) -> str:
     """The first of many names."""
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
 

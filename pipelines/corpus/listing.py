@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cluster.errors import UserError, nearest
 from pipelines.annotations import Annotation
-from pipelines.corpus.bad_labels import described, doubt_row, lost_row, several
+from pipelines.corpus.bad_labels import described, doubt_row, first_names, lost_row
 from pipelines.corpus.named_references import ReferenceCandidates, look_up
 from pipelines.corpus.section import CorpusSection, ReferenceNeed, Source
 from pipelines.images import Levels, source_levels
@@ -175,7 +175,7 @@ class Listing:
                 told.append(f"{root}: images taken as unlabelled, not as normal: {len(doubts)} ({reason})")
             if source.passed_over:
                 what = f"files that may hold labels but that the layout {source.layout} does not read"
-                told.append(f"{root}: {what}: {len(source.passed_over)} ({several(source.passed_over)})")
+                told.append(f"{root}: {what}: {len(source.passed_over)} ({first_names(source.passed_over)})")
         return told
 
     def reference_candidates(self, section: CorpusSection) -> dict[str, ReferenceCandidates]:

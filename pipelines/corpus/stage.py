@@ -9,7 +9,7 @@ import pyarrow as pa
 from cluster.on_ray import record, start_ray
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
-from pipelines.corpus.bad_labels import several
+from pipelines.corpus.bad_labels import first_names
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
@@ -98,7 +98,7 @@ def build_corpus(
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
-        told = {"passed_over": len(passed_over), "passed_over_files": several(passed_over)}
+        told = {"passed_over": len(passed_over), "passed_over_files": first_names(passed_over)}
         return {**corpus.counts(), **told, "contact_sheets": sheets, "layout": listing.layout}
 
     for warning in listing.warnings():

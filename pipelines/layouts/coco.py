@@ -21,10 +21,10 @@ from pipelines.annotations import (
     AnnotationError,
     has_single_objects,
     is_tagged,
-    parse_json,
     written_label,
 )
 from pipelines.layouts.base import SURFACE, Entry, LostLabel, annotated, doubt_of, layout
+from pipelines.layouts.listed_images import objects_in, read_json_document
 from pipelines.layouts.outline import LIST
 from pipelines.layouts.tree import SAMPLES, Tree
 
@@ -115,17 +115,11 @@ def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Ite
 
 def _read(tree: Tree, path: PurePosixPath) -> Mapping[str, Any] | None:
     """The document, or None where it is JSON of another kind."""
-    try:
-        document = parse_json(tree.read(path))
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{tree.uri(path)} is no JSON ({reason[:200]}); correct or remove it.") from None
+    document = read_json_document(tree, path)
     if not isinstance(document, dict) or not all(part in document for part in PARTS):
         return None
     for part in PARTS:
-        rows = document[part]
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise UserError(f"{tree.uri(path)}: {part} must be a list of objects; correct it.")
+        objects_in(document[part], part, tree.uri(path))
     return document
 
 
@@ -211,17 +205,14 @@ class _Finder:
     """Which file below the root an image's `file_name` means; names are looked up, never opened."""
 
     def __init__(self, tree: Tree) -> None:
-        self.known = {str(path) for path in tree.images}
-        self.by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
-        for path in tree.images:
-            self.by_name[path.name].append(path)
+        self.known, self.by_name = tree.image_names, tree.images_by_name
 
     def find(self, name: str, table: PurePosixPath) -> tuple[str | None, str]:
         """The file's path, or None and the reason."""
         wanted = PurePosixPath(name.replace("\\", "/"))
+        same = self.by_name.get(wanted.name, [])
         if wanted.is_absolute() or ".." in wanted.parts or ELSEWHERE.match(name):
             # Where a labelling tool kept the image. Its place is never opened, its name alone counts.
-            same = self.by_name[wanted.name]
             if len(same) == 1:
                 return str(same[0]), ""
             several = ", ".join(str(path) for path in same[:3])
@@ -230,13 +221,9 @@ class _Finder:
         for candidate in (str(wanted), str(table.parent / wanted)):
             if candidate in self.known:
                 return candidate, ""
-        ends = [
-            path for path in self.by_name[wanted.name] if path.parts[-len(wanted.parts) :] == wanted.parts
-        ]
+        ends = [path for path in same if path.parts[-len(wanted.parts) :] == wanted.parts]
         if len(ends) > 1:
             ends = [path for path in ends if path.parts[-len(wanted.parts) - 1] in table.stem]
         if len(ends) == 1:
             return str(ends[0]), ""
-        return None, "no such image is below the folder" if not self.by_name[
-            wanted.name
-        ] else "several may be meant"
+        return None, "several may be meant" if same else "no such image is below the folder"

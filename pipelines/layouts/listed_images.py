@@ -79,19 +79,27 @@ def _says(one: Listed) -> tuple[object, ...]:
     return (note and (note.format, note.content), one.normal, one.fault)
 
 
+def read_json_document(tree: Tree, path: PurePosixPath) -> Any:
+    """A JSON file, whatever it holds.
+
+    Raises:
+        UserError: no JSON, a key twice.
+    """
+    try:
+        return parse_json(tree.read(path))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"{tree.uri(path)} is no JSON ({reason[:200]}); correct or remove it.") from None
+
+
 def read_json_table(tree: Tree, path: PurePosixPath) -> Any:
     """A JSON file of many images.
 
     Raises:
         UserError: no JSON, a key twice, or nested deeper than any label.
     """
-    try:
-        document = parse_json(tree.read(path))
-        deep = _deeper(document, DEEP)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{tree.uri(path)} is no JSON ({reason[:200]}); correct or remove it.") from None
-    if deep:
+    document = read_json_document(tree, path)
+    if _deeper(document, DEEP):
         raise UserError(f"{tree.uri(path)} nests more than {DEEP} deep; correct or remove it.")
     return document
 
@@ -130,10 +138,7 @@ class ListedImages:
     """Which file below the root a name means."""
 
     def __init__(self, tree: Tree) -> None:
-        self.known = frozenset(map(str, tree.images))
-        self.by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
-        for path in tree.images:
-            self.by_name[path.name].append(path)
+        self.known, self.by_name = tree.image_names, tree.images_by_name
 
     def find(self, listed: Listed) -> tuple[str | None, str]:
         """The file's path, or None and the reason."""

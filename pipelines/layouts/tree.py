@@ -40,6 +40,19 @@ class Tree:
         """Paths with an image's suffix, masks among them."""
         return tuple(path for path in self.files if path.suffix.lower() in IMAGE_SUFFIXES)
 
+    @cached_property
+    def image_names(self) -> frozenset[str]:
+        """`images` as text."""
+        return frozenset(map(str, self.images))
+
+    @cached_property
+    def images_by_name(self) -> Mapping[str, list[PurePosixPath]]:
+        """`images` by their names without folders."""
+        by_name: dict[str, list[PurePosixPath]] = {}
+        for path in self.images:
+            by_name.setdefault(path.name, []).append(path)
+        return by_name
+
     def ending(self, *suffixes: str) -> list[PurePosixPath]:
         """Paths with one of these suffixes (lower case, with the dot)."""
         return [path for path in self.files if path.suffix.lower() in suffixes]

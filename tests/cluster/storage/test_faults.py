@@ -23,13 +23,6 @@ RESUME = "run the same command again: it goes on where it stopped"
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Storage:
-    storage = Storage.open(str(tmp_path / "w"))
-    storage.create()
-    return storage
-
-
-@pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Storage]:
     """A workspace on a file system of one MiB."""
     with tiny_disk(tmp_path / "disk", 1) as place:
