@@ -42,7 +42,7 @@ def test_a_group_of_a_controller_stopped_before_its_workers_began_is_freed(ray_c
     assert states()[group] != "REMOVED"
     ray.kill(controller)
     deadline = time.monotonic() + 60
-    while (states()[group], cleaners()) != ("REMOVED", before):
+    while states()[group] != "REMOVED" or not cleaners() <= before:  # those of earlier tests end meanwhile
         assert time.monotonic() < deadline, (states(), cleaners())
         time.sleep(0.2)
     assert states()[others.id.hex()] != "REMOVED"
