@@ -98,7 +98,8 @@ def validate(
             raise UserError(f'{source}: unknown key "{dotted[:MAX_SHOWN]}"; {known}') from None
         message = first["msg"].removeprefix("Value error, ")
         value = first.get("input")
-        excerpt = f" (given: {str(value)[:60]!r})" if not isinstance(value, Mapping) else ""
+        given = "nothing" if value is None else repr(str(value)[:60])
+        excerpt = f" (given: {given})" if not isinstance(value, Mapping) else ""
         where = f'"{dotted[:MAX_SHOWN]}": ' if dotted else ""
         raise UserError(f"{source}: {where}{message}{excerpt}.") from None
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from training.inputs import Goal, check_inputs
+from pipelines.layouts import refuse_missing_root
 from training.project import Project
 
 if TYPE_CHECKING:
     from cluster.stages import Site
+    from training.inputs import Goal
     from training.pipeline import Pipeline
 
 
@@ -46,7 +47,7 @@ def open_run(project: Project, name: str) -> Iterator["Site"]:
         yield Site(workspace, run)
 
 
-def check_project(project: Project, goal: Goal = "run") -> None:
+def check_project(project: Project, goal: "Goal" = "run") -> None:
     """Refuse faults of folders, references, prompts and weights before anything is written or started.
 
     Args:
@@ -56,6 +57,10 @@ def check_project(project: Project, goal: Goal = "run") -> None:
     Raises:
         UserError: the first fault found.
     """
+    for key, source in project.corpus.keyed_sources():
+        refuse_missing_root(source.root, f"{key}.root")
+    from training.inputs import check_inputs  # brings NumPy and Arrow
+
     check_inputs(project, goal)
     from training.pipeline import check_models  # brings torch and the model libraries
 
@@ -63,7 +68,7 @@ def check_project(project: Project, goal: Goal = "run") -> None:
 
 
 @contextmanager
-def open_pipeline(project: Project, name: str, goal: Goal = "run") -> Iterator["Pipeline"]:
+def open_pipeline(project: Project, name: str, goal: "Goal" = "run") -> Iterator["Pipeline"]:
     """Check, then open workspace, tracking and (when a stage needs it) Ray for a command.
 
     Args:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from faster_coco_eval.core import mask as coco_mask
 
 from pipelines.annotations.base import OVERHANG, AnnotationError, Mask, finite
 
@@ -51,6 +50,8 @@ def mask_of_polygons(polygons: Sequence[Polygon], width: int, height: int) -> Ma
         raise AnnotationError(f"its polygons have outlines of more than {MAX_OUTLINE:,} pixels")
     if not polygons:
         return np.zeros((height, width), np.bool_)
+    from faster_coco_eval.core import mask as coco_mask  # slow to import; who lists images needs it not
+
     drawn = coco_mask.frPyObjects([points.reshape(-1).tolist() for points in polygons], height, width)
     mask: Mask = coco_mask.decode(coco_mask.merge(drawn)).astype(np.bool_)
     return mask

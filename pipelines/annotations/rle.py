@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from faster_coco_eval.core import mask as coco_mask
 
 from pipelines.annotations.base import AnnotationError, Mask
 
@@ -20,6 +19,8 @@ def encode_mask(mask: Mask) -> str:
     Raises:
         AnnotationError: it is noise, longer than `MAX_TEXT`.
     """
+    from faster_coco_eval.core import mask as coco_mask  # slow to import; who lists images needs it not
+
     text = str(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"], "ascii")
     if len(text) > MAX_TEXT:
         raise AnnotationError(f"its mask is noise: more than {MAX_TEXT:,} characters of run lengths")

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pipelines.annotations.base import Annotation, AnnotationError, Mask, checked_size, finite, mapping
@@ -74,6 +73,8 @@ def _whole(points: object, least: int) -> list[list[int]]:
 
 def _filled(outline: list[list[int]], holes: list[list[list[int]]], canvas: Canvas) -> tuple[int, int, Mask]:
     """Left, top and pixels of a polygon, whose corners are pixels of it; holes go to their corners."""
+    import cv2  # slow to import; who lists images needs it not
+
     drawn = np.zeros((canvas.height, canvas.width), np.uint8)
     cv2.fillPoly(drawn, [np.array(outline, dtype=np.int32)], (1,))
     for hole in holes:

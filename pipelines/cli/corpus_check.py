@@ -133,6 +133,11 @@ def render_corpus(result: Mapping[str, Any]) -> None:
     render_table({name: value for name, value in result.items() if name != STATISTICS})
     for row in result[STATISTICS]:
         _line(f"{row['category']}: {_figures(row)}")
+    counts, where = result["results"], result["directory"]
+    if counts["quarantined"]:
+        _line(f"Images left out: {counts['quarantined']}; {where}/quarantine.parquet says why")
+    if listed := counts["bad_labels"] + counts["doubtful_images"]:
+        _line(f"Labels at fault, images in doubt: {listed}; {where}/bad_labels.parquet lists them")
 
 
 def _figures(row: Mapping[str, Any]) -> str:

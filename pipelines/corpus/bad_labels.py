@@ -62,16 +62,17 @@ def first_names(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
 
 
-def fault_sentence(rows: Sequence[dict[str, Any]], key: str) -> str:
+def fault_sentence(rows: Sequence[dict[str, Any]], key: str, table: str = "") -> str:
     """The first faults by file and line.
 
     Args:
         rows: rows of the table `BAD_LABELS`, at least one.
         key: dotted path of the config that holds `bad_labels`.
+        table: where all of them are listed; "" if nowhere.
     """
     descriptions = [described(row) for row in rows[:SHOWN]]
     more = f"; and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return (
         f"{len(rows)} labels are at fault: {'; '.join(descriptions)}{more}. Correct them, or set "
-        f"{key}.bad_labels=clip or drop."
+        f"{key}.bad_labels=clip or drop.{f' All of them: {table}' if table else ''}"
     )

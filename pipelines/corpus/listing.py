@@ -170,9 +170,15 @@ class Listing:
             if source.lost:
                 first = lost_row(source.lost[0], source.tree.uri(source.lost[0].file))
                 told.append(f"{root}: labels of no image, left out: {len(source.lost)} ({described(first)})")
-            if doubts:
-                reason = f"{doubts[0].path}: {doubts[0].doubt}"
-                told.append(f"{root}: images taken as unlabelled, not as normal: {len(doubts)} ({reason})")
+            for entries, what in (
+                (
+                    [entry for entry in doubts if not entry.defective],
+                    "images taken as unlabelled, not as normal",
+                ),
+                ([entry for entry in doubts if entry.defective], "images of defects taken as unlabelled"),
+            ):
+                if entries:
+                    told.append(f"{root}: {what}: {len(entries)} ({entries[0].path}: {entries[0].doubt})")
             if source.passed_over:
                 what = f"files that may hold labels but that the layout {source.layout} does not read"
                 told.append(f"{root}: {what}: {len(source.passed_over)} ({first_names(source.passed_over)})")
@@ -254,6 +260,6 @@ class Listing:
 
     def _doubts(self, category: str) -> str:
         """How many images of a category can't be called normal, and why; empty where there are none."""
-        own = (e.doubt for source in self.sources for e in source.entries if e.category == category)
-        doubts = [doubt for doubt in own if doubt]
+        own = (e for source in self.sources for e in source.entries if e.category == category)
+        doubts = [entry.doubt for entry in own if entry.doubt and not entry.defective]
         return f" ({len(doubts)} more can't be called normal: {doubts[0]})" if doubts else ""

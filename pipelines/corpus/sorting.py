@@ -46,8 +46,6 @@ class Corpus:
         key: dotted path of `section`, for messages.
         label_faults: result of `Listing.label_faults`.
 
-    Raises:
-        UserError: a fault in a label where `section.bad_labels` is `fail`.
     """
 
     def __init__(
@@ -70,8 +68,6 @@ class Corpus:
         faults = [*label_faults, *(fault for row in rows for fault in row["faults"]), *contradictions]
         self.bad_labels = sorted(faults, key=fault_order)
         self._lost = [fault for fault in label_faults if fault["action"] != DOUBT]
-        if section.bad_labels == "fail" and self.bad_labels:
-            raise UserError(fault_sentence(self.bad_labels, key))
         self.quarantine = [
             {"uri": row["uri"], "stage": "corpus", "reason": row["error"]} for row in rows if row["error"]
         ]
@@ -112,14 +108,21 @@ class Corpus:
             if labelled:
                 self.labels.append(row)
 
-    def refuse_too_many_bad(self) -> None:
-        """Fail where more images and labels are unusable than `max_bad_share` allows.
+    def refuse_unusable(self, directory: str = "") -> None:
+        """Fail where more images and labels are unusable than `max_bad_share` allows, or one label at all.
 
         A label that belongs to no image counts like an image: nobody can tell which one lost it.
 
+        Args:
+            directory: where `unusable_tables` were written; "" if nowhere.
+
         Raises:
-            UserError: there are more.
+            UserError: there are more; a fault in a label where `section.bad_labels` is `fail`.
         """
+        places = [f"{directory}/{name}.parquet" for name, table in self.unusable_tables().items() if table]
+        where = " and ".join(places) if directory else ""
+        if self._section.bad_labels == "fail" and self.bad_labels:
+            raise UserError(fault_sentence(self.bad_labels, self._key, where))
         first = [f"{row['uri']}: {row['reason']}" for row in self.quarantine[:1]]
         first += [described(row) for row in self._lost[:1]]
         check_bad_share(
@@ -129,6 +132,7 @@ class Corpus:
             self._key,
             first[0] if first else "",
             what="images and labels" if self._lost else "images",
+            tables=where,
         )
 
     @staticmethod
@@ -140,16 +144,21 @@ class Corpus:
             chosen.update(sorted({row["image_id"] for row in usable})[: some.most])
         return chosen
 
+    def unusable_tables(self) -> dict[str, pa.Table]:
+        """By name the tables of what can't be used: images, then labels."""
+        return {
+            "quarantine": _table(self.quarantine, QUARANTINE),
+            "bad_labels": _table(self.bad_labels, BAD_LABELS),
+        }
+
     def tables(self) -> dict[str, pa.Table]:
-        """The corpus' tables by name."""
+        """The other tables of the corpus by name."""
         return {
             "manifest": _table(self.manifest, MANIFEST),
             "labels": _table(self.labels, LABELS),
-            "quarantine": _table(self.quarantine, QUARANTINE),
             "duplicates": _table(self.duplicates, DUPLICATES),
             "near_duplicates": _table(self.near_duplicates, NEAR_DUPLICATES),
             "hashes": _table(self.manifest, HASHES),
-            "bad_labels": _table(self.bad_labels, BAD_LABELS),
             "statistics": self.statistics(),
         }
 

@@ -89,7 +89,9 @@ def build_corpus(
         faults = listing.label_faults()
         corpus = Corpus(inspected.read_table(""), section, candidates, images.test, key, faults)
         record("agssp_quarantined", len(corpus.quarantine), stage=key)
-        corpus.refuse_too_many_bad()
+        for name, table in corpus.unusable_tables().items():
+            bench.directory.write_table(f"{name}.parquet", table)
+        corpus.refuse_unusable(bench.directory.uri)
         for name, table in corpus.tables().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
@@ -98,8 +100,14 @@ def build_corpus(
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
-        told = {"passed_over": len(passed_over), "passed_over_files": first_names(passed_over)}
-        return {**corpus.counts(), **told, "contact_sheets": sheets, "layout": listing.layout}
+        told = {"passed_over_files": first_names(passed_over)} if passed_over else {}
+        return {
+            **corpus.counts(),
+            "passed_over": len(passed_over),
+            **told,
+            "contact_sheets": sheets,
+            "layout": listing.layout,
+        }
 
     for warning in listing.warnings():
         say(warning)

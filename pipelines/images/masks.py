@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 from pipelines.images.deep import Deep
 from pipelines.images.limits import ImageError
@@ -143,6 +142,8 @@ def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _defective(found: _Values, *, numbered: bool, lossy: bool) -> Mask:
+    from scipy import ndimage  # slow to import; who lists images needs it not
+
     values = found.values
     highest = values.max()
     if highest == 0:

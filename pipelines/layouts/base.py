@@ -84,6 +84,12 @@ def normal(path: object, category: str) -> Entry:
     return Entry(str(path), category, normal=True, labelled=True)
 
 
+def unmarked(path: object, category: str) -> Entry:
+    """An image that lies among the defects without the mask or boxes that the others have: unlabelled."""
+    doubt = "it lies among the images with defects, but nothing marks where its own is"
+    return Entry(str(path), category, defective=True, doubt=doubt)
+
+
 def doubt_of(where: str, lost: Sequence[object]) -> str | None:
     """Why nothing listed for an image does not make it normal; None where no label is lost.
 

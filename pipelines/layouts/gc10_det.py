@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import Entry, annotated, layout
+from pipelines.layouts.base import Entry, annotated, layout, unmarked
 from pipelines.layouts.tree import Tree
 
 CATEGORY, FOLDER = "gc10", "lable"
@@ -46,7 +46,7 @@ def gc10_det(tree: Tree) -> Iterable[Entry]:
     for path in tree.images:
         own = files.get(path.stem, [])
         if not own:
-            yield Entry(str(path), CATEGORY, defective=True)
+            yield unmarked(path, CATEGORY)
             continue
         used.add(path.stem)
         if len(own) > 1:

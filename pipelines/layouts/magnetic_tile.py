@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, is_normal, layout, normal
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, is_normal, layout, normal, unmarked
 from pipelines.layouts.tree import Tree
 
 PREFIX = "MT_"
@@ -28,4 +28,4 @@ def magnetic_tile(tree: Tree) -> Iterable[Entry | LostLabel]:
         elif mask in tree.files:
             yield annotated(path, CATEGORY, Annotation("mask", (str(mask),), defect))
         else:
-            yield Entry(str(path), CATEGORY, defective=True)
+            yield unmarked(path, CATEGORY)

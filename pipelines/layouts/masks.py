@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, is_normal, layout, normal
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, is_normal, layout, normal, unmarked
 from pipelines.layouts.tree import Tree
 
 MASK_SUFFIX = "_mask"
@@ -35,4 +35,4 @@ def masks(tree: Tree) -> Iterable[Entry | LostLabel]:
         elif mask:
             yield annotated(path, category, Annotation("mask", tuple(mask), defect))
         else:
-            yield Entry(str(path), category, defective=True)
+            yield unmarked(path, category)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, layout, normal
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, layout, normal, unmarked
 from pipelines.layouts.tree import Tree
 
 TRUTH, GOOD = "ground_truth", "good"
@@ -51,7 +51,7 @@ def mvtec(tree: Tree) -> Iterable[Entry | LostLabel]:
             annotation = Annotation("index_mask" if several else "mask", tuple(files), inner[1])
             yield annotated(path, home, annotation)
         else:
-            yield Entry(str(path), home, defective=True)
+            yield unmarked(path, home)
     for place in sorted(masks.keys() - used):
         yield from (LostLabel(file, NO_IMAGE) for file in masks[place])
 

@@ -13,6 +13,7 @@ from cluster.storage import Storage, check_uri
 from pipelines.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
 from pipelines.layouts.local_files import local_files
 from pipelines.layouts.outline import json_keys, xml_root
+from pipelines.layouts.roots import unusable_root
 
 LABEL_SUFFIXES = frozenset({".xml", ".txt", ".json", ".csv", ".names"})
 ANNOTATION_SUFFIXES = LABEL_SUFFIXES | {".yaml", ".yml"}
@@ -128,9 +129,7 @@ def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
         reason = (
             "does not exist" if missing else f"can't be read ({getattr(error, 'strerror', None) or error})"
         )
-        raise UserError(
-            f"The image folder {storage.uri} {reason}; set {key} to a folder of images."
-        ) from None
+        raise unusable_root(storage.uri, reason, key) from None
     tree = Tree(storage, {path: files[path] for path in sorted(files, key=str)})
     if not tree.images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))

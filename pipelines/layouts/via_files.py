@@ -94,7 +94,8 @@ def regions_of_csv(tree: Tree, path: PurePosixPath) -> Images:
                 name, region = _row3(row, classes, spot)
             else:
                 shape, attributes = (_object(_json(cell, spot), "it", spot) for cell in row[5:])
-                name, region = image_name(row[0], "it", spot), Region(shape, attributes) if shape else None
+                counted = shape or row[3].strip() not in {"", "0"}  # a shape that got lost is a fault
+                name, region = image_name(row[0], "it", spot), Region(shape, attributes) if counted else None
             images[name] += [region] if region else []
     except csv.Error as error:
         raise UserError(f"{where} line {notes + reader.line_num} is no CSV ({error}); correct it.") from None

@@ -10,7 +10,7 @@ It names kinds of defect by image (several for some), not by region, so all have
 from collections.abc import Iterable
 
 from pipelines.annotations import Annotation
-from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, layout, normal
+from pipelines.layouts.base import NO_IMAGE, Entry, LostLabel, annotated, layout, normal, unmarked
 from pipelines.layouts.tree import Tree
 
 IMAGES, MASKS = ("Data", "Images"), ("Data", "Masks")
@@ -34,4 +34,4 @@ def visa(tree: Tree) -> Iterable[Entry | LostLabel]:
         elif mask in tree.files:
             yield annotated(path, category, Annotation("index_mask", (str(mask),), "anomaly"))
         else:
-            yield Entry(str(path), category, defective=True)
+            yield unmarked(path, category)

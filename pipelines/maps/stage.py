@@ -210,8 +210,9 @@ def _finish(
     bad = [{"uri": row["uri"], "stage": "maps", "reason": errors[row["image_id"]]} for row in missing]
     record("agssp_quarantined", len(bad), stage="maps")
     first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
-    check_bad_share(len(bad), manifest.num_rows, max_bad_share, "maps", first)
     bench.directory.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE))
+    where = bench.directory.uri_of("quarantine.parquet")
+    check_bad_share(len(bad), manifest.num_rows, max_bad_share, "maps", first, tables=where)
     if len(ids) != done.num_rows:
         raise RuntimeError(
             f"{bench.directory.uri}/maps holds rows twice; delete {bench.directory.uri} and run again."

@@ -13,7 +13,7 @@ from training.models import FILL, Boxes, Image
 Labels = npt.NDArray[np.int64]
 Labelled = tuple[Image, Boxes, Labels]
 
-MIN_SIDE = 2.0  # pixels of the input; a smaller rest of a box is dropped
+MIN_SIDE = 2.0  # pixels of the input; a smaller rest of a box is dropped, unless the box itself is as thin
 MIN_VISIBLE = 0.2  # share of its area; a smaller rest at the border no longer shows what it was
 
 
@@ -81,6 +81,7 @@ def clip(boxes: Boxes, labels: Labels, shape: tuple[int, int]) -> tuple[Boxes, L
     """Cut boxes at the border of an image of this height and width; too small a rest is dropped."""
     inside = boxes.clip(0, shape[::-1] * 2)
     sides, whole = inside[:, 2:] - inside[:, :2], boxes[:, 2:] - boxes[:, :2]
-    large = sides.min(axis=1, initial=np.inf) >= MIN_SIDE
+    least, uncut = sides.min(axis=1, initial=np.inf), whole.min(axis=1, initial=np.inf)
+    large = (least > 0) & (least >= np.minimum(MIN_SIDE, uncut))  # a hairline is no rest
     visible = sides.prod(axis=1) >= MIN_VISIBLE * whole.prod(axis=1)
     return inside[large & visible], labels[large & visible]

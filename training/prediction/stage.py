@@ -137,8 +137,9 @@ def _finish(
     bad = [{"uri": row["uri"], "stage": "predict", "reason": row["error"]} for row in rows if row["error"]]
     good = [row for row in rows if not row["error"]]
     first = f"{bad[0]['uri']}: {bad[0]['reason']}" if bad else ""
-    check_bad_share(len(bad), total, section.max_bad_share, "predict", first)
     bench.directory.write_table("quarantine.parquet", pa.Table.from_pylist(bad, schema=QUARANTINE))
+    where = bench.directory.uri_of("quarantine.parquet")
+    check_bad_share(len(bad), total, section.max_bad_share, "predict", first, tables=where)
     bench.directory.write_table("predictions.parquet", pa.Table.from_pylist(good, schema=PREDICTIONS))
     document = coco_document(good, classes)
     bench.directory.write_json("coco.json", document)

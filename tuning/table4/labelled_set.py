@@ -96,11 +96,11 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
         section, listing: config and listing of the corpus.
 
     Raises:
-        UserError: too many images are bad, or none is labelled.
+        UserError: too many images or labels are bad, or none is labelled.
     """
     candidates, faults = listing.reference_candidates(section), listing.label_faults()
     corpus = Corpus(inspected, section, candidates, label_faults=faults)
-    corpus.refuse_too_many_bad()
+    corpus.refuse_unusable()
     references: dict[str, list[str]] = {row["category"]: [] for row in corpus.manifest}
     for row in corpus.manifest:
         if row["role"] == REFERENCE:

@@ -85,7 +85,9 @@ def built(section: LabelledDataSection, test: frozenset[str] | None = None) -> C
     listing, corpus = list_labelled(section), section.as_corpus()
     inspected = inspect(listing.table(), clip=section.bad_labels != "drop")
     candidates = listing.reference_candidates(corpus)
-    return Corpus(inspected, corpus, candidates, test, KEY, listing.label_faults())
+    sorted_corpus = Corpus(inspected, corpus, candidates, test, KEY, listing.label_faults())
+    sorted_corpus.refuse_unusable()
+    return sorted_corpus
 
 
 def labels_of(corpus: Corpus) -> dict[str, list[tuple[str, list[float]]]]:

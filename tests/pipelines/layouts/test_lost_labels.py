@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cluster.errors import UserError
 from pipelines.corpus.inspection import inspect
@@ -272,7 +274,7 @@ def test_every_homeless_annotation_counts(image_id: Callable[[int], Any], tmp_pa
     with pytest.raises(
         UserError, match=r"20 of 60 images and labels can't be used .*annotation 0: its image"
     ):
-        corpus_of(tmp_path, max_bad_share=0.3)[1].refuse_too_many_bad()
+        corpus_of(tmp_path, max_bad_share=0.3)[1].refuse_unusable()
     assert any(
         line.startswith(f"{tmp_path}: labels of no image, left out: 20 (") for line in listing.warnings()
     )
@@ -339,11 +341,58 @@ def test_labels_that_are_passed_over_are_named(tmp_path: Path) -> None:
     ]
 
 
+# A defect's image that has no mask, or no boxes, in the tree as it should be.
+UNMARKED_AS_PUBLISHED = {"masks": ("tile/pit/2.png",), "gc10_det": ("2/img_03.jpg",)}
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_a_published_tree_loses_nothing(name: str, tmp_path: Path) -> None:
     TREES[name][1](tmp_path)
     listing, corpus = corpus_of(tmp_path)
-    assert listing.label_faults() == corpus.bad_labels == corpus.quarantine == []
+    assert corpus.quarantine == []
+    assert listing.label_faults() == corpus.bad_labels
+    unmarked = {f"{tmp_path}/{path}" for path in UNMARKED_AS_PUBLISHED.get(name, ())}
+    assert {row["file"] for row in corpus.bad_labels} == unmarked
+
+
+UNMARKED = {  # layout → an image of a defect, and the mask whose loss leaves it unmarked
+    "masks": ("rail/crack/0.png", "rail/crack/0_mask.png"),
+    "mvtec": ("rail/test/crack/0.png", "rail/ground_truth/crack/0_mask.png"),
+    "magnetic_tile": ("MT_Crack/Imgs/0.jpg", "MT_Crack/Imgs/0.png"),
+}
+SIBLINGS = {
+    "masks": ("rail/good/2.png",),
+    "mvtec": ("rail/train/good/2.png",),
+    "magnetic_tile": ("MT_Free/Imgs/2.jpg",),
+}
+
+
+@pytest.mark.parametrize("layout", UNMARKED)
+def test_a_defect_without_its_mask_is_listed(layout: str, tmp_path: Path) -> None:
+    """It is no truth, and whoever lost the mask must hear of it: the image was unlabelled without a word."""
+    image, mask = UNMARKED[layout]
+    for number, path in enumerate((image, image.replace("0.", "1."), *SIBLINGS[layout])):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 32), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / path)
+    for path in (mask, mask.replace("0", "1", 1)):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.uint8(255) * (np.indices((32, 32)).sum(axis=0) < 20)).save(tmp_path / path)
+    section = CorpusSection(root=str(tmp_path), layout=layout, max_bad_share=0)
+    assert Listing(section).warnings() == []
+    (tmp_path / mask).unlink()
+    listing = Listing(section)
+    assert any(
+        line.startswith(f"{tmp_path}: images of defects taken as unlabelled: 1 ({image}: it lies among")
+        for line in listing.warnings()
+    )
+    corpus = Corpus(inspect(listing.table()), section, {}, label_faults=listing.label_faults())
+    assert [(row["file"], row["action"]) for row in corpus.bad_labels] == [
+        (f"{tmp_path}/{image}", "image taken as unlabelled")
+    ]
+    corpus.refuse_unusable()  # it is no bad image: it can be pretrained on
+    split = {row["uri"]: (row["split"], row["normal"]) for row in corpus.manifest}
+    assert split[f"{tmp_path}/{image}"] == ("unlabelled", False)
 
 
 def test_a_mask_without_image_leaves_textures_in_doubt(tmp_path: Path) -> None:

@@ -307,3 +307,17 @@ def test_a_broken_csv_of_via_names_the_line(line: str, says: str, tmp_path: Path
     write(tmp_path / "via.csv", f"{columns}\n{line}\n")
     with pytest.raises(UserError, match=says):
         Listing(CorpusSection(root=str(tmp_path)))
+
+
+def test_a_region_of_a_csv_of_via_whose_shape_is_lost_leaves_its_image_out(tmp_path: Path) -> None:
+    """`region_count` says that there is one; without it the image was unlabelled without a word."""
+    paint(tmp_path / "a.jpg")
+    paint(tmp_path / "b.jpg")
+    columns = (
+        "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes"
+    )
+    lines = ('a.jpg,1,"{}",1,0,"{}","{}"', 'b.jpg,1,"{}",0,0,"{}","{}"')
+    write(tmp_path / "via.csv", "\n".join((columns, *lines)))
+    _, rows = rows_of(str(tmp_path))
+    assert "region 1" in rows["a.jpg"]["error"]
+    assert (rows["b.jpg"]["error"], rows["b.jpg"]["labelled"]) == (None, False)

@@ -1,6 +1,7 @@
 """`agssp corpus` and `agssp corpus check` by the command line, on a local Ray."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,28 @@ def test_corpus_writes_tables_and_sheets_and_prints_categories(
     billet = next(line for line in again.stdout.splitlines() if line.startswith("billet: "))
     assert billet.startswith("billet: 12 images (train ")
     assert ", 100% labelled, 64 × 64 pixels, grey level " in billet
+    assert "Images left out" not in again.stdout
+
+
+def test_a_corpus_with_too_many_faults_lists_all_of_them(built: Built, tmp_path: Path) -> None:
+    """The sentence names the first alone; who repairs them needs the rest."""
+    words, _, manifest = built
+    root = tmp_path / "some"
+    shutil.copytree(Path(manifest[0]["uri"]).parents[2], root)
+    broken = sorted(file for file in root.rglob("*.png") if not file.stem.endswith("_mask"))[::3]
+    for file in broken:
+        file.write_bytes(b"no picture")
+    there = [word for word in words if not word.startswith("corpus.root=")] + [f"corpus.root={root}"]
+    code, result, stderr = run("corpus", *there)
+    assert code == 2
+    place = re.search(r"All of them: (\S+/quarantine\.parquet)", result["error"])
+    assert place, stderr
+    listed = {row["uri"] for row in pq.read_table(place[1]).to_pylist()}
+    assert len(listed) == 8
+    assert listed == set(map(str, broken))
+    spoken = CliRunner().invoke(app, ["corpus", "build", *there, "corpus.max_bad_share=1"])
+    assert spoken.exit_code == 0, spoken.stderr
+    assert f"Images left out: {len(listed)}; " in spoken.stdout
 
 
 def test_the_own_held_out_split_is_clean(
