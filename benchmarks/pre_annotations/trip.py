@@ -87,6 +87,8 @@ def read_back(folder: Path, to: str, sizes: Mapping[str, tuple[int, int]]) -> Fo
     """Boxes by the image's name, as a corpus of that layout reads them; a fault of any image is raised."""
     layout = LAYOUT_OF.get(to, to)
     (source,) = Listing(CorpusSection(root=str(folder), layout=layout, follow_links=True)).sources
+    if source.passed_over:
+        raise ValueError(f"files of the export are taken for unread labels: {source.passed_over}")
     found: Found = {}
     for entry in source.entries:
         if entry.fault is not None:

@@ -19,10 +19,13 @@ from cluster.errors import UserError
 from pipelines.annotations import Annotation
 from pipelines.layouts.base import Entry, LostLabel, is_normal, layout
 from pipelines.layouts.listed_images import Listed, image_name, listed_entries
+from pipelines.layouts.outline import LIST
 from pipelines.layouts.tree import Tree
 
 ROOT = "annotations"
 PARTS = ("version", "meta", "image")  # of a table
+# A project's classes as CVAT's constructor of labels takes them: no label of an image.
+CONSTRUCTOR = frozenset({(LIST, "name"), (LIST, "attributes")})
 IMAGES = "images"  # beside the table, where an export has its images with it
 
 
@@ -38,7 +41,12 @@ def cvat(tree: Tree) -> Iterable[Entry | LostLabel]:
         UserError: a file that is no XML, has a DTD or entities, or was exported for video.
     """
     lost: list[LostLabel] = []
-    yield from listed_entries(tree, (one for path in _files(tree) for one in _listed(tree, path, lost)))
+    files = _files(tree)
+    beside = {path.parent for path in files}
+    tree.tables.update(
+        path for path in tree.ending(".json") if path.parent in beside and tree.json_keys(path) >= CONSTRUCTOR
+    )
+    yield from listed_entries(tree, (one for path in files for one in _listed(tree, path, lost)))
     yield from lost
 
 

@@ -29,6 +29,9 @@ SIGNS = frozenset(
     {(*TASK, LIST, name) for name in ("result", "completed_by", "was_cancelled")}
     | {(LIST, name) for name in ("drafts", "file_upload", "predictions", "total_annotations")}
 )
+INTERFACE = (
+    "View"  # first tag of a labelling interface, which lies beside what was made for it and has no label
+)
 SERVED = "/data/local-files/"
 UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 SAYING = ("choices", "taxonomy", "rating", "pairwise", "number", "text")  # results about the whole image
@@ -47,6 +50,10 @@ def label_studio(tree: Tree) -> Iterable[Entry]:
         UserError: a file that is no list of tasks, a task without an image's name.
     """
     files = [path for path in tree.ending(".json") if _is_export(tree, path)]
+    beside = {path.parent for path in files}
+    tree.tables.update(
+        path for path in tree.ending(".xml") if path.parent in beside and tree.xml_root(path) == INTERFACE
+    )
     return listed_entries(tree, (one for path in files for one in _listed(tree, path)))
 
 
