@@ -15,8 +15,9 @@ FOLDERS = {"mvtec": -3, "dagm": -2, "kolektor_sdd2": -2, "severstal": 0}
 # Layouts of one table a split, whose name or folder tells it.
 TABLES = ("coco", "rareplanes", "datumaro")
 # Layouts where any folder above an image, or above its label, may be that of a split.
-PLACES = ("yolo", "voc", "neu_det", "mask_folders", "cvat_yolo", "cvat", "labelme", "label_studio")
-PLACES += ("via", "supervisely")
+PLACES = frozenset(
+    ("yolo", "voc", "neu_det", "mask_folders", "cvat_yolo", "cvat", "labelme", "label_studio", "via")
+) | {"supervisely"}
 LISTS: dict[str, Callable[[Tree], NamedSplits | None]] = {
     "yolo": yolo_split,
     "voc": voc_split,
@@ -53,6 +54,6 @@ def _place(layout: str, entry: Entry) -> str | None:
     if layout in TABLES and label is not None:
         own = split_of_table(label.stem) or split_of_place(label)
         return own or split_of_place(path)
-    if layout in (*TABLES, *PLACES):
+    if layout in {*TABLES, *PLACES}:
         return split_of_place(path) or (split_of_place(label) if label is not None else None)
     return None

@@ -87,11 +87,12 @@ class _Reader:
     def _values(self, key: str) -> Sequence[str]:
         value = self.document[key]
         values = value if isinstance(value, list) else [value]
-        if not all(isinstance(one, str) and len(one) <= MAX_NAME and one.isprintable() for one in values):
+        paths = [one for one in values if isinstance(one, str) and len(one) <= MAX_NAME and one.isprintable()]
+        if len(paths) < len(values):
             raise UserError(
                 f"{self.where}: {key} must be a folder, a text file or a list of these; correct it."
             )
-        return [one for one in values if one not in NOTHING]
+        return [one for one in paths if one not in NOTHING]
 
     def _is_there(self, place: PurePosixPath) -> bool:
         return place in self.folders or (place.suffix.lower() == ".txt" and place in self.tree.files)

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,8 +61,8 @@ def corpus_of(section: CorpusSection) -> Corpus:
     return Corpus(inspect(listing.table()), section, candidates, published=listing.published)
 
 
-def section_of(root: Path, **more: object) -> CorpusSection:
-    return CorpusSection(root=str(root), split="published", **more)  # type: ignore[arg-type]
+def section_of(root: Path, **more: Any) -> CorpusSection:
+    return CorpusSection(root=str(root), split="published", **more)
 
 
 def sides(corpus: Corpus) -> dict[str, str]:
