@@ -14,6 +14,7 @@ from pipelines.tables import (
     HASHES,
     LABELS,
     MANIFEST,
+    MOVED,
     NEAR_DUPLICATES,
     PREDICTIONS,
     QUARANTINE,
@@ -45,6 +46,7 @@ TABLES = (
     Table("bad_labels.parquet", "corpus, labels", BAD_LABELS, "a fault in a label"),
     Table("duplicates.parquet", "corpus, labels", DUPLICATES, "a file of the same bytes as another"),
     Table("near_duplicates.parquet", "corpus, labels", NEAR_DUPLICATES, "a pair that holds a group together"),
+    Table("moved.parquet", "corpus, labels", MOVED, "an image that is not on its published side"),
     Table("hashes.parquet", "corpus, labels", HASHES, "an image"),
     Table("statistics.parquet", "corpus, labels", STATISTICS, "a category"),
     Table(
@@ -64,6 +66,7 @@ MEANINGS = {
     "uri": "path or URI of the image",
     "category": "what kind of object the image shows",
     "split": "`train`, `test` (held out) or `unlabelled`",
+    "published": "the splits that the data set's files name the image for; null where none does",
     "role": "`reference` (a normal image that maps compare with) or `train`",
     "width": "of the original image, pixels",
     "height": "of the original image, pixels",

@@ -12,9 +12,11 @@ from cluster.errors import UserError, nearest
 from pipelines.annotations import Annotation
 from pipelines.corpus.bad_labels import described, doubt_row, first_names, lost_row
 from pipelines.corpus.named_references import ReferenceCandidates, look_up
+from pipelines.corpus.published import PublishedSplit
 from pipelines.corpus.section import CorpusSection, ReferenceNeed, Source
+from pipelines.corpus.source_split import SourceSplit, require_held_out
 from pipelines.images import Levels, source_levels
-from pipelines.layouts import LABEL_SUFFIXES, Entry, LostLabel, find_layout, list_tree
+from pipelines.layouts import LABEL_SUFFIXES, Entry, LostLabel, find_layout, list_tree, stated_splits
 from pipelines.tables import LISTED
 
 
@@ -24,6 +26,7 @@ class SourceListing:
     Args:
         source: the source's config, with a root.
         key: dotted path of that config, for messages.
+        split_key: dotted path of `split` where it is `published`; "" where the split is by content.
 
     Attributes:
         layout: the name of the layout that was found.
@@ -31,12 +34,14 @@ class SourceListing:
         named: the references that the source's config names, by category.
         lost: labels that can be given to no image.
         passed_over: paths of files that may hold labels and that the layout does not read.
+        published: which of the images its files hold out; None where the split is by content.
 
     Raises:
-        UserError: no folder, no image, broken tables of annotations, an unknown category or reference path.
+        UserError: no folder, no image, broken tables of annotations, an unknown category or reference path,
+            no published split where it is asked for.
     """
 
-    def __init__(self, source: Source, key: str) -> None:
+    def __init__(self, source: Source, key: str, split_key: str = "") -> None:
         self.source, self.key = source, key
         self.tree = list_tree(source.root, f"{key}.root", follow_links=source.follow_links)
         layout = find_layout(source.layout, self.tree)
@@ -51,6 +56,11 @@ class SourceListing:
                 f"{source.root} holds image files, but {what}; set {key}.layout to another one, correct the "
                 "labels or move the images."
             )
+        self.published: SourceSplit | None = None
+        if split_key:
+            entries, unknown = stated_splits(self.layout, self.tree, entries)
+            self.published = SourceSplit(source.root, entries, unknown)
+            self.published.require(self.layout, key, split_key)
         self._check_categories({entry.category for entry in entries})
         self.entries = [replace(entry, category=self._category(entry.category)) for entry in entries]
         self.passed_over = self._passed_over()
@@ -136,9 +146,12 @@ class Listing:
 
     def __init__(self, section: CorpusSection) -> None:
         self.section = section
-        self.sources = [SourceListing(source, key) for key, source in section.keyed_sources()]
+        split_key = f"{section.key}.split" if section.split == "published" else ""
+        self.sources = [SourceListing(source, key, split_key) for key, source in section.keyed_sources()]
         self.entries = [entry for source in self.sources for entry in source.entries]
         self.layout = ", ".join(dict.fromkeys(source.layout for source in self.sources))
+        if split_key:
+            require_held_out([source.published for source in self.sources if source.published], split_key)
         owner: dict[str, str] = {}
         for source in self.sources:
             for entry in source.entries:
@@ -166,6 +179,7 @@ class Listing:
         """What the user must hear of a usable listing: lost labels, images in doubt, files passed over."""
         told = []
         for source in self.sources:
+            told += source.published.warnings() if source.published else []
             root, doubts = source.source.root, [entry for entry in source.entries if entry.doubt]
             if source.lost:
                 first = lost_row(source.lost[0], source.tree.uri(source.lost[0].file))
@@ -184,15 +198,30 @@ class Listing:
                 told.append(f"{root}: {what}: {len(source.passed_over)} ({first_names(source.passed_over)})")
         return told
 
+    @cached_property
+    def published(self) -> PublishedSplit | None:
+        """The published split of all sources; None where the split is by content."""
+        if self.section.split != "published":
+            return None
+        stated: dict[str, frozenset[str]] = {}
+        held_out: set[str] = set()
+        for source in self.sources:
+            if source.published is not None:
+                held_out.update(map(source.uri_of, source.published.held_out))
+                stated |= {source.uri(entry): entry.published for entry in source.entries if entry.published}
+        return PublishedSplit(frozenset(held_out), stated)
+
     def reference_candidates(self, section: CorpusSection) -> dict[str, ReferenceCandidates]:
         """Images that may serve as normal references, by category (every category has a row).
 
-        They include images that an annotation may yet call normal.
+        They include images that an annotation may yet call normal, but none that is published as held out.
         """
+        held_out = self.published.held_out if self.published is not None else frozenset()
         marked: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
         for source in self.sources:
             for entry in source.entries:
-                if entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal):
+                normal = entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal)
+                if normal and source.uri(entry) not in held_out:
                     marked[entry.category].append(source.uri(entry))
         candidates = {
             name: ReferenceCandidates(tuple(uris), section.reference_count) for name, uris in marked.items()

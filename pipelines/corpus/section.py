@@ -14,6 +14,7 @@ from pipelines.layouts import AUTO, LAYOUT_NAMES
 
 DEFAULT_DISTANCE = 64
 BadLabels = Literal["clip", "drop", "fail"]
+SplitBy = Literal["content", "published"]
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,12 @@ class CorpusSection(Source):
             references.
         reference_count: normal references a category keeps, by hash (the method uses 1–4), unless they are
             named one by one.
-        test_share: share of the labelled images, by content hash, that is held out for evaluation and never
-            used in pretraining; near-duplicates stay on one side.
+        split: which labelled images are held out for evaluation and never used in pretraining;
+            near-duplicates stay on one side. `content`: `test_share` of them, by content hash. `published`:
+            those that the data set's own files or folders call test, or validation in a source where no
+            labelled image is called test; all others are for training. Images that can't stay where they
+            are published are listed in `moved.parquet`.
+        test_share: share of the labelled images that `split: content` holds out.
         near_duplicate_distance: most bits of 256 in which the perceptual hashes of near-duplicates differ;
             `pipelines/corpus/near_duplicates.py` says what the default was measured on.
         max_bad_share: share of unusable images and of labels that belong to no image, together, above which
@@ -120,6 +125,7 @@ class CorpusSection(Source):
 
     sources: tuple[Source, ...] = Field(default=(), max_length=1000)
     reference_count: int = Field(default=4, ge=0, le=64)
+    split: SplitBy = "content"
     test_share: float = Field(default=0.5, ge=0, lt=1)
     # Above 96 most pairs of one kind of surface are within the distance.
     near_duplicate_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=96)
@@ -144,6 +150,16 @@ class CorpusSection(Source):
             return [(f"corpus.sources.{place}", source) for place, source in enumerate(self.sources)]
         return [("corpus", self)]
 
+    def dump(self) -> dict[str, Any]:
+        """The config that decides the corpus; with `split` only where it is not by content."""
+        # Corpora of before there was a choice keep their fingerprints.
+        return self.model_dump(mode="json", exclude={"split"} if self.split == "content" else None)
+
+    @property
+    def key(self) -> str:
+        """Dotted path of the section that holds `split`, for messages."""
+        return "corpus"
+
     def levels_source(self, place: int) -> int:
         """The place among `keyed_sources` of the source whose images give a source its levels."""
         return place
@@ -158,6 +174,11 @@ class _DataCorpus(CorpusSection):
     def keyed_sources(self) -> list[tuple[str, Source]]:
         return list(zip((f"{KEY}.train", f"{KEY}.test"), self.sources, strict=False))
 
+    @property
+    def key(self) -> str:
+        """See `CorpusSection.key`."""
+        return KEY
+
     def levels_source(self, place: int) -> int:
         """Held-out images are scaled as those learnt from, unless their source says otherwise."""
         return place if self.sources[place].levels is not None else 0
@@ -169,14 +190,17 @@ class LabelledDataSection(Section):
     Attributes:
         train: images to learn from.
         test: images to measure on, scaled as those of `train` unless it has `levels`; without a root a share
-            of `train`, by content, near-duplicates on one side.
-        test_share: share of the labelled images of `train` that is held out where `test` has no root.
+            of `train`, near-duplicates on one side.
+        split: how `train` is split where `test` has no root, see `CorpusSection`; `published` takes no
+            `test`.
+        test_share: share of the labelled images of `train` that `split: content` holds out.
         near_duplicate_distance, max_bad_share, bad_labels: see `CorpusSection`; here faults that can be
             mended are mended by default.
     """
 
     train: Source
     test: Source = Source()
+    split: SplitBy = "content"
     test_share: float = Field(default=0.3, gt=0, lt=1)
     near_duplicate_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=96)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
@@ -186,6 +210,11 @@ class LabelledDataSection(Section):
     def _rooted(self) -> "LabelledDataSection":
         if not self.train.root:
             raise ValueError(f"{KEY}.train.root is not set; give a folder of labelled images")
+        if self.test.root and self.split == "published":
+            raise ValueError(
+                f"{KEY}.split=published takes the test images that {KEY}.train.root states itself; leave out "
+                f"{KEY}.test.root, or set {KEY}.split=content to measure on that folder"
+            )
         return self
 
     def as_corpus(self) -> "_DataCorpus":
@@ -193,6 +222,7 @@ class LabelledDataSection(Section):
         return _DataCorpus(
             sources=(self.train, self.test) if self.test.root else (self.train,),
             reference_count=0,
+            split=self.split,
             test_share=self.test_share,
             near_duplicate_distance=self.near_duplicate_distance,
             max_bad_share=self.max_bad_share,

@@ -17,6 +17,7 @@ from pipelines.corpus.bad_labels import (
 )
 from pipelines.corpus.named_references import ReferenceCandidates
 from pipelines.corpus.near_duplicates import group_images
+from pipelines.corpus.published import PublishedSplit, published_ids
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.split import held_out_ids
 from pipelines.corpus.statistics import category_statistics
@@ -26,6 +27,7 @@ from pipelines.tables import (
     HASHES,
     LABELS,
     MANIFEST,
+    MOVED,
     NEAR_DUPLICATES,
     QUARANTINE,
     REFERENCE,
@@ -45,7 +47,10 @@ class Corpus:
         test: URIs of the held-out images; None chooses them by content.
         key: dotted path of `section`, for messages.
         label_faults: result of `Listing.label_faults`.
+        published: result of `Listing.published`; None where the split is not the published one.
 
+    Attributes:
+        moved: rows of `MOVED`: images that are not on their published side.
     """
 
     def __init__(
@@ -56,9 +61,11 @@ class Corpus:
         test: Set[str] | None = None,
         key: str = "corpus",
         label_faults: Sequence[dict[str, Any]] = (),
+        published: PublishedSplit | None = None,
     ) -> None:
         self._section, self._key, self._listed = section, key, inspected.num_rows
-        test_uris = test or frozenset()
+        self._published = published
+        test_uris = test or frozenset() if published is None else published.held_out
         # The first copy is kept: a held-out one before a labelled one before any other.
         rows = inspected.to_pylist()
         contradictions = _contradictions(rows)
@@ -96,7 +103,13 @@ class Corpus:
         )
         labelled_ids = {i for i, row in unique.items() if row["labelled"]} - empty
         self.near_duplicates, near_groups = group_images(unique, section.near_duplicate_distance)
-        if test is None:
+        self.moved: list[dict[str, Any]] = []
+        if published is not None:
+            readable = [row for row in rows if not row["error"]]
+            held_out, self.moved = published_ids(
+                published, readable, near_groups, labelled=labelled_ids, references=references
+            )
+        elif test is None:
             held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
         else:
             held_out = {i for i in labelled_ids if unique[i]["uri"] in test_uris}
@@ -160,6 +173,7 @@ class Corpus:
             "near_duplicates": _table(self.near_duplicates, NEAR_DUPLICATES),
             "hashes": _table(self.manifest, HASHES),
             "statistics": self.statistics(),
+            **({} if self._published is None else {"moved": _table(self.moved, MOVED)}),
         }
 
     def statistics(self) -> pa.Table:
@@ -190,6 +204,7 @@ class Corpus:
             "bad_labels": sum(row["action"] != DOUBT for row in self.bad_labels),
             "lost_labels": len(self._lost),
             "doubtful_images": sum(row["action"] == DOUBT for row in self.bad_labels),
+            **({} if self._published is None else {"moved": len(self.moved)}),
         }
 
 

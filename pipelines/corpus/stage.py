@@ -13,6 +13,7 @@ from pipelines.corpus.bad_labels import first_names
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
+from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
 from pipelines.tables import Step, run_table_job, write_listing
@@ -41,6 +42,10 @@ class CorpusImages:
     def digests(self) -> dict[str, str]:
         """Digests of the files, which decide the corpus."""
         chosen = {} if self.test is None else {"test": digest(sorted(self.test))}
+        published = self.listing.published
+        if published is not None:
+            splits = {uri: published.words(uri) for uri in published.stated}
+            chosen["published"] = digest([sorted(published.held_out), splits])
         return {"listing": self.listing.digest(), **chosen}
 
 
@@ -55,8 +60,8 @@ def build_corpus(
     """List, hash, decode and split the images of all sources.
 
     Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`,
-    `near_duplicates.parquet`, `hashes.parquet`, `bad_labels.parquet`, `statistics.parquet` and
-    `contact_sheets/CATEGORY.png`.
+    `near_duplicates.parquet`, `hashes.parquet`, `bad_labels.parquet`, `statistics.parquet`,
+    `contact_sheets/CATEGORY.png` and, with `split: published`, `moved.parquet`.
 
     Args:
         section: the corpus' config.
@@ -87,7 +92,9 @@ def build_corpus(
         )
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()
-        corpus = Corpus(inspected.read_table(""), section, candidates, images.test, key, faults)
+        corpus = Corpus(
+            inspected.read_table(""), section, candidates, images.test, key, faults, listing.published
+        )
         record("agssp_quarantined", len(corpus.quarantine), stage=key)
         for name, table in corpus.unusable_tables().items():
             bench.directory.write_table(f"{name}.parquet", table)
@@ -111,15 +118,18 @@ def build_corpus(
 
     for warning in listing.warnings():
         say(warning)
-    return ensure(
+    done = ensure(
         stage,
         site=site,
-        config=section.model_dump(mode="json"),
+        config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
         revision=5,  # lost labels; ignored regions; masks by one rule; levels; keys and ids given twice
         body=body,
     )
+    if moved := done.results.get("moved"):
+        say(moved_sentence(moved, done.results["test"], section.key, f"{done.directory.uri}/moved.parquet"))
+    return done
 
 
 def _inspect_counted(rows: pa.Table, clip: bool, counter: Any) -> pa.Table:

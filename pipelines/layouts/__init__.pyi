@@ -1,6 +1,7 @@
 from .base import Entry, LostLabel
 from .catalogue import find_layout
 from .names import AUTO, LAYOUT_NAMES
+from .published import stated_splits
 from .roots import refuse_missing_root
 from .tree import LABEL_SUFFIXES, Tree, list_tree
 
@@ -14,4 +15,5 @@ __all__ = [
     "find_layout",
     "list_tree",
     "refuse_missing_root",
+    "stated_splits",
 ]

@@ -18,7 +18,8 @@ FOLDERS = {"train", "test"}
 def kolektor_sdd2(tree: Tree) -> Iterable[Entry | LostLabel]:
     """One category, `surface`; every image has a mask, and an empty one means normal.
 
-    The published split is not used, ours is by content. A mask's copy (`NNNNN_GT (copy).png`) is no image.
+    The folders' split counts with `corpus.split=published`. A mask's copy (`NNNNN_GT (copy).png`) is no
+    image.
     """
     stems = {path.with_suffix("") for path in tree.images if MARK not in path.stem}
     for path in tree.images:

@@ -29,7 +29,7 @@ def _fits(tree: Tree) -> bool:
 
 @layout(fits=_fits)
 def mvtec(tree: Tree) -> Iterable[Entry | LostLabel]:
-    """All images of `train`, `validation` and `test`; the published split is not used, ours is by content."""
+    """All images of `train`, `validation` and `test`; their split counts with `corpus.split=published`."""
     masks: dict[tuple[str, ...], list[str]] = defaultdict(list)  # by path without ground_truth and suffix
     for path in tree.images:
         home, inner = _halves(tree, path)

@@ -85,15 +85,17 @@ class Eligible:
 def eligible_images(listing: Listing, category: str) -> list[Eligible]:
     """Images that may be proposed, in an order that depends on their paths alone.
 
-    Images with a label are left out, unless the label says, or may yet say, that they are normal.
+    Images with a label are left out, unless the label says, or may yet say, that they are normal; so are
+    images that are published as held out, where that counts.
     """
     eligible = []
+    held_out = listing.published.held_out if listing.published is not None else frozenset()
     for number, source in enumerate(listing.sources):
         for entry in source.entries:
             truth = source.truth(entry)
             open_question = truth is not None and truth.empty_is_normal
             unlabelled = not (entry.labelled or entry.defective) and truth is None
-            if entry.category != category or entry.fault is not None:
+            if entry.category != category or entry.fault is not None or source.uri(entry) in held_out:
                 continue
             if entry.normal or unlabelled or open_question:
                 eligible.append(Eligible(number, entry.path, source.uri(entry), truth))
@@ -140,7 +142,8 @@ def propose(
         UserError: fewer images can be proposed than `count`.
     """
     eligible = eligible_images(listing, category)
-    share = test_share if any(entry.labelled for entry in listing.entries) else 0.0
+    by_content = listing.published is None and any(entry.labelled for entry in listing.entries)
+    share = test_share if by_content else 0.0
     skipped: list[tuple[str, str]] = []
     looked_at = _look(eligible, kead, share, listing.levels, skipped)
     images: list[Eligible] = []

@@ -36,6 +36,7 @@ NEAR_DUPLICATES = pa.schema(
         ("distance", pa.int32()),
     ]
 )
+MOVED = pa.schema([(name, pa.string()) for name in ("image_id", "uri", "published", "split", "reason")])
 HASHES = pa.schema([("image_id", pa.string()), ("phash", pa.string())])
 THRESHOLDS = pa.schema(
     [
