@@ -16,16 +16,16 @@ ROUNDS = 2  # times that every setting is tried anew
 REGIONS: Mapping[str, Sequence[Any]] = {
     "most_regions": (1, 2, 3, 5, 10),
     "keep": ("largest", "highest"),
-    "least_share": (0, 0.0025, 0.005, 0.01, 0.02),
+    "least_share": (0, 0.0025, 0.005, 0.01, 0.02, 0.04),
     "border_limit": (0.1, 0.3, 1),
     "gap": (0, 0.03, 0.1),
 }
 CUTS = (0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3)
 SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "paper": {
-        "c": (0, 0.05, 0.1, 0.2, 0.3, 0.5),
+        "c": (0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1),
         "top_k": (1, 2, 3, 5, 10),
-        "min_area": ("released", 50, 100, 200, 400, 800),
+        "min_area": ("released", 100, 200, 400, 800, 1600),
         "nms_iou": (0.3, 0.5, 0.8),
     },
     "standardised": {

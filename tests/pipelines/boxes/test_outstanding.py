@@ -31,7 +31,7 @@ def reference_standardised(grid: NDArray[np.float64]) -> NDArray[np.float64]:
     median = values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
     mean = sum(values) / len(values)
     sigma = (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5
-    return (grid - median) / sigma
+    return np.array([(value - median) / sigma for value in grid.ravel().tolist()]).reshape(grid.shape)
 
 
 def reference_joined(mask: NDArray[np.bool_], gap: int) -> list[set[tuple[int, int]]]:
@@ -168,7 +168,8 @@ def test_regions_join_over_a_gap_as_in_a_search_of_all_pairs(seed: int, gap: int
     mask = rng.random((int(rng.integers(1, 20)), int(rng.integers(1, 20)))) < share
     ours = []
     for y, x, inside in joined_components(mask, gap):
-        assert all(inside.any(axis=axis)[[0, -1]].all() for axis in (0, 1))  # its smallest rectangle
+        # Its smallest rectangle:
+        assert all(side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
         ours.append({(y + int(v), x + int(u)) for v, u in np.argwhere(inside)})
     assert sorted(map(sorted, ours)) == sorted(map(sorted, reference_joined(mask, gap)))
 
@@ -204,7 +205,7 @@ def test_tiny_and_huge_maps(scale: float, width: int, height: int) -> None:
         found = boxes_of(grid, width, height, configured)
         assert len(found) <= 1
         if width > 1:
-            assert (found[0].x0, found[0].y1, found[0].score) == (0, height, np.float32(scale * 3))
+            assert (found[0].x0, found[0].y1, found[0].score) == (0, height, float(np.float32(scale * 3)))
 
 
 def test_a_frame_is_dropped_where_the_border_is_limited() -> None:
