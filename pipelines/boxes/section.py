@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from cluster.config import Section
 
@@ -85,12 +85,17 @@ class PseudoBoxSettings(Section):
     hysteresis: HysteresisSettings = HysteresisSettings()
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the boxes, JSON-able, without those of rules that are not chosen.
+        """The settings that decide the boxes, JSON-able, without those of rules that are not chosen."""
+        return self.model_dump(mode="json", exclude={"standardised", "hysteresis"} - {self.rule})
 
-        For the paper's rule the same as before there were others, so that artifacts made then are found.
-        """
-        unread = {"standardised", "hysteresis"} - {self.rule}
-        return self.model_dump(mode="json", exclude=unread | ({"rule"} if self.rule == "paper" else set()))
+    # Artifacts that were made when there was one rule are found: their fingerprints have no such keys.
+    @model_serializer(mode="wrap")
+    def _named_where_changed(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = dump(self)
+        for name in {"rule", "standardised", "hysteresis"} - {self.rule}:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                document.pop(name, None)
+        return document
 
 
 class BoxesSection(PseudoBoxSettings):

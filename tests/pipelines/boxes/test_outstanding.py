@@ -249,7 +249,7 @@ def test_settings_of_the_papers_rule_decide_what_they_did() -> None:
         "min_area": "released",
         "export_yolo": True,
     }
-    assert BoxesSection().deciding() == before
+    assert BoxesSection().deciding() == BoxesSection().model_dump(mode="json") == before
     changed = {"standardised": {"cut": 2.0}, "hysteresis": {"low": 1.0}}
     assert BoxesSection.model_validate(changed).deciding() == before
     other = BoxesSection.model_validate({"rule": "standardised", **changed}).deciding()
@@ -258,6 +258,21 @@ def test_settings_of_the_papers_rule_decide_what_they_did() -> None:
         2.0,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"rule": "hysteresis"},
+        {"standardised": {"cut": 2.0}},  # not read, but kept for whoever lays another rule over it
+        {"rule": "standardised", "standardised": {"gap": 0.1}, "hysteresis": {"low": 1.0}},
+    ],
+)
+def test_a_dump_is_read_back_as_it_was(document: dict[str, Any]) -> None:
+    section = BoxesSection.model_validate(document)
+    assert BoxesSection.model_validate(section.model_dump(mode="json")) == section
+    assert section.settings == PseudoBoxSettings.model_validate(document)
 
 
 def test_the_lower_cut_is_not_above_the_higher() -> None:
