@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, str] = {
     "kead": "benchmarks.kead",
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
+    "box_rules": "benchmarks.box_rules.measure",
     "backbone_step": "benchmarks.backbone_step",
     "train_scaling": "benchmarks.train_scaling",
     "attention_gain": "benchmarks.attention_gain",

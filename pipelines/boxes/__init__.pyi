@@ -1,5 +1,6 @@
 from .export import CLASS_NAME, coco_annotation, coco_document, yolo_line
-from .pseudo_boxes import PseudoBox, Region, category_threshold, regions, smallest_area
+from .pseudo_boxes import PseudoBox, category_threshold, regions, smallest_area
+from .region import Region
 from .rows import category_thresholds
 from .section import BoxesSection, PseudoBoxSettings
 from .stage import derive_boxes, find_boxes

@@ -1,4 +1,7 @@
-"""Pseudo-boxes from anomaly maps: category thresholds, masks, components, the best ten, NMS (Eq. 9–11)."""
+"""Pseudo-boxes from anomaly maps: category thresholds, masks, components, the best ten, NMS (Eq. 9–11).
+
+The rules beside the paper's are in `outstanding.py`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +12,8 @@ import numpy.typing as npt
 import torch
 
 from cluster.errors import UserError
+from pipelines.boxes.outstanding import outstanding_regions
+from pipelines.boxes.region import Region
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.boxes.suppression import unsuppressed
 from pipelines.images.components import components
@@ -93,33 +98,6 @@ def anomaly_mask(anomaly_map: Floats, threshold: float) -> npt.NDArray[np.bool_]
     return anomaly_map >= np.float32(threshold)
 
 
-@dataclass(frozen=True)
-class Region:
-    """One connected region of B = (M ≥ T).
-
-    Attributes:
-        x, y: upper left corner of its smallest rectangle, in pixels.
-        inside: (height, width) bool, the region's pixels in that rectangle.
-        peak: maximum of M inside.
-    """
-
-    x: int
-    y: int
-    inside: npt.NDArray[np.bool_]
-    peak: float
-
-    @property
-    def area(self) -> int:
-        """Number of pixels."""
-        return int(np.count_nonzero(self.inside))
-
-    @property
-    def corners(self) -> tuple[float, float, float, float]:
-        """x0, y0, x1, y1 of the rectangle, x1 and y1 exclusive."""
-        height, width = self.inside.shape
-        return float(self.x), float(self.y), float(self.x + width), float(self.y + height)
-
-
 def regions(full: Floats, threshold: float) -> list[Region]:
     """The 8-connected regions of B (Eq. 11), best first; ties are ordered by place.
 
@@ -159,17 +137,26 @@ def pseudo_boxes(
         settings: the method's other settings.
 
     Returns:
-        At most `top_k` boxes, scored with the maximum of M inside their component.
+        At most `top_k` (of another rule `most_regions`) boxes, scored with the maximum of M inside their
+        region.
+
+    Raises:
+        UserError: the map holds values that are no numbers, which rules beside the paper's measure.
     """
     if score < threshold.delta:
         return []
     full = upsample(anomaly_map, width, height)
-    smallest = smallest_area(settings.min_area, width, height)
-    boxes = [
-        PseudoBox(*region.corners, region.peak)
-        for region in regions(full, threshold.threshold)
-        if region.area >= smallest
-    ][: settings.top_k]
+    if settings.rule == "paper":
+        smallest = smallest_area(settings.min_area, width, height)
+        kept = [region for region in regions(full, threshold.threshold) if region.area >= smallest]
+        kept = kept[: settings.top_k]
+    elif settings.rule == "standardised":
+        cut = settings.standardised.cut
+        kept = outstanding_regions(anomaly_map, full, settings.standardised, low=cut, high=cut)
+    else:
+        both = settings.hysteresis
+        kept = outstanding_regions(anomaly_map, full, both, low=both.low, high=both.high)
+    boxes = [PseudoBox(*region.corners, region.peak) for region in kept]
     if len(boxes) < 2:
         return boxes
     corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in boxes], dtype=torch.float64)

@@ -1,14 +1,64 @@
 """The config of the pseudo-boxes."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from cluster.config import Section
 
 
+class RegionSettings(Section):
+    """Which regions of the map become boxes where each map is measured by itself.
+
+    Attributes:
+        most_regions: regions kept in an image.
+        keep: which of them stay when there are more: the `largest`, or those with the `highest` maximum.
+        least_share: share of the image's pixels below which a region is dropped.
+        border_limit: share of the image's outermost pixels above which a region that covers them is dropped,
+            such as a frame or the background; 1 drops none.
+        gap: most pixels between regions that become one, as a share of the image's shorter side.
+    """
+
+    most_regions: int = Field(default=3, ge=1, le=1000)
+    keep: Literal["largest", "highest"] = "largest"
+    least_share: float = Field(default=0.02, ge=0, le=1)
+    border_limit: float = Field(default=1.0, ge=0, le=1)
+    gap: float = Field(default=0.0, ge=0, le=0.25)
+
+
+class StandardisedSettings(RegionSettings):
+    """One cut of the map, which every image's own median and deviation scale.
+
+    Attributes:
+        cut: standard deviations above the image's median from which a pixel belongs to a region.
+    """
+
+    cut: float = Field(default=1.5, gt=0, le=100)
+
+
+class HysteresisSettings(RegionSettings):
+    """Two cuts of the same map: the lower one draws regions, the higher one says which are meant.
+
+    Attributes:
+        low: standard deviations above the image's median from which a pixel belongs to a region.
+        high: standard deviations that at least one pixel of a region must reach.
+    """
+
+    low: float = Field(default=1.5, gt=0, le=100)
+    high: float = Field(default=3.0, gt=0, le=100)
+    most_regions: int = Field(default=1, ge=1, le=1000)
+    keep: Literal["largest", "highest"] = "highest"
+    least_share: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _rising(self) -> "HysteresisSettings":
+        if self.low > self.high:
+            raise ValueError(f"low, {self.low:g}, is above high, {self.high:g}")
+        return self
+
+
 class PseudoBoxSettings(Section):
-    """The knobs of Eq. 9–11.
+    """How pseudo-boxes are cut out of the maps: the knobs of Eq. 9–11, and rules beside the paper's.
 
     Attributes:
         c: constant C that the threshold lies below the category's mean maximum (Eq. 9).
@@ -18,6 +68,11 @@ class PseudoBoxSettings(Section):
         nms_iou: overlap above which the lower-scored box goes (0.8 in the released code).
         min_area: component area in pixels below which it is dropped; `released` is the released code's
             max((h//100)·(w//100), 10).
+        rule: what cuts regions out of a map: the category's threshold of the `paper` (`c`, `top_k`,
+            `min_area`), or one (`standardised`) or two (`hysteresis`) cuts of the map in standard deviations
+            above each image's own median, which read their own settings instead; `delta` and `nms_iou` hold
+            for all.
+        standardised, hysteresis: each rule's own settings; only the chosen rule's count.
     """
 
     c: float = Field(default=0.1, ge=0, le=2)
@@ -25,6 +80,22 @@ class PseudoBoxSettings(Section):
     top_k: int = Field(default=10, ge=1, le=1000)
     nms_iou: float = Field(default=0.8, gt=0, le=1)
     min_area: int | Literal["released"] = "released"
+    rule: Literal["paper", "standardised", "hysteresis"] = "paper"
+    standardised: StandardisedSettings = StandardisedSettings()
+    hysteresis: HysteresisSettings = HysteresisSettings()
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide the boxes, JSON-able, without those of rules that are not chosen."""
+        return self.model_dump(mode="json", exclude={"standardised", "hysteresis"} - {self.rule})
+
+    # Artifacts that were made when there was one rule are found: their fingerprints have no such keys.
+    @model_serializer(mode="wrap")
+    def _named_where_changed(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = dump(self)
+        for name in {"rule", "standardised", "hysteresis"} - {self.rule}:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                document.pop(name, None)
+        return document
 
 
 class BoxesSection(PseudoBoxSettings):

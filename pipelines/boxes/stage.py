@@ -52,7 +52,7 @@ def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: A
     return ensure(
         "boxes",
         site=site,
-        config=section.model_dump(mode="json"),
+        config=section.deciding(),
         inputs={"corpus": corpus, "maps": maps},
         body=body,
         revision=2,  # boxes that overlap by exactly nms_iou are both kept

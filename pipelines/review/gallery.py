@@ -24,6 +24,7 @@ from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables
 PER_PAGE, TILE_SIDE = 24, 320  # images on a page; longer side of their pictures
 FILES_KEPT, PICTURES_KEPT = 256, 256  # in memory: about 24 MB of 27×27 maps, 100 MB of pictures at most
 COLUMNS = [*(name for name, _ in [*IDENTITY, *SIZE]), "score", "map_max"]
+DRAWN = {"c", "delta", "top_k", "nms_iou", "min_area"}  # settings of the rule that the page draws
 
 
 class Gallery:
@@ -111,7 +112,7 @@ class Gallery:
             "grid": self.grid,
             "per_page": PER_PAGE,
             "held_out": self.held_out,
-            "settings": self.settings.model_dump(mode="json", include=set(PseudoBoxSettings.model_fields)),
+            "settings": self.settings.model_dump(mode="json", include=DRAWN),
             "categories": [asdict(self.thresholds[name]) for name in names],
             "images": {
                 "id": [row["image_id"] for row in self.rows],

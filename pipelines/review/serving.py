@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
 from pipelines.boxes import PseudoBoxSettings
@@ -42,8 +43,14 @@ def review_server(project: Reviewed, maps: str | None = None, port: int = 0) -> 
     """The server over a project's stored maps, listening but not yet answering.
 
     Raises:
-        UserError: no maps, damaged tables or review, a port that is taken.
+        UserError: boxes of another rule than the paper's, no maps, damaged tables or review, a port that is
+            taken.
     """
+    if project.boxes.rule != "paper":
+        raise UserError(
+            f"The page draws boxes by boxes.rule=paper alone, and here boxes.rule={project.boxes.rule}: give "
+            "boxes.rule=paper to look at the maps, and open the COCO export of the boxes in a labelling tool."
+        )
     workspace = Storage.open(project.workspace)
     stored = find_maps(workspace, project.maps, project.corpus, maps)
     gallery = Gallery(stored.maps, stored.corpus, project.boxes)

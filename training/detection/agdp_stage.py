@@ -67,7 +67,7 @@ class PseudoBoxes:
         if not any(len(sample.labels) for sample in samples):
             raise UserError(
                 "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
-                "detector on; raise boxes.c or lower boxes.delta."
+                "detector on; raise boxes.c (with another boxes.rule lower its cut) or lower boxes.delta."
                 if not self.review
                 else "The review leaves no pseudo-box in any image, so there is nothing to pretrain a "
                 "detector on; take some rejections back with agssp view."

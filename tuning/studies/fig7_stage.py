@@ -19,6 +19,7 @@ from tuning.thresholds import (
     MASK_IOU,
     Curves,
     ThresholdObjective,
+    check_rule,
     read_stored_maps,
     threshold_curves,
     threshold_picture,
@@ -42,7 +43,8 @@ def fig7_project(document: Mapping[str, Any], preset: str) -> Project:
     """The project: the user's settings laid over the preset's.
 
     Raises:
-        UserError: there is no such preset, the full one has no images, or settings are at fault.
+        UserError: there is no such preset, the full one has no images, the boxes have another rule than the
+            paper's, or settings are at fault.
     """
     presets = shared_presets()
     if preset not in presets:
@@ -57,7 +59,9 @@ def fig7_project(document: Mapping[str, Any], preset: str) -> Project:
             "sets are not part of this program)."
         )
     base.pop("backbone", None)  # takes no part, and its start need not be there
-    return validate(Project, merge(base, document), "Config")
+    project = validate(Project, merge(base, document), "Config")
+    check_rule(project.boxes)
+    return project
 
 
 def run_fig7(project: Project) -> Artifact:
@@ -112,7 +116,7 @@ def _fig7(project: Project, pipeline: Pipeline) -> Artifact:
     return ensure(
         "fig7_threshold",
         site=pipeline.site,
-        config={"boxes": project.boxes.model_dump(mode="json")},
+        config={"boxes": project.boxes.deciding()},
         inputs={"corpus": corpus, "maps": maps},
         body=body,
         revision=2,  # boxes that overlap by exactly nms_iou are both kept

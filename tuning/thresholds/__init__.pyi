@@ -3,6 +3,7 @@ from .curves import Curves, threshold_curves
 from .judged_maps import read_stored_maps
 from .metrics import MASK_IOU
 from .picture import threshold_picture
+from .rule import check_rule
 from .search import ThresholdObjective, default_space
 from .stage import check_request, tune_thresholds
 
@@ -12,6 +13,7 @@ __all__ = [
     "ThresholdObjective",
     "ThresholdSearch",
     "check_request",
+    "check_rule",
     "default_space",
     "read_stored_maps",
     "threshold_curves",

@@ -15,6 +15,7 @@ from tuning.thresholds import metrics as threshold_metrics
 from tuning.thresholds.component_table import ComponentTable, component_table
 from tuning.thresholds.judged_maps import CategoryMaps, TruthKind
 from tuning.thresholds.metrics import METRICS, PLAUSIBILITY
+from tuning.thresholds.rule import check_rule
 
 FEW_WEIGHT = "maps.kead.few_weight"
 NUDGE = 0.02  # change of T to either side, in units of M, by which stability is measured
@@ -95,6 +96,9 @@ class ThresholdObjective:
         score_share: share of max M in the image score, see `CategoryMaps.fused`.
         few_weight: weight of M_few in the stored maps.
         pool: threads that share the work.
+
+    Raises:
+        UserError: see `check_rule`.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class ThresholdObjective:
         few_weight: float,
         pool: Executor,
     ) -> None:
+        check_rule(settings)
         self.categories, self.settings, self.metric = categories, settings, metric
         self.score_share, self.few_weight, self.pool = score_share, few_weight, pool
         self._fused: dict[float, tuple[CategoryMaps, ...]] = {few_weight: tuple(categories)}

@@ -15,9 +15,11 @@ from training.project import Project
 from tuning.space import Dimension, check_space, patch_text
 from tuning.thresholds.choice import Chosen, StoredMaps, ThresholdSearch, choose
 from tuning.thresholds.metrics import METRICS
+from tuning.thresholds.rule import check_rule
 from tuning.thresholds.search import FEW_WEIGHT
 
-KEYS = (*(f"boxes.{name}" for name in PseudoBoxSettings.model_fields), FEW_WEIGHT)
+OTHER_RULES = ("rule", "standardised", "hysteresis")
+KEYS = (*(f"boxes.{name}" for name in PseudoBoxSettings.model_fields if name not in OTHER_RULES), FEW_WEIGHT)
 SHOWN_TRIALS = 50  # trials that become MLflow runs; trials.parquet has all
 PATCH = "patch.yaml"
 
@@ -26,8 +28,10 @@ def check_request(project: Project, space: Sequence[Dimension], metric: str | No
     """Refuse what is at fault before anything is read; returns the space as `check_space`.
 
     Raises:
-        UserError: stored maps don't depend on a key, a value is out of range, or the metric is unknown.
+        UserError: the boxes have another rule than the paper's, stored maps don't depend on a key, a value is
+            out of range, or the metric is unknown.
     """
+    check_rule(project.boxes)
     document = project.model_dump(exclude_unset=True)
     checked = check_space(space, Project, document) if space else ()
     for dimension in checked:
@@ -71,7 +75,7 @@ def tune_thresholds(
         "tune_thresholds",
         site=site,
         config={
-            "boxes": project.boxes.model_dump(mode="json"),
+            "boxes": project.boxes.deciding(),
             "seed": project.seed,
             "space": [dimension.text() for dimension in request.space],
             "metric": request.metric,

@@ -9,7 +9,9 @@ from cluster.errors import UserError
 from cluster.storage.storage import Storage
 from training.project import Project
 from tuning.space import Dimension
+from tuning.studies.fig7_stage import fig7_project
 from tuning.thresholds.choice import StoredMaps, ThresholdSearch, choose
+from tuning.thresholds.stage import check_request
 
 SPACE = (Dimension("boxes.c", (0.0, 0.1, 0.3)), Dimension("boxes.top_k", (1, 5)))
 
@@ -40,3 +42,22 @@ def test_fusion_is_not_searched_where_maps_are_stored_without_parts(stored: Stor
     space = (Dimension("maps.kead.few_weight", (0.0, 1.0)),)
     with pytest.raises(UserError, match=r"don't hold .* set maps\.store_parts=true"):
         choose(Project(), ThresholdSearch(space, None, trials=1, exhaustive=True), stored)
+
+
+@pytest.mark.parametrize("rule", ["standardised", "hysteresis"])
+def test_a_rule_without_thresholds_is_refused(stored: StoredMaps, rule: str) -> None:
+    project = Project.model_validate({"boxes": {"rule": rule}})
+    told = f"here boxes.rule={rule}, which has none: give boxes.rule=paper"
+    with pytest.raises(UserError, match=told):
+        check_request(project, (), None)
+    with pytest.raises(UserError, match=told):
+        choose(project, ThresholdSearch(SPACE, None, trials=1, exhaustive=True), stored)
+    with pytest.raises(UserError, match=told):
+        fig7_project({"boxes": {"rule": rule}}, "cpu")
+
+
+@pytest.mark.parametrize("key", ["boxes.rule", "boxes.standardised.cut"])
+def test_settings_of_other_rules_are_not_searched(key: str) -> None:
+    space = (Dimension(key, ("paper",) if key == "boxes.rule" else (1.0, 2.0)),)
+    with pytest.raises(UserError, match=f"can't search {key}"):
+        check_request(Project(), space, None)

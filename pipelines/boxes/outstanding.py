@@ -1,0 +1,104 @@
+"""Regions that stand out of their own image's map, by one cut or two: the rules beside the paper's.
+
+Formulas: docs/method.md#other-rules.
+"""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cluster.errors import UserError
+from pipelines.boxes.region import Region
+from pipelines.boxes.section import RegionSettings
+from pipelines.images.components import components
+from pipelines.maps import Floats, upsample
+
+Mask = npt.NDArray[np.bool_]
+
+
+def standardised(anomaly_map: Floats) -> Floats:
+    """Z = (M − median M) / σ(M) on the patch grid; 0 everywhere when all values are equal.
+
+    Args:
+        anomaly_map: M, (g, g).
+
+    Raises:
+        UserError: a value is no number.
+    """
+    values = anomaly_map.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UserError(
+            "An anomaly map holds values that are no numbers; make the maps again, with maps.precision=fp32 "
+            "if it was another."
+        )
+    if values.min() == values.max():  # the deviation of equal values may round to a little above 0
+        return np.zeros(anomaly_map.shape, np.float32)
+    return np.asarray((values - np.median(values)) / values.std(), np.float32)
+
+
+def joined_components(mask: Mask, gap: int) -> Iterator[tuple[int, int, Mask]]:
+    """As `components`, but regions with at most `gap` pixels between them, diagonally too, are one.
+
+    Args:
+        mask: (H, W), bool.
+        gap: pixels; 0 gives the 8-connected regions.
+    """
+    if gap == 0:
+        yield from components(mask)
+        return
+    # Squares of gap + 1 pixels touch when at most `gap` pixels lie between the pixels they are drawn around.
+    square = np.ones((gap + 1, gap + 1), np.uint8)
+    grown = cv2.dilate(mask.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    for y, x, around in components(grown.astype(np.bool_)):
+        height, width = around.shape
+        inside = around & mask[y : y + height, x : x + width]
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        cut = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        yield y + int(rows[0]), x + int(columns[0]), cut
+
+
+def border_share(region: Region, width: int, height: int) -> float:
+    """Share of an image's outermost pixels that a region covers, 0–1."""
+    rows, columns = region.inside.shape
+    inner = region.inside[
+        (region.y == 0) : rows - (region.y + rows == height),
+        (region.x == 0) : columns - (region.x + columns == width),
+    ]
+    outermost = width * height - max(width - 2, 0) * max(height - 2, 0)
+    return (region.area - int(np.count_nonzero(inner))) / outermost
+
+
+def outstanding_regions(
+    anomaly_map: Floats, full: Floats, settings: RegionSettings, *, low: float, high: float
+) -> list[Region]:
+    """The regions of {Z ≥ low} that reach `high`, highest maximum of M first; ties are ordered by place.
+
+    Args:
+        anomaly_map: M on the patch grid, (g, g), which Z is measured on.
+        full: M at the image's size, (H, W).
+        settings: how many regions stay, and which.
+        low, high: cuts in standard deviations above the median.
+
+    Raises:
+        UserError: a value of the map is no number.
+    """
+    height, width = full.shape
+    raised = upsample(standardised(anomaly_map), width, height)
+    gap = round(settings.gap * min(width, height))
+    kept = []
+    for y, x, inside in joined_components(raised >= np.float32(low), gap):
+        window = slice(y, y + inside.shape[0]), slice(x, x + inside.shape[1])
+        if raised[window][inside].max() < np.float32(high):
+            continue
+        region = Region(x, y, inside, float(full[window][inside].max()))
+        if (
+            region.area >= settings.least_share * width * height
+            and border_share(region, width, height) <= settings.border_limit
+        ):
+            kept.append(region)
+    if settings.keep == "largest":
+        kept.sort(key=lambda region: (-region.area, -region.peak, region.y, region.x))
+        kept = kept[: settings.most_regions]
+    return sorted(kept, key=lambda region: (-region.peak, region.y, region.x))[: settings.most_regions]
