@@ -222,7 +222,7 @@ def test_help_pages_name_existing_keys() -> None:
     assert sorted((path, word) for path, word in found if not is_known(word)) == []
 
 
-@pytest.mark.parametrize("word", ["corpus.split", "maps.kead.shot", "ray.cpu", "finetune.loop.rate"])
+@pytest.mark.parametrize("word", ["corpus.splits", "maps.kead.shot", "ray.cpu", "finetune.loop.rate"])
 def test_a_key_that_is_none_would_be_found(word: str) -> None:
     assert DOTTED.findall(f"Lower {word}.") == [word]
     assert not is_known(word)

@@ -29,12 +29,12 @@ DEFAULTS = {
 }
 
 
-def complete(workspace: Path, key: dict[str, Any]) -> str:
+def complete(workspace: Path, key: dict[str, Any], **results: int) -> str:
     """A finished stage, under the fingerprint of its key."""
     fingerprint = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     folder = workspace / key["stage"] / fingerprint[:16]
     folder.mkdir(parents=True)
-    (folder / "stage.json").write_text(json.dumps({**key, "fingerprint": fingerprint, "results": {}}))
+    (folder / "stage.json").write_text(json.dumps({**key, "fingerprint": fingerprint, "results": results}))
     return fingerprint
 
 
@@ -93,3 +93,29 @@ def test_labels_of_a_relative_root_found_from_another_folder(
     again = validate(LabelledDataSection, {"train": {"root": "photos"}}, "The trial", str(tmp_path))
     found = build_labelled(again, site=site)
     assert (found.reused, found.fingerprint) == (True, fingerprint)
+
+
+def test_a_published_split_is_part_of_the_key_and_moved_files_are_told_each_time(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("photos/data.yaml").write_text("test: images\nnames: [dent]\n")
+    section = validate(CorpusSection, {"root": "photos", "split": "published"}, "Config")
+    images = CorpusImages(Listing(section))
+    assert images.digests.keys() == {"listing", "published"}
+    config = {
+        "root": "photos",
+        **DEFAULTS,
+        "sources": [],
+        "reference_count": 4,
+        "split": "published",
+        "test_share": 0.5,
+        "near_duplicate_distance": 64,
+        "max_bad_share": 0.05,
+        "bad_labels": "drop",
+    }
+    key = {"stage": "corpus", "revision": 5, "config": config, "inputs": {}, "extra": images.digests}
+    fingerprint = complete(tmp_path / "w", key, moved=3, test=5)
+    assert build_corpus(section, images, site=site).fingerprint == fingerprint
+    told = capsys.readouterr().err.replace("\n", "")
+    assert "corpus.split=published: 3 files are not on the side" in told
+    assert f"{fingerprint[:16]}/moved.parquet" in told
