@@ -22,6 +22,7 @@ from cluster.progress import say
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's name; set in the process of a submitted job
 GCS_OPTION = "--gcs-address="  # of a raylet, whose child's child a job is
+NICENESS = "RAY_worker_niceness"  # Ray's name; its raylet reads it as it starts
 TOO_SLOW = "timed out during startup"  # of Ray's message, a bare Exception
 
 
@@ -102,7 +103,7 @@ def _started(section: RaySection, dashboard: bool) -> str | None:
         return None
     say("Ray: starting a local session (5-15 s)")
     try:
-        with _free_agent_port():
+        with _free_agent_port(), _niceness(section.niceness):
             context = ray.init(
                 address="local",  # never a cluster that somebody happens to run on this machine
                 num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
@@ -156,3 +157,16 @@ def _free_agent_port() -> Iterator[None]:
         yield
     finally:
         parameter.RayParams = params  # type: ignore[misc]
+
+
+@contextmanager
+def _niceness(value: int) -> Iterator[None]:
+    """Within the block, `ray.init` starts a Ray whose workers have this niceness, or the user's own."""
+    if NICENESS in os.environ:
+        yield
+        return
+    os.environ[NICENESS] = str(value)
+    try:
+        yield
+    finally:
+        del os.environ[NICENESS]

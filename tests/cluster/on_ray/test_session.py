@@ -16,6 +16,7 @@ from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import (
     GCS_OPTION,
     JOB_CONFIG,
+    NICENESS,
     job_cluster,
     ray_session,
     stall_seconds,
@@ -119,3 +120,25 @@ def test_a_machine_too_busy_for_ray_is_said_in_a_sentence(monkeypatch: pytest.Mo
     monkeypatch.setattr(ray._private.services, "get_node", no_node)
     with ray_session(RaySection()), pytest.raises(UserError, match=r"did not start.*ray\.address=auto"):
         start_ray()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("own", "niceness"), [(None, 0), ("7", 7)])
+def test_workers_of_a_session_started_here_do_not_stand_back_unless_the_user_says_so(
+    own: str | None, niceness: int
+) -> None:
+    code = (
+        "import os, ray\n"
+        "from cluster.on_ray.section import RaySection\n"
+        "from cluster.on_ray.session import ray_session, start_ray\n"
+        "with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.1)):\n"
+        "    start_ray()\n"
+        f"    assert os.environ.get('{NICENESS}') == {own!r}\n"
+        "    print(ray.get(ray.remote(lambda: os.nice(0)).remote()))\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != NICENESS}
+    environment |= {NICENESS: own} if own else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == str(min(19, os.nice(0) + niceness)), done.stderr[-2000:]
