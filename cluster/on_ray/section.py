@@ -15,9 +15,8 @@ class RaySection(Section):
         gpus: GPUs of the local one; None takes what Ray finds.
         object_store_gb: memory of the local object store.
         niceness: how far the local one's workers stand back for other programs, from 0 (not at all, as all
-            commands do) to 19: on a busy machine Ray's own default of 15 makes a training ten times slower. A
-            value of your own in the environment, `RAY_worker_niceness`, wins; a cluster that is joined has its
-            own.
+            commands do) to 19: on a busy machine Ray's own default of 15 makes a training ten times slower.
+            `RAY_worker_niceness` in the environment wins; a cluster that is joined has its own.
         stall_minutes: a data job without one finished row for so long ends in an error.
     """
 
