@@ -6,11 +6,12 @@ itself is one a process: the first that needs it decides how it is started, and 
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from threading import RLock
 from typing import Any
 
 import psutil
@@ -37,7 +38,7 @@ _section: ContextVar[RaySection | None] = ContextVar("ray_section", default=None
 class _Ray:
     """This process' Ray, under a lock: how many sessions are open, and whether one of them started it."""
 
-    lock = RLock()
+    lock = threading.RLock()
     sessions = 0
     ours = False
 
@@ -90,6 +91,13 @@ def _started(section: RaySection, dashboard: bool) -> str | None:
     if ray.is_initialized():
         return None
     _Ray.ours = True
+    with _own_end():
+        return _initialised(section, dashboard)
+
+
+def _initialised(section: RaySection, dashboard: bool) -> str | None:
+    import ray
+
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
         quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}
@@ -157,6 +165,20 @@ def _free_agent_port() -> Iterator[None]:
         yield
     finally:
         parameter.RayParams = params  # type: ignore[misc]
+
+
+@contextmanager
+def _own_end() -> Iterator[None]:
+    """After the block SIGTERM does what it did before; Ray's own handler dumps its stack into a job's log."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers; Ray leaves them alone too but for the dump
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:  # None: not set from Python
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

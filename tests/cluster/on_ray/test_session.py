@@ -1,6 +1,7 @@
 """Which cluster a process belongs to, and whose session is whose."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -142,3 +143,22 @@ def test_workers_of_a_session_started_here_do_not_stand_back_unless_the_user_say
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == str(min(19, os.nice(0) + niceness)), done.stderr[-2000:]
+
+
+@pytest.mark.ray
+def test_a_stopped_job_ends_without_a_stack_in_its_log() -> None:
+    code = (
+        "import os, signal, time\n"
+        "from cluster.on_ray.section import RaySection\n"
+        "from cluster.on_ray.session import ray_session, start_ray\n"
+        "with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.1)):\n"
+        "    start_ray()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == -signal.SIGTERM
+    assert "SIGTERM" not in done.stderr
+    assert "PC: @" not in done.stderr
