@@ -128,7 +128,7 @@ def validate(
         if first["type"] == "extra_forbidden":
             known = nearest(path[-1][:MAX_SHOWN], _valid_keys(model, path[:-1]))
             if blamed is not None:
-                raise UserError(f"Override {blamed[:MAX_SHOWN]}: there is no such key; {known}") from None
+                raise UserError(f"Override {blamed[:MAX_SHOWN]}: unknown key; {known}") from None
             raise UserError(f'{origin.name}: unknown key "{dotted[:MAX_SHOWN]}"; {known}') from None
         message = first["msg"].removeprefix("Value error, ")
         value = first.get("input")

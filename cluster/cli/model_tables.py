@@ -1,14 +1,16 @@
 """What `agssp models` prints for a person."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.markup import escape
 from rich.tree import Tree
 
-from cluster.cli.command import listing_table, out, render_table
+from cluster.cli.command import listing_table, out
 
+DIGEST = re.compile(r"[0-9a-f]{16}|[0-9a-f]{64}")
 SHORT = 12  # digits of a fingerprint that are enough for a person
 
 
@@ -82,8 +84,27 @@ def render_comparison(result: Mapping[str, Any]) -> None:
         out.print(table)
     else:
         out.print("Neither was evaluated on anything.")
-    if result["differences"]:
-        render_table({name: f"{d['first']} | {d['second']}" for name, d in result["differences"].items()})
+    if not result["recorded"]:
+        out.print("How one of them was made is not recorded, so no settings can be compared.")
+        return
+    for part in ("settings", "data", "code"):
+        if not result[part]:
+            out.print(f"{part}: the same")
+            continue
+        table = listing_table(part, result["first"], result["second"])
+        for name, pair in result[part].items():
+            table.add_row(*map(escape, (name, *_sides(pair["first"], pair["second"]))))
+        out.print(table)
+
+
+def _sides(first: Any, second: Any) -> tuple[str, str]:
+    """Two values as text; digests say nothing to a person but that they are others."""
+    words = [(first, "one"), (second, "another")]
+    texts = [
+        "–" if value is None else word if DIGEST.fullmatch(str(value)) else str(value)
+        for value, word in words
+    ]
+    return texts[0], texts[1]
 
 
 def render_lineage(result: Mapping[str, Any]) -> None:

@@ -234,9 +234,9 @@ class Whole(Section):
         (
             "",
             ["finetune.loop.epoch=1"],
-            'Override finetune.loop.epoch: there is no such key; did you mean "ep',
+            'Override finetune.loop.epoch: unknown key; did you mean "ep',
         ),
-        ("", ["finetune.epochs=1"], "Override finetune.epochs: there is no such key; "),
+        ("", ["finetune.epochs=1"], "Override finetune.epochs: unknown key; "),
         ("", ["finetune={loop: {epochs: 0}}"], "Override finetune.loop.epochs: Input should be"),
         ("", ["finetune.loop.epochs.x=1"], "Override finetune.loop.epochs.x: Input should be"),
         ("", ["finetune.loop=3"], "Override finetune.loop: Input should be"),
