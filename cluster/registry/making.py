@@ -46,8 +46,8 @@ def _data(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         results = stage.get("results")
         if name in DATA_STAGES and isinstance(results, Mapping):
             yield from ((f"{name}.{key}", value) for key, value in results.items() if type(value) is int)
-        if name == "boxes" and isinstance(results, Mapping):  # measured on the images
-            yield from flat(results.get("thresholds"), "boxes.thresholds.")
+        if name == "boxes" and isinstance(results, Mapping):  # thresholds by category, measured on the images
+            yield from flat(results.get("thresholds"), f"{name}.chosen.")
 
 
 def _code(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
