@@ -51,7 +51,7 @@ def test_it_is_said_once_and_only_of_a_step_that_has_not_begun(
 ) -> None:
     now = 0.0
     said: list[str] = []
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now)
+    monkeypatch.setattr("cluster.on_ray.waiting.time.monotonic", lambda: now)
     monkeypatch.setattr(waiting, "say", said.append)
     idle, begun, starting = (
         Patience("a", lambda: "1 CPU"),
