@@ -1,6 +1,7 @@
 """Typed configuration: YAML files, recipes and `section.key=value` overrides into frozen models."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -17,6 +18,34 @@ class Section(BaseModel):
     """Base of every config section: frozen; an unknown key is an error, and so are NaN and infinities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a document comes from, for the message that blames it.
+
+    Attributes:
+        name: the last config under the overrides, e.g. `Config file a.yaml`.
+        overrides: dotted keys of the overrides.
+    """
+
+    name: str
+    overrides: tuple[str, ...] = ()
+
+    def override(self, dotted: str, inner: bool, deep: bool) -> str | None:
+        """The full key of the override that set the value at `dotted`.
+
+        Args:
+            dotted: key of the value at fault.
+            inner: whether an override of a part of that value may be to blame.
+            deep: whether `dotted` is a key in the document; types of a union stand there, too.
+        """
+        for key in reversed(self.overrides):  # the last one wins
+            if dotted == key or dotted.startswith(f"{key}."):
+                return dotted if deep else key
+            if inner and key.startswith(f"{dotted}."):
+                return key
+        return None
 
 
 Model = TypeVar("Model", bound=Section)
@@ -73,14 +102,14 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def validate(
-    model: type[Model], document: Mapping[str, Any], source: str, folder: str | None = None
+    model: type[Model], document: Mapping[str, Any], source: Source | str, folder: str | None = None
 ) -> Model:
     """Build a config model, telling the first mistake as one sentence with its dotted path.
 
     Args:
         model: the config's class.
         document: nested mappings.
-        source: what messages call it.
+        source: what messages call it; an override at fault is called by its full key.
         folder: where relative paths start; None takes the working directory.
 
     Raises:
@@ -92,16 +121,35 @@ def validate(
         first = error.errors(include_url=False)[0]
         path = [str(part) for part in first["loc"]]
         dotted = ".".join(path)
+        origin = source if isinstance(source, Source) else Source(source)
+        # A section that is checked as a whole may be wrong by what a file says beside the override.
+        inner = first["type"] not in ("value_error", "assertion_error")
+        blamed = origin.override(dotted, inner, deep=_stands_in(document, path))
         if first["type"] == "extra_forbidden":
-            valid = _valid_keys(model, path[:-1])
-            known = nearest(path[-1][:MAX_SHOWN], valid)
-            raise UserError(f'{source}: unknown key "{dotted[:MAX_SHOWN]}"; {known}') from None
+            known = nearest(path[-1][:MAX_SHOWN], _valid_keys(model, path[:-1]))
+            if blamed is not None:
+                raise UserError(f"Override {blamed[:MAX_SHOWN]}: unknown key; {known}") from None
+            raise UserError(f'{origin.name}: unknown key "{dotted[:MAX_SHOWN]}"; {known}') from None
         message = first["msg"].removeprefix("Value error, ")
         value = first.get("input")
         given = "nothing" if value is None else repr(str(value)[:60])
         excerpt = f" (given: {given})" if not isinstance(value, Mapping) else ""
+        if blamed is not None:
+            raise UserError(f"Override {blamed[:MAX_SHOWN]}: {message}{excerpt}.") from None
         where = f'"{dotted[:MAX_SHOWN]}": ' if dotted else ""
-        raise UserError(f"{source}: {where}{message}{excerpt}.") from None
+        raise UserError(f"{origin.name}: {where}{message}{excerpt}.") from None
+
+
+def _stands_in(document: Any, path: Sequence[str]) -> bool:
+    """Whether a document has a value at a path."""
+    for part in path:
+        if isinstance(document, Mapping) and part in document:
+            document = document[part]
+        elif isinstance(document, list) and part.isdigit() and int(part) < len(document):
+            document = document[int(part)]
+        else:
+            return False
+    return True
 
 
 def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -121,7 +169,7 @@ def _valid_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 
 def merged(
     configs: Iterable[str], overrides: Iterable[str], base: Mapping[str, Any]
-) -> tuple[dict[str, Any], str]:
+) -> tuple[dict[str, Any], Source]:
     """What `load` validates, as nested mappings, and what messages call it.
 
     Raises:
@@ -139,9 +187,10 @@ def merged(
             document, source = merge(document, shipped[name]), f"Recipe {name}"
         else:
             document, source = merge(document, read_config_file(Path(config))), f"Config file {config}"
-    document = merge(document, parse_overrides(overrides))
+    words = list(overrides)
+    document = merge(document, parse_overrides(words))
     refuse_secrets_in(document)  # the config is kept in stage.json and in MLflow
-    return document, source
+    return document, Source(source, tuple(word.partition("=")[0] for word in words))
 
 
 def load(

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cluster.config import merge, merged, validate
+from cluster.config import Source, merge, merged, validate
 from cluster.registry import Registry, weights_file
 from cluster.registry.pull import pull
 from cluster.stages import Artifact
@@ -38,7 +39,7 @@ def load_project(*config: Config) -> Project:
         UserError: the config is at fault.
     """
     document: dict[str, Any] = {}
-    source, overrides = "Config", []
+    source, overrides = Source("Config"), []
     for word in config:
         if isinstance(word, Project):
             document = merge(document, word.model_dump(exclude_unset=True))
@@ -48,8 +49,8 @@ def load_project(*config: Config) -> Project:
             overrides.append(word)
         else:
             document, source = merged([str(word)], [], document)
-    document, _ = merged([], overrides, document)
-    return validate(Project, document, source)
+    document, over = merged([], overrides, document)
+    return validate(Project, document, replace(source, overrides=over.overrides))
 
 
 @contextmanager

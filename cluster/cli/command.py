@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -131,6 +131,38 @@ def _quiet_broken_pipe() -> Iterator[None]:
     except BrokenPipeError:
         # Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+LEAST_COLUMN = 8  # characters, with its border
+
+
+class _Listing(Table):
+    """Keeps a column in one line where the others have room beside it."""
+
+    whole: int | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.whole is not None:
+            column = self.columns[self.whole]
+            cells = (Text.from_markup(cell) for cell in column.cells if isinstance(cell, str))
+            widest = max((cell.cell_len for cell in cells), default=0)
+            column.no_wrap = widest + LEAST_COLUMN * (len(self.columns) - 1) <= options.max_width
+        yield from super().__rich_console__(console, options)
+
+
+def listing_table(*headers: str, whole: int | None = None, title: str | None = None) -> Table:
+    """A table that cuts nothing: what is too long goes on in the next line.
+
+    Args:
+        headers: the columns' heads.
+        whole: the column of ids or names for other commands; it stays in one line where that can be.
+        title: the line above.
+    """
+    table = _Listing(title=title)
+    table.whole = whole
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
 
 
 def render_table(result: Mapping[str, Any]) -> None:

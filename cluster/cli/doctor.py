@@ -22,6 +22,7 @@ from cluster.tracking import Tracker, client_of, server_version
 
 GIB = 2**30
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 2.0, 2.0  # below: a demo run doesn't fit
+BUSY = 0.75  # share of the cores that others use; above, a run gets less than it would alone
 STAGE_DIRECTORY = re.compile(r"[0-9a-f]{16}")
 
 Probe = tuple[str, bool, str]  # what, whether it is all right, one sentence
@@ -79,6 +80,7 @@ def machine() -> list[Check]:
     memory = _free_memory_gib()
     rows = [
         Check("CPUs", True, f"{machine_cpus()} for this process"),
+        load(),
         Check(
             "memory",
             memory >= LEAST_MEMORY_GIB,
@@ -103,6 +105,16 @@ def machine() -> list[Check]:
     native = f"native ({', '.join(sorted(flags))})"
     rows.append(Check("bf16 on CPU", True, native if flags else "emulated; float32 is as fast or faster"))
     return rows
+
+
+def load() -> Check:
+    """How many programs want this machine's cores, and how many cores are left; a busy one is only slow."""
+    wanted, cores = os.getloadavg()[0], os.cpu_count() or 1
+    free = max(0, min(machine_cpus(), int(cores - wanted + 0.5)))
+    busy = f"{wanted:.1f} of {cores} cores were in use in the last minute, about {free} free"
+    if wanted < cores * BUSY:
+        return Check("load", True, busy)
+    return Check("load", True, f"{busy}: this machine is busy, so expect runs to be slow until others end")
 
 
 def _free_memory_gib() -> float:

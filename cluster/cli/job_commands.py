@@ -14,10 +14,9 @@ import typer
 from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from cluster.cli.command import Json, out, run_command
+from cluster.cli.command import Json, listing_table, out, run_command
 from cluster.cli.projects import project_of
 from cluster.config_paths import as_written
 from cluster.errors import UserError
@@ -291,7 +290,7 @@ def _top(client: Any, job: str) -> Mapping[str, Any]:
 
 def _top_table(result: Mapping[str, Any]) -> Group:
     """A job's stages for a person."""
-    table = Table("stage", "state", "done", "a second", "time left", "")
+    table = listing_table("stage", "state", "done", "a second", "time left", "")
     for stage in result["stages"]:
         step = stage["step"] or {}
         total = f" of {step['total']}" if step.get("total") is not None else ""
@@ -313,7 +312,7 @@ def _render_jobs(result: Mapping[str, Any]) -> None:
     if not result["jobs"]:
         out.print("No job was submitted yet.")
         return
-    table = Table("job", "status", "exit", "started", "took", "command")
+    table = listing_table("job", "status", "exit", "started", "took", "command", whole=0)
     for job in result["jobs"]:
         started = datetime.fromtimestamp(job["started"]).isoformat(" ", "seconds") if job["started"] else ""
         took = str(timedelta(seconds=round(job["ended"] - job["started"]))) if job["ended"] else ""

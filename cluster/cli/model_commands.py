@@ -24,6 +24,8 @@ from cluster.registry import (
     Registry,
     best as best_of,
     comparison,
+    made_differently,
+    making_of,
     promote,
     ranked,
     weights_file,
@@ -126,8 +128,11 @@ def compare_command(first: Reference, second: Reference, words: Words = None, as
     """Two versions side by side: figures on the same images, and what they were made of differently."""
 
     def body() -> Mapping[str, Any]:
-        registry = Registry.open(tracker_of(words))
-        return comparison(registry.version(first), registry.version(second))
+        tracker = tracker_of(words)
+        registry = Registry.open(tracker)
+        pair = registry.version(first), registry.version(second)
+        made = made_differently(*(making_of(tracker, version) for version in pair))
+        return {**comparison(*pair), **made}
 
     run_command(body, json_mode=as_json, render=render_comparison)
 

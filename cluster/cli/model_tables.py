@@ -1,15 +1,16 @@
 """What `agssp models` prints for a person."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 from rich.tree import Tree
 
-from cluster.cli.command import out, render_table
+from cluster.cli.command import listing_table, out
 
+DIGEST = re.compile(r"[0-9a-f]{16}|[0-9a-f]{64}")
 SHORT = 12  # digits of a fingerprint that are enough for a person
 
 
@@ -18,7 +19,7 @@ def render_models(result: Mapping[str, Any]) -> None:
     if not result["models"]:
         out.print("No model is registered yet, or none fits.")
         return
-    table = Table("model", "versions", "latest", "aliases", "description")
+    table = listing_table("model", "versions", "latest", "aliases", "description", whole=0)
     for row in result["models"]:
         aliases = ", ".join(f"{alias} → {version}" for alias, version in row["aliases"].items())
         cells = (row["name"], str(row["versions"]), str(row["latest"] or "–"), aliases, row["description"])
@@ -31,7 +32,7 @@ def render_versions(result: Mapping[str, Any]) -> None:
     if not result["versions"]:
         out.print("No version fits.")
         return
-    table = Table("version", "aliases", "created", "evaluations", "code")
+    table = listing_table("version", "aliases", "created", "evaluations", "code", whole=0)
     for row in result["versions"]:
         cells = (
             f"{row['name']}@{row['version']}",
@@ -47,7 +48,8 @@ def render_versions(result: Mapping[str, Any]) -> None:
 def render_version(result: Mapping[str, Any]) -> None:
     """One version; its provenance comes first."""
     provenance = result["provenance"]
-    table = Table(show_header=False, title=escape(f"{result['name']}@{result['version']}"))
+    table = listing_table("", "", title=escape(f"{result['name']}@{result['version']}"))
+    table.show_header = False
     rows = [
         ("what", result["description"]),
         ("aliases", ", ".join(result["aliases"]) or "none"),
@@ -72,7 +74,7 @@ def render_version(result: Mapping[str, Any]) -> None:
 def render_comparison(result: Mapping[str, Any]) -> None:
     """Figures side by side, then what else differs."""
     if result["evaluations"]:
-        table = Table("dataset", "metric", result["first"], result["second"], "difference")
+        table = listing_table("dataset", "metric", result["first"], result["second"], "difference")
         for row in result["evaluations"]:
             difference = "other images" if not row["same_images"] else "–"
             if row["difference"] is not None:
@@ -82,8 +84,27 @@ def render_comparison(result: Mapping[str, Any]) -> None:
         out.print(table)
     else:
         out.print("Neither was evaluated on anything.")
-    if result["differences"]:
-        render_table({name: f"{d['first']} | {d['second']}" for name, d in result["differences"].items()})
+    if not result["recorded"]:
+        out.print("How one of them was made is not recorded, so no settings can be compared.")
+        return
+    for part in ("settings", "data", "code"):
+        if not result[part]:
+            out.print(f"{part}: the same")
+            continue
+        table = listing_table(part, result["first"], result["second"])
+        for name, pair in result[part].items():
+            table.add_row(*map(escape, (name, *_sides(pair["first"], pair["second"]))))
+        out.print(table)
+
+
+def _sides(first: Any, second: Any) -> tuple[str, str]:
+    """Two values as text; digests say nothing to a person but that they are others."""
+    words = [(first, "one"), (second, "another")]
+    texts = [
+        "–" if value is None else word if DIGEST.fullmatch(str(value)) else str(value)
+        for value, word in words
+    ]
+    return texts[0], texts[1]
 
 
 def render_lineage(result: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cluster.errors import UserError, nearest
 
@@ -70,9 +71,21 @@ def connect(address: str) -> "JobSubmissionClient":
         ) from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        more = _ended_here(address)
         raise UserError(
-            f"No Ray jobs server answers at {address}: {reason[:200]}; correct --address or start it."
+            f"No Ray jobs server answers at {address}: {reason[:200]}; {more}correct --address or start it."
         ) from None
+
+
+def _ended_here(address: str) -> str:
+    """What to know of a local cluster that has ended, where one was on this machine; else empty."""
+    logs = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "session_latest", "logs")
+    if (urlsplit(address).hostname or "") not in ("127.0.0.1", "localhost", "::1") or not logs.is_dir():
+        return ""
+    return (
+        "a cluster that agssp submit starts here ends with its command, and its jobs are listed no "
+        f"more: logs of the last one are in {logs}, in job-driver-JOB.log; else "
+    )
 
 
 AGENT_SECONDS = 120  # a head that has just started answers before its agent can take a job

@@ -9,6 +9,7 @@ import ray
 
 from cluster.on_ray.attempt import on_this_node
 from cluster.on_ray.metrics import record, record_standing
+from cluster.on_ray.waiting import Patience, unmet_demand
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -45,6 +46,10 @@ class Board:
         """The recorded exception."""
         return self._failure
 
+    def unmet(self) -> str:
+        """See `unmet_demand`."""
+        return unmet_demand()
+
 
 @contextmanager
 def board(title: str, total: int, on_row: Callable[[int, BoardRow], None]) -> Iterator[Any]:
@@ -66,11 +71,13 @@ def board(title: str, total: int, on_row: Callable[[int, BoardRow], None]) -> It
 
     def watch() -> None:
         read, seen = 0, set[int]()
+        patience = Patience(title, lambda: str(ray.get(actor.unmet.remote())))
         with progress(title, total) as bar:
             while True:
                 ending = done.wait(POLL_SECONDS)
                 try:
                     rows, note_now = ray.get(actor.read.remote(read))
+                    patience.look(begun=bool(read or rows or note_now) or ending)
                     for step, row, note in rows:
                         bar.to(step, note)
                         record_standing(bar.standing())

@@ -9,6 +9,7 @@ from ray.exceptions import RayActorError
 
 from cluster.on_ray.attempt import on_this_node
 from cluster.on_ray.metrics import record_standing
+from cluster.on_ray.waiting import Patience, unmet_demand
 from cluster.progress import progress
 
 POLL_SECONDS = 0.5
@@ -25,6 +26,9 @@ class _Count:
 
     def read(self) -> int:
         return self.done
+
+    def unmet(self) -> str:
+        return unmet_demand()
 
 
 class Sender:
@@ -61,11 +65,13 @@ class RowCounter:
 
     def _show(self) -> None:
         with progress(self.title, self.total) as bar:
+            patience = Patience(self.title, lambda: str(ray.get(self._actor.unmet.remote())))
             last = False
             while not last:
                 last = self._stop.wait(POLL_SECONDS)
                 try:
                     self.done = ray.get(self._actor.read.remote())
+                    patience.look(begun=self.done > 0 or last)
                 except RayActorError:  # a lost counter costs the display alone
                     return
                 bar.to(min(self.done, self.total))  # rows lost with a node are counted again

@@ -6,11 +6,12 @@ itself is one a process: the first that needs it decides how it is started, and 
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from threading import RLock
 from typing import Any
 
 import psutil
@@ -22,6 +23,7 @@ from cluster.progress import say
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's name; set in the process of a submitted job
 GCS_OPTION = "--gcs-address="  # of a raylet, whose child's child a job is
+NICENESS = "RAY_worker_niceness"  # Ray's name; its raylet reads it as it starts
 TOO_SLOW = "timed out during startup"  # of Ray's message, a bare Exception
 
 
@@ -36,7 +38,7 @@ _section: ContextVar[RaySection | None] = ContextVar("ray_section", default=None
 class _Ray:
     """This process' Ray, under a lock: how many sessions are open, and whether one of them started it."""
 
-    lock = RLock()
+    lock = threading.RLock()
     sessions = 0
     ours = False
 
@@ -89,6 +91,13 @@ def _started(section: RaySection, dashboard: bool) -> str | None:
     if ray.is_initialized():
         return None
     _Ray.ours = True
+    with _own_end():
+        return _initialised(section, dashboard)
+
+
+def _initialised(section: RaySection, dashboard: bool) -> str | None:
+    import ray
+
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
         quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}
@@ -102,7 +111,7 @@ def _started(section: RaySection, dashboard: bool) -> str | None:
         return None
     say("Ray: starting a local session (5-15 s)")
     try:
-        with _free_agent_port():
+        with _free_agent_port(), _niceness(section.niceness):
             context = ray.init(
                 address="local",  # never a cluster that somebody happens to run on this machine
                 num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
@@ -156,3 +165,30 @@ def _free_agent_port() -> Iterator[None]:
         yield
     finally:
         parameter.RayParams = params  # type: ignore[misc]
+
+
+@contextmanager
+def _own_end() -> Iterator[None]:
+    """After the block SIGTERM does what it did before; Ray's own handler dumps its stack into a job's log."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers; Ray leaves them alone too but for the dump
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:  # None: not set from Python
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _niceness(value: int) -> Iterator[None]:
+    """Within the block, `ray.init` starts a Ray whose workers have this niceness, or the user's own."""
+    if NICENESS in os.environ:
+        yield
+        return
+    os.environ[NICENESS] = str(value)
+    try:
+        yield
+    finally:
+        del os.environ[NICENESS]

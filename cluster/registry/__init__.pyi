@@ -1,7 +1,8 @@
 from .files import registered_files
+from .making import made_differently
 from .promotion import promote
 from .provenance import Evaluation, Provenance, file_tags
-from .pull import REGISTRY_FILE, weights_file
+from .pull import REGISTRY_FILE, making_of, weights_file
 from .ranking import best, comparison, ranked
 from .reader import registry_reader
 from .registry import ModelVersion, Registry, register
@@ -15,6 +16,8 @@ __all__ = [
     "best",
     "comparison",
     "file_tags",
+    "made_differently",
+    "making_of",
     "promote",
     "ranked",
     "register",

@@ -9,6 +9,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cluster import json_text
 from cluster.errors import UserError
@@ -16,7 +17,7 @@ from cluster.registry.registry import ModelVersion
 from cluster.tracking import Tracker
 
 WEIGHTS_SUFFIX = ".safetensors"
-REGISTRY_FILE = "registry.json"
+REGISTRY_FILE, MODEL_FILE = "registry.json", "model.json"
 LONGEST = 200  # bytes of a name; the version and a scratch folder's letters are added
 
 
@@ -68,6 +69,26 @@ def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target
+
+
+def making_of(tracker: Tracker, version: ModelVersion) -> Mapping[str, Any]:
+    """A version's `model.json`, its digest verified: settings, data and code of every stage behind it.
+
+    Empty where the registry records none, as for a model of another program.
+
+    Raises:
+        UserError: see `pull`.
+    """
+    digest = version.files.get(MODEL_FILE)
+    if digest is None:
+        return {}
+    _require_plain(version)
+    with tempfile.TemporaryDirectory() as folder:
+        _fetch(tracker, f"{version.source.rstrip('/')}/{MODEL_FILE}", Path(folder), MODEL_FILE)
+        remedy = "the stored files were changed or damaged: register the model again."
+        _verify(Path(folder), {MODEL_FILE: digest}, f"{version.reference} at {version.source}", remedy)
+        document = json.loads((Path(folder) / MODEL_FILE).read_bytes())
+    return document if isinstance(document, dict) else {}
 
 
 def _require_plain(version: ModelVersion) -> None:

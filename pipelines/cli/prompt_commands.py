@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from cluster.cli.command import Json, Words, out, run_command
+from cluster.cli.command import Json, Words, listing_table, out, run_command
 from cluster.cli.projects import project_of
 from pipelines.category_names import category_key
 from pipelines.encoder import TEMPLATES, PromptState, prompt_states
@@ -86,7 +85,7 @@ def _state_json(state: PromptState) -> dict[str, Any]:
 
 def render_list(result: Mapping[str, Any]) -> None:
     """The table of categories for a person."""
-    table = Table("category", "object", "defects")
+    table = listing_table("category", "object", "defects", whole=0)
     for row in result["categories"]:
         table.add_row(*map(escape, (row["category"], row["object"], ", ".join(row["defects"]))))
     out.print(table)

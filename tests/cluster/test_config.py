@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given, strategies as st
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from cluster.config import Section, load, merge, parse_overrides, validate
 from cluster.errors import UserError, nearest
@@ -199,3 +199,62 @@ def test_recipes_are_named() -> None:
 def test_nearest_says_what_was_meant() -> None:
     assert nearest("corpsu", ["corpus", "maps"]) == 'did you mean "corpus"?'
     assert nearest("zzz", ["b", "a"]) == "valid: a, b"
+
+
+class Loop(Section):
+    """An inner section."""
+
+    epochs: int = Field(default=1, ge=1)
+    pool: int | tuple[int, int] | None = None
+
+
+class Stage(Section):
+    """A section with a section."""
+
+    loop: Loop = Loop()
+
+    @model_validator(mode="after")
+    def whole(self) -> "Stage":
+        """What only the whole section shows."""
+        if self.loop.epochs == 13:
+            raise ValueError("not thirteen")
+        return self
+
+
+class Whole(Section):
+    """A project."""
+
+    finetune: Stage = Stage()
+
+
+@pytest.mark.parametrize(
+    ("file", "overrides", "told"),
+    [
+        ("", ["finetune.loop.epochs=0"], "Override finetune.loop.epochs: Input should be"),
+        (
+            "",
+            ["finetune.loop.epoch=1"],
+            'Override finetune.loop.epoch: unknown key; did you mean "ep',
+        ),
+        ("", ["finetune.epochs=1"], "Override finetune.epochs: unknown key; "),
+        ("", ["finetune={loop: {epochs: 0}}"], "Override finetune.loop.epochs: Input should be"),
+        ("", ["finetune.loop.epochs.x=1"], "Override finetune.loop.epochs.x: Input should be"),
+        ("", ["finetune.loop=3"], "Override finetune.loop: Input should be"),
+        ("", ["finetune.loop.pool=a"], "Override finetune.loop.pool: Input should be"),
+        ("{finetune: {loop: {epochs: 0}}}", ["finetune.loop.pool=1"], 'FILE: "finetune.loop.epochs": Input'),
+        (
+            "{finetune: {loop: {epochs: 0, pool: 1}}}",
+            ["finetune.loop.epochs=2", "finetune.loop.pool=-"],
+            "Overr",
+        ),
+        ("{finetune: {loop: {epochs: 13}}}", ["finetune.loop.pool=1"], 'FILE: "finetune": not thirteen'),
+    ],
+)
+def test_who_wrote_a_value_is_blamed_for_it(
+    tmp_path: Path, file: str, overrides: list[str], told: str
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(file or "{}")
+    with pytest.raises(UserError) as caught:
+        load(Whole, [str(path)], overrides, {})
+    assert str(caught.value).startswith(told.replace("FILE", f"Config file {path}"))

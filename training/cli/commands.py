@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli.command import Json, Words, out, run_command
+from cluster.cli.command import Json, Words, listing_table, out, run_command
 from cluster.cli.default_command import DefaultCommand
 from cluster.cli.projects import project_of
 from cluster.recipes import recipe_notes, recipes
@@ -164,9 +164,8 @@ def list_recipes(as_json: Json = False) -> None:
 
 
 def _show_recipes(_: Mapping[str, Any]) -> None:
-    from rich.table import Table
 
-    table = Table("recipe", "what it is")
+    table = listing_table("recipe", "what it is", whole=0)
     for name, note in recipe_notes().items():
         table.add_row(f"recipe:{name}", note)
     out.print(table)

@@ -5,9 +5,8 @@ from typing import Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from cluster.cli.command import USER_AT_FAULT, Json, Words, out, run_command
+from cluster.cli.command import USER_AT_FAULT, Json, Words, listing_table, out, run_command
 from cluster.cli.projects import project_of
 
 app = typer.Typer()
@@ -34,7 +33,7 @@ def doctor_command(words: Words = None, as_json: Json = False) -> None:
 
 def render_doctor(result: Mapping[str, Any]) -> None:
     """The doctor's findings for a person."""
-    table = Table("", "what", "finding")
+    table = listing_table("", "what", "finding")
     for row in result["rows"]:
         mark = "[green]✓[/]" if row["ok"] else "[red]✗[/]"
         finding = row["detail"] + (f"\n→ {row['remedy']}" if row["remedy"] else "")

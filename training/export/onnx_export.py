@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def export_onnx(detector: Detector, path: Path, lineage: Mapping[str, str]) -> O
             verbose=False,
         )
     file = onnx.load(str(path))
+    _name_batch(file)
     entry = file.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(contract(detector, lineage), sort_keys=True)
     onnx.checker.check_model(file)
@@ -79,6 +81,17 @@ def export_onnx(detector: Detector, path: Path, lineage: Mapping[str, str]) -> O
             f"by {check.scores:g}"
         )
     return check
+
+
+def _name_batch(file: Any) -> None:
+    """Call the free axis `batch` wherever the exporter named it by a number of its own (`s0`)."""
+    graph = file.graph
+    free = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    name = re.compile(rf"\b{re.escape(free)}\b")
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.HasField("dim_param"):
+                axis.dim_param = name.sub("batch", axis.dim_param)
 
 
 def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
@@ -118,6 +131,9 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
             "where the image lies, without an area, or not finite",
             "nms": suppression,
             "nms_iou": detector.nms_iou,
+            "threshold": "before nms drop every score below the least that you want; the file drops none, "
+            f"evaluation measured from {MIN_SCORE} up",
+            "clip": "after nms cut the boxes off at the border of the part of the input where the image lies",
             "last": "keep the best, cut off at the image's border",
             "original_pixels": "(box − offset) / scale, of x and y each",
         },

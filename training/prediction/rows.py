@@ -1,5 +1,8 @@
 """Prediction row by row: what each row of a listing becomes on its way through Ray Data. No Ray here."""
 
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -7,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from cluster.on_ray import Sender
 from cluster.storage import Storage
 from pipelines.images import ImageError, Levels, content_hash, decode_image, read_bytes
 from pipelines.tables import PREDICTED_BOX, SIZE
@@ -77,14 +81,41 @@ def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_s
     return pa.Table.from_pylist(listed, schema=PREDICTED)
 
 
-def draw_rows(rows: pa.Table, target: Storage, side: int, levels: Levels | None = None) -> pa.Table:
-    """Write each readable row's image with its boxes as `NAME.jpg`; the rows come back as they are.
+def _drawn_name(name: str) -> str:
+    """`folder/320.jpg` of `folder/320.png`."""
+    path = PurePosixPath(name)
+    return str(path.parent / f"{path.stem}.jpg")
+
+
+def alike(names: Sequence[str]) -> frozenset[str]:
+    """The names whose drawn files would be one, as those of `320.png` and `320.jpg`; they keep their suffix.
+
+    Args:
+        names: names of all images, each once.
+    """
+    # A picture may land on a disk that takes `A.jpg` and `a.jpg` for one file.
+    short = [_drawn_name(name).casefold() for name in names]
+    counts, whole = Counter(short), {f"{name}.jpg".casefold() for name in names}
+    return frozenset(name for name, one in zip(names, short, strict=True) if counts[one] > 1 or one in whole)
+
+
+def draw_rows(
+    rows: pa.Table,
+    target: Storage,
+    side: int,
+    levels: Levels | None = None,
+    kept: Collection[str] = (),
+    counter: Sender | None = None,
+) -> pa.Table:
+    """Write each readable row's image with its boxes as a JPEG; the rows come back as they are.
 
     Args:
         rows: table from `predict_rows`.
         target: directory of the pictures; names keep their folders.
         side: the pictures' longer side, pixels.
         levels: see `read_rows`.
+        kept: names from `alike`, whose pictures are `NAME.SUFFIX.jpg` instead of `NAME.jpg`.
+        counter: counter of rows that are done.
     """
     import cv2
 
@@ -97,5 +128,8 @@ def draw_rows(rows: pa.Table, target: Storage, side: int, levels: Levels | None 
         ]
         picture = draw_boxes(read_pixels(row["uri"], levels), [], boxes, side=side)
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-        target.write(f"{row['name']}.jpg", encoded.tobytes())
+        name = row["name"]
+        target.write(f"{name}.jpg" if name in kept else _drawn_name(name), encoded.tobytes())
+    if counter is not None:
+        counter.add(rows.num_rows)
     return rows

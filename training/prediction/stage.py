@@ -23,7 +23,7 @@ from pipelines.tables import (
     run_table_job,
     write_listing,
 )
-from training.prediction.rows import draw_rows, predict_rows, read_rows
+from training.prediction.rows import alike, draw_rows, predict_rows, read_rows
 from training.prediction.section import PredictSection
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
 
@@ -40,7 +40,8 @@ def predict_images(
     """Find boxes in images.
 
     Writes `predictions.parquet`, `quarantine.parquet`, `coco.json` (images, classes and boxes with scores),
-    `results.json` (COCO's list of results, image ids as in `coco.json`) and, if asked, `drawn/`.
+    `results.json` (COCO's list of results, image ids as in `coco.json`) and, if asked, `drawn/`
+    with `NAME.jpg` of each image (`NAME.SUFFIX.jpg` where two images differ by the suffix alone).
 
     Args:
         section: the config.
@@ -74,12 +75,14 @@ def predict_images(
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
                 batch_size=section.batch_size,
-                counted=True,
+                counted=not section.draw,  # the last step counts: what is shown as done is done
             ),
         ]
         if section.draw:
             target = bench.directory.at("drawn")
-            steps.append(Step(draw_rows, {"target": target, "side": section.drawn_side, "levels": levels}))
+            kept = alike(files.column("name").to_pylist())
+            drawing = {"target": target, "side": section.drawn_side, "levels": levels, "kept": kept}
+            steps.append(Step(draw_rows, drawing, batch_size=section.batch_size, counted=True))
         run_table_job(
             "predict: finding defects",
             source=source,
@@ -101,14 +104,18 @@ def predict_images(
         inputs={},
         extra={"model": model.digest, "images": listing_digest(files)},
         body=body,
-        revision=2,  # all bits; levels; boxes outside the image take no place; classes in the model's order
+        # All bits; levels; boxes outside the image take no place; classes in the model's order; drawn files'
+        # names have one suffix.
+        revision=3,
     )
 
 
 class PredictActor:
     """Holds the detector; finds boxes in batches of laid-out images."""
 
-    def __init__(self, weights: Storage, section: PredictSection, cuda: bool, counter: Sender) -> None:
+    def __init__(
+        self, weights: Storage, section: PredictSection, cuda: bool, counter: Sender | None = None
+    ) -> None:
         torch.set_num_threads(machine_cpus())
         self.device = torch.device("cuda" if cuda else "cpu")
         with weights.local_copy(WEIGHTS_FILE) as path:
@@ -117,7 +124,8 @@ class PredictActor:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         done = predict_rows(rows, self.detector, self.device, self.min_score)
-        self.counter.add(done.num_rows)
+        if self.counter is not None:
+            self.counter.add(done.num_rows)
         return done
 
 

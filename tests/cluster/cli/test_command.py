@@ -1,5 +1,6 @@
 """Commands: exit codes, one JSON line last, one sentence for the user's mistakes."""
 
+import io
 import json
 import math
 import subprocess
@@ -10,9 +11,10 @@ from typing import Any, Never
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from cluster.cli.command import out, run_command
+from cluster.cli.command import listing_table, out, run_command
 from cluster.errors import UserError
 from cluster.progress import say
 from tests.repository import ROOT
@@ -127,3 +129,18 @@ def test_names_that_no_terminal_shows_are_escaped() -> None:
     done = script("{'name': 'a\\udcffb→'}", "")
     assert done.returncode == 0, done.stderr
     assert "\\udcff" in done.stdout
+
+
+def test_a_table_cuts_nothing_and_keeps_what_other_commands_take_in_one_line() -> None:
+    job, command = "agssp-surface-finetune-0a1b2c3d", "finetune " + "z" * 300
+    table = listing_table("job", "status", "exit", "started", "took", "command", whole=0)
+    table.add_row(job, "SUCCEEDED", "0", "2026-01-01 10:00:00", "0:00:10", command)
+    wide, narrow = io.StringIO(), io.StringIO()
+    Console(file=wide, width=80).print(table)
+    Console(file=narrow, width=40).print(table)
+    assert job in wide.getvalue()
+    for text in (wide.getvalue(), narrow.getvalue()):
+        assert "…" not in text
+        assert text.count("z") == 300
+        first = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
+        assert "".join(first) == job

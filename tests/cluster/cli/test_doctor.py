@@ -94,3 +94,19 @@ def test_too_little_memory_or_disk_is_told(tmp_path: Path, monkeypatch: pytest.M
 def test_telemetry_the_user_turned_on_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "RAY_USAGE_STATS_ENABLED", "1")
     assert checks.telemetry() == Check("telemetry", True, "off, except as you set: RAY_USAGE_STATS_ENABLED=1")
+
+
+@pytest.mark.parametrize(
+    ("load", "free", "slow"), [(0.2, 8, False), (3.0, 5, False), (6.0, 2, True), (41.0, 0, True)]
+)
+def test_a_busy_machine_is_told_and_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, load: float, free: int, slow: bool
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(checks, "machine_cpus", lambda: 8)
+    row = checks.load()
+    assert row.ok
+    assert f"{load:.1f} of 8 cores" in row.detail
+    assert f"about {free} free" in row.detail
+    assert ("slow" in row.detail) == slow

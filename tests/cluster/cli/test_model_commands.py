@@ -1,5 +1,6 @@
 """`agssp models` as typed: answers for people and programs, and what was mistyped."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -94,6 +95,48 @@ def test_compare_and_lineage(place: str) -> None:
     assert answer("lineage", PARENT, place)["children"] == [f"{NAME}@1", f"{NAME}@2"]
 
 
+def stages(lr: float, corpus: str, code: str) -> dict[str, Any]:
+    """What `model.json` says of two stages."""
+    corpus_stage = {"fingerprint": corpus, "config": {"layout": "flat"}, "extra": {"images": corpus * 4}}
+    config = {"loop": {"lr": lr, "epochs": 3}}
+    return {
+        "stages": {
+            "corpus": {**corpus_stage, "versions": {"code": "1"}, "results": {"found": len(corpus)}},
+            "finetune": {"config": config, "extra": {}, "versions": {"code": code}, "results": {"map50": lr}},
+        }
+    }
+
+
+def test_compare_answers_what_was_set_read_and_run_differently(
+    workspace: Storage, tracker: Tracker, tmp_path: Path
+) -> None:
+    made = [stages(0.1, "a" * 16, "1"), stages(0.2, "a" * 16, "2"), stages(0.1, "b" * 16, "1")]
+    for number, document in enumerate(made):
+        run, digests = weights_run(tracker, tmp_path / str(number))
+        described = tmp_path / str(number) / "model.json"
+        described.write_text(json.dumps(document))
+        run.log_file(described, "weights")
+        digests["model.json"] = hashlib.sha256(described.read_bytes()).hexdigest()
+        registered(run, digests, f"f{number}", evaluation=judged(0.5))
+    place = f"workspace={workspace.path}"
+    found = answer("compare", f"{NAME}@1", f"{NAME}@2", place)
+    assert found["settings"] == {"finetune.loop.lr": {"first": 0.1, "second": 0.2}}
+    assert found["code"] == {"finetune.code": {"first": "1", "second": "2"}}
+    assert found["data"] == {}
+    other = answer("compare", f"{NAME}@1", f"{NAME}@3", place)
+    assert (other["settings"], other["code"], list(other["data"])) == ({}, {}, ["corpus.images"])
+    people = CliRunner().invoke(app, ["compare", f"{NAME}@1", f"{NAME}@3", place]).stdout
+    assert "settings: the same" in people
+    assert "corpus.images" in people
+    assert "aaaa" not in people
+
+
+def test_compare_says_where_nothing_is_recorded(place: str) -> None:
+    found = answer("compare", f"{NAME}@1", f"{NAME}@2", place)
+    assert (found["recorded"], found["settings"]) == (False, {})
+    assert "not recorded" in CliRunner().invoke(app, ["compare", f"{NAME}@1", f"{NAME}@2", place]).stdout
+
+
 def test_promote_and_pull(place: str, tmp_path: Path) -> None:
     assert "--force promotes" in refusal("promote", NAME, place, "--dataset", DATASET)
     assert answer("promote", NAME, place, "--dataset", DATASET, "--force")["forced"] is True
@@ -131,4 +174,4 @@ def test_only_the_ground_of_a_config_is_read(tmp_path: Path) -> None:
     config.write_text(f"workspace: {tmp_path}/none\ncorpus: {{root: photos}}\n")
     assert answer("list", str(config), "finetune.limit=50") == {"models": []}
     assert 'did you mean "tracking"' in refusal("list", str(config), "trackin.uri=http://host")
-    assert 'unknown key "tracking.url"; did you mean "uri"' in refusal("list", "tracking.url=x")
+    assert 'Override tracking.url: unknown key; did you mean "uri"' in refusal("list", "tracking.url=x")

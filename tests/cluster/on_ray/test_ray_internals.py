@@ -13,6 +13,7 @@ import pytest
 
 TRAINER, CLEANER = "cluster/on_ray/trainer.py", "cluster/on_ray/controller_cleaner.py"
 SESSION, JOBS = "cluster/on_ray/session.py", "cluster/jobs/jobs.py"
+WAITING = "cluster/on_ray/waiting.py"
 CALLBACKS = "ray.train.v2._internal.callbacks"
 CLEANER_MODULE = "ray.train.v2._internal.execution.controller.placement_group_cleaner"
 NAMES = [
@@ -38,6 +39,7 @@ NAMES = [
     (CLEANER, "ray._private.state", "GlobalState._connect_and_get_accessor", ["self"]),
     (CLEANER, "ray._private.state", "actors", ["actor_id", "job_id", "actor_state_name"]),
     (SESSION, "ray._private.parameter", "RayParams", None),
+    (WAITING, "ray.autoscaler.v2.sdk", "get_cluster_status", ["gcs_address", "timeout"]),
     (
         JOBS,
         "ray._private.authentication.authentication_token_setup",

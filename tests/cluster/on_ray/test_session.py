@@ -1,6 +1,7 @@
 """Which cluster a process belongs to, and whose session is whose."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import (
     GCS_OPTION,
     JOB_CONFIG,
+    NICENESS,
     job_cluster,
     ray_session,
     stall_seconds,
@@ -119,3 +121,44 @@ def test_a_machine_too_busy_for_ray_is_said_in_a_sentence(monkeypatch: pytest.Mo
     monkeypatch.setattr(ray._private.services, "get_node", no_node)
     with ray_session(RaySection()), pytest.raises(UserError, match=r"did not start.*ray\.address=auto"):
         start_ray()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("own", "niceness"), [(None, 0), ("7", 7)])
+def test_workers_of_a_session_started_here_do_not_stand_back_unless_the_user_says_so(
+    own: str | None, niceness: int
+) -> None:
+    code = (
+        "import os, ray\n"
+        "from cluster.on_ray.section import RaySection\n"
+        "from cluster.on_ray.session import ray_session, start_ray\n"
+        "with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.1)):\n"
+        "    start_ray()\n"
+        f"    assert os.environ.get('{NICENESS}') == {own!r}\n"
+        "    print(ray.get(ray.remote(lambda: os.nice(0)).remote()))\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != NICENESS}
+    environment |= {NICENESS: own} if own else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == str(min(19, os.nice(0) + niceness)), done.stderr[-2000:]
+
+
+@pytest.mark.ray
+def test_a_stopped_job_ends_without_a_stack_in_its_log() -> None:
+    code = (
+        "import os, signal, time\n"
+        "from cluster.on_ray.section import RaySection\n"
+        "from cluster.on_ray.session import ray_session, start_ray\n"
+        "with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.1)):\n"
+        "    start_ray()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == -signal.SIGTERM
+    assert "SIGTERM" not in done.stderr
+    assert "PC: @" not in done.stderr

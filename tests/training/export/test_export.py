@@ -41,6 +41,8 @@ def test_onnx_gives_what_pytorch_gives_at_any_batch_size(
     assert check.boxes < 1e-3
     assert check.scores < 1e-5
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    ends = [*session.get_inputs(), *session.get_outputs()]
+    assert [end.shape[0] for end in ends] == ["batch"] * 3
     images = torch.rand(5, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     boxes, scores = session.run(["boxes", "scores"], {"images": images.numpy()})
     # Against what `predict` finds: every detection is one of the candidates, with its score.
@@ -60,6 +62,7 @@ def test_the_contract_travels_with_the_file(exported: tuple[Path, OnnxCheck]) ->
     assert contract["lineage"] == {"model": "steel@3"}
     assert (contract["input"]["height"], contract["input"]["resize"]) == (SIDE, "letterbox")
     assert contract["postprocessing"]["nms_iou"] == 0.7
+    assert {"threshold", "clip"} <= set(contract["postprocessing"])
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from faster_coco_eval import COCO
+from hypothesis import given, strategies as st
 from torch import nn
 
 from cluster.errors import UserError
@@ -21,7 +22,7 @@ from tests.silent_tracking import SilentPipeline
 from training.models.detectors.base import Detector, build_detector
 from training.models.letterbox import Preprocessing
 from training.prediction.predict import ImagePrediction, predict
-from training.prediction.rows import predict_rows, read_rows
+from training.prediction.rows import alike, draw_rows, predict_rows, read_rows
 from training.prediction.section import PredictSection
 from training.prediction.stage import predict_images
 from training.starts.detector_file import save_detector
@@ -80,6 +81,45 @@ def test_a_batch_of_unreadable_images_alone_is_no_error(detector: Detector, tmp_
     assert read_rows(rows.slice(0, 0), detector.preprocessing).num_rows == 0
 
 
+NAME = st.from_regex(r"(a/)?[aAb](\.(png|jpg|JPG|x))?\.(png|jpg|bmp)", fullmatch=True)
+
+
+@given(st.lists(NAME, unique_by=str.casefold))
+def test_every_image_has_a_drawn_file_of_its_own_with_one_suffix_where_that_can_be(names: list[str]) -> None:
+    kept = alike(names)
+    drawn = [f"{name}.jpg" if name in kept else str(Path(name).with_suffix(".jpg")) for name in names]
+    assert len({name.casefold() for name in drawn}) == len(names)
+    short = [str(Path(name).with_suffix("")).casefold() for name in names]
+    whole = [name.casefold() for name in names]
+    for name, one in zip(names, short, strict=True):
+        assert (name in kept) == (short.count(one) > 1 or one in whole)
+
+
+class Tally:
+    """What a worker's end of the counter was told."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def add(self, amount: int) -> None:
+        self.done += amount
+
+
+def test_images_count_as_done_when_their_pictures_are_written(
+    detector: Detector, photos: Path, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(photos / "a" / "1.bmp"), np.zeros((30, 30, 3), np.uint8))
+    target = Storage.open(str(tmp_path / "drawn"))
+    files = find_images(str(photos))
+    rows = predict_rows(read_rows(files, detector.preprocessing), detector, CPU, 0.4)
+    tally = Tally()
+    kept = alike(files.column("name").to_pylist())
+    draw_rows(rows, target, 64, kept=kept, counter=tally)  # type: ignore[arg-type]
+    assert tally.done == 7  # the unreadable one is done with, too
+    written = {str(path.relative_to(target.path)) for path in Path(target.path).rglob("*.jpg")}
+    assert written == {"a/1.bmp.jpg", "a/1.png.jpg", "a/3.jpg", "b/0.jpg", "b/2.jpg", "b/4.jpg"}
+
+
 @pytest.mark.ray
 def test_a_folder_becomes_tables_json_and_pictures(
     ray_cluster: None, detector: Detector, photos: Path, tmp_path: Path
@@ -112,7 +152,7 @@ def test_a_folder_becomes_tables_json_and_pictures(
     loaded = COCO(made.directory.read_json("coco.json")).loadRes(results)  # COCO's own reader takes them
     assert len(loaded.anns) == made.results["boxes"]
     for row in rows:
-        name = str(Path(row["uri"]).relative_to(photos))
-        picture = cv2.imread(str(Path(made.directory.path) / "drawn" / f"{name}.jpg"))
+        name = Path(row["uri"]).relative_to(photos).with_suffix(".jpg")
+        picture = cv2.imread(str(Path(made.directory.path) / "drawn" / name))
         assert picture is not None
         assert max(picture.shape) == 128
