@@ -40,3 +40,11 @@ def test_fusion_is_not_searched_where_maps_are_stored_without_parts(stored: Stor
     space = (Dimension("maps.kead.few_weight", (0.0, 1.0)),)
     with pytest.raises(UserError, match=r"don't hold .* set maps\.store_parts=true"):
         choose(Project(), ThresholdSearch(space, None, trials=1, exhaustive=True), stored)
+
+
+def test_a_search_that_gains_nothing_says_so(stored: StoredMaps) -> None:
+    """The only trial is the project's own value."""
+    space = (Dimension("boxes.c", (Project().boxes.c,)),)
+    report = choose(Project(), ThresholdSearch(space, None, trials=1, exhaustive=True), stored).report
+    assert report["worth_taking"] is False
+    assert [verdict["kind"] for verdict in report["verdicts"]] == ["no_better"]

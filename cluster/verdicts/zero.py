@@ -1,0 +1,20 @@
+"""Whether a detector finds anything at all."""
+
+import math
+
+from cluster.verdicts.verdict import Verdict
+
+
+def finds_nothing(metric: str, value: float | None, dataset: str) -> Verdict | None:
+    """The verdict on a detector whose AP is 0 or unknown; None where it finds something.
+
+    Args:
+        metric: the figure's name; larger is better.
+        value: the figure; None or NaN where it was not measured.
+        dataset: name of the images it was measured on.
+    """
+    if value is None or math.isnan(value):
+        return Verdict("unknown_ap", f"has no {metric} on {dataset}; nobody knows whether it finds anything")
+    if value <= 0:
+        return Verdict("zero_ap", f"finds nothing: its {metric} on {dataset} is {value:.4f}")
+    return None
