@@ -2,7 +2,7 @@ from .chance import auroc_interval, chance_level
 from .settings import chosen_settings
 from .starts import FEWEST_BOXES, LEADING, Comparison, StartFigures, best_start, compare_starts
 from .verdict import Verdict
-from .zero import finds_nothing
+from .zero import all_zero, finds_nothing
 
 __all__ = [
     "FEWEST_BOXES",
@@ -10,6 +10,7 @@ __all__ = [
     "Comparison",
     "StartFigures",
     "Verdict",
+    "all_zero",
     "auroc_interval",
     "best_start",
     "chance_level",

@@ -53,8 +53,8 @@ def chance_level(metric: str, auroc: float | None, *, defective: int, normal: in
         "chance_level",
         f"The {metric} of {auroc:.3f} can't be told from guessing on {defective} defective and {normal} "
         f"normal images ({interval}, chance is 0.50), so boxes and pretraining from these maps may teach "
-        "nothing: defects smaller than a patch of the encoder, too few references or too small an encoder are "
-        "the usual causes; images cropped to the surface, more normal references (shots) or a larger "
+        "nothing: defects smaller than a patch of the encoder, too few references or too small an encoder "
+        "are the usual causes; images cropped to the surface, more normal references (shots) or a larger "
         "maps.encoder.model help, and more labelled images narrow the interval.",
     )
 

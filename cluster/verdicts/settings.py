@@ -28,8 +28,8 @@ def chosen_settings(
         return Verdict(
             "nearly_all_wrong",
             f"Even the best settings reach a {metric} of only {best:.3f} (below {LEAST_WORTH:g}): nearly all "
-            "boxes would be wrong, whatever the thresholds. Mend the maps first (agssp evaluate maps says how "
-            "good they are); this patch is no improvement to rely on.",
+            "boxes would be wrong, whatever the thresholds. Mend the maps first (agssp evaluate maps says "
+            "how good they are); this patch is no improvement to rely on.",
         )
     chance = f"a gain below {LEAST_GAIN:g} is chance"
     if before is not None and best - before < LEAST_GAIN:

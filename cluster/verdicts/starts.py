@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.verdicts.zero import all_zero
+
 LEADING = "mAP@0.5:0.95"  # decides; mAP@0.5 is told beside it
 FEWEST_BOXES = 30  # true test boxes; with fewer a single box moves the AP by points
 
@@ -52,7 +54,7 @@ def compare_starts(
     """
     if not starts:
         raise ValueError("there is no start to compare")
-    if not any(_known(figure) > 0 for start in starts for figure in (start.map50, start.map50_95)):
+    if all_zero([figure for start in starts for figure in (start.map50, start.map50_95)]):
         whose = "No start" if len(starts) > 1 else f"The detector from {starts[0].name}"
         verb = "finds anything" if len(starts) > 1 else "finds nothing"
         return Comparison("zero", f"{whose} {verb}: mAP is 0.0 on the test split")

@@ -1,6 +1,7 @@
 """Whether a detector finds anything at all."""
 
 import math
+from collections.abc import Sequence
 
 from cluster.verdicts.verdict import Verdict
 
@@ -18,3 +19,18 @@ def finds_nothing(metric: str, value: float | None, dataset: str) -> Verdict | N
     if value <= 0:
         return Verdict("zero_ap", f"finds nothing: its {metric} on {dataset} is {value:.4f}")
     return None
+
+
+def all_zero(figures: Sequence[float | None]) -> Verdict | None:
+    """The verdict on a comparison in which nothing finds anything; None where something does.
+
+    Args:
+        figures: AP of all that is compared; None or NaN where not measured. An empty list has no verdict.
+    """
+    if not figures or any(_known(figure) > 0 for figure in figures):
+        return None
+    return Verdict("all_zero", "No start finds anything: mAP is 0.0 on the test split.")
+
+
+def _known(figure: float | None) -> float:
+    return 0.0 if figure is None or math.isnan(figure) else figure
