@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cluster.stages import Artifact
 from cluster.verdicts import StartFigures, best_start
@@ -37,11 +38,11 @@ def lead_interval(
     names = {box["label"] for image in images for box in (*labels[image]["boxes"], *labels[image]["ignored"])}
     numbers = {name: number for number, name in enumerate(sorted(names))}
     truths = [_truth(labels[image], numbers) for image in images]
-    matched = [
+    ours, theirs = (
         MatchedDetections.of(truths, [_detections(rows[image], numbers) for image in images], len(numbers))
         for rows in (first, second)
-    ]
-    return difference_interval(*matched, len(images))
+    )
+    return difference_interval(ours, theirs, len(images))
 
 
 def _predicted(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
@@ -50,12 +51,14 @@ def _predicted(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:
 
 
 def _truth(label: LabelRow, numbers: Mapping[str, int]) -> TrueObjects:
-    sides_and_labels = [
-        part
-        for boxes in (label["boxes"], label["ignored"])
-        for part in (box_array(boxes), np.array([numbers[box["label"]] for box in boxes], np.int64))
-    ]
-    return true_objects(*sides_and_labels)
+    objects, ignored = label["boxes"], label["ignored"]
+    return true_objects(
+        box_array(objects), _labels(objects, numbers), box_array(ignored), _labels(ignored, numbers)
+    )
+
+
+def _labels(boxes: Sequence[Mapping[str, Any]], numbers: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    return np.array([numbers[box["label"]] for box in boxes], np.int64)
 
 
 def _detections(boxes: Sequence[Mapping[str, Any]], numbers: Mapping[str, int]) -> Detections:
@@ -64,5 +67,5 @@ def _detections(boxes: Sequence[Mapping[str, Any]], numbers: Mapping[str, int]) 
     return Detections(
         box_array(known),
         np.array([box["score"] for box in known], np.float64),
-        np.array([numbers[box["label"]] for box in known], np.int64),
+        _labels(known, numbers),
     )

@@ -172,8 +172,14 @@ def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryS
 def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
     config = maps.record["config"]
     shots = int(config[config["method"]]["shots"])
-    figures = (quality.results[name] for name in ("image_auroc", "pixel_auroc", "aupro"))
-    return MapQuality(shots, *figures, [verdict["sentence"] for verdict in quality.results["verdicts"]])
+    results = quality.results
+    return MapQuality(
+        shots,
+        results["image_auroc"],
+        results["pixel_auroc"],
+        results["aupro"],
+        verdicts=[verdict["sentence"] for verdict in results["verdicts"]],
+    )
 
 
 def _attention(backbone: Artifact) -> Picture | None:

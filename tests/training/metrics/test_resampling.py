@@ -63,7 +63,7 @@ def test_the_interval_of_a_detector_and_itself_is_0_and_a_better_one_is_ahead() 
 def test_another_draw_of_the_same_noise_is_level() -> None:
     truths, one = scene(1, 3.0)
     _, other = scene(2, 3.0)
-    low, high = difference_interval(
-        *(MatchedDetections.of(truths, each, len(CLASSES)) for each in (one, other)), IMAGES
-    ) or (1.0, 1.0)
-    assert low < 0 < high
+    first, second = (MatchedDetections.of(truths, each, len(CLASSES)) for each in (one, other))
+    level = difference_interval(first, second, IMAGES)
+    assert level is not None
+    assert level[0] < 0 < level[1]
