@@ -100,6 +100,7 @@ def whole_run(project: Project, name: str) -> Mapping[str, Any]:
             "reused": [stage for stage, artifact in artifacts.items() if artifact.reused],
             "maps": artifacts["evaluate_maps"].results,
             "table": report.results["table"],
+            "headline": report.results["headline"],
             "report": f"{report.directory.uri}/report.html",
             "model": artifacts["register"].results,
             "wall_seconds": round(time.monotonic() - began, 1),

@@ -160,11 +160,15 @@ def promote_command(
     metric: Annotated[str, typer.Option(help="That decides; larger is better.")] = METRIC,
     to: Annotated[str, typer.Option(help="The alias.")] = "champion",
     force: Annotated[
-        bool, typer.Option("--force", help="Also when the present holder is better or can't be compared.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Also when it finds nothing, or the present holder is better or can't be compared.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Give a version the alias champion, if it was evaluated on --dataset and the holder is not better."""
+    """Give a version the alias champion, if it finds anything on --dataset and the holder is not better."""
 
     def body() -> Mapping[str, Any]:
         tracker = tracker_of(words)

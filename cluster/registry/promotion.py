@@ -12,6 +12,7 @@ from cluster.registry.reader import API, registry_reader
 from cluster.registry.registry import ModelVersion, Registry
 from cluster.storage import masked
 from cluster.tracking import ALIAS, RefusedError, Tracker, ask, entries as tracking_entries, is_server
+from cluster.verdicts import finds_nothing
 
 PROMOTED = "promoted."  # tag of a version, followed by the alias
 TRIES = 20  # of promotions that others forestall; each of them is theirs that got through
@@ -50,15 +51,16 @@ def promote(
         dataset: name, or the digest's first digits, of the dataset it must have been evaluated on.
         metric: the deciding metric; larger is better.
         alias: the alias to move.
-        force: promote even where the holder is better or can't be compared; an evaluation is needed anyhow.
+        force: promote even where the version finds nothing, or the holder is better or can't be compared; an
+            evaluation with a figure is needed anyhow.
 
     Returns:
         `name`, `version`, `alias`, `dataset`, `metric`, `value`, `previous` (number or None),
         `previous_value`, `forced` (whether it was needed).
 
     Raises:
-        UserError: no evaluation on that dataset, an alias MLflow does not take, or (unless forced) a holder
-            that is better or can't be compared.
+        UserError: no evaluation on that dataset, an alias MLflow does not take, or (unless forced) a figure
+            of 0, or a holder that is better or can't be compared.
     """
     if not ALIAS.fullmatch(alias):
         raise UserError(f'"{alias}" can\'t be an alias; use letters, digits, "-" and "_", e.g. champion.')
@@ -108,8 +110,11 @@ def _judgement(
     objection, held = None, None
     if holder is not None and holder.version != version.version:
         objection, held = _objection(mine, holder, metric, dataset)
-        if objection and not force:
-            raise UserError(f"{objection}; --force promotes {version.reference} all the same.")
+    nothing = finds_nothing(mine.metric, mine.value, mine.evaluation.dataset)
+    if nothing is not None:
+        objection = f"{version.reference} {nothing.sentence}"
+    if objection and not force:
+        raise UserError(f"{objection}; --force promotes {version.reference} all the same.")
     return {
         "name": version.name,
         "version": version.version,

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, ensure
+from cluster.verdicts import Verdict, chance_level
 from pipelines.annotations import decode_mask
 from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
 from pipelines.maps.reading import map_rows
@@ -17,7 +19,8 @@ def evaluate_maps(*, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
     """Image and pixel AUROC and AUPRO of the stored maps over the test split, in all and by category.
 
     A figure is null where the split has only one class (no defect, or no normal image). Pixel figures are
-    also null where a defective image has boxes but no mask. Writes `metrics.json`.
+    also null where a defective image has boxes but no mask. `verdicts` says where the maps are no better than
+    chance, over all images and, if the whole passes, by category. Writes `metrics.json`.
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -33,17 +36,23 @@ def evaluate_maps(*, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
                     _Sample(row["score"], anomaly_map, has_defect(label), label["mask"], size)
                 )
         everything = [sample for group in samples.values() for sample in group]
+        figures = _figures(everything)
+        by_category = {name: _figures(group) for name, group in sorted(samples.items())}
+        verdicts = _verdicts("", everything, figures)
+        if not verdicts and len(samples) > 1:
+            for name, group_figures in by_category.items():
+                verdicts += _verdicts(f" of {name}", samples[name], group_figures)
         results = {
             "images": len(everything),
             "defective": sum(sample.defective for sample in everything),
-            **_figures(everything),
+            **figures,
+            "verdicts": [verdict.document() for verdict in verdicts],
         }
-        by_category = {name: _figures(group) for name, group in sorted(samples.items())}
         metrics = {**results, "categories": by_category}
         bench.directory.write_json("metrics.json", metrics)
-        bench.run.log_metrics(
-            {name: value for name, value in _figures(everything).items() if value is not None}
-        )
+        bench.run.log_metrics({name: value for name, value in figures.items() if value is not None})
+        for verdict in verdicts:
+            say(f"evaluate maps: {verdict.sentence}")
         return metrics
 
     return ensure(
@@ -51,7 +60,7 @@ def evaluate_maps(*, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
         site=site,
         config={},
         inputs={"corpus": corpus, "maps": maps},
-        revision=2,
+        revision=3,  # verdicts
         body=body,
     )
 
@@ -82,3 +91,15 @@ def _figures(samples: list[_Sample]) -> dict[str, float | None]:
         maps, masks = [sample.map for sample in samples], Masks(samples)
         figures |= {"pixel_auroc": pixel_auroc(maps, masks), "aupro": aupro(maps, masks)}
     return figures
+
+
+def _verdicts(whose: str, samples: list[_Sample], figures: Mapping[str, float | None]) -> list[Verdict]:
+    """What must be said of the two AUROC."""
+    defective = sum(sample.defective for sample in samples)
+    normal = len(samples) - defective
+    # A defective image has normal pixels too.
+    told = (
+        chance_level(f"image AUROC{whose}", figures["image_auroc"], defective=defective, normal=normal),
+        chance_level(f"pixel AUROC{whose}", figures["pixel_auroc"], defective=defective, normal=len(samples)),
+    )
+    return [verdict for verdict in told if verdict is not None]

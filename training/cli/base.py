@@ -28,9 +28,12 @@ def render_stage(result: Mapping[str, Any]) -> None:
     figures = {
         name: value
         for name, value in result["results"].items()
-        if not (isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values()))
+        if name != "verdicts"
+        and not (isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values()))
     }
     render_table({**{name: result[name] for name in ("stage", "reused", "seconds")}, **figures})
+    for verdict in result["results"].get("verdicts", ()):
+        out.print(verdict["sentence"], markup=False, soft_wrap=True)
     out.print(f"Result: {result['directory']}", markup=False, soft_wrap=True)
 
 

@@ -181,6 +181,7 @@ def render_run(result: Mapping[str, Any]) -> None:
     for row in result["table"]:
         table.add_row(row["start"], f"{row['map50']:.3f}", f"{row['map50_95']:.3f}")
     out.print(table)
+    out.print(result["headline"]["sentence"], markup=False, soft_wrap=True)
     maps = result["maps"]
     names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
     known = [f"{name} {maps[key]:.3f}" for key, name in names.items() if maps.get(key) is not None]
@@ -188,4 +189,6 @@ def render_run(result: Mapping[str, Any]) -> None:
         out.print(f"Anomaly maps: {', '.join(known)}")
     model = result["model"]
     out.print(f"Registered:   {model['name']} version {model['version']} (alias {model['alias']})")
+    for verdict in (*maps["verdicts"], *model["verdicts"]):
+        out.print(verdict["sentence"], markup=False, soft_wrap=True)
     out.print(f"Report:       {result['report']}")

@@ -1,6 +1,7 @@
 """The last stage: puts the finetuned detector and its pretrained parents into the model registry."""
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from cluster import json_text
+from cluster.progress import say
 from cluster.registry import Evaluation, Provenance, file_tags, register
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.tracking import Run
+from cluster.verdicts import finds_nothing
 from pipelines.tables import CorpusTables, LabelRow
 from training.starts import BACKBONE_FILE, WEIGHTS_FILE
 
 ALIAS = "candidate"
 MODEL_FILE = "model.json"
 METRICS = ("map50", "map50_95")
+VERDICT = "verdict"  # tag of a version that finds nothing
 # Stages whose weights are models of their own, nearest to the images first.
 PARENTS = {"backbone": BACKBONE_FILE, "detector": WEIGHTS_FILE}
 
@@ -56,7 +60,7 @@ def register_detector(
     made_of = behind(finetuned, ancestors)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        figures = {key: float(evaluated.results[key]) for key in METRICS}
+        figures = _figures(evaluated)
         bench.run.log_metrics(figures)
         start = str(finetuned.results["start"])
         parents: dict[str, str] = {}
@@ -75,16 +79,29 @@ def register_detector(
             **{key: f"{value:.4f}" for key, value in figures.items()},
             **evaluation.tags(),
         }
+        verdict = finds_nothing(METRICS[0], figures[METRICS[0]], project)
+        if verdict is not None:
+            more[VERDICT] = verdict.sentence
         entry = _Entered("finetune", finetuned, WEIGHTS_FILE, what)
         version = _register(bench.run, name, entry, ancestors, _nearest(parents), more)
-        return {"name": name, "version": version, "alias": ALIAS, "start": start, "parents": parents}
+        if verdict is not None:
+            say(f"register: {name}@{version} {verdict.sentence}.")
+        told = [verdict.document()] if verdict is not None else []
+        return {
+            "name": name,
+            "version": version,
+            "alias": ALIAS,
+            "start": start,
+            "parents": parents,
+            "verdicts": told,
+        }
 
     return ensure(
         "register",
         site=site,
         config={"name": name},
         inputs={"finetuned": finetuned, "evaluated": evaluated, **ancestors},
-        revision=2,  # parents, evaluations, digests
+        revision=3,  # parents, evaluations, digests; verdicts
         body=body,
     )
 
@@ -139,8 +156,14 @@ def evaluation_of(dataset: str, corpus: Artifact, evaluated: Artifact) -> Evalua
         dataset=dataset,
         digest=digest([_judged_by(image, labels[image]) for image in ids]),
         images=len(ids),
-        metrics={key: float(evaluated.results[key]) for key in METRICS},
+        metrics=_figures(evaluated),
     )
+
+
+def _figures(evaluated: Artifact) -> dict[str, float]:
+    """The figures that are registered; NaN where there was nothing to measure."""
+    values = {key: evaluated.results[key] for key in METRICS}
+    return {key: math.nan if value is None else float(value) for key, value in values.items()}
 
 
 def _judged_by(image_id: str, label: LabelRow) -> list[object]:

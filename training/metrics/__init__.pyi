@@ -10,6 +10,7 @@ from .coco import (
 )
 from .confusion import BACKGROUND, Matrix, confusion_matrix, share_within
 from .floors import CONFUSION_IOU, CONFUSION_SCORE
+from .resampling import MatchedDetections, difference_interval
 from .semantic import PixelCounts
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "AveragePrecision",
     "ClassPrecision",
     "Detections",
+    "MatchedDetections",
     "Matrix",
     "PixelCounts",
     "Runs",
@@ -26,6 +28,7 @@ __all__ = [
     "TrueObjects",
     "average_precision",
     "confusion_matrix",
+    "difference_interval",
     "share_within",
     "true_objects",
 ]

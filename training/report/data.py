@@ -68,12 +68,16 @@ class CategoryScores:
 
 @dataclass(frozen=True)
 class MapQuality:
-    """How well anomaly maps detect held-out defects; `shots` is references per category, 0 zero-shot."""
+    """How well anomaly maps detect held-out defects; `shots` is references per category, 0 zero-shot.
+
+    `verdicts` are sentences that say where that is no better than chance.
+    """
 
     shots: int
     image_auroc: float | None
     pixel_auroc: float | None
     aupro: float | None
+    verdicts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,8 @@ class ReportData:
         workspace: the workspace's URI.
         config: the project's config, JSON-able.
         held_out: labelled test images that the starts were measured on.
+        test_boxes: true boxes in them; None where unknown.
+        lead: 95 % interval of (best other start - scratch) by mAP@0.5:0.95, shares of 1; None where unknown.
         gallery: images in the order shown, grouped by category.
         attention: picture of the backbone's attention before and after, see `attention_pictures`.
         quarantined: number of all images left out; `quarantine` may hold only the first.
@@ -183,6 +189,8 @@ class ReportData:
     curves: Sequence[TrainingCurve] = ()
     starts: Sequence[StartRow] = ()
     held_out: int | None = None
+    test_boxes: int | None = None
+    lead: tuple[float, float] | None = None
     examples: Sequence[Example] = ()
     quarantine: Sequence[QuarantineRow] = ()
     quarantined: int = 0

@@ -11,16 +11,16 @@ import yaml
 from markupsafe import Markup
 
 from cluster.html_page import page_environment
+from cluster.verdicts import LEADING, StartFigures, best_start, compare_starts
 from training.report import (
     charts as report_charts,
     detectors as report_detectors,
     pictures as report_pictures,
 )
 from training.report.data import GalleryItem, ReportData, StartRow
+from training.report.lead import BASELINE
 
 TEMPLATE = "page.html.j2"
-BASELINE = "scratch"
-TIE_POINTS = 1.0  # trainings of one start with different seeds easily differ by this
 # JPEG bytes for all pictures of a kind, which keep the file below 8 MB, and for one picture.
 GALLERY_BYTES, EXAMPLE_BYTES = 4_000_000, 1_500_000
 PANEL_BYTES, SHOT_BYTES = 24_000, 48_000
@@ -33,7 +33,7 @@ class Headline:
     """What was gained, in a sentence and the figures behind it.
 
     Attributes:
-        verdict: `gain`, `tie`, `loss` or `none`, for the colour.
+        verdict: see `Comparison`; for the colour.
         sentence: the claim.
         detail: the figures behind the claim.
     """
@@ -61,7 +61,7 @@ def render(data: ReportData) -> str:
     return template.render(
         data=data,
         style=Markup(Path(__file__).with_name("style.css").read_text("utf-8")),
-        headline=headline(data.starts, data.held_out),
+        headline=headline(data.starts, data.held_out, data.test_boxes, data.lead),
         starts=ranked(data.starts),
         class_names=sorted({name for start in data.starts for name in start.classes}),
         charts=report_charts,
@@ -76,8 +76,18 @@ def render(data: ReportData) -> str:
     )
 
 
-def headline(starts: Sequence[StartRow], held_out: int | None) -> Headline:
-    """What the best start gained over training from scratch, even where it gained nothing."""
+def headline(
+    starts: Sequence[StartRow],
+    held_out: int | None,
+    boxes: int | None = None,
+    lead: tuple[float, float] | None = None,
+) -> Headline:
+    """What the best start gained over training from scratch, even where it gained nothing.
+
+    Args:
+        starts, held_out: see `ReportData`.
+        boxes, lead: `test_boxes` and `lead` there.
+    """
     if not starts:
         return Headline(
             "none",
@@ -85,35 +95,36 @@ def headline(starts: Sequence[StartRow], held_out: int | None) -> Headline:
             "No detector was finetuned, so there is nothing to compare.",
         )
     images = f"{held_out} held-out images" if held_out is not None else "held-out images"
-    basis = f"One training per start, measured on {images}."
-    others = [start for start in ranked(starts) if start.start != BASELINE]
+    counted = f" with {boxes} boxes" if boxes is not None else ""
+    basis = f"One training per start, measured on {images}{counted}."
+    figures = [StartFigures(start.start, start.map50_95, start.map50) for start in starts]
+    compared = compare_starts(figures, baseline=BASELINE, boxes=boxes, interval=lead)
+    best = best_start(figures, BASELINE)
     baseline = next((start for start in starts if start.start == BASELINE), None)
-    if baseline is None or not others:
-        best = ranked(starts)[0]
+    if baseline is None or best is None:
+        missing = "another" if baseline else "one from scratch"
         return Headline(
-            "none",
-            f"{best.start} reaches {percent(best.map50_95)} mAP@0.5:0.95",
-            f"{basis} Without {'another' if baseline else 'one from scratch'} there is no gain to tell.",
+            compared.verdict, compared.sentence, f"{basis} Without {missing} there is no gain to tell."
         )
-    best = others[0]
-    points = (best.map50_95 - baseline.map50_95) * 100
-    coarse = (best.map50 - baseline.map50) * 100
+    coarse = ((best.map50 or 0) - baseline.map50) * 100
     detail = (
-        f"mAP@0.5:0.95 {percent(best.map50_95)} against {percent(baseline.map50_95)}; "
+        f"{LEADING} {percent(best.map50_95)} against {percent(baseline.map50_95)}; "
         f"mAP@0.5 {percent(best.map50)} against {percent(baseline.map50)} ({coarse:+.1f}). {basis}"
     )
-    if abs(points) < TIE_POINTS:
-        return Headline("tie", f"{best.start} and scratch end level ({points:+.1f} mAP points)", detail)
-    if points < 0:
-        return Headline(
-            "loss", f"No start beat scratch: {best.start} ends {-points:.1f} mAP points behind", detail
+    if lead is None:
+        detail += " The interval of the difference is unknown."
+    else:
+        low, high = (end * 100 for end in lead)
+        detail += (
+            f" 95 % interval of the difference: {low:+.1f} to {high:+.1f} points, by drawing the test "
+            "images anew; other seeds of the training are not in it."
         )
-    return Headline("gain", f"{best.start} beats scratch by {points:.1f} mAP points", detail)
+    return Headline(compared.verdict, compared.sentence, detail)
 
 
 def ranked(starts: Sequence[StartRow]) -> list[StartRow]:
-    """Starts by mAP@0.5:0.95, the best first."""
-    return sorted(starts, key=lambda start: -start.map50_95)
+    """Starts by mAP@0.5:0.95, then by mAP@0.5, the best first."""
+    return sorted(starts, key=lambda start: (-start.map50_95, -start.map50))
 
 
 def gallery(items: Sequence[GalleryItem]) -> list[dict[str, Any]]:

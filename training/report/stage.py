@@ -1,6 +1,7 @@
 """The report stage: gathers the other stages' results and renders one HTML file."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,8 @@ from training.report.data import (
     TrainingCurve,
 )
 from training.report.figures import detector_figures
-from training.report.page import render
+from training.report.lead import lead_interval
+from training.report.page import headline, render
 from training.report.samples import examples, gallery
 from training.report.section import ReportSection
 
@@ -55,6 +57,10 @@ def write_report(
     everything = {**pretraining.named(), "register": registered, **made.of_starts()}
 
     def body(bench: Workbench) -> Mapping[str, Any]:
+        first = next(iter(starts.values())).evaluated.results
+        evaluated = {start: outcome.evaluated for start, outcome in starts.items()}
+        lead = lead_interval(table, evaluated, labelled)
+        told = headline(table, first["images"], first["boxes"], lead)
         corpus, maps, boxes = pretraining.corpus, pretraining.maps, pretraining.boxes
         gallery_items = gallery(corpus, maps, boxes, section.gallery)
         drawn = examples(labelled, starts, section.examples, section.min_score)
@@ -80,7 +86,9 @@ def write_report(
             attention=_attention(pretraining.backbone),
             curves=_curves(made),
             starts=table,
-            held_out=next(iter(starts.values())).evaluated.results["images"],
+            held_out=first["images"],
+            test_boxes=first["boxes"],
+            lead=lead,
             examples=drawn,
             quarantine=quarantine[:SHOWN_QUARANTINE],
             quarantined=len(quarantine),
@@ -93,13 +101,17 @@ def write_report(
             bench.run.log_picture(item.image, f"gallery/{number:02d}.png")
         for example in drawn:
             bench.run.log_picture(example.picture, f"detections/{example.start}-{example.name}.png")
-        return {"table": [_row_json(row) for row in table], "quarantined": len(quarantine)}
+        return {
+            "table": [_row_json(row) for row in table],
+            "headline": {**asdict(told), "interval": lead},
+            "quarantined": len(quarantine),
+        }
 
     return ensure(
         "report",
         site=site,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
-        revision=2,  # curves, confusion, cost
+        revision=3,  # curves, confusion, cost; verdicts and the interval of the lead
         inputs=everything,
         body=body,
     )
@@ -160,7 +172,14 @@ def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryS
 def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
     config = maps.record["config"]
     shots = int(config[config["method"]]["shots"])
-    return MapQuality(shots, *(quality.results[name] for name in ("image_auroc", "pixel_auroc", "aupro")))
+    results = quality.results
+    return MapQuality(
+        shots,
+        results["image_auroc"],
+        results["pixel_auroc"],
+        results["aupro"],
+        verdicts=[verdict["sentence"] for verdict in results["verdicts"]],
+    )
 
 
 def _attention(backbone: Artifact) -> Picture | None:

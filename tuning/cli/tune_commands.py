@@ -91,6 +91,8 @@ def render_thresholds(result: Mapping[str, Any]) -> None:
         ),
         soft_wrap=True,
     )
+    for verdict in report["verdicts"]:
+        out.print(Text(verdict["sentence"], "bold"), soft_wrap=True)
     for key, value in report["chosen"].items():
         out.print(Text(f"  {key}={value}"))
     for note in report["notes"]:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cluster.verdicts import all_zero
 from tuning.markdown import bullets, grid
 from tuning.outcomes import OUTCOMES
 from tuning.studies.study import CellResult, Study
 
 NOT_RUN, NOTHING = "not run", "–"
+PRECISIONS = ("evaluate.map50", "evaluate.map50_95")  # on the test split
 
 
 def header(study: Study, datasets: Sequence[str]) -> list[str]:
@@ -54,6 +56,15 @@ def footnotes(study: Study, preset: str, cells: Sequence[CellResult]) -> list[st
     notes[0] += f"; mean ± deviation over seeds {', '.join(map(str, seeds))}." if len(seeds) > 1 else "."
     if len(seeds) == 1:
         notes.append(f"One seed ({seeds[0]}): differences within its chance say nothing.")
+    figures = [
+        figure
+        for cell in cells
+        for seed in cell.seeds.values()
+        for name, figure in seed.items()
+        if name in PRECISIONS
+    ]
+    if (nothing := all_zero(figures)) is not None:
+        notes.append(nothing.sentence)
     if study.paper_datasets:
         notes.append(f"The paper's columns: {' / '.join(study.paper_metrics)}, as printed.")
     if study.says:

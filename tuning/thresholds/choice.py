@@ -9,6 +9,7 @@ from cluster.errors import UserError
 from cluster.on_ray import machine_cpus
 from cluster.progress import progress, say
 from cluster.storage import Storage
+from cluster.verdicts import Verdict, chosen_settings
 from pipelines.boxes import PseudoBoxSettings
 from pipelines.maps import PARTS
 from training.project import Project
@@ -139,6 +140,16 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
         curves = threshold_curves(objective, {})
         knobs = sensitivity(objective, best.values, space)
         project_values = own_values(objective, space) or {}
+        before = objective.trial(project_values).figures
+        held_out = (
+            {
+                "project": objective.measure(project_values, held_out=True),
+                "best": objective.measure(best.values, held_out=True),
+            }
+            if stored.held_out
+            else None
+        )
+        verdict = _verdict(stored.truth, metric, best, before, held_out)
         report = {
             "truth": stored.truth,
             "metric": metric,
@@ -147,16 +158,13 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
             "trials": len(trials),
             "fusion_searched": any(dimension.key == FEW_WEIGHT for dimension in space),
             "space": [dimension.text() for dimension in space],
-            "project": objective.trial(project_values).figures,
+            "project": before,
             "chosen": best.values,
             "best": best.figures,
             "fig7": curves.best(),
-            "held_out": {
-                "project": objective.measure(project_values, held_out=True),
-                "best": objective.measure(best.values, held_out=True),
-            }
-            if stored.held_out
-            else None,
+            "held_out": held_out,
+            "worth_taking": verdict is None,
+            "verdicts": [] if verdict is None else [verdict.document()],
             "notes": notes(stored.truth, stored.parts),
         }
     return Chosen(
@@ -165,6 +173,25 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
         best,
         {"fig7": curves.document(), "sensitivity": knobs},
         threshold_picture(curves, knobs, best.values),
+    )
+
+
+def _verdict(
+    truth: TruthKind,
+    metric: str,
+    best: Trial,
+    before: Mapping[str, float],
+    held_out: Mapping[str, Mapping[str, float]] | None,
+) -> Verdict | None:
+    """What must be said of the best trial."""
+    return chosen_settings(
+        metric,
+        best.value,
+        before.get(metric),
+        held_out=(
+            None if held_out is None else (held_out["best"].get(metric), held_out["project"].get(metric))
+        ),
+        measured=truth != "none",
     )
 
 

@@ -83,7 +83,7 @@ def tune_thresholds(
         },
         inputs={"corpus": corpus, "maps": maps},
         body=body,
-        revision=2,  # boxes that overlap by exactly nms_iou are both kept
+        revision=3,  # boxes that overlap by exactly nms_iou are both kept; verdicts
     )
 
 
@@ -92,6 +92,7 @@ def _write(bench: Workbench, chosen: Chosen) -> None:
     comment = (
         f"Chosen by agssp tune thresholds: {report['metric']} {best.value:.4f} on {report['images']} images."
     )
+    comment = " ".join([comment, *(verdict["sentence"] for verdict in report["verdicts"])])
     bench.directory.write(PATCH, patch_text(best.values, comment).encode())
     bench.directory.write("thresholds.png", chosen.picture)
     rows = [

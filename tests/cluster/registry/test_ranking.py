@@ -152,6 +152,18 @@ def test_a_better_one_is_taken(three: Tracker, tmp_path: Path) -> None:
     assert json.loads(client.get_model_version(NAME, "4").tags["promoted.champion"])["value"] == 0.875
 
 
+def test_one_that_finds_nothing_is_refused_unless_forced(tracker: Tracker, tmp_path: Path) -> None:
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    for number, value in enumerate((0.0, math.nan), start=1):
+        registered(run, digests, f"f{number}", evaluation=judged(value))
+    with pytest.raises(UserError, match=r"@1 finds nothing: its map50 on line is 0\.0000; --force promotes"):
+        champion(tracker, 1)
+    with pytest.raises(UserError, match="@2 has no map50"):
+        champion(tracker, 2)
+    assert "champion" not in Registry.open(tracker).models[0].aliases
+    assert champion(tracker, 1, force=True)["forced"] is True  # type: ignore[index]
+
+
 def test_no_evaluation_no_promotion_not_even_forced(three: Tracker, tmp_path: Path) -> None:
     run, digests = weights_run(three, tmp_path / "unjudged")
     registered(run, digests, "unjudged")

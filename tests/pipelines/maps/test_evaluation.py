@@ -93,3 +93,10 @@ def test_boxes_alone_give_no_pixel_auroc(tmp_path: Path) -> None:
     assert metrics["image_auroc"] is not None
     assert metrics["pixel_auroc"] is None
     assert metrics["aupro"] is None
+
+
+def test_random_maps_are_said_to_be_at_chance_level(tmp_path: Path) -> None:
+    metrics, _, _ = evaluated("mvtec", tmp_path)
+    kinds = {verdict["kind"] for verdict in metrics["verdicts"]}
+    assert kinds == {"chance_level"}
+    assert any("image AUROC" in verdict["sentence"] for verdict in metrics["verdicts"])

@@ -145,8 +145,26 @@ def test_a_detector_is_registered_with_its_parents(
                 ancestors=known,
             )
         assert made.results["version"] == 1
+    assert made.results["verdicts"] == []
+    with tracker.pipeline("p", {}) as pipeline:
+        nothing = register_detector(
+            "line",
+            site=Site(workspace.at("three"), pipeline),
+            detector_name="zero",
+            finetuned=model,
+            evaluated=artifact("evaluate", results={"map50": 0.0, "map50_95": 0.0}),
+            ancestors={name: known[name] for name in ("corpus",)},
+        )
+    assert [verdict["kind"] for verdict in nothing.results["verdicts"]] == ["zero_ap"]
+    zero = Registry.open(tracker).version("line-finetune-zero@candidate")
+    assert "finds nothing" in zero.tags["verdict"]
     registry = Registry.open(tracker)
-    assert [row.name for row in registry.models] == ["line-backbone-n", "line-detector-n", "line-finetune-n"]
+    assert [row.name for row in registry.models] == [
+        "line-backbone-n",
+        "line-detector-n",
+        "line-finetune-n",
+        "line-finetune-zero",
+    ]
     version = registry.version("line-finetune-n@candidate")
     assert version.provenance.parents == {"detector": "line-detector-n@1"}
     assert version.provenance.seeds == {"backbone": 3, "detector": 4, "finetune": 5}

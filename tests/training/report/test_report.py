@@ -189,25 +189,46 @@ def start(name: str, map50_95: float) -> StartRow:
 
 
 @pytest.mark.parametrize(
-    ("starts", "verdict", "words"),
+    ("starts", "lead", "verdict", "words"),
     [
         (
             [start("scratch", 0.3), start("agbp", 0.35), start("agssp", 0.33)],
+            (0.02, 0.08),
             "gain",
             "agbp beats scratch by 5.0",
         ),
-        ([start("scratch", 0.3), start("agssp", 0.304)], "tie", "end level (+0.4 mAP points)"),
-        ([start("scratch", 0.3), start("agssp", 0.296)], "tie", "end level (-0.4 mAP points)"),
-        ([start("scratch", 0.3), start("agssp", 0.25)], "loss", "No start beat scratch: agssp ends 5.0 mAP"),
-        ([start("agssp", 0.3)], "none", "agssp reaches 30.0"),
-        ([start("scratch", 0.3)], "none", "scratch reaches 30.0"),
-        ([], "none", "are ready"),
+        ([start("scratch", 0.3), start("agssp", 0.304)], (-0.01, 0.02), "tie", "end level (+0.4 mAP points)"),
+        ([start("scratch", 0.3), start("agssp", 0.296)], (-0.02, 0.01), "tie", "end level (-0.4 mAP points)"),
+        (
+            [start("scratch", 0.3), start("agssp", 0.25)],
+            (-0.08, -0.02),
+            "loss",
+            "No start beat scratch: agssp ends 5.0 mAP",
+        ),
+        ([start("scratch", 0.3), start("agssp", 0.304)], (0.001, 0.007), "gain", "beats scratch by 0.4"),
+        (
+            [StartRow(name, 0.0, 0.0, {}, None, 1.0) for name in ("scratch", "agssp")],
+            None,
+            "zero",
+            "No start finds anything",
+        ),
+        ([start("agssp", 0.3)], None, "none", "agssp reaches 30.0"),
+        ([start("scratch", 0.3)], None, "none", "scratch reaches 30.0"),
+        ([], None, "none", "are ready"),
     ],
 )
-def test_the_headline_is_honest(starts: list[StartRow], verdict: str, words: str) -> None:
-    told = headline(starts, 12)
+def test_the_headline_is_honest(
+    starts: list[StartRow], lead: tuple[float, float] | None, verdict: str, words: str
+) -> None:
+    told = headline(starts, 12, 40, lead)
     assert told.verdict == verdict
     assert words in told.sentence
+
+
+def test_seven_test_boxes_make_no_headline() -> None:
+    told = headline([start("scratch", 0.3), start("agssp", 0.6)], 12, 7, (0.1, 0.5))
+    assert told.verdict == "few"
+    assert "Too few test boxes for a claim" in told.sentence
 
 
 def test_the_file_stays_small_whatever_the_pictures() -> None:

@@ -258,3 +258,13 @@ def test_a_study_keeps_its_table_after_every_cell(tmp_path: Path) -> None:
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.info.status for run in runs) == ["FINISHED", "FINISHED", "KILLED"]
+
+
+def test_a_study_in_which_nothing_is_found_says_so() -> None:
+    study = load_study("table5")
+    nothing: dict[str, float | None] = {"evaluate.map50": 0.0, "evaluate.map50_95": 0.0}
+    cells = [CellResult(0, "tiles", {0: nothing}), CellResult(1, "tiles", {0: nothing})]
+    said = "No start finds anything"
+    assert any(said in note for note in footnotes(study, "cpu", cells))
+    assert not any(said in note for note in footnotes(study, "cpu", cells_of(study)))
+    assert not any(said in note for note in footnotes(study, "cpu", []))

@@ -61,3 +61,11 @@ def test_settings_of_other_rules_are_not_searched(key: str) -> None:
     space = (Dimension(key, ("paper",) if key == "boxes.rule" else (1.0, 2.0)),)
     with pytest.raises(UserError, match=f"can't search {key}"):
         check_request(Project(), space, None)
+
+
+def test_a_search_that_gains_nothing_says_so(stored: StoredMaps) -> None:
+    """The only trial is the project's own value."""
+    space = (Dimension("boxes.c", (Project().boxes.c,)),)
+    report = choose(Project(), ThresholdSearch(space, None, trials=1, exhaustive=True), stored).report
+    assert report["worth_taking"] is False
+    assert [verdict["kind"] for verdict in report["verdicts"]] == ["no_better"]

@@ -1,0 +1,5 @@
+"""verdicts: what a figure allows to be said; one place decides when a result is nothing."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

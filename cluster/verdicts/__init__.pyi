@@ -1,0 +1,20 @@
+from .chance import auroc_interval, chance_level
+from .settings import chosen_settings
+from .starts import FEWEST_BOXES, LEADING, Comparison, StartFigures, best_start, compare_starts
+from .verdict import Verdict
+from .zero import all_zero, finds_nothing
+
+__all__ = [
+    "FEWEST_BOXES",
+    "LEADING",
+    "Comparison",
+    "StartFigures",
+    "Verdict",
+    "all_zero",
+    "auroc_interval",
+    "best_start",
+    "chance_level",
+    "chosen_settings",
+    "compare_starts",
+    "finds_nothing",
+]

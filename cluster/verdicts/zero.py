@@ -1,0 +1,36 @@
+"""Whether a detector finds anything at all."""
+
+import math
+from collections.abc import Sequence
+
+from cluster.verdicts.verdict import Verdict
+
+
+def finds_nothing(metric: str, value: float | None, dataset: str) -> Verdict | None:
+    """The verdict on a detector whose AP is 0 or unknown; None where it finds something.
+
+    Args:
+        metric: the figure's name; larger is better.
+        value: the figure; None or NaN where it was not measured.
+        dataset: name of the images it was measured on.
+    """
+    if value is None or math.isnan(value):
+        return Verdict("unknown_ap", f"has no {metric} on {dataset}; nobody knows whether it finds anything")
+    if value <= 0:
+        return Verdict("zero_ap", f"finds nothing: its {metric} on {dataset} is {value:.4f}")
+    return None
+
+
+def all_zero(figures: Sequence[float | None]) -> Verdict | None:
+    """The verdict on a comparison in which nothing finds anything; None where something does.
+
+    Args:
+        figures: AP of all that is compared; None or NaN where not measured. An empty list has no verdict.
+    """
+    if not figures or any(_known(figure) > 0 for figure in figures):
+        return None
+    return Verdict("all_zero", "No start finds anything: mAP is 0.0 on the test split.")
+
+
+def _known(figure: float | None) -> float:
+    return 0.0 if figure is None or math.isnan(figure) else figure

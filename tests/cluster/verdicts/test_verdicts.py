@@ -1,0 +1,66 @@
+"""Verdicts on starts, settings and detectors that find nothing."""
+
+import math
+
+import pytest
+
+from cluster.verdicts import StartFigures, chosen_settings, compare_starts, finds_nothing
+
+SCRATCH = StartFigures("scratch", 0.30, 0.50)
+
+
+def test_both_zero_is_no_level_end() -> None:
+    told = compare_starts(
+        [StartFigures("scratch", 0.0, 0.0), StartFigures("agssp", math.nan, 0.0)], boxes=100, interval=(0, 0)
+    )
+    assert told.verdict == "zero"
+    assert "No start finds anything" in told.sentence
+    assert "level" not in told.sentence
+
+
+@pytest.mark.parametrize(("boxes", "said"), [(7, "7 boxes"), (1, "1 box,"), (29, "29 boxes")])
+def test_few_test_boxes_allow_no_claim(boxes: int, said: str) -> None:
+    told = compare_starts([SCRATCH, StartFigures("agssp", 0.6, 0.9)], boxes=boxes, interval=(0.1, 0.5))
+    assert told.verdict == "few"
+    assert said in told.sentence
+
+
+def test_equal_starts_end_level_only_by_an_interval_with_0() -> None:
+    agssp = StartFigures("agssp", 0.30, 0.50)
+    assert compare_starts([SCRATCH, agssp], boxes=30, interval=(0.0, 0.0)).verdict == "tie"
+    assert compare_starts([SCRATCH, agssp], boxes=30, interval=(-0.1, 0.1)).verdict == "tie"
+    assert compare_starts([SCRATCH, agssp], boxes=30).verdict == "none"
+    near = StartFigures("agssp", 0.309, 0.51)
+    assert compare_starts([SCRATCH, near], boxes=3000, interval=(0.002, 0.016)).verdict == "gain"
+    assert compare_starts([SCRATCH, near], boxes=3000, interval=(-0.002, 0.02)).verdict == "tie"
+
+
+def test_the_other_metric_is_told_where_it_points_elsewhere() -> None:
+    told = compare_starts([SCRATCH, StartFigures("agssp", 0.309, 0.42)], boxes=300, interval=(-0.02, 0.04))
+    assert told.verdict == "tie"
+    assert "at mAP@0.5 scratch is ahead by 8.0" in told.sentence
+    told = compare_starts([SCRATCH, StartFigures("agssp", 0.2, 0.6)], boxes=300, interval=(-0.2, -0.05))
+    assert told.verdict == "loss"
+    assert "at mAP@0.5 agssp is ahead by 10.0" in told.sentence
+
+
+def test_thresholds_that_find_next_to_nothing_are_no_suggestion() -> None:
+    told = chosen_settings("mask_iou", 0.013, 0.007)
+    assert told is not None
+    assert told.kind == "nearly_all_wrong"
+    same = chosen_settings("mask_iou", 0.5, 0.495)
+    assert same is not None
+    assert same.kind == "no_better"
+    lost = chosen_settings("box_f1", 0.5, 0.3, held_out=(0.2, 0.25))
+    assert lost is not None
+    assert "held-out" in lost.sentence
+    assert chosen_settings("box_f1", 0.5, 0.3, held_out=(0.45, 0.3)) is None
+    assert chosen_settings("plausibility", 0.04, 0.01, measured=False) is None
+
+
+def test_a_detector_of_no_or_unknown_ap_finds_nothing() -> None:
+    for value, kind in ((0.0, "zero_ap"), (math.nan, "unknown_ap"), (None, "unknown_ap")):
+        told = finds_nothing("map50", value, "line")
+        assert told is not None
+        assert told.kind == kind
+    assert finds_nothing("map50", 1e-3, "line") is None
