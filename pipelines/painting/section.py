@@ -66,6 +66,10 @@ class PaintSection(PaintSettings):
     seed: int | None = Field(default=None, ge=0, lt=2**31)
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
 
+    def seeded(self, seed: int) -> Self:
+        """This section with the seed, where it has none."""
+        return self if self.seed is not None else self.model_copy(update={"seed": seed})
+
     @property
     def settings(self) -> PaintSettings:
         """How defects are painted, alone."""

@@ -247,11 +247,9 @@ def _registered(plan: TrialPlan, best: TrialRecord, site: Site) -> dict[str, Any
     if plan.metric.startswith("finetune"):
         ancestors = {"corpus": pipeline.labelled}
         if start in (AGBP, AGSSP):
-            ancestors = {"corpus": pipeline.corpus, "maps": pipeline.maps, "backbone": pipeline.backbone}
+            ancestors = pipeline.sources(start)
             if pipeline.labelled is not pipeline.corpus:
                 ancestors["labels"] = pipeline.labelled
-        if start == AGSSP:
-            ancestors |= {"boxes": pipeline.boxes, "detector": pipeline.detector}
         artifact = register_detector(
             project.name,
             site=site,
