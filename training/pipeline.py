@@ -110,19 +110,24 @@ class Pipeline:
             backbone=self.backbone if section.needs_backbone else None,
         )
 
+    def source_names(self, start: str) -> tuple[str, ...]:
+        """Names of the stages that the start `agbp` or `agssp` comes from, in order."""
+        if start != AGSSP:
+            return ("corpus", "maps", "backbone")
+        section = self.project.detector
+        read = {
+            "corpus": True,
+            "maps": section.needs_maps,
+            "boxes": section.boxes != "painted",
+            "paint": section.boxes != "maps",
+            "backbone": section.needs_backbone,
+            "detector": True,
+        }
+        return tuple(name for name, needed in read.items() if needed)
+
     def sources(self, start: str) -> dict[str, Artifact]:
-        """The stages that the start `agbp` or `agssp` comes from, by name."""
-        section, detector = self.project.detector, start == AGSSP
-        sources = {"corpus": self.corpus}
-        if not detector or section.needs_maps:
-            sources["maps"] = self.maps
-        if not detector or section.needs_backbone:
-            sources["backbone"] = self.backbone
-        if detector and section.boxes != "painted":
-            sources["boxes"] = self.boxes
-        if detector and section.boxes != "maps":
-            sources["paint"] = self.paint
-        return sources | ({"detector": self.detector} if detector else {})
+        """Artifacts of the stages of `source_names`, by name."""
+        return {name: getattr(self, name) for name in self.source_names(start)}
 
     @cached_property
     def labelled(self) -> Artifact:

@@ -135,9 +135,7 @@ def _shared_stages(request: Request, pipeline: Pipeline) -> int:
     start = request.project.finetune.starts[0]
     needed: tuple[str, ...] = {"backbone": ("corpus", "maps"), "finetune": ()}[request.stage]
     if request.stage == "finetune" and start in (AGBP, AGSSP):
-        needed = ("corpus", "maps", "backbone")
-        if start == AGSSP:
-            needed = (*needed, "boxes", "detector")
+        needed = pipeline.source_names(start)
     elif request.metric.startswith("detector") or (request.metric.startswith("finetune") and start == AGSSP):
         needed = (*needed, "boxes")
     for name in needed:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from cluster.errors import UserError
+from cluster.stages.site import Site
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from pipelines.review.decisions import Change, save_changes
@@ -19,6 +20,7 @@ from training.detection.agdp_stage import DefectBoxes
 from training.detection.section import DetectorSection
 from training.inputs import Needs
 from training.opening import open_pipeline
+from training.pipeline import Pipeline
 from training.project import Project
 
 SIDES = ("x0", "y0", "x1", "y1")
@@ -179,6 +181,8 @@ def test_a_command_asks_for_what_the_detector_reads(
     needs = Needs.of(project, "detector")
     assert (needs.maps, needs.backbone, needs.detector_start, needs.labels) == (maps, backbone, start, False)
     finetune = Needs.of(project, "finetune")
+    read = Pipeline(project, Site(Storage.open("nowhere"), cast(Any, None))).source_names("agssp")
+    assert ("maps" in read, "backbone" in read) == (maps, backbone)
     assert (finetune.maps, finetune.backbone, finetune.detector_start) == (maps, backbone, start)
 
 
