@@ -136,7 +136,8 @@ class DetectorSection(Section):
     def deciding(self) -> dict[str, Any]:
         """What decides the detector, JSON-able; without the method's own sources, as in former versions."""
         written = self.model_dump(mode="json", exclude={"boxes", "start"})
-        sources = {"boxes": self.boxes, "start": self.begins_with}
+        known = self.begins_with in (AGBP, SCRATCH, *PUBLISHED)  # a file counts by its content, not its path
+        sources = {"boxes": self.boxes, "start": self.begins_with if known else "weights"}
         plain = {"boxes": "maps", "start": AGBP}
         return written | {key: value for key, value in sources.items() if value != plain[key]}
 

@@ -144,6 +144,8 @@ def test_the_methods_own_sources_leave_the_fingerprint_as_it_was() -> None:
     painted = plain | {"boxes": "painted", "start": "coco"}
     assert DetectorSection(boxes="painted").deciding == painted
     assert DetectorSection(boxes="painted", start="coco").deciding == painted
+    here, there = (DetectorSection(start=f"{folder}/mine.pt").deciding for folder in ("here", "there"))
+    assert here == there == plain | {"start": "weights"}  # the stage's fingerprint has the file's digest
     assert DetectorSection(start="scratch").deciding == plain | {"start": "scratch"}
 
 
