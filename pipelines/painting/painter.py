@@ -158,7 +158,7 @@ def _step(rng: np.random.Generator, kind: str, normal: Field, strength: float) -
 
 def _different(after: Pixels, before: Pixels) -> Mask:
     changed: Mask = after != before
-    return changed.any(axis=2) if changed.ndim == 3 else changed
+    return np.asarray(changed.any(axis=2) if changed.ndim == 3 else changed, np.bool_)
 
 
 def _parts(mask: Mask) -> Iterator[tuple[slice, slice, Mask]]:
