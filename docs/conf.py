@@ -31,6 +31,7 @@ howto/python
 howto/clusters
 howto/labelling-tools
 howto/few-labels
+howto/painted-defects
 howto/labelling
 howto/x-ray
 howto/extending

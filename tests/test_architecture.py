@@ -39,6 +39,7 @@ ROOMS = {
     "pipelines.images": "",
     "pipelines.tables": "",
     "pipelines.surfaces": "",
+    "pipelines.painting": "images surfaces tables",
     "pipelines.annotations": "images",
     "pipelines.layouts": "annotations images",
     "pipelines.encoder": "category_names",

@@ -10,7 +10,7 @@ from cluster.errors import UserError
 from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
 from pipelines.maps import check_sentences
 from training.project import Project
-from training.starts import AGBP, AGSSP
+from training.starts import AGBP, AGSSP, SCRATCH
 
 if TYPE_CHECKING:
     from cluster.tracking import Tracker
@@ -38,7 +38,7 @@ def read_listing(corpus: CorpusSection, need: ReferenceNeed | None) -> Listing:
 
 
 # How far a command goes: to the stage of that name and those it reads, or through all of them.
-Goal = Literal["corpus", "maps", "backbone", "finetune", "run"]
+Goal = Literal["corpus", "maps", "backbone", "detector", "finetune", "run"]
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,36 @@ class Needs:
         maps: references, prompts and the encoder.
         backbone: the weights that the pretraining begins with.
         labels: the finetuning's data and the weights of its starts.
+        detector_start: word for the weights that the detector's pretraining begins with; None where it
+            begins with the backbone stage's, from scratch, or is not needed.
     """
 
     corpus: bool
     maps: bool
     backbone: bool
     labels: bool
+    detector_start: str | None = None
 
     @classmethod
     def of(cls, project: Project, goal: Goal) -> "Needs":
         """What a project needs to reach a goal."""
         data, roots = project.finetune.data, project.corpus.root or project.corpus.sources
-        pretrained = bool(set(project.finetune.starts) & {AGBP, AGSSP})
+        section, starts = project.detector, set(project.finetune.starts)
+        start = None if section.begins_with in (AGBP, SCRATCH) else section.begins_with
+        if goal == "detector":
+            return cls(True, section.needs_maps, section.needs_backbone, labels=False, detector_start=start)
         if goal == "finetune":
-            return cls(data is None or pretrained, pretrained, pretrained, labels=True)
+            detector = AGSSP in starts
+            return cls(
+                corpus=data is None or bool(starts & {AGBP, AGSSP}),
+                maps=AGBP in starts or (detector and section.needs_maps),
+                backbone=AGBP in starts or (detector and section.needs_backbone),
+                labels=True,
+                detector_start=start if detector else None,
+            )
         if goal == "run":
-            return cls(bool(roots) or data is None or pretrained, maps=True, backbone=True, labels=True)
+            corpus = bool(roots) or data is None or bool(starts & {AGBP, AGSSP})
+            return cls(corpus, maps=True, backbone=True, labels=True, detector_start=start)
         return cls(True, maps=goal != "corpus", backbone=goal == "backbone", labels=False)
 
 

@@ -7,6 +7,7 @@ from pipelines.boxes import derive_boxes
 from pipelines.corpus import CorpusImages, CorpusSection, build_corpus, build_labelled, check_unseen
 from pipelines.encoder import weights_digest
 from pipelines.maps import evaluate_maps, make_maps
+from pipelines.painting import paint_images
 from pipelines.surfaces import generate_surfaces
 from training.agbp import pretrain_backbone, started_backbone
 from training.detection import finetune_detector, pretrain_detector
@@ -14,6 +15,7 @@ from training.evaluation import evaluate_detector
 from training.export import register_detector
 from training.inputs import Goal, Needs, open_tracker, read_listing
 from training.loop import TrainingSite
+from training.models import Preprocessing
 from training.project import Project
 from training.report import Pretraining, RunArtifacts, StartOutcome, write_report
 from training.starts import AGBP, AGSSP, SCRATCH, filled_detector, resolve_start
@@ -80,6 +82,12 @@ class Pipeline:
         )
 
     @cached_property
+    def paint(self) -> Artifact:
+        """Defects painted onto the pretraining images; beside pseudo-boxes where both are learnt."""
+        boxes = self.boxes if self.project.detector.boxes == "both" else None
+        return paint_images(self.seeded.paint, site=self.site, corpus=self.corpus, boxes=boxes)
+
+    @cached_property
     def backbone(self) -> Artifact:
         """The backbone pretrained with anomaly maps (AGBP)."""
         return pretrain_backbone(
@@ -91,14 +99,35 @@ class Pipeline:
 
     @cached_property
     def detector(self) -> Artifact:
-        """The detector pretrained on pseudo-boxes (AGDP) over that backbone."""
+        """The detector pretrained on pseudo-boxes (AGDP) over that backbone, or as its section says."""
+        section = self.seeded.detector
         return pretrain_detector(
-            self.seeded.detector,
+            section,
             site=self.site,
             corpus=self.corpus,
-            boxes=self.boxes,
-            backbone=self.backbone,
+            boxes=None if section.boxes == "painted" else self.boxes,
+            painted=None if section.boxes == "maps" else self.paint,
+            backbone=self.backbone if section.needs_backbone else None,
         )
+
+    def source_names(self, start: str) -> tuple[str, ...]:
+        """Names of the stages that the start `agbp` or `agssp` comes from, in order."""
+        if start != AGSSP:
+            return ("corpus", "maps", "backbone")
+        section = self.project.detector
+        read = {
+            "corpus": True,
+            "maps": section.needs_maps,
+            "boxes": section.boxes != "painted",
+            "paint": section.boxes != "maps",
+            "backbone": section.needs_backbone,
+            "detector": True,
+        }
+        return tuple(name for name, needed in read.items() if needed)
+
+    def sources(self, start: str) -> dict[str, Artifact]:
+        """Artifacts of the stages of `source_names`, by name."""
+        return {name: getattr(self, name) for name in self.source_names(start)}
 
     @cached_property
     def labelled(self) -> Artifact:
@@ -163,6 +192,7 @@ class Pipeline:
             boxes=self.boxes,
             backbone=self.backbone,
             detector=self.detector,
+            painted=None if self.project.detector.boxes == "maps" else self.paint,
             labels=None if self.labelled is self.corpus else self.labelled,
         )
 
@@ -217,15 +247,24 @@ def check_models(project: Project, goal: Goal = "run") -> None:
         if backbone.start != SCRATCH:
             start = resolve_start(backbone.start, backbone.name, tracker)
         started_backbone(backbone, start, project.seed)
+    if needs.detector_start is not None:
+        detector = project.detector
+        size = Preprocessing(detector.image_size, "square")
+        _check_start(needs.detector_start, detector.name, size, project)
     for word in (section.weights | section.given).values() if needs.labels else ():
-        finetune_start = resolve_start(word, section.name, tracker)
-        filled_detector(
-            section.name,
-            ("anomaly",),
-            section.preprocessing,
-            project.seed,
-            state=finetune_start.state,
-            metadata=finetune_start.metadata,
-            source=f"The start {finetune_start.source}",
-            whole=finetune_start.whole,
-        )
+        _check_start(word, section.name, section.preprocessing, project)
+
+
+def _check_start(word: str, name: str, preprocessing: Preprocessing, project: Project) -> None:
+    """Refuse a start that can't fill the detector `name`."""
+    start = resolve_start(word, name, partial(open_tracker, project))
+    filled_detector(
+        name,
+        ("anomaly",),
+        preprocessing,
+        project.seed,
+        state=start.state,
+        metadata=start.metadata,
+        source=f"The start {start.source}",
+        whole=start.whole,
+    )

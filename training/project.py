@@ -12,6 +12,7 @@ from cluster.tracking import TrackingSection
 from pipelines.boxes import BoxesSection
 from pipelines.corpus import CorpusSection
 from pipelines.maps import MapsSection
+from pipelines.painting import PaintSection
 from pipelines.surfaces import GenerateSection
 from training.agbp import BackboneSection
 from training.detection import DetectorSection, FinetuneSection
@@ -33,7 +34,7 @@ class Project(Section):
         seed: seed of every stage.
         generate: generated surfaces that replace `corpus.root` and `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
-        corpus, maps, boxes, backbone, detector, finetune, evaluate, predict, report: the stages.
+        corpus, maps, boxes, paint, backbone, detector, finetune, evaluate, predict, report: the stages.
     """
 
     name: str = Field(default="surfaces", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
@@ -46,6 +47,7 @@ class Project(Section):
     corpus: CorpusSection = CorpusSection()
     maps: MapsSection = MapsSection()
     boxes: BoxesSection = BoxesSection()
+    paint: PaintSection = PaintSection()
     backbone: BackboneSection = BackboneSection()
     detector: DetectorSection = DetectorSection()
     finetune: FinetuneSection = FinetuneSection()
@@ -57,6 +59,7 @@ class Project(Section):
         """This project with its seed in every loop without one; trainings take their sections from it."""
         return self.model_copy(
             update={
+                "paint": self.paint.seeded(self.seed),
                 "backbone": self.backbone.model_copy(update={"loop": self.backbone.loop.seeded(self.seed)}),
                 "detector": self.detector.model_copy(update={"loop": self.detector.loop.seeded(self.seed)}),
                 "finetune": self.finetune.model_copy(update={"loop": self.finetune.loop.seeded(self.seed)}),
@@ -67,7 +70,7 @@ class Project(Section):
         """Check what spans sections."""
         if self.generate is not None and (self.corpus.root or self.corpus.sources):
             raise ValueError("give either generate or corpus.root or corpus.sources, not both")
-        if backbone_of(self.detector.name) != self.backbone.name:
+        if self.detector.needs_backbone and backbone_of(self.detector.name) != self.backbone.name:
             raise ValueError(
                 f"detector.name={self.detector.name} must stand on backbone.name={self.backbone.name}, "
                 "whose weights it takes"

@@ -131,7 +131,7 @@ def pretrain_backbone(*config: Config) -> Artifact:
 
 
 def pretrain_detector(*config: Config) -> Artifact:
-    """Train the whole detector on the pseudo-boxes (AGDP): `agssp pretrain detector`.
+    """Train the whole detector on pseudo-boxes (AGDP), painted defects or both: `agssp pretrain detector`.
 
     Args:
         config: see `load_project`.
@@ -142,7 +142,7 @@ def pretrain_detector(*config: Config) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, "backbone", lambda pipeline: pipeline.detector)
+    return _made(config, "detector", lambda pipeline: pipeline.detector)
 
 
 def finetune(*config: Config, start: str | None = None) -> Artifact:

@@ -10,15 +10,12 @@ import pyarrow as pa
 import torch
 
 from cluster.errors import UserError
-from cluster.stages import digest
-from cluster.storage import Storage
 from pipelines.images import ImageError, ImageSource, Levels, named_pixels, read_image
 from pipelines.maps.method import CategoryState, MapMethod, preprocess
 from pipelines.maps.section import MapsSection
 from pipelines.tables import IDENTITY, SIZE
 
 PARTS = ("map_zero", "map_few")
-ERRORS = pa.schema([("image_id", pa.string()), ("error", pa.string())])
 
 
 def map_schema(grid: int, parts: bool = False) -> pa.Schema:
@@ -74,26 +71,6 @@ def readable_rows(rows: pa.Table) -> pa.Table:
     """The rows of `decode_rows` whose image could be read, without `error`."""
     places = [place for place, error in enumerate(rows.column("error").to_pylist()) if error is None]
     return rows.drop_columns(["error"]).take(pa.array(places, pa.int64()))
-
-
-def write_errors(rows: pa.Table, errors: Storage) -> None:
-    """Write why rows of `decode_rows` can't be read; the same rows always give the same file.
-
-    Args:
-        rows: a batch; some rows may have an error.
-        errors: directory of the files, schema `ERRORS`; no file is written where every row could be read.
-    """
-    bad = [row for row in rows.select(["image_id", "error"]).to_pylist() if row["error"] is not None]
-    if bad:
-        name = digest([row["image_id"] for row in bad])
-        errors.write_table(f"{name}.parquet", pa.Table.from_pylist(bad, schema=ERRORS))
-
-
-def read_errors(errors: Storage) -> dict[str, str]:
-    """image_id → why its image couldn't be read, from all files of `write_errors`."""
-    if not errors.children():
-        return {}
-    return {row["image_id"]: row["error"] for row in errors.read_table("").to_pylist()}
 
 
 def map_batch(

@@ -20,9 +20,7 @@ from pipelines.maps.rows import (
     category_states,
     decode_rows,
     map_batch,
-    read_errors,
     readable_rows,
-    write_errors,
 )
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
@@ -34,7 +32,9 @@ from pipelines.tables import (
     Step,
     actor_pool,
     check_bad_share,
+    read_errors,
     run_table_job,
+    write_errors,
     write_listing,
 )
 

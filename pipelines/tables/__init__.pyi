@@ -2,18 +2,22 @@ from .box_sides import SIDES, box_array, sides
 from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelledBoxRow, LabelRow, ManifestRow, has_defect
 from .pools import ACTOR_CPUS, actor_pool
 from .quarantine import check_bad_share
+from .row_errors import read_errors, write_errors
 from .schemas import (
     BAD_LABELS,
+    BOX,
     BOXES,
     DUPLICATES,
     HASHES,
     IDENTITY,
     LABELLED_BOX,
     LABELS,
+    LEVELS,
     LISTED,
     MANIFEST,
     MOVED,
     NEAR_DUPLICATES,
+    PAINTED,
     PREDICTED_BOX,
     PREDICTIONS,
     QUARANTINE,
@@ -25,16 +29,19 @@ from .table_job import ROWS_PER_FILE, Step, read_columns, run_table_job, write_l
 __all__ = [
     "ACTOR_CPUS",
     "BAD_LABELS",
+    "BOX",
     "BOXES",
     "DUPLICATES",
     "HASHES",
     "IDENTITY",
     "LABELLED_BOX",
     "LABELS",
+    "LEVELS",
     "LISTED",
     "MANIFEST",
     "MOVED",
     "NEAR_DUPLICATES",
+    "PAINTED",
     "PREDICTED_BOX",
     "PREDICTIONS",
     "QUARANTINE",
@@ -54,7 +61,9 @@ __all__ = [
     "check_bad_share",
     "has_defect",
     "read_columns",
+    "read_errors",
     "run_table_job",
     "sides",
+    "write_errors",
     "write_listing",
 ]

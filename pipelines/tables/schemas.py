@@ -48,6 +48,8 @@ THRESHOLDS = pa.schema(
     ]
 )
 BOXES = pa.schema([*IDENTITY, *SIZE, ("boxes", pa.list_(SCORED_BOX))])
+# `uri` is the user's image, `painted` the file with the defects in the stage's directory, null without any.
+PAINTED = pa.schema([*BOXES, ("painted", pa.string())])
 
 
 PREDICTED_BOX = pa.struct([*BOX, pa.field("score", pa.float64()), pa.field("label", pa.string())])

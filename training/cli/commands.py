@@ -94,8 +94,8 @@ def pretrain_backbone(words: Words = None, as_json: Json = False) -> None:
 
 @pretrain.command("detector")
 def pretrain_detector(words: Words = None, as_json: Json = False) -> None:
-    """Train a detector on the pseudo-boxes (AGDP)."""
-    stage_command("pretrain detector", words, as_json, lambda pipeline: pipeline.detector, "backbone")
+    """Train a detector on the pseudo-boxes (AGDP), on painted defects, or on both."""
+    stage_command("pretrain detector", words, as_json, lambda pipeline: pipeline.detector, "detector")
 
 
 @app.command()

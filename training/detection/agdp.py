@@ -1,10 +1,11 @@
-"""AGDP, detector pretraining on pseudo-boxes: its images out of the boxes table."""
+"""AGDP, detector pretraining: its images out of the tables of pseudo-boxes and of painted defects."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from cluster.storage import Storage
 from pipelines.images import Levels
 from training.detection.data import Sample
 
@@ -37,3 +38,36 @@ def pseudo_samples(
         labels = [0] * len(row["boxes"])
         samples.append(Sample.of(scaled, row["boxes"], labels, weights if weighted else None))
     return samples
+
+
+def painted_rows(rows: Iterable[Mapping[str, Any]], directory: Storage) -> list[dict[str, Any]]:
+    """Rows of the table of painted defects, each with the file that shows its boxes as `uri`.
+
+    Args:
+        rows: the table's rows.
+        directory: the paint stage's directory.
+    """
+    return [
+        {**row, "uri": row["uri"] if row["painted"] is None else directory.uri_of(row["painted"])}
+        for row in rows
+    ]
+
+
+def with_painted(
+    rows: Iterable[Mapping[str, Any]], painted: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows of the boxes table where painted images stand for their originals: the boxes of both are objects.
+
+    Args:
+        rows: rows of the boxes table.
+        painted: rows of `painted_rows`; those of other images are left out.
+    """
+    by_id = {row["image_id"]: row for row in painted}
+    merged = []
+    for row in rows:
+        other = by_id.get(row["image_id"])
+        if other is None:
+            merged.append(dict(row))
+        else:
+            merged.append({**row, "uri": other["uri"], "boxes": [*row["boxes"], *other["boxes"]]})
+    return merged

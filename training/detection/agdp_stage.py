@@ -1,4 +1,4 @@
-"""The detector stage: AGDP on Ray Train, from the pretrained backbone and the pseudo-boxes."""
+"""The detector stage: AGDP on Ray Train, from a start and the boxes of maps, of painted defects or both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,70 +10,107 @@ from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.review import LeftOut, left_out, read_decisions
 from pipelines.tables import CorpusTables
-from training.detection.agdp import CLASSES, pseudo_samples
+from training.detection.agdp import CLASSES, painted_rows, pseudo_samples, with_painted
 from training.detection.section import DetectorSection
 from training.detection.selection import hold_out
 from training.detection.training import BoxTraining, train_detector, training_results
 from training.loop import ScalingSection, TrainingSite
 from training.models import Preprocessing
 from training.models.detectors import Detector
-from training.starts import BACKBONE_FILE, filled_detector, report_json, start_of_artifact
+from training.starts import (
+    BACKBONE_FILE,
+    SCRATCH,
+    Start,
+    filled_detector,
+    fresh_detector,
+    report_json,
+    resolve_start,
+    start_of_artifact,
+)
 from training.weights import TransferReport
+
+LEARNT = {
+    "maps": "pseudo-boxes",
+    "painted": "painted defects",
+    "both": "pseudo-boxes and painted defects",
+}
 
 
 @dataclass(frozen=True)
-class PseudoBoxes:
+class DefectBoxes:
     """The sources of the detector's pretraining.
 
     Attributes:
-        corpus, boxes, backbone: the stages' artifacts.
+        corpus: the corpus stage's artifact.
         review: what the workspace's review leaves out; nothing where there is no review.
+        boxes, painted: the stages' artifacts that the boxes come from, None for one that is not asked.
+        backbone: the backbone stage's artifact; None with another start.
     """
 
     corpus: Artifact
-    boxes: Artifact
-    backbone: Artifact
     review: LeftOut
+    boxes: Artifact | None = None
+    painted: Artifact | None = None
+    backbone: Artifact | None = None
 
     @classmethod
     def reviewed(
-        cls, workspace: Storage, *, corpus: Artifact, boxes: Artifact, backbone: Artifact
-    ) -> "PseudoBoxes":
+        cls,
+        workspace: Storage,
+        *,
+        corpus: Artifact,
+        boxes: Artifact | None = None,
+        painted: Artifact | None = None,
+        backbone: Artifact | None = None,
+    ) -> "DefectBoxes":
         """The artifacts with the review that the workspace holds.
 
         Raises:
             UserError: a damaged review.
         """
         decisions = read_decisions(workspace)
-        review = left_out(decisions, _rows(boxes)) if decisions else LeftOut(frozenset(), {})
-        return cls(corpus, boxes, backbone, review)
+        review = LeftOut(frozenset(), {})
+        if decisions and boxes is not None:
+            review = left_out(decisions, _rows(boxes))
+        elif decisions and painted is not None:  # a verdict on a box is one on a pseudo-box
+            review = left_out(decisions, [{**row, "boxes": []} for row in _painted_rows(painted)])
+        return cls(corpus, review, boxes, painted, backbone)
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
         """The stages by name."""
-        return {"corpus": self.corpus, "boxes": self.boxes, "backbone": self.backbone}
+        artifacts = {
+            "corpus": self.corpus,
+            "boxes": self.boxes,
+            "paint": self.painted,
+            "backbone": self.backbone,
+        }
+        return {name: artifact for name, artifact in artifacts.items() if artifact is not None}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The images with the boxes to learn, without what the review rejects."""
+        if self.painted is None:
+            assert self.boxes is not None
+            return self.review.kept(_rows(self.boxes))
+        painted = _painted_rows(self.painted)
+        if self.boxes is None:
+            return self.review.kept(painted)
+        return with_painted(self.review.kept(_rows(self.boxes)), painted)
 
     def training(self, section: DetectorSection) -> BoxTraining:
         """The remaining images, split by the seed, and the section's settings.
 
         Raises:
-            UserError: no pseudo-box is left.
+            UserError: no box is left.
         """
-        rows = self.review.kept(_rows(self.boxes))
         tables = CorpusTables(self.corpus.directory)
         samples = pseudo_samples(
-            rows, tables.held_out(), tables.levels(), weighted=section.confidence_weighted
+            self.rows(), tables.held_out(), tables.levels(), weighted=section.confidence_weighted
         )
         if not any(len(sample.labels) for sample in samples):
-            raise UserError(
-                "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
-                "detector on; raise boxes.c (with another boxes.rule lower its cut) or lower boxes.delta."
-                if not self.review
-                else "The review leaves no pseudo-box in any image, so there is nothing to pretrain a "
-                "detector on; take some rejections back with agssp view."
-            )
+            raise UserError(self._nothing())
         train, held_out = hold_out(samples, section.holdout, section.loop.resolved_seed)
-        freeze = section.freezes(self.backbone.results["start"])
+        freeze = section.freezes(None if self.backbone is None else self.backbone.results["start"])
         return BoxTraining(
             train=train,
             held_out=held_out,
@@ -83,16 +120,39 @@ class PseudoBoxes:
             masks=section.masks,
         )
 
+    def _nothing(self) -> str:
+        """Why there is no box, and what helps."""
+        if self.boxes is None and not self.review:
+            return (
+                "No defect could be painted onto any image, so there is nothing to pretrain a detector on; "
+                "images need sides of at least 32 pixels: raise paint.share, or allow more paint.kinds."
+            )
+        if self.boxes is None:
+            return (
+                "The review leaves no painted image, so there is nothing to pretrain a detector on; take "
+                "some rejections back with agssp view."
+            )
+        if self.review:
+            return (
+                "The review leaves no pseudo-box in any image, so there is nothing to pretrain a "
+                "detector on; take some rejections back with agssp view."
+            )
+        return (
+            "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
+            "detector on; raise boxes.c (with another boxes.rule lower its cut) or lower boxes.delta."
+        )
+
 
 def pretrain_detector(
     section: DetectorSection,
     *,
     site: TrainingSite,
     corpus: Artifact,
-    boxes: Artifact,
-    backbone: Artifact,
+    boxes: Artifact | None = None,
+    painted: Artifact | None = None,
+    backbone: Artifact | None = None,
 ) -> Artifact:
-    """Train backbone, neck and head to find the pseudo-boxes, one class `anomaly`.
+    """Train backbone, neck and head to find pseudo-boxes, painted defects or both, one class `anomaly`.
 
     The test split is never read. Images and boxes that the workspace's review rejects are left out, and are
     part of the fingerprint. Writes `detector.safetensors`, `history.parquet`; with a review `review.json`.
@@ -100,67 +160,87 @@ def pretrain_detector(
     Args:
         section: the config.
         site: workspace, tracking run and workers.
-        corpus, boxes, backbone: the stages' artifacts.
+        corpus: the corpus stage's artifact.
+        boxes, painted: those of the boxes and the paint stage; one for `section.boxes`, or both.
+        backbone: the backbone stage's; None where the section names another start.
 
     Raises:
-        UserError: no pseudo-box, a damaged review, or the backbone is not that of `section.name`.
+        UserError: no box, a damaged review, or weights that are not those of `section.name`.
     """
-    inputs = PseudoBoxes.reviewed(site.workspace, corpus=corpus, boxes=boxes, backbone=backbone)
+    inputs = DefectBoxes.reviewed(
+        site.workspace, corpus=corpus, boxes=boxes, painted=painted, backbone=backbone
+    )
     review = inputs.review
+    start, extra = None, {"review": review.digest} if review else {}
+    if backbone is None and section.begins_with != SCRATCH:
+        start = resolve_start(section.begins_with, section.name, lambda: site.run.tracker)
+        extra["weights"] = start.digest
     if review:
         say(f"detector: the review leaves out {len(review.images)} images and {review.count} boxes of others")
     return ensure(
         "detector",
         site=site,
-        config=section.model_dump(mode="json"),
+        config=section.deciding,
         inputs=inputs.artifacts,
-        extra={"review": review.digest} if review else {},
-        body=lambda bench: _learn(section, inputs, bench, site.scaling),
+        extra=extra,
+        body=lambda bench: _learn(section, inputs, start, bench, site.scaling),
         revision=2,  # metrics: boxes outside the image take no place among the best
     )
 
 
 def prepared(
-    section: DetectorSection, inputs: PseudoBoxes, directory: Storage
-) -> tuple[BoxTraining, Detector, TransferReport]:
-    """Images and detector before the first step, and a report of what the backbone filled.
+    section: DetectorSection, inputs: DefectBoxes, directory: Storage, start: Start | None = None
+) -> tuple[BoxTraining, Detector, TransferReport | None]:
+    """Images and detector before the first step, and a report of what the start filled, None from scratch.
 
     Args:
         section: the config.
         inputs: artifacts and review.
         directory: gets `review.json` where the review leaves something out.
+        start: weights to begin with where there is no backbone stage; None begins from scratch.
 
     Raises:
-        UserError: no pseudo-box, or the backbone is not that of `section.name`.
+        UserError: no box, or weights that are not those of `section.name`.
     """
     if inputs.review:
         directory.write_json("review.json", inputs.review.document())
     training = inputs.training(section)
-    start = start_of_artifact(inputs.backbone, BACKBONE_FILE)
+    preprocessing, seed = Preprocessing(section.image_size, "square"), section.loop.resolved_seed
+    said = "start"
+    if inputs.backbone is not None:
+        start, said = start_of_artifact(inputs.backbone, BACKBONE_FILE), "backbone"
+    if start is None:
+        return training, fresh_detector(section.name, CLASSES, preprocessing, seed), None
     detector, report = filled_detector(
         section.name,
         CLASSES,
-        Preprocessing(section.image_size, "square"),
-        section.loop.resolved_seed,
+        preprocessing,
+        seed,
         state=start.state,
         metadata=start.metadata,
-        source=f"The backbone {inputs.backbone.directory.uri}",
+        source=f"The {said} {start.source}",
+        whole=start.whole,
     )
     return training, detector, report
 
 
 def _learn(
-    section: DetectorSection, inputs: PseudoBoxes, bench: Workbench, scaling: ScalingSection
+    section: DetectorSection,
+    inputs: DefectBoxes,
+    start: Start | None,
+    bench: Workbench,
+    scaling: ScalingSection,
 ) -> Mapping[str, Any]:
-    """The stage's body: from the backbone to a detector of pseudo-boxes."""
-    training, detector, report = prepared(section, inputs, bench.directory)
+    """The stage's body: from the start to a detector of boxes."""
+    training, detector, report = prepared(section, inputs, bench.directory, start)
+    weights = {} if start is None else {"weights": start.digest}
     result = train_detector(
         detector,
         bench,
         training,
         scaling=scaling,
-        lineage={name: artifact.fingerprint for name, artifact in inputs.artifacts.items()},
-        title="detector: learning pseudo-boxes",
+        lineage={name: artifact.fingerprint for name, artifact in inputs.artifacts.items()} | weights,
+        title=f"detector: learning {LEARNT[section.boxes]}",
     )
     review = inputs.review
     return {
@@ -172,10 +252,15 @@ def _learn(
         **({"rejected": {"images": len(review.images), "boxes": review.count}} if review else {}),
         "masks": section.masks,
         **training_results(result),
-        "transfer": report_json(report),
+        "transfer": None if report is None else report_json(report),
     }
 
 
 def _rows(boxes: Artifact) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = boxes.directory.read_table("boxes.parquet").to_pylist()
     return rows
+
+
+def _painted_rows(painted: Artifact) -> list[dict[str, Any]]:
+    table = painted.directory.read_table("painted.parquet")
+    return painted_rows(table.to_pylist(), painted.directory)

@@ -1,6 +1,6 @@
 """The config of detector pretraining and finetuning."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,11 +71,18 @@ class DetectorSection(Section):
     Attributes:
         name: the detector's name; its backbone is that of the backbone stage.
         image_size: side of the input, pixels; images are resized uniformly (stretched to the square).
+        boxes: what it learns to find: `maps`, the pseudo-boxes, as in the method; `painted`, defects that
+            `paint` draws onto the images, for which neither maps nor references are needed; `both`, where no
+            painted box overlaps a pseudo-box.
+        start: weights before the first step: `agbp`, the backbone stage's; `imagenet`, `coco`, `scratch`, a
+            file, stage directory or registered model, see `starts.resolve_start`. None: `coco` for `painted`,
+            else `agbp`.
         freeze_backbone: keep the backbone, batch-norm statistics included, as it starts. None: true, as in
-            the method, where the backbone stage had a start; false where it began from scratch, since such a
-            backbone has seen too little to be kept.
+            the method, where the backbone stage's is taken and had a start; false where it began from
+            scratch, since such a backbone has seen too little to be kept, and with any other `start`.
         confidence_weighted: multiply a pseudo-box's part of the loss by its score over the mean score of all,
-            so that the loss keeps its scale. Not offered by the DETR family.
+            so that the loss keeps its scale. Not offered by the DETR family, nor for painted boxes, which
+            have no scores.
         masks: what a mask-rcnn's mask head learns: `none`, nothing, it stays as it starts; `boxes`, the
             pseudo-boxes filled out, which is coarser than the maps they come from.
         holdout: share of the images kept from training; AP is measured on their pseudo-boxes.
@@ -85,6 +92,8 @@ class DetectorSection(Section):
 
     name: str = "yolov8n"
     image_size: int = Field(default=224, ge=32, le=4096, multiple_of=32)
+    boxes: Literal["maps", "painted", "both"] = "maps"
+    start: StartWord | None = None
     freeze_backbone: bool | None = None
     confidence_weighted: bool = False
     masks: Masks = "none"
@@ -101,12 +110,46 @@ class DetectorSection(Section):
     def _detector_can(self) -> "DetectorSection":
         if self.confidence_weighted and not weighs_boxes(self.name):
             raise ValueError(f"{self.name} can't be trained with confidence_weighted=true")
+        if self.confidence_weighted and self.boxes != "maps":
+            raise ValueError("confidence_weighted=true needs boxes=maps: painted boxes have no scores")
+        if self.start == AGSSP:
+            raise ValueError(f"start={AGSSP} is what this stage makes; it begins with e.g. {AGBP} or coco")
         check_masks(self.name, self.masks)
         return self
 
-    def freezes(self, backbone_start: str) -> bool:
-        """`freeze_backbone`, or what None means after a backbone stage with this `start`."""
-        return backbone_start != SCRATCH if self.freeze_backbone is None else self.freeze_backbone
+    @property
+    def begins_with(self) -> str:
+        """`start`, or what None means."""
+        return self.start or ("coco" if self.boxes == "painted" else AGBP)
+
+    @property
+    def needs_backbone(self) -> bool:
+        """Whether the backbone stage comes first."""
+        return self.begins_with == AGBP
+
+    @property
+    def needs_maps(self) -> bool:
+        """Whether any stage before it reads anomaly maps."""
+        return self.boxes != "painted" or self.needs_backbone
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What decides the detector, JSON-able; without the method's own sources, as in former versions."""
+        written = self.model_dump(mode="json", exclude={"boxes", "start"})
+        known = self.begins_with in (AGBP, SCRATCH, *PUBLISHED)  # a file counts by its content, not its path
+        sources = {"boxes": self.boxes, "start": self.begins_with if known else "weights"}
+        plain = {"boxes": "maps", "start": AGBP}
+        return written | {key: value for key, value in sources.items() if value != plain[key]}
+
+    def freezes(self, backbone_start: str | None) -> bool:
+        """`freeze_backbone`, or what None means.
+
+        Args:
+            backbone_start: `start` of the backbone stage; None where another start is taken.
+        """
+        if self.freeze_backbone is not None:
+            return self.freeze_backbone
+        return backbone_start not in (None, SCRATCH)
 
 
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]

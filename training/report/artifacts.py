@@ -12,6 +12,7 @@ class Pretraining:
 
     Attributes:
         corpus, maps, map_quality, boxes, backbone, detector: the stages' artifacts.
+        painted: painted defects; None where the detector learns from maps alone.
         surfaces: the generated images; None where the images are the user's.
         labels: the images and labels of finetuning; None where the corpus' labels serve.
     """
@@ -22,6 +23,7 @@ class Pretraining:
     boxes: Artifact
     backbone: Artifact
     detector: Artifact
+    painted: Artifact | None = None
     surfaces: Artifact | None = None
     labels: Artifact | None = None
 
@@ -38,6 +40,7 @@ class Pretraining:
             "maps": self.maps,
             "evaluate_maps": self.map_quality,
             "boxes": self.boxes,
+            "paint": self.painted,
             "backbone": self.backbone,
             "detector": self.detector,
             "labels": self.labels,

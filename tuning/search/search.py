@@ -135,9 +135,7 @@ def _shared_stages(request: Request, pipeline: Pipeline) -> int:
     start = request.project.finetune.starts[0]
     needed: tuple[str, ...] = {"backbone": ("corpus", "maps"), "finetune": ()}[request.stage]
     if request.stage == "finetune" and start in (AGBP, AGSSP):
-        needed = ("corpus", "maps", "backbone")
-        if start == AGSSP:
-            needed = (*needed, "boxes", "detector")
+        needed = pipeline.source_names(start)
     elif request.metric.startswith("detector") or (request.metric.startswith("finetune") and start == AGSSP):
         needed = (*needed, "boxes")
     for name in needed:
@@ -247,11 +245,9 @@ def _registered(plan: TrialPlan, best: TrialRecord, site: Site) -> dict[str, Any
     if plan.metric.startswith("finetune"):
         ancestors = {"corpus": pipeline.labelled}
         if start in (AGBP, AGSSP):
-            ancestors = {"corpus": pipeline.corpus, "maps": pipeline.maps, "backbone": pipeline.backbone}
+            ancestors = pipeline.sources(start)
             if pipeline.labelled is not pipeline.corpus:
                 ancestors["labels"] = pipeline.labelled
-        if start == AGSSP:
-            ancestors |= {"boxes": pipeline.boxes, "detector": pipeline.detector}
         artifact = register_detector(
             project.name,
             site=site,

@@ -10,7 +10,8 @@ import pytest
 from cluster.storage.storage import Storage
 from pipelines.images.reading import ImageError, read_image
 from pipelines.maps.method import preprocess
-from pipelines.maps.rows import decode_rows, read_errors, readable_rows, write_errors
+from pipelines.maps.rows import decode_rows, readable_rows
+from pipelines.tables.row_errors import read_errors, write_errors
 
 SIZE = 24
 

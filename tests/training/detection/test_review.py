@@ -14,7 +14,7 @@ from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import PipelineRun, Tracker
 from pipelines.review.decisions import Change, save_changes
 from pipelines.tables.schemas import BOXES, MANIFEST
-from training.detection.agdp_stage import PseudoBoxes, prepared, pretrain_detector
+from training.detection.agdp_stage import DefectBoxes, prepared, pretrain_detector
 from training.detection.data import Sample
 from training.detection.section import DetectorSection
 from training.loop.section import ScalingSection
@@ -91,7 +91,7 @@ class Stage:
             pretrain_detector(SECTION, site=site, **self.inputs)
         new = set(folder.children()) - before
         directory = folder.at(*new) if new else folder
-        inputs = PseudoBoxes.reviewed(self.workspace, **self.inputs)
+        inputs = DefectBoxes.reviewed(self.workspace, **self.inputs)
         training, _, _ = prepared(SECTION, inputs, directory)
         self.seen = [*training.train, *training.held_out]
         return directory
