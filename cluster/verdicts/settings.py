@@ -31,7 +31,7 @@ def chosen_settings(
             "boxes would be wrong, whatever the thresholds. Mend the maps first (agssp evaluate maps says "
             "how good they are); this patch is no improvement to rely on.",
         )
-    chance = f"a gain below {LEAST_GAIN:g} is chance"
+    chance = f"gains below {LEAST_GAIN:g} come and go with the images"
     if before is not None and best - before < LEAST_GAIN:
         return Verdict(
             "no_better",
