@@ -48,7 +48,8 @@ def test_each_image_measured_by_itself_meets_every_defect(maps: LabelledMaps) ->
 
 def test_one_threshold_for_all_levels_does_not(maps: LabelledMaps) -> None:
     values = chosen("paper", maps, same_scores=True)
-    assert 0 < f1(quality(settings_of("paper", values), maps)) < 0.5
+    best = quality(settings_of("paper", values), maps)
+    assert 0 < best.recall <= 1 / 3  # of the six levels those at the top alone
 
 
 @pytest.mark.parametrize("rule", SPACES)

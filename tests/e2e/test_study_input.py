@@ -28,7 +28,7 @@ def photos(tmp_path: Path) -> Path:
         (["--device", "tpu"], 'Device "tpu" can\'t be used'),
         (["maps.encoder.model=hugo"], 'did you mean "huge"?'),
         (["maps.encoder.model=ViT-L-14-336", "maps.encoder.weights=openai"], "use ViT-L-14-336-quickgelu"),
-        (["maps.method=winklip"], '"maps.method"'),
+        (["maps.method=winklip"], "Override maps.method: "),
         (["generate.categories=[teapot]"], '"teapot"'),
     ],
 )
