@@ -11,6 +11,7 @@ from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.painting.rows import TO_PAINT, paint_rows
 from pipelines.painting.section import PaintSection, PaintSettings
+from pipelines.painting.sheet import painted_sheet
 from pipelines.tables import (
     PAINTED,
     QUARANTINE,
@@ -28,7 +29,8 @@ def paint_images(
 ) -> Artifact:
     """Paint defects onto the images outside the test split; the user's files are only read.
 
-    Writes `painted.parquet`, a row for each readable image, `images/` and `quarantine.parquet`.
+    Writes `painted.parquet`, a row for each readable image, `images/`, `sheet.png` with the first of them and
+    `quarantine.parquet`.
 
     Args:
         section: the config, with its seed.
@@ -129,6 +131,9 @@ def _finish(bench: Workbench, images: pa.Table, max_bad_share: float) -> Mapping
     check_bad_share(len(bad), images.num_rows, max_bad_share, "paint", first, tables=where)
     bench.directory.write_table("painted.parquet", table)
     bench.directory.delete("work")
+    sheet = painted_sheet(table.to_pylist(), bench.directory)
+    if sheet is not None:
+        bench.directory.write("sheet.png", sheet)
     rows = table.column("boxes").to_pylist()
     return {
         "images": len(rows),

@@ -9,7 +9,7 @@ from cluster.cli.command import Json, Words, listing_table, out, run_command
 from cluster.cli.default_command import DefaultCommand
 from cluster.cli.projects import project_of
 from cluster.recipes import recipe_notes, recipes
-from training.cli.base import artifact_json, stage_command
+from training.cli.base import artifact_json, render_stage, stage_command
 from training.cli.start_tables import render_evaluated, render_finetuned
 
 app = typer.Typer()
@@ -84,6 +84,23 @@ def _check_exit_code(result: Mapping[str, Any]) -> int:
 def maps(words: Words = None, as_json: Json = False) -> None:
     """Make anomaly maps with KeAD."""
     stage_command("maps", words, as_json, lambda pipeline: pipeline.maps, "maps")
+
+
+@app.command()
+def paint(words: Words = None, as_json: Json = False) -> None:
+    """Paint defects onto the images, for detector.boxes=painted or both; sheet.png shows some."""
+
+    def body() -> Mapping[str, Any]:
+        project = project_of(words)
+        from training.opening import open_pipeline
+
+        # Beside pseudo-boxes nothing is painted over them, so these come first.
+        with open_pipeline(
+            project, "paint", "maps" if project.detector.boxes == "both" else "corpus"
+        ) as pipeline:
+            return artifact_json(pipeline.paint)
+
+    run_command(body, json_mode=as_json, render=render_stage)
 
 
 @pretrain.command("backbone")
