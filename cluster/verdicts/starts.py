@@ -1,10 +1,9 @@
 """Which start of a finetuning is ahead, and whether the test split is enough to say so."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster.verdicts.zero import all_zero
+from cluster.verdicts.zero import all_zero, known
 
 LEADING = "mAP@0.5:0.95"  # decides; mAP@0.5 is told beside it
 FEWEST_BOXES = 30  # true test boxes; with fewer a single box moves the AP by points
@@ -68,9 +67,9 @@ def compare_starts(
     own = next((start for start in starts if start.name == baseline), None)
     if best is None or own is None:
         only = best or own or starts[0]
-        return Comparison("none", f"{only.name} reaches {_known(only.map50_95) * 100:.1f} {LEADING}")
-    points = (_known(best.map50_95) - _known(own.map50_95)) * 100
-    coarse = (_known(best.map50) - _known(own.map50)) * 100
+        return Comparison("none", f"{only.name} reaches {known(only.map50_95) * 100:.1f} {LEADING}")
+    points = (known(best.map50_95) - known(own.map50_95)) * 100
+    coarse = (known(best.map50) - known(own.map50)) * 100
     beside = _beside(points, coarse, best.name, baseline)
     if interval is not None and interval[0] <= 0 <= interval[1]:
         low, high = (end * 100 for end in interval)
@@ -94,7 +93,7 @@ def compare_starts(
 def best_start(starts: Sequence[StartFigures], baseline: str = "scratch") -> StartFigures | None:
     """The best start besides the baseline by the leading metric, then by mAP@0.5; None without one."""
     others = [start for start in starts if start.name != baseline]
-    return max(others, key=lambda start: (_known(start.map50_95), _known(start.map50)), default=None)
+    return max(others, key=lambda start: (known(start.map50_95), known(start.map50)), default=None)
 
 
 def _beside(points: float, coarse: float, best: str, baseline: str) -> str:
@@ -103,8 +102,3 @@ def _beside(points: float, coarse: float, best: str, baseline: str) -> str:
         return ""
     ahead = best if coarse > 0 else baseline
     return f"; at mAP@0.5 {ahead} is ahead by {abs(coarse):.1f}"
-
-
-def _known(figure: float | None) -> float:
-    """The figure; 0 where there is none."""
-    return 0.0 if figure is None or math.isnan(figure) else figure

@@ -27,10 +27,11 @@ def all_zero(figures: Sequence[float | None]) -> Verdict | None:
     Args:
         figures: AP of all that is compared; None or NaN where not measured. An empty list has no verdict.
     """
-    if not figures or any(_known(figure) > 0 for figure in figures):
+    if not figures or any(known(figure) > 0 for figure in figures):
         return None
     return Verdict("all_zero", "No start finds anything: mAP is 0.0 on the test split.")
 
 
-def _known(figure: float | None) -> float:
+def known(figure: float | None) -> float:
+    """The figure; 0 where there is none."""
     return 0.0 if figure is None or math.isnan(figure) else figure

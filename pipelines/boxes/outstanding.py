@@ -3,16 +3,13 @@
 Formulas: docs/method.md#other-rules.
 """
 
-from collections.abc import Iterator
-
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cluster.errors import UserError
 from pipelines.boxes.region import Region
 from pipelines.boxes.section import RegionSettings
-from pipelines.images.components import components
+from pipelines.images import joined_components
 from pipelines.maps import Floats, upsample
 
 Mask = npt.NDArray[np.bool_]
@@ -36,27 +33,6 @@ def standardised(anomaly_map: Floats) -> Floats:
     if values.min() == values.max():  # the deviation of equal values may round to a little above 0
         return np.zeros(anomaly_map.shape, np.float32)
     return np.asarray((values - np.median(values)) / values.std(), np.float32)
-
-
-def joined_components(mask: Mask, gap: int) -> Iterator[tuple[int, int, Mask]]:
-    """As `components`, but regions with at most `gap` pixels between them, diagonally too, are one.
-
-    Args:
-        mask: (H, W), bool.
-        gap: pixels; 0 gives the 8-connected regions.
-    """
-    if gap == 0:
-        yield from components(mask)
-        return
-    # Squares of gap + 1 pixels touch when at most `gap` pixels lie between the pixels they are drawn around.
-    square = np.ones((gap + 1, gap + 1), np.uint8)
-    grown = cv2.dilate(mask.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    for y, x, around in components(grown.astype(np.bool_)):
-        height, width = around.shape
-        inside = around & mask[y : y + height, x : x + width]
-        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        cut = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        yield y + int(rows[0]), x + int(columns[0]), cut
 
 
 def border_share(region: Region, width: int, height: int) -> float:

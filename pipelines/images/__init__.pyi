@@ -1,3 +1,4 @@
+from .components import joined_components
 from .levels import dataset_colours, source_levels
 from .reading import (
     IMAGE_SUFFIXES,
@@ -23,6 +24,7 @@ __all__ = [
     "content_hash",
     "dataset_colours",
     "decode_image",
+    "joined_components",
     "named_pixels",
     "read_bytes",
     "read_image",

@@ -33,3 +33,24 @@ def components(mask: Mask) -> Iterator[tuple[int, int, Mask]]:
     for label in order[order > 0]:
         rows, columns = places[label - 1]
         yield top + rows.start, left + columns.start, labels[rows, columns] == label
+
+
+def joined_components(mask: Mask, gap: int) -> Iterator[tuple[int, int, Mask]]:
+    """As `components`, but regions with at most `gap` pixels between them, diagonally too, are one.
+
+    Args:
+        mask: (H, W), bool.
+        gap: pixels; 0 gives the 8-connected regions.
+    """
+    if gap == 0:
+        yield from components(mask)
+        return
+    # Squares of gap + 1 pixels touch when at most `gap` pixels lie between the pixels they are drawn around.
+    square = np.ones((gap + 1, gap + 1), np.uint8)
+    grown = cv2.dilate(mask.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    for y, x, around in components(grown.astype(np.bool_)):
+        height, width = around.shape
+        inside = around & mask[y : y + height, x : x + width]
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        cut = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        yield y + int(rows[0]), x + int(columns[0]), cut

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.images.components import components
+from pipelines.images import joined_components
 from pipelines.painting.section import PaintSettings
 from pipelines.surfaces import DEFECTS
 
@@ -163,19 +163,13 @@ def _different(after: Pixels, before: Pixels) -> Mask:
 
 def _parts(mask: Mask) -> Iterator[tuple[slice, slice, Mask]]:
     """Pixels that share a box: rows, columns, and their own mask cut to these."""
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((JOINED_BELOW, JOINED_BELOW), np.uint8))
-    for y, x, region in components(near.astype(np.bool_)):
-        rows, columns = slice(y, y + region.shape[0]), slice(x, x + region.shape[1])
-        yield rows, columns, mask[rows, columns] & region
+    for y, x, part in joined_components(mask, JOINED_BELOW - 1):
+        yield slice(y, y + part.shape[0]), slice(x, x + part.shape[1]), part
 
 
 def _boxes(mask: Mask) -> Boxes:
     """(N, 4) x0 y0 x1 y1 around the parts, by their place."""
-    boxes = []
-    for rows, columns, part in _parts(mask):
-        x, y, width, height = cv2.boundingRect(part.view(np.uint8))
-        left, top = x + columns.start, y + rows.start
-        boxes.append((left, top, left + width, top + height))
+    boxes = [(columns.start, rows.start, columns.stop, rows.stop) for rows, columns, _ in _parts(mask)]
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 

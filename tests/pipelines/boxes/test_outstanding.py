@@ -8,9 +8,10 @@ from hypothesis import assume, given, settings, strategies as st
 from numpy.typing import NDArray
 
 from cluster.errors import UserError
-from pipelines.boxes.outstanding import joined_components, standardised
+from pipelines.boxes.outstanding import standardised
 from pipelines.boxes.pseudo_boxes import CategoryThreshold, PseudoBox, pseudo_boxes
 from pipelines.boxes.section import BoxesSection, PseudoBoxSettings
+from pipelines.images.components import joined_components
 from pipelines.maps.reading import upsample
 from tests.pipelines.boxes.test_pseudo_boxes import reference_iou, reference_upsample
 
