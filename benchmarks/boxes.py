@@ -27,9 +27,9 @@ def run() -> Iterator[Row]:
         write_maps(storage.at("maps"), IMAGES)
         start_ray()
         settings = PseudoBoxSettings()
-        find_boxes(storage.at("warm"), [], settings, storage.at("warm-work"))
+        find_boxes(storage.at("warm"), [], settings, storage.at("warm-work"), images=WARM_UP)
         start = time.monotonic()
-        _, table = find_boxes(storage.at("maps"), [], settings, storage.at("work"))
+        _, table = find_boxes(storage.at("maps"), [], settings, storage.at("work"), images=IMAGES)
         seconds = time.monotonic() - start
         boxes = sum(len(row) for row in table.column("boxes").to_pylist())
     yield Row("boxes an image", boxes / IMAGES)

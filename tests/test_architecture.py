@@ -83,6 +83,7 @@ ROOMS = {
 # Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.
 GLUE_ROOMS = ("on_ray", "jobs", "tracking", "registry", "cli")
 GLUE_FILES = {
+    "pipelines/tables/place.py",
     "pipelines/tables/table_job.py",
     "training/loop/fit.py",
     "training/steps.py",

@@ -1,24 +1,21 @@
-"""All stages in order, each asking for its inputs; the one place that knows the whole run."""
+"""All stages in order, each asking for its inputs; the one place that knows the whole run.
+
+A stage's code is imported when the stage is asked for: the corpus needs no PyTorch, no map needs a detector.
+"""
 
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from cluster.stages import Artifact, Site
-from pipelines.boxes import derive_boxes
 from pipelines.corpus import CorpusImages, CorpusSection, build_corpus, build_labelled, check_unseen
-from pipelines.encoder import weights_digest
-from pipelines.maps import evaluate_maps, make_maps
-from pipelines.painting import paint_images
-from pipelines.surfaces import generate_surfaces
-from training.agbp import pretrain_backbone, started_backbone
-from training.detection import finetune_detector, pretrain_detector
-from training.evaluation import evaluate_detector
-from training.export import register_detector
 from training.inputs import Goal, Needs, open_tracker, read_listing
 from training.loop import TrainingSite
 from training.models import Preprocessing
 from training.project import Project
-from training.report import Pretraining, RunArtifacts, StartOutcome, write_report
-from training.starts import AGBP, AGSSP, SCRATCH, filled_detector, resolve_start
+from training.starts import AGBP, AGSSP, SCRATCH
+
+if TYPE_CHECKING:
+    from training.report import Pretraining, RunArtifacts
 
 # Where and how it runs; the report leaves it out, as it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
@@ -41,6 +38,8 @@ class Pipeline:
     @cached_property
     def surfaces(self) -> Artifact | None:
         """Generated surfaces, where the project asks for them."""
+        from pipelines.surfaces import generate_surfaces
+
         section = self.project.generate
         if section is None:
             return None
@@ -64,16 +63,22 @@ class Pipeline:
     @cached_property
     def maps(self) -> Artifact:
         """Anomaly maps of every image."""
+        from pipelines.maps import make_maps
+
         return make_maps(self.project.maps, site=self.site, corpus=self.corpus)
 
     @cached_property
     def map_quality(self) -> Artifact:
         """Image and pixel AUROC of the maps on the held-out images, where masks exist."""
+        from pipelines.maps import evaluate_maps
+
         return evaluate_maps(site=self.site, corpus=self.corpus, maps=self.maps)
 
     @cached_property
     def boxes(self) -> Artifact:
         """Pseudo-boxes of the pretraining images."""
+        from pipelines.boxes import derive_boxes
+
         return derive_boxes(
             self.project.boxes,
             site=self.site,
@@ -84,12 +89,16 @@ class Pipeline:
     @cached_property
     def paint(self) -> Artifact:
         """Defects painted onto the pretraining images; beside pseudo-boxes where both are learnt."""
+        from pipelines.painting import paint_images
+
         boxes = self.boxes if self.project.detector.boxes == "both" else None
         return paint_images(self.seeded.paint, site=self.site, corpus=self.corpus, boxes=boxes)
 
     @cached_property
     def backbone(self) -> Artifact:
         """The backbone pretrained with anomaly maps (AGBP)."""
+        from training.agbp import pretrain_backbone
+
         return pretrain_backbone(
             self.seeded.backbone,
             site=self.site,
@@ -100,6 +109,8 @@ class Pipeline:
     @cached_property
     def detector(self) -> Artifact:
         """The detector pretrained on pseudo-boxes (AGDP) over that backbone, or as its section says."""
+        from training.detection import pretrain_detector
+
         section = self.seeded.detector
         return pretrain_detector(
             section,
@@ -142,6 +153,8 @@ class Pipeline:
 
     def finetuned(self, start: str) -> Artifact:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
+        from training.detection import finetune_detector
+
         if start in self._finetuned:
             return self._finetuned[start]
         self._finetuned[start] = finetune_detector(
@@ -156,6 +169,8 @@ class Pipeline:
 
     def evaluated(self, start: str) -> Artifact:
         """COCO AP of the detector finetuned from one start, on the held-out images."""
+        from training.evaluation import evaluate_detector
+
         if start not in self._evaluated:
             self._evaluated[start] = evaluate_detector(
                 self.project.evaluate,
@@ -173,6 +188,8 @@ class Pipeline:
     @cached_property
     def registered(self) -> Artifact:
         """The finetuned detector as a version in the model registry."""
+        from training.export import register_detector
+
         return register_detector(
             self.project.name,
             site=self.site,
@@ -182,8 +199,10 @@ class Pipeline:
             ancestors=self.pretraining().named(),
         )
 
-    def pretraining(self) -> Pretraining:
+    def pretraining(self) -> "Pretraining":
         """The stages up to the pretrained detector."""
+        from training.report import Pretraining
+
         return Pretraining(
             surfaces=self.surfaces,
             corpus=self.corpus,
@@ -196,8 +215,10 @@ class Pipeline:
             labels=None if self.labelled is self.corpus else self.labelled,
         )
 
-    def made(self) -> RunArtifacts:
+    def made(self) -> "RunArtifacts":
         """Every stage but the report."""
+        from training.report import RunArtifacts, StartOutcome
+
         return RunArtifacts(
             pretraining=self.pretraining(),
             starts={
@@ -213,6 +234,8 @@ class Pipeline:
     @cached_property
     def report(self) -> Artifact:
         """The self-contained HTML report."""
+        from training.report import write_report
+
         return write_report(
             self.project.report,
             title=self.project.name,
@@ -239,10 +262,15 @@ def check_models(project: Project, goal: Goal = "run") -> None:
     """
     needs = Needs.of(project, goal)
     if needs.maps:
+        from pipelines.encoder import weights_digest
+
         weights_digest(project.maps.encoder.model, project.maps.encoder.weights)
     backbone, section = project.backbone, project.finetune
     tracker = partial(open_tracker, project)
     if needs.backbone:
+        from training.agbp import started_backbone
+        from training.starts import resolve_start
+
         start = None
         if backbone.start != SCRATCH:
             start = resolve_start(backbone.start, backbone.name, tracker)
@@ -257,6 +285,8 @@ def check_models(project: Project, goal: Goal = "run") -> None:
 
 def _check_start(word: str, name: str, preprocessing: Preprocessing, project: Project) -> None:
     """Refuse a start that can't fill the detector `name`."""
+    from training.starts import filled_detector, resolve_start
+
     start = resolve_start(word, name, partial(open_tracker, project))
     filled_detector(
         name,

@@ -1,8 +1,9 @@
 from .attempt import Attempt, alive_nodes
 from .metrics import record, record_standing
-from .row_counter import RowCounter, Sender
+from .row_counter import RowCounter
 from .section import RaySection
-from .session import machine_cpus, ray_session, stall_seconds, start_ray
+from .sender import Sender
+from .session import machine_cpus, ray_session, small_here, stall_seconds, start_ray
 from .trainer import Trainer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ray_session",
     "record",
     "record_standing",
+    "small_here",
     "stall_seconds",
     "start_ray",
 ]

@@ -9,6 +9,7 @@ from ray.exceptions import RayActorError
 
 from cluster.on_ray.attempt import on_this_node
 from cluster.on_ray.metrics import record_standing
+from cluster.on_ray.sender import Sender
 from cluster.on_ray.waiting import Patience, unmet_demand
 from cluster.progress import progress
 
@@ -31,14 +32,13 @@ class _Count:
         return unmet_demand()
 
 
-class Sender:
+class _ActorSender:
     """The workers' end; sending never waits."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
     def add(self, amount: int) -> None:
-        """`amount` more rows are done."""
         self._actor.add.remote(amount)
 
 
@@ -61,7 +61,7 @@ class RowCounter:
 
     def sender(self) -> Sender:
         """The end to hand to workers."""
-        return Sender(self._actor)
+        return _ActorSender(self._actor)
 
     def _show(self) -> None:
         with progress(self.title, self.total) as bar:

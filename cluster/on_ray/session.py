@@ -7,6 +7,7 @@ itself is one a process: the first that needs it decides how it is started, and 
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,18 @@ def ray_session(section: RaySection) -> Iterator[None]:
 def stall_seconds() -> float:
     """How long a data job may go without a finished row, by the running command's config."""
     return (_section.get() or RaySection()).stall_minutes * 60
+
+
+def small_here(rows: int) -> bool:
+    """Whether a job of so many rows is done in this process sooner than Ray would be ready for it.
+
+    Never where a cluster is named, in a submitted job, or where this process has Ray already.
+    """
+    section = _section.get() or RaySection()
+    named = section.address or JOB_CONFIG in os.environ or os.environ.get("RAY_ADDRESS")
+    ray = sys.modules.get("ray")
+    running = ray is not None and ray.is_initialized()
+    return not named and not running and rows <= section.small_job
 
 
 def start_ray(*, dashboard: bool = False) -> str | None:

@@ -9,13 +9,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from cluster.errors import UserError
 from pipelines.boxes.outstanding import outstanding_regions
 from pipelines.boxes.region import Region
 from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.boxes.suppression import unsuppressed
+from pipelines.boxes.suppression import unsuppressed_few
 from pipelines.images.components import components
 from pipelines.maps import Floats, upsample
 
@@ -159,5 +158,5 @@ def pseudo_boxes(
     boxes = [PseudoBox(*region.corners, region.peak) for region in kept]
     if len(boxes) < 2:
         return boxes
-    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in boxes], dtype=torch.float64)
-    return [boxes[index] for index in unsuppressed(corners, settings.nms_iou).tolist()]
+    corners = np.array([[box.x0, box.y0, box.x1, box.y1] for box in boxes], np.float64).reshape(-1, 4)
+    return [boxes[index] for index in unsuppressed_few(corners, settings.nms_iou)]

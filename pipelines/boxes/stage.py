@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 
-from cluster.on_ray import Sender, start_ray
+from cluster.on_ray import Sender
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.boxes.export import coco_document, write_yolo
 from pipelines.boxes.pseudo_boxes import CategoryThreshold
 from pipelines.boxes.rows import STATISTICS, box_rows, category_thresholds, packed_ids, without
 from pipelines.boxes.section import BoxesSection, PseudoBoxSettings
-from pipelines.tables import BOXES, THRESHOLDS, CorpusTables, Step, read_columns, run_table_job
+from pipelines.tables import BOXES, THRESHOLDS, CorpusTables, Shared, Step, job_place, run_table_job
 
 BLOCK_ROWS = 2048  # a second's work
 
@@ -29,7 +28,11 @@ def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: A
     def body(bench: Workbench) -> Mapping[str, Any]:
         held_out = sorted(CorpusTables(corpus.directory).held_out())
         thresholds, table = find_boxes(
-            maps.directory.at("maps"), held_out, section, bench.directory.at("work")
+            maps.directory.at("maps"),
+            held_out,
+            section,
+            bench.directory.at("work"),
+            images=int(maps.results["images"]),
         )
         bench.directory.write_table("boxes.parquet", table)
         bench.directory.delete("work")
@@ -60,29 +63,26 @@ def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: A
 
 
 def find_boxes(
-    source: Storage, held_out: list[str], settings: PseudoBoxSettings, work: Storage
+    source: Storage, held_out: list[str], settings: PseudoBoxSettings, work: Storage, *, images: int
 ) -> tuple[dict[str, CategoryThreshold], pa.Table]:
-    """Run both passes over the maps table on Ray's workers, statistics, then boxes; resumable.
+    """Run both passes over the maps table, statistics, then boxes; resumable.
 
     Args:
         source: directory of the maps table's files.
         held_out: ids of images to leave out.
         settings: the method's knobs.
         work: directory for checkpoint and partial output.
+        images: number of the table's rows.
 
     Returns:
         Thresholds by category, and rows of the boxes table by `image_id`.
     """
-    start_ray()
-    left_out = packed_ids(held_out)
-    statistics = without(read_columns(source, STATISTICS), left_out)
-    thresholds = category_thresholds(statistics, settings)
-    arguments = {
-        "held_out": [ray.put(left_out)],  # in a list, or Ray would put the array itself into every task
-        "thresholds": thresholds,
-        "settings": settings,
-    }
     output = work.at("found")
+    place = job_place(work, output, images)
+    left_out = packed_ids(held_out)
+    statistics = without(place.read_columns(source, STATISTICS), left_out)
+    thresholds = category_thresholds(statistics, settings)
+    arguments = {"held_out": place.share(left_out), "thresholds": thresholds, "settings": settings}
     run_table_job(
         "boxes: thresholding maps",
         source=source,
@@ -92,6 +92,7 @@ def find_boxes(
         id_column="image_id",
         total=statistics.num_rows,
         block_rows=BLOCK_ROWS,
+        here=place.here,
     )
     table = output.read_table("").select(BOXES.names).sort_by("image_id")
     if table.num_rows != statistics.num_rows:
@@ -104,11 +105,11 @@ def find_boxes(
 
 def _found(
     rows: pa.Table,
-    held_out: list[Any],
+    held_out: Shared,
     thresholds: Mapping[str, CategoryThreshold],
     settings: PseudoBoxSettings,
     counter: Sender,
 ) -> pa.Table:
-    rows = without(rows, ray.get(held_out[0]))
+    rows = without(rows, held_out.get())
     counter.add(rows.num_rows)
     return box_rows(rows, thresholds, settings)

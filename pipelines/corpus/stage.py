@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.on_ray import record, start_ray
+from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.corpus.bad_labels import first_names
@@ -16,7 +16,7 @@ from pipelines.corpus.listing import Listing
 from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
-from pipelines.tables import Step, run_table_job, write_listing
+from pipelines.tables import Step, job_place, run_table_job, write_listing
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,6 @@ def build_corpus(
         rows = listing.table(listing.levels)
         source = write_listing(work, rows)
         inspected = bench.directory.at("inspected")
-        start_ray()
         run_table_job(
             f"{stage}: hashing and decoding",
             source=source,
@@ -89,6 +88,7 @@ def build_corpus(
             steps=[Step(_inspect_counted, {"clip": section.bad_labels != "drop"}, counted=True)],
             id_column="uri",
             total=rows.num_rows,
+            here=job_place(work, inspected, rows.num_rows).here,
         )
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()

@@ -1,13 +1,4 @@
-from .loading import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    LoadedEncoder,
-    input_size,
-    load_encoder,
-    say_normalisation,
-    tokenizer_of,
-    weights_digest,
-)
+from .loading import LoadedEncoder, load_encoder, say_normalisation, tokenizer_of
 from .names import PRESETS, SHIPPED
 from .prompts import (
     TEMPLATES,
@@ -19,6 +10,7 @@ from .prompts import (
     prompt_states,
     sentences,
 )
+from .sources import CONFIG_FILE, WEIGHTS_FILE, input_size, weights_digest
 from .surgery import DenseEmbeddings, DenseEncoder, exact, require_dense_vit
 from .tokens import LongSentence, long_sentences, refuse_long
 

@@ -1,34 +1,26 @@
 """Vision-language encoders: the shipped one, open_clip's by name and tag, or local files."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
 from torch import Tensor, nn
 
-from cluster.errors import UserError, nearest
+from cluster.errors import UserError
 from cluster.progress import say
 from pipelines.encoder.faults import LOADING, colours, default_note, reason_of
-from pipelines.encoder.names import PRESETS as PRESETS, SHIPPED as SHIPPED
-from pipelines.encoder.surgery import require_dense_vit
-
-SHIPPED_FOLDER = Path(__file__).parent / "weights" / SHIPPED
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-# In the order in which open_clip looks for them in a model folder.
-FOLDER_WEIGHTS = (
+from pipelines.encoder.sources import (
+    CONFIG_FILE,
     WEIGHTS_FILE,
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "open_clip_pytorch_model.pth",
+    EncoderSource,
+    read_json,
+    resolve_source,
+    weights_digest,
 )
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+from pipelines.encoder.surgery import require_dense_vit
 
 
 @dataclass(frozen=True)
@@ -64,17 +56,6 @@ class LoadedEncoder:
         return embeddings
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where an encoder comes from; exactly one of `folder`, (`arch` and `file`), (`arch` and `tag`)."""
-
-    folder: Path | None = None
-    arch: str | None = None
-    config: Path | None = None
-    file: Path | None = None
-    tag: str | None = None
-
-
 def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu") -> LoadedEncoder:
     """Load an encoder with open_clip's own loading code.
 
@@ -89,7 +70,7 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
         UserError: unknown name or tag, missing file, weights that don't fit or were trained with another
             activation, no ViT with patch embeddings, a mean or deviation that is none.
     """
-    source = _resolve(model, weights)
+    source = resolve_source(model, weights)
     name = model if weights is None else f"{model}/{weights}"
     try:
         target = torch.device(device)
@@ -131,9 +112,9 @@ def say_normalisation(model: str, weights: str | None = None) -> None:
     Raises:
         UserError: as `load_encoder`, for names and files.
     """
-    source = _resolve(model, weights)
+    source = resolve_source(model, weights)
     if source.tag is None:
-        config = {} if source.folder is None else _read_json(source.folder / CONFIG_FILE)
+        config = {} if source.folder is None else read_json(source.folder / CONFIG_FILE)
         name = model if weights is None else f"{model}/{weights}"
         if note := default_note(name, config.get("preprocess_cfg")):
             say(note)
@@ -148,7 +129,7 @@ def tokenizer_of(model: str, weights: str | None = None) -> Callable[[list[str]]
     Raises:
         UserError: as `load_encoder`, for names and files; a tokenizer that can't be loaded.
     """
-    source = _resolve(model, weights)
+    source = resolve_source(model, weights)
     try:
         arch = _register(source) if source.folder is None else f"local-dir:{source.folder}"
         tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(arch)
@@ -159,112 +140,12 @@ def tokenizer_of(model: str, weights: str | None = None) -> Callable[[list[str]]
     return tokenizer
 
 
-def weights_digest(model: str, weights: str | None = None) -> str:
-    """A text that identifies an encoder's weights, without building it.
-
-    Returns:
-        `sha256:…` over the config and weights files; for a pretrained tag the string `name/tag`.
-
-    Raises:
-        UserError: as `load_encoder`, for names and files.
-    """
-    source = _resolve(model, weights)
-    if source.tag is not None:
-        return f"{source.arch}/{source.tag}"
-    if source.folder is not None:
-        files = [source.folder / CONFIG_FILE, _weights_in(source.folder)]
-    else:
-        files = [path for path in (source.config, source.file) if path is not None]
-    digest = hashlib.sha256()
-    if source.config is None and source.arch is not None:
-        digest.update(source.arch.encode())
-    for path in files:
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def input_size(model: str, weights: str | None = None) -> int:
-    """Pixels of the encoder's square input, without building it.
-
-    Raises:
-        UserError: as `load_encoder`, for names and files.
-    """
-    source = _resolve(model, weights)
-    if source.folder is not None:
-        config = _read_json(source.folder / CONFIG_FILE).get("model_cfg", {})
-    elif source.config is not None:
-        config = _read_json(source.config)
-    else:
-        config = open_clip.get_model_config(source.arch)
-    try:
-        size = config["vision_cfg"]["image_size"]
-        return int(size[0] if isinstance(size, list) else size)
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise UserError(f'Encoder "{model}" has no vision_cfg.image_size in its config.') from None
-
-
-def _resolve(model: str, weights: str | None) -> _Source:
-    """Tell the kind of encoder apart and check that its files exist."""
-    if model == SHIPPED or Path(model).is_dir():
-        if weights is not None:
-            raise UserError(f'Encoder "{model}" brings its own weights; leave the weights "{weights}" out.')
-        folder = SHIPPED_FOLDER if model == SHIPPED else Path(model)
-        if not (folder / CONFIG_FILE).is_file():
-            raise UserError(f"Encoder folder {folder} has no {CONFIG_FILE}; is it an open_clip model folder?")
-        _weights_in(folder)
-        return _Source(folder=folder)
-    if model in PRESETS:
-        model, tag = PRESETS[model]
-        weights = weights or tag
-    config: Path | None = None
-    arch = model.replace("/", "-")
-    if model.endswith(".json"):
-        config, arch = Path(model), Path(model).stem
-        if not config.is_file():
-            raise UserError(f"Encoder config {model} does not exist.")
-    elif arch not in open_clip.list_models():
-        raise UserError(
-            f'There is no encoder "{model}"; {nearest(arch, [SHIPPED, *PRESETS, *open_clip.list_models()])}'
-        )
-    tags = open_clip.list_pretrained_tags_by_model(arch) if config is None else []
-    if weights is None:
-        hint = f"one of its tags ({', '.join(tags)}) or " if tags else ""
-        raise UserError(f'Encoder "{model}" needs weights: {hint}the path of a local weights file.')
-    if weights in tags:
-        _require_activation(arch, weights)
-        return _Source(arch=arch, tag=weights)
-    file = Path(weights)
-    if not file.is_file():
-        known = f" and no pretrained tag; {nearest(weights, tags)}" if tags else "."
-        raise UserError(f'Encoder weights "{weights}" are no file{known}')
-    if file.suffix not in WEIGHTS_SUFFIXES:
-        raise UserError(f'Encoder weights "{weights}" must end in {", ".join(WEIGHTS_SUFFIXES)}.')
-    return _Source(arch=arch, config=config, file=file)
-
-
-def _require_activation(arch: str, tag: str) -> None:
-    """Refuse a tag whose weights were trained with the other GELU; open_clip would only warn."""
-    trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu", False))
-    if trained == bool(open_clip.get_model_config(arch).get("quick_gelu", False)):
-        return
-    others = [name for name in open_clip.list_models() if _plain(name) == _plain(arch) and name != arch]
-    raise UserError(
-        f'Weights "{tag}" were trained {"with" if trained else "without"} QuickGELU, unlike the encoder'
-        f' "{arch}"; {f"use {others[0]} instead" if others else "choose another tag"}.'
-    )
-
-
-def _plain(arch: str) -> str:
-    return arch.removesuffix("-quickgelu")
-
-
-def _register(source: _Source) -> str:
+def _register(source: EncoderSource) -> str:
     """Register a local JSON with open_clip under its stem; returns the architecture's name."""
     assert source.arch is not None
     if source.config is None:
         return source.arch
-    config = _read_json(source.config)
+    config = read_json(source.config)
     if "model_cfg" in config or "preprocess_cfg" in config:
         raise UserError(
             f"Encoder config {source.config} has model_cfg or preprocess_cfg as a model folder's: name it "
@@ -280,21 +161,3 @@ def _register(source: _Source) -> str:
             f'Encoder config {source.config} has the name of another model, "{source.arch}"; rename it.'
         )
     return source.arch
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):  # ValueError: bytes, syntax, or too many digits
-        raise UserError(f"Encoder config {path} is not readable JSON.") from None
-    if not isinstance(document, dict):
-        raise UserError(f"Encoder config {path} must hold a JSON object.")
-    return document
-
-
-def _weights_in(folder: Path) -> Path:
-    """The weights file that a model folder must have (open_clip would pick among several)."""
-    for name in FOLDER_WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise UserError(f"Encoder folder {folder} has no {WEIGHTS_FILE} (nor {', '.join(FOLDER_WEIGHTS[1:])}).")

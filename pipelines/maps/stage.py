@@ -1,27 +1,15 @@
 """The maps stage: KeAD (or WinCLIP) over the corpus by Ray Data actors."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
-import ray
-import torch
 
 from cluster.errors import UserError
-from cluster.on_ray import Sender, machine_cpus, record, start_ray
+from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
-from cluster.storage import Storage
-from pipelines.encoder import input_size, say_normalisation, weights_digest
-from pipelines.images import Levels
-from pipelines.maps.build import build_method
-from pipelines.maps.resources import DECODE_CPUS, images_at_once
-from pipelines.maps.rows import (
-    category_states,
-    decode_rows,
-    map_batch,
-    readable_rows,
-)
+from pipelines.encoder import input_size, weights_digest
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
 from pipelines.tables import (
@@ -32,9 +20,9 @@ from pipelines.tables import (
     Step,
     actor_pool,
     check_bad_share,
+    job_place,
     read_errors,
     run_table_job,
-    write_errors,
     write_listing,
 )
 
@@ -69,19 +57,34 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
     _check_references(section, references)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
+        # They bring PyTorch and the encoder's library, which reading finished maps does not need.
+        from pipelines.encoder import say_normalisation
+        from pipelines.maps.actor import MapActor, prepare
+        from pipelines.maps.resources import DECODE_CPUS
+        from pipelines.maps.rows import decode_rows
+
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
         manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height"))
         pairs = [levels.get(uri) for uri in manifest.column("uri").to_pylist()]
         manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
         source = write_listing(work, manifest)
-        start_ray()
-        pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        place = job_place(work, target, manifest.num_rows, actors=section.actors)
+        pool = actor_pool("maps", section, place.resources())
         say(f"maps: {pool.note}")
         say_normalisation(section.encoder.model, section.encoder.weights)
-        cuda, neighbours = pool.gpus > 0, pool.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
-        prepare = ray.remote(num_gpus=pool.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
-        states, batch = cast(list[Any], prepare.remote(section, references, levels, cuda, neighbours))
-        images: int = ray.get(batch)
+        cuda, neighbours = pool.gpus > 0, pool.neighbours(place.nodes)
+        states, batch = place.run(
+            prepare,
+            section,
+            references,
+            levels,
+            cuda,
+            neighbours,
+            results=2,
+            cpus=ACTOR_CPUS,
+            gpus=pool.gpus,
+        )
+        images: int = batch.get()
         run_table_job(
             f"maps: {section.method}",
             source=source,
@@ -115,6 +118,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             total=manifest.num_rows,
             # Twenty checkpoints or more; a block of 256 images outweighs Ray's own work.
             block_rows=max(ROWS_PER_FILE, min(256, manifest.num_rows // 20)),
+            here=place.here,
         )
         return _finish(bench, manifest, read_errors(work.at("errors")), section.max_bad_share)
 
@@ -136,55 +140,6 @@ def _check_references(section: MapsSection, references: Mapping[str, list[str]])
                 f'Category "{category}" has only {len(uris)} readable, different normal reference images and '
                 f"{section.shots_setting}={section.shots} needs {section.shots}; add some."
             )
-
-
-def _prepare(
-    section: MapsSection,
-    references: Mapping[str, list[str]],
-    levels: Mapping[str, Levels],
-    cuda: bool,
-    neighbours: int,
-) -> tuple[Any, int]:
-    """Every category's state, and the number of images an actor gets at once."""
-    torch.set_num_threads(machine_cpus())
-    method = build_method(section, "cuda" if cuda else "cpu")
-    return category_states(method, section, references, levels), images_at_once(section, method, neighbours)
-
-
-class MapActor:
-    """Holds the method with its encoder and every category's embeddings; maps decoded batches.
-
-    Rows whose image can't be read have no map; the reasons are written to `errors`. They are in no
-    checkpoint, so a resumed job reads them again.
-
-    Args:
-        section: the stage's config.
-        states: object reference of the states that `_prepare` made.
-        cuda: whether the actor has (a share of) a GPU.
-        neighbours: number of actors that share the device.
-        errors: directory for `write_errors`.
-        counter: counter of finished images.
-    """
-
-    def __init__(
-        self,
-        section: MapsSection,
-        states: Any,
-        cuda: bool,
-        neighbours: int,
-        errors: Storage,
-        counter: Sender,
-    ) -> None:
-        torch.set_num_threads(max(1, machine_cpus() // neighbours))
-        self.method, self.counter = build_method(section, "cuda" if cuda else "cpu"), counter
-        self.parts, self.errors = section.store_parts, errors
-        self.states = ray.get(states)
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        write_errors(rows, self.errors)
-        done = map_batch(self.method, self.states, readable_rows(rows), self.parts)
-        self.counter.add(rows.num_rows)
-        return done
 
 
 def _finish(

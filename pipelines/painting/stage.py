@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.errors import UserError
-from cluster.on_ray import Sender, record, start_ray
+from cluster.on_ray import Sender, record
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.painting.rows import TO_PAINT, paint_rows
@@ -18,6 +18,7 @@ from pipelines.tables import (
     CorpusTables,
     Step,
     check_bad_share,
+    job_place,
     read_errors,
     run_table_job,
     write_listing,
@@ -52,12 +53,12 @@ def paint_images(
             )
         work = bench.directory.at("work")
         source = write_listing(work.at("listing"), images)
-        start_ray()
+        painted = work.at("painted")
         run_table_job(
             "paint: painting defects",
             source=source,
             work=work,
-            target=work.at("painted"),
+            target=painted,
             steps=[
                 Step(
                     _painted,
@@ -72,6 +73,7 @@ def paint_images(
             ],
             id_column="image_id",
             total=images.num_rows,
+            here=job_place(work, painted, images.num_rows).here,
         )
         return _finish(bench, images, section.max_bad_share)
 

@@ -1,5 +1,6 @@
 from .box_sides import SIDES, box_array, sides
 from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelledBoxRow, LabelRow, ManifestRow, has_defect
+from .place import Place, Shared, job_place
 from .pools import ACTOR_CPUS, actor_pool
 from .quarantine import check_bad_share
 from .row_errors import read_errors, write_errors
@@ -24,7 +25,8 @@ from .schemas import (
     SIZE,
     THRESHOLDS,
 )
-from .table_job import ROWS_PER_FILE, Step, read_columns, run_table_job, write_listing
+from .steps import ROWS_PER_FILE, Step, write_listing
+from .table_job import run_table_job
 
 __all__ = [
     "ACTOR_CPUS",
@@ -55,12 +57,14 @@ __all__ = [
     "LabelRow",
     "LabelledBoxRow",
     "ManifestRow",
+    "Place",
+    "Shared",
     "Step",
     "actor_pool",
     "box_array",
     "check_bad_share",
     "has_defect",
-    "read_columns",
+    "job_place",
     "read_errors",
     "run_table_job",
     "sides",

@@ -3,79 +3,26 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-
-from cluster.on_ray import RowCounter, Sender, stall_seconds
+from cluster.on_ray import Sender, stall_seconds
 from cluster.progress import say
 from cluster.storage import Storage
+from pipelines.tables.here_job import run_here
 from pipelines.tables.pools import LISTING_CPUS, room
+from pipelines.tables.steps import ROWS_PER_FILE, Step
 
 if TYPE_CHECKING:  # importing Ray takes seconds, which a skipped stage saves
     from ray.data import DataContext, Dataset
 
 LOST_NODE_SECONDS = 60.0  # time without a row after a lost node, until the job starts anew on the others
-ROWS_PER_FILE = 64  # a file is a block, and a block is what a checkpoint saves
 
 
 class StalledJobError(RuntimeError):
     """A job that made no progress for `ray.stall_minutes`: its actors are dead, or never got resources."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One mapping of batches.
-
-    Attributes:
-        function: a function of a `pyarrow.Table`, or a class of such callables (loaded once per actor).
-        arguments: keyword arguments of the function's call, or of the class's constructor.
-        actors: actors of a class' pool, or (least, most) of one that grows with the work; None for tasks.
-        tasks: most tasks of a function at once; None: as many as there are CPUs for.
-        cpus: logical CPUs of each task or actor.
-        gpus: GPUs of each task or actor; a fraction shares one.
-        batch_size: most rows in a call.
-        counted: whether call or constructor takes a keyword `counter`, a `Sender` that counts finished rows.
-    """
-
-    function: Callable[..., Any]
-    arguments: dict[str, Any] = field(default_factory=dict)
-    actors: int | tuple[int, int] | None = None
-    tasks: int | None = None
-    cpus: float = 0.5
-    gpus: float = 0.0
-    batch_size: int = 32
-    counted: bool = False
-
-
-def write_listing(listing: Storage, rows: pa.Table) -> Storage:
-    """Write the table that a job reads, in files small enough for its checkpoints; complete or absent.
-
-    Returns:
-        The directory of its files.
-    """
-    if listing.exists("complete"):
-        return listing.at("rows")
-    files = max(1, -(-rows.num_rows // ROWS_PER_FILE))
-    for number, start in enumerate(np.linspace(0, rows.num_rows, files, endpoint=False).astype(int)):
-        stop = int((number + 1) * rows.num_rows / files)
-        listing.write_table(f"rows/part-{number:06d}.parquet", rows.slice(int(start), stop - int(start)))
-    listing.write("complete", b"")
-    return listing.at("rows")
-
-
-def read_columns(source: Storage, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a directory of Parquet files, read by Ray's workers; small enough for one machine."""
-    import ray
-    import ray.data
-
-    with data_context():
-        data = ray.data.read_parquet(source.path, filesystem=source.filesystem, columns=list(columns))
-        return pa.concat_tables(ray.get(data.to_arrow_refs())).select(list(columns))
 
 
 @contextmanager
@@ -115,6 +62,7 @@ def run_table_job(
     id_column: str,
     total: int,
     block_rows: int = ROWS_PER_FILE,
+    here: bool = False,
 ) -> None:
     """Read Parquet, apply the steps, write Parquet into `target`; a killed job resumes.
 
@@ -133,12 +81,16 @@ def run_table_job(
         total: number of rows expected.
         block_rows: approximate rows read, mapped, written and checkpointed together; take more where a row
             takes so little time that Ray's work around a block would outweigh it.
+        here: whether this process runs it, without Ray (see `job_place`).
 
     Raises:
         StalledJobError: no row was finished for `ray.stall_minutes`.
         Exception: error of a step.
     """
-    from cluster.on_ray import Attempt, alive_nodes
+    if here:
+        run_here(title, source=source, target=target, steps=steps, id_column=id_column)
+        return
+    from cluster.on_ray import Attempt, RowCounter, alive_nodes
 
     limit = stall_seconds()
     with RowCounter(title, total) as counter:

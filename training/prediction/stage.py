@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 import torch
 
-from cluster.on_ray import Sender, machine_cpus, start_ray
+from cluster.on_ray import Sender, machine_cpus
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.boxes import coco_document
@@ -20,6 +19,7 @@ from pipelines.tables import (
     Step,
     actor_pool,
     check_bad_share,
+    job_place,
     run_table_job,
     write_listing,
 )
@@ -60,8 +60,8 @@ def predict_images(
         work, predicted = bench.directory.at("work"), bench.directory.at("work", "found")
         work.put(model.path, WEIGHTS_FILE)  # every worker reaches it there
         source = write_listing(work.at("listing"), files)
-        start_ray()
-        pool = actor_pool("predict", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
+        place = job_place(work, predicted, files.num_rows, actors=section.actors)
+        pool = actor_pool("predict", section, place.resources())
         steps = [
             Step(
                 read_rows,
@@ -91,6 +91,7 @@ def predict_images(
             steps=steps,
             id_column="uri",
             total=files.num_rows,
+            here=place.here,
         )
         rows = predicted.read_table("").to_pylist()
         results = _finish(bench, rows, files.num_rows, section, detector.classes)

@@ -74,7 +74,13 @@ def test_two_passes_by_ray_give_what_one_process_gives(ray_cluster: None, tmp_pa
     for number in range(3):
         storage.write_table(f"maps/part-{number}.parquet", rows.slice(number * 50, 50))
     held_out = [f"{number:032x}" for number in (3, 77, 149)]
-    thresholds, table = find_boxes(storage.at("maps"), held_out, settings, storage.at("work"))
+    thresholds, table = find_boxes(
+        storage.at("maps"),
+        held_out,
+        settings,
+        storage.at("work"),
+        images=150,
+    )
     kept = without(rows, packed_ids(held_out))
     wanted = category_thresholds(kept, settings)
     assert thresholds.keys() == wanted.keys()

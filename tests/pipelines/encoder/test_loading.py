@@ -10,14 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from cluster.errors import UserError
-from pipelines.encoder.loading import (
+from pipelines.encoder.loading import load_encoder, say_normalisation
+from pipelines.encoder.sources import (
     CONFIG_FILE,
     FOLDER_WEIGHTS,
     SHIPPED_FOLDER,
     WEIGHTS_FILE,
     input_size,
-    load_encoder,
-    say_normalisation,
     weights_digest,
 )
 from pipelines.encoder.surgery import DenseEncoder

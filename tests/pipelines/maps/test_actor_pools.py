@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelines.tables.table_job import Step, fitting
+from pipelines.tables.steps import Step
+from pipelines.tables.table_job import fitting
 
 
 class Actor:

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from cluster.storage.storage import Storage
 from pipelines.tables import table_job
-from pipelines.tables.table_job import Step, run_table_job, write_listing
+from pipelines.tables.steps import Step, write_listing
+from pipelines.tables.table_job import run_table_job
 
 ROWS, BATCH = 400, 16
 

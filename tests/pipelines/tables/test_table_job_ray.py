@@ -17,13 +17,8 @@ import pytest
 from cluster.errors import UserError
 from cluster.storage.faults import workspace_faults
 from cluster.storage.storage import Storage
-from pipelines.tables.table_job import (
-    Step,
-    data_context,
-    run_table_job,
-    unresumable_is_an_error,
-    write_listing,
-)
+from pipelines.tables.steps import Step, write_listing
+from pipelines.tables.table_job import data_context, run_table_job, unresumable_is_an_error
 from tests.repository import ROOT
 from tests.tiny_disk import tiny_disk
 

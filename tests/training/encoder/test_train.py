@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 import training.encoder.train as surface_clip
 from cluster.errors import UserError
-from pipelines.encoder.loading import WEIGHTS_FILE, load_encoder
+from pipelines.encoder.loading import load_encoder
 from pipelines.encoder.prompts import PromptLibrary, load_library
+from pipelines.encoder.sources import WEIGHTS_FILE
 from pipelines.surfaces.categories import CATEGORIES
 from training.cli.encoder_commands import app
 from training.encoder import state

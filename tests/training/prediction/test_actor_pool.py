@@ -6,7 +6,8 @@ from hypothesis import given, strategies as st
 from cluster.errors import UserError
 from pipelines.maps.section import MapsSection
 from pipelines.tables.pools import ACTOR_CPUS, PoolSection, actor_pool
-from pipelines.tables.table_job import Step, fitting
+from pipelines.tables.steps import Step
+from pipelines.tables.table_job import fitting
 from training.prediction.section import PredictSection
 
 CASES = [

@@ -114,7 +114,7 @@ def test_images_count_as_done_when_their_pictures_are_written(
     rows = predict_rows(read_rows(files, detector.preprocessing), detector, CPU, 0.4)
     tally = Tally()
     kept = alike(files.column("name").to_pylist())
-    draw_rows(rows, target, 64, kept=kept, counter=tally)  # type: ignore[arg-type]
+    draw_rows(rows, target, 64, kept=kept, counter=tally)
     assert tally.done == 7  # the unreadable one is done with, too
     written = {str(path.relative_to(target.path)) for path in Path(target.path).rglob("*.jpg")}
     assert written == {"a/1.bmp.jpg", "a/1.png.jpg", "a/3.jpg", "b/0.jpg", "b/2.jpg", "b/4.jpg"}

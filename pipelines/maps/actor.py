@@ -1,0 +1,65 @@
+"""What maps decoded batches: the method with its encoder, and every category's state, made once for all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from cluster.on_ray import Sender, machine_cpus
+from cluster.storage import Storage
+from pipelines.images import Levels
+from pipelines.maps.build import build_method
+from pipelines.maps.resources import images_at_once
+from pipelines.maps.rows import category_states, map_batch, readable_rows
+from pipelines.maps.section import MapsSection
+from pipelines.tables import Shared, write_errors
+
+
+def prepare(
+    section: MapsSection,
+    references: Mapping[str, list[str]],
+    levels: Mapping[str, Levels],
+    cuda: bool,
+    neighbours: int,
+) -> tuple[Any, int]:
+    """Every category's state, and the number of images an actor gets at once."""
+    torch.set_num_threads(machine_cpus())
+    method = build_method(section, "cuda" if cuda else "cpu")
+    return category_states(method, section, references, levels), images_at_once(section, method, neighbours)
+
+
+class MapActor:
+    """Holds the method with its encoder and every category's embeddings; maps decoded batches.
+
+    Rows whose image can't be read have no map; the reasons are written to `errors`. They are in no
+    checkpoint, so a resumed job reads them again.
+
+    Args:
+        section: the stage's config.
+        states: the states that `prepare` made.
+        cuda: whether the actor has (a share of) a GPU.
+        neighbours: number of actors that share the device.
+        errors: directory for `write_errors`.
+        counter: counter of finished images.
+    """
+
+    def __init__(
+        self,
+        section: MapsSection,
+        states: Shared,
+        cuda: bool,
+        neighbours: int,
+        errors: Storage,
+        counter: Sender,
+    ) -> None:
+        torch.set_num_threads(max(1, machine_cpus() // neighbours))
+        self.method, self.counter = build_method(section, "cuda" if cuda else "cpu"), counter
+        self.parts, self.errors = section.store_parts, errors
+        self.states = states.get()
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        write_errors(rows, self.errors)
+        done = map_batch(self.method, self.states, readable_rows(rows), self.parts)
+        self.counter.add(rows.num_rows)
+        return done
