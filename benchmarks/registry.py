@@ -10,6 +10,7 @@ from cluster.errors import UserError, nearest
 
 # Name to module; a module has `run() -> Iterator[Row]`. Imported only when asked for.
 BENCHMARKS: dict[str, str] = {
+    "small_jobs": "benchmarks.small_jobs",
     "start_up": "benchmarks.start_up",
     "encoder_quality": "benchmarks.encoder_quality",
     "kead": "benchmarks.kead",
