@@ -245,7 +245,8 @@ def test_the_hash_is_the_sign_of_the_lowest_cosine_frequencies() -> None:
     grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float64)
     waves = np.cos(np.pi / 64 * np.outer(np.arange(16), np.arange(64) + 0.5))
     frequencies = waves @ grey @ waves.T
-    scaled = frequencies * np.outer(*[[1, *[2**0.5] * 15]] * 2)
+    norms = np.array([1, *[2**0.5] * 15])
+    scaled = frequencies * np.outer(norms, norms)
     assert (bits(perceptual_hash(pixels)) == (scaled > np.median(scaled))).all()
 
 
