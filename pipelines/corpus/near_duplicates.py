@@ -1,12 +1,15 @@
-"""Near-duplicates: perceptual hashes, and the pairs among them that differ in few bits. No Ray here.
+"""Near-duplicates: perceptual hashes, and the groups of images whose hashes differ in few bits. No Ray here.
 
-The hash is imagehash's pHash of 16 × 16 DCT frequencies (256 bits). Pairs of real images were looked at as
-pictures. 64 bits don't tell smooth grey surfaces apart. Of the 1,344 magnetic tiles (about 220
-parts at six exposures each) 64-bit pHash finds half the pairs at distance 4 and joins different parts from
-6 on; dHash and wHash join hundreds of different NEU images at distance 0. With 256 bits all of about 150
-pairs looked at up to distance 64 were one part (another exposure, shifted, tilted, taken again); from 72 on
-different parts collide, above 80 most pairs are different. Smooth surfaces without marks come closest to a
-false pair.
+The hash is imagehash's pHash of 16 × 16 DCT frequencies (256 bits), but of an image shrunk in floating point.
+imagehash shrinks to whole grey levels, which leaves of a smooth sheet's grain little but the rounding:
+different sheets had one hash, and a sheet saved as a JPEG was far from itself.
+
+Pairs of real images were looked at as pictures. 64 bits don't tell smooth grey surfaces apart. Of the 1,344
+magnetic tiles (about 220 parts at six exposures each) 64-bit pHash finds half the pairs at distance 4 and
+joins different parts from 6 on; dHash and wHash join hundreds of different NEU images at distance 0. With 256
+bits all of about 150 pairs looked at up to distance 64 were one part (another exposure, shifted, tilted,
+taken again); from 72 on different parts collide, above 80 most pairs are different. Smooth surfaces without
+marks come closest to a false pair.
 """
 
 from collections import defaultdict
@@ -18,26 +21,31 @@ import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.fft import dctn
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
+from pipelines.corpus.hamming_pairs import (
+    CODE_BITS,
+    CODE_WORDS,
+    Block,
+    Joined,
+    Places,
+    Words,
+    all_pairs,
+    no_pairs,
+    together,
+)
+
 HASH_SIDE = 16
-HASH_BITS = HASH_SIDE**2
+SHRUNK_SIDE = 4 * HASH_SIDE
+# Frequencies are rounded to 0.001 grey levels: a flat image has none, not floating point's last digits.
+DIGITS = 3
+# A large image is first averaged to four times the size, which is as good and takes half as long.
+REDUCING_GAP = 4.0
 
-# The search looks up the 64 lowest frequencies, the steadiest bits, in four tables of 16 bits (multi-index
-# hashing). By the pigeonhole principle codes that differ in at most 11 bits differ in at most 2 within one
-# of the four. On the magnetic tiles at distance 64 that leaves out 186 of 2,886 pairs, and 15 of the 1,291
-# images that have a near-duplicate.
-COARSE_SIDE = 8
-CHUNKS, CHUNK_BITS, CHUNK_RADIUS = 4, 16, 2
-COARSE_DISTANCE = CHUNKS * (CHUNK_RADIUS + 1) - 1
-FLIPS = [flip for flip in range(1 << CHUNK_BITS) if flip.bit_count() <= CHUNK_RADIUS]
-BLOCK = 1 << 21  # candidate pairs compared at once: about 100 MB
-LINKS_KEPT = 1 << 22  # links collected before they are thinned to a forest
-
-Words = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
-Block = tuple[Places, Places, npt.NDArray[np.int64]]
+# Links are thinned to a forest when so many were collected: about 300 MB then.
+LINKS_KEPT = 1 << 21
 
 
 def perceptual_hash(image: npt.NDArray[np.uint8]) -> str:
@@ -49,7 +57,10 @@ def perceptual_hash(image: npt.NDArray[np.uint8]) -> str:
     Args:
         image: (H, W, 3) uint8 RGB.
     """
-    return str(imagehash.phash(Image.fromarray(image), hash_size=HASH_SIDE))
+    grey = Image.fromarray(image).convert("L").convert("F")
+    shrunk = grey.resize((SHRUNK_SIDE, SHRUNK_SIDE), Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
+    frequencies = dctn(np.asarray(shrunk, np.float64), norm="ortho")[:HASH_SIDE, :HASH_SIDE].round(DIGITS)
+    return str(imagehash.ImageHash(frequencies > np.median(frequencies)))
 
 
 @dataclass(frozen=True)
@@ -73,18 +84,11 @@ class Links:
 def near_pairs(hashes: Sequence[str], limit: int) -> Iterator[Block]:
     """All pairs of near-duplicates, each once, in blocks of (first, second, distance) with first < second.
 
-    Near-duplicates differ in at most `limit` of the 256 bits and in at most `COARSE_DISTANCE` of the 64 of
-    lowest frequency. 100,000 hashes take seconds, plus the time for the pairs found.
-
     Args:
         hashes: results of `perceptual_hash`.
-        limit: most differing bits, 0–256.
+        limit: most differing bits of near-duplicates, 0–256.
     """
-    words, coarse = _codes(hashes)
-    for first, second, distance in _search(words, coarse, words, coarse, limit):
-        once = first < second
-        if once.any():
-            yield first[once], second[once], distance[once]
+    return all_pairs(_words(hashes), None, limit)
 
 
 def near_links(hashes: Sequence[str], limit: int) -> Links:
@@ -101,19 +105,73 @@ def near_links(hashes: Sequence[str], limit: int) -> Links:
     )
     anchor = first_place[number]
     repeats = np.flatnonzero(anchor != np.arange(len(hashes)))
-    forest: Block = _no_links()
-    waiting: list[Block] = []
-    for block in near_pairs(unique.tolist(), limit):
-        waiting.append(block)
-        if sum(len(part[0]) for part in waiting) > LINKS_KEPT:
-            forest, waiting = _forest([forest, *waiting], len(unique)), []
-    forest = _forest([forest, *waiting], len(unique))
-    ends = np.sort(first_place[np.stack(forest[:2])], axis=0)
+    forest = _Forest(len(unique), limit)
+    for block in all_pairs(_words(unique.tolist()), None, limit, forest.joined):
+        forest.add(block)
+    first, second, distance = forest.links()
+    ends = np.sort(first_place[np.stack([first, second])], axis=0)
     return Links(
         np.concatenate([anchor[repeats], ends[0]]),
         np.concatenate([repeats, ends[1]]),
-        np.concatenate([np.zeros(len(repeats), np.int64), forest[2]]),
+        np.concatenate([np.zeros(len(repeats), np.int64), distance]),
     )
+
+
+class _Forest:
+    """A minimum spanning forest of links that come in blocks.
+
+    Links whose ends the links so far join by steps that are no longer can't be in it: they are dropped at
+    once, and most of them are not told at all, see `joined`. So a dense group costs no memory.
+    """
+
+    def __init__(self, count: int, limit: int) -> None:
+        self.count, self.limit = count, limit
+        self._links: list[Block] = [no_pairs()]
+        self._collected = 0
+        self._components: npt.NDArray[np.int32] | None = None  # (limit + 1, count), by longest step
+        self._joined: Joined | None = None
+
+    def add(self, block: Block) -> None:
+        first, second, distance = block
+        if self._components is not None:
+            new = self._components[distance, first] != self._components[distance, second]
+            first, second, distance = first[new], second[new], distance[new]
+        self._links.append((first, second, distance))
+        self._collected += len(first)
+        if self._collected > LINKS_KEPT:
+            self._thin()
+
+    def links(self) -> Block:
+        first, second, distance = together(self._links)
+        # A sparse matrix has no entry 0, hence the 1.
+        graph = coo_matrix((distance + 1, (first, second)), shape=(self.count, self.count)).tocsr()
+        tree = minimum_spanning_tree(graph).tocoo()
+        return tree.row.astype(np.int64), tree.col.astype(np.int64), tree.data.astype(np.int64) - 1
+
+    def joined(self) -> Joined | None:
+        """What the forest so far makes needless: by group, the longest step from each place to its core."""
+        return self._joined
+
+    def _thin(self) -> None:
+        forest = self.links()
+        self._links, self._collected = [forest], 0
+        first, _, distance = forest
+        steps = range(self.limit + 1)
+        components = np.stack([_components(forest, distance <= step, self.count) for step in steps])
+        group = components[-1]
+        # A group's core is an end of its shortest link, where it is densest.
+        core = np.arange(self.count)
+        by_length = np.argsort(-distance, kind="stable")  # of several writes to one place the last counts
+        core[group[first[by_length]]] = first[by_length]
+        core = core[group]
+        step = (components != np.take_along_axis(components, core[None], axis=1)).sum(axis=0)
+        self._components, self._joined = components, Joined(group, step.astype(np.uint8))
+
+
+def _components(links: Block, chosen: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.int32]:
+    first, second = links[0][chosen], links[1][chosen]
+    graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int32)
 
 
 def groups(links: Links, count: int) -> Places:
@@ -168,77 +226,15 @@ def nearest(queries: Sequence[str], hashes: Sequence[str], limit: int) -> list[t
     if not queries or not hashes:
         return [None] * len(queries)
     unique, places = np.unique(np.asarray(hashes, dtype=str), return_index=True)
-    none = (HASH_BITS + 1) * len(hashes)
+    none = (CODE_BITS + 1) * len(hashes)
     best = np.full(len(queries), none, np.int64)
-    for query, base, distance in _search(*_codes(queries), *_codes(unique.tolist()), limit):
+    for query, base, distance in all_pairs(_words(queries), _words(unique.tolist()), limit):
         np.minimum.at(best, query, distance * len(hashes) + places[base])
     return [
         None if key == none else (int(key % len(hashes)), int(key // len(hashes))) for key in best.tolist()
     ]
 
 
-def _codes(hashes: Sequence[str]) -> tuple[Words, Words]:
-    """Whole hashes as (N, 4) words, and their 8 × 8 lowest frequencies as (N,) words."""
-    octets = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), HASH_BITS // 8)
-    # A row of 16 frequencies is two bytes; the first holds the lower eight.
-    coarse = np.ascontiguousarray(octets.reshape(-1, HASH_SIDE, 2)[:, :COARSE_SIDE, 0])
-    return octets.view(np.uint64), coarse.view(np.uint64)[:, 0]
-
-
-def _search(
-    words: Words, coarse: Words, base_words: Words, base_coarse: Words, limit: int
-) -> Iterator[Block]:
-    """Near-duplicates (query, base, distance) of every query, each pair once."""
-    keys, base_keys = _keys(coarse), _keys(base_coarse)
-    for chunk in range(CHUNKS):
-        order = np.argsort(base_keys[chunk], kind="stable")
-        sizes = np.bincount(base_keys[chunk], minlength=1 << CHUNK_BITS)
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-        for flip in FLIPS:
-            looked_up = keys[chunk] ^ flip
-            for query, place in _lookups(starts[looked_up], sizes[looked_up]):
-                base = order[place]
-                differ = coarse[query] ^ base_coarse[base]
-                near = np.bitwise_count(differ) <= COARSE_DISTANCE
-                query, base, differ = query[near], base[near], differ[near]
-                again = np.zeros(len(query), np.bool_)  # an earlier table found it
-                for earlier in range(chunk):
-                    part = (differ >> np.uint64(CHUNK_BITS * earlier)) & np.uint64((1 << CHUNK_BITS) - 1)
-                    again |= np.bitwise_count(part) <= CHUNK_RADIUS
-                query, base = query[~again], base[~again]
-                distance = np.bitwise_count(words[query] ^ base_words[base]).sum(axis=1, dtype=np.int64)
-                near = distance <= limit
-                if near.any():
-                    yield query[near], base[near], distance[near]
-
-
-def _keys(coarse: Words) -> list[Places]:
-    mask = np.uint64((1 << CHUNK_BITS) - 1)
-    return [((coarse >> np.uint64(CHUNK_BITS * chunk)) & mask).astype(np.int64) for chunk in range(CHUNKS)]
-
-
-def _lookups(starts: Places, sizes: Places) -> Iterator[tuple[Places, Places]]:
-    """(query, place) for every place of each query's run `starts…starts + sizes`, about `BLOCK` at once."""
-    ends = np.cumsum(sizes)
-    begin = 0
-    while begin < len(sizes):
-        done = int(ends[begin - 1]) if begin else 0
-        stop = max(begin + 1, int(np.searchsorted(ends, done + BLOCK, side="right")))
-        part = sizes[begin:stop]
-        offsets = starts[begin:stop] - (ends[begin:stop] - part - done)
-        query = np.repeat(np.arange(begin, stop), part)
-        yield query, np.arange(len(query)) + np.repeat(offsets, part)
-        begin = stop
-
-
-def _no_links() -> Block:
-    return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-
-
-def _forest(blocks: Sequence[Block], count: int) -> Block:
-    """The minimum spanning forest of the links in all blocks."""
-    first, second, distance = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    # A sparse matrix has no entry 0, hence the 1.
-    graph = coo_matrix((distance + 1, (first, second)), shape=(count, count)).tocsr()
-    tree = minimum_spanning_tree(graph).tocoo()
-    return tree.row.astype(np.int64), tree.col.astype(np.int64), tree.data.astype(np.int64) - 1
+def _words(hashes: Sequence[str]) -> Words:
+    """The hashes as (N, 4) words."""
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(len(hashes), CODE_WORDS)

@@ -124,7 +124,7 @@ def build_corpus(
         config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
-        revision=5,  # lost labels; ignored regions; masks by one rule; levels; keys and ids given twice
+        revision=6,  # lost labels; ignored regions; masks by one rule; levels; ids given twice; all pairs
         body=body,
     )
     if moved := done.results.get("moved"):
