@@ -128,13 +128,12 @@ class DefectBoxes:
         if not any(len(sample.labels) for sample in samples):
             raise UserError(self._nothing())
         train, held_out = hold_out(samples, section.holdout, section.loop.resolved_seed)
-        freeze = section.freezes(None if self.backbone is None else self.backbone.results["start"])
         return BoxTraining(
             train=train,
             held_out=held_out,
             augment=section.augment,
             loop=section.loop,
-            freeze="backbone" if freeze else "none",
+            freeze="backbone" if section.freeze_backbone else "none",
             masks=section.masks,
         )
 

@@ -96,7 +96,8 @@ def test_images_carry_the_boxes_of_their_sources(
     uris = {sample.image_id[-1]: sample.uri for sample in [*training.train, *training.held_out]}
     shown = {folder.uri_of(f"images/{n}.png") for n in (0, 1)} if "painted" in names else {"/0.png", "/1.png"}
     assert set(uris.values()) == shown | {"/2.png", "/3.png"}
-    assert training.freeze == "none"  # no backbone stage
+    assert training.freeze == "none"
+    assert inputs.training(DetectorSection(freeze_backbone=True)).freeze == "backbone"
     levels = {sample.image_id[-1]: sample.levels for sample in [*training.train, *training.held_out]}
     assert levels["0"] == (0.0, 4095.0)
 

@@ -58,7 +58,7 @@ def test_presets_are_whole(name: str, tmp_path: Path) -> None:
     for arm in section.arms:
         project = data.cell(section, arm, 1)
         assert project.seeded().finetune.loop.seed == 1
-        assert not project.detector.freezes(None)
+        assert not project.detector.freeze_backbone
 
 
 @pytest.mark.parametrize(
