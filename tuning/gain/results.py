@@ -72,6 +72,17 @@ class SetResult:
         """
         return cls(name, {arm: ArmResult(not_run=not_run.get(arm.source)) for arm in arms})
 
+    def leave_out(self, arm: Arm, reason: str) -> None:
+        """Note why an arm can't be run; without a start alone, the arms that it is the pair of are none.
+
+        Args:
+            arm: the arm that failed.
+            reason: the reason.
+        """
+        for other, result in self.arms.items():
+            if other == arm or (other.alone == arm and not result.figures):
+                result.not_run = reason
+
     def gain(self, arm: Arm, metric: str) -> PairedGain | None:
         """The arm against its start alone; None where no seed has both."""
         return paired_gain(self.arms[arm].by_seed(metric), self.arms[arm.alone].by_seed(metric))

@@ -76,7 +76,7 @@ def run_gain(
         measure: function that gives a training's figures.
 
     Raises:
-        UserError: the workspace or the tracking server is at fault.
+        UserError: the workspace or the tracking server is at fault, or no training could be run.
     """
     project = sets[0].project
     workspace = Storage.open(project.workspace)
@@ -114,12 +114,15 @@ def run_gain(
                 if no_space(error):  # the next one has none either
                     raise
                 say(f"{title}: not run: {error}")
-                one.not_run = str(error)
+                result.leave_out(arm, str(error))
             else:
                 clock.note(reused=got.evaluated.reused)
                 _note(result, one, arm, seed, got)
             write()
         table = write()
+        reasons = [each.not_run for result in results for each in result.arms.values() if each.not_run]
+        if reasons and not any(each.figures for result in results for each in result.arms.values()):
+            raise UserError(f"No training of the study could be run: {reasons[0]}")
         if run.run is not None:
             run.run.log_json(table, "table.json")
             for name in FILES:

@@ -153,6 +153,8 @@ class Stages:
     def __call__(self, project: Project, site: Site) -> Measured:
         self.projects.append(project)
         pretrained = project.finetune.starts == ("agssp",)
+        if self.fails == "start" and not pretrained:
+            raise UserError("yolov8n.pt can't be downloaded.")
         if pretrained and project.detector.boxes == self.fails:
             raise UserError("The boxes stage found no pseudo-box in any image.")
         figure = 0.2 + project.seed / 100 + (self.GAIN[project.detector.boxes] if pretrained else 0)
@@ -183,6 +185,17 @@ def test_a_run_writes_table_cells_and_picture(tmp_path: Path) -> None:
     assert json.loads((folder / "table.json").read_text()) == table
     assert (folder / "gains.svg").read_text().startswith("<?xml")
     assert table["verdicts"][0]["sentence"] in (folder / "table.md").read_text()
+
+
+def test_a_start_that_can_not_be_had_costs_no_pretraining(tmp_path: Path) -> None:
+    section = gain_section(QUICK, {})
+    sets = sets_of(tree(tmp_path / "tiles", 9), section, workspace=str(tmp_path / "w"))
+    stages = Stages(fails="start")
+    with pytest.raises(UserError, match=r"No training of the study could be run: yolov8n\.pt can't be"):
+        run_gain("quick", QUICK.summary, section, sets, stages)
+    assert len(stages.projects) == 1
+    (table,) = (tmp_path / "w").glob("study/gain-*/table.json")
+    assert [line[4] for line in json.loads(table.read_text())["lines"]] == ["not run"] * 4
 
 
 def test_the_plan_fits_a_screen_and_writes_nothing(tmp_path: Path) -> None:
