@@ -32,6 +32,7 @@ howto/clusters
 howto/labelling-tools
 howto/few-labels
 howto/painted-defects
+howto/gain
 howto/labelling
 howto/x-ray
 howto/extending

@@ -78,6 +78,7 @@ ROOMS = {
     "tuning.studies": "markdown outcomes thresholds",
     "tuning.table4": "markdown",
     "tuning.transfer": "markdown",
+    "tuning.gain": "markdown",
     "tuning.cli": "*",
 }
 # Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.

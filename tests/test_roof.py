@@ -69,11 +69,17 @@ def test_no_answer_about_the_users_words_brings_a_heavy_library(tmp_path: Path) 
         (["references", f"corpus.root={tmp_path / 'missing'}"], 2),
         (["predict", str(tmp_path / "missing"), "--model", "line@champion"], 2),
         (["study", "transfer", str(tmp_path / "missing")], 2),
+        (["study", "gain", str(tmp_path / "missing")], 2),
+        (["study", "gain", str(tmp_path / "missing"), "--plan"], 2),
         (["recipes", "--json"], 0),
         (["prompts", "list"], 0),
         (["prompts", "show", "rail"], 0),
         (["prompts", "show", "nothing"], 2),
-        *(([*path, "--plan"], 0) for path in studies if path[1] not in ("transfer", "fig7-threshold")),
+        *(
+            ([*path, "--plan"], 0)
+            for path in studies
+            if path[1] not in ("transfer", "gain", "fig7-threshold")
+        ),
     ]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

@@ -116,8 +116,8 @@ class Pipeline:
             section,
             site=self.site,
             corpus=self.corpus,
-            boxes=None if section.boxes == "painted" else self.boxes,
-            painted=None if section.boxes == "maps" else self.paint,
+            boxes=self.boxes if section.needs_pseudo_boxes else None,
+            painted=self.paint if section.needs_painted else None,
             backbone=self.backbone if section.needs_backbone else None,
         )
 
@@ -129,8 +129,8 @@ class Pipeline:
         read = {
             "corpus": True,
             "maps": section.needs_maps,
-            "boxes": section.boxes != "painted",
-            "paint": section.boxes != "maps",
+            "boxes": section.needs_pseudo_boxes,
+            "paint": section.needs_painted,
             "backbone": section.needs_backbone,
             "detector": True,
         }
@@ -211,7 +211,7 @@ class Pipeline:
             boxes=self.boxes,
             backbone=self.backbone,
             detector=self.detector,
-            painted=None if self.project.detector.boxes == "maps" else self.paint,
+            painted=self.paint if self.project.detector.needs_painted else None,
             labels=None if self.labelled is self.corpus else self.labelled,
         )
 

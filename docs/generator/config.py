@@ -11,6 +11,7 @@ from cluster.config import Section
 from docs.generator.cli import cell
 from docs.generator.docstrings import attributes, parse
 from training.project import Project
+from tuning.gain import GainSection
 from tuning.transfer import TransferSection
 
 INTRO = """# Configuration
@@ -19,15 +20,17 @@ Made from the code by `python -m docs.generator`. One YAML file describes a proj
 and any key as `section.key=value` on the command line. Keys not given have the defaults below. An unknown key
 is answered with the nearest valid one, before anything is started.
 
-`NAME` in a key stands for a name of your own, `N` for a place in a list. The last sections, from `transfer`
-on, are those of `agssp study transfer`.
+`NAME` in a key stands for a name of your own, `N` for a place in a list. The last sections are those of
+studies: from `transfer` on of `agssp study transfer`, `gain` of `agssp study gain`.
 """
 BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "a multiple of"))
 
 
 def config_page() -> str:
     """The page, Markdown."""
-    return "\n".join([INTRO, *_sections("", Project), *_sections("transfer", TransferSection)])
+    studies = {"transfer": TransferSection, "gain": GainSection}
+    pages = [line for prefix, model in studies.items() for line in _sections(prefix, model)]
+    return "\n".join([INTRO, *_sections("", Project), *pages])
 
 
 def keys(model: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -15,12 +15,16 @@ from docs.generator.config import keys, slug
 from pipelines.corpus.section import KEY as DATA_KEY, CorpusSection, LabelledDataSection
 from tests.repository import ROOT
 from training.project import Project
+from tuning.gain import GainSection
 from tuning.outcomes import OUTCOMES
 from tuning.transfer import TransferSection
 
 PACKAGES = ("cluster", "pipelines", "training", "tuning")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-KEYS = {key for key, _ in keys(Project)} | {f"transfer.{key}" for key, _ in keys(TransferSection)}
+STUDIES = {"transfer": TransferSection, "gain": GainSection}
+KEYS = {key for key, _ in keys(Project)} | {
+    f"{name}.{key}" for name, section in STUDIES.items() for key, _ in keys(section)
+}
 SECTIONS = {".".join(key.split(".")[:depth]) for key in KEYS for depth in range(1, key.count(".") + 2)}
 FIRST = {section.partition(".")[0] for section in SECTIONS}
 DOTTED = re.compile(rf"(?<![\w./{{}}@-])(?:{'|'.join(sorted(FIRST))})(?:\.\w+)+")
@@ -182,6 +186,7 @@ COMMANDS_OF = {
     "tuning/table4": ("study table4",),
     "tuning/studies": ("study table2", "study fig7-threshold"),
     "tuning/transfer": ("study transfer",),
+    "tuning/gain": ("study gain",),
     "tuning/search": ("tune pretrain", "tune finetune"),
     "tuning/thresholds": ("tune thresholds",),
     "pipelines/review": ("view",),

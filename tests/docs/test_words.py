@@ -17,6 +17,7 @@ from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks, commands, inline_
 from tests.repository import ROOT
 from training.project import Project
 from tuning.cli.study_commands import data_sets
+from tuning.gain.section import gain_preset, gain_section
 from tuning.space import parse_space
 from tuning.transfer.section import transfer_preset, transfer_section
 
@@ -68,6 +69,11 @@ def check(words: list[str]) -> None:
     if path == ["study", "transfer"]:
         document, _ = merged([word for word in configs if word.startswith("recipe:")], overrides, {})
         transfer_section(transfer_preset(params["preset"]), document.pop("transfer", {}))
+        validate(Project, document, "Config")
+        return
+    if path == ["study", "gain"]:
+        document, _ = merged([word for word in configs if word.startswith("recipe:")], overrides, {})
+        gain_section(gain_preset(params["preset"]), document.pop("gain", {}))
         validate(Project, document, "Config")
         return
     for word in configs:
@@ -137,6 +143,10 @@ def test_configs_are_valid(where: str, block: Block, tmp_path: Path) -> None:
         (tmp_path / name[1]).write_text(block.text)
         for settings in data_sets(tmp_path / name[1]).values():
             validate(Project, settings, where)
+    elif name[1] == "gain.yaml":
+        chosen = gain_preset("quick")
+        gain_section(chosen, document.pop("gain"))
+        validate(Project, merge(chosen.project, document), where)
     elif name[1] == "transfer.yaml":
         preset = transfer_preset("full")
         transfer_section(preset, document.pop("transfer"))

@@ -74,7 +74,7 @@ def test_the_papers_figures(name: str) -> None:
         assert later.clip_norm is not None
         assert later.clip_norm * batch == pytest.approx(10, rel=1e-4)
     assert (project.detector.image_size, project.finetune.image_size) == (224, 640)
-    assert project.detector.freezes(backbone.start)
+    assert project.detector.freeze_backbone
     assert (project.maps.kead.shots, project.boxes.c) == (4, 0.1)
 
 

@@ -1,6 +1,6 @@
-"""AGDP, detector pretraining: its images out of the tables of pseudo-boxes and of painted defects."""
+"""AGDP, detector pretraining: its images out of the tables of pseudo-boxes, painted defects and labels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from cluster.storage import Storage
 from pipelines.images import Levels
 from training.detection.data import Sample
+from training.detection.finetune import Regions, labelled_samples
 
 CLASSES = ("anomaly",)
 
@@ -71,3 +72,24 @@ def with_painted(
         else:
             merged.append({**row, "uri": other["uri"], "boxes": [*row["boxes"], *other["boxes"]]})
     return merged
+
+
+def labelled_as_one(
+    rows: Iterable[Mapping[str, Any]], labels: Mapping[str, Sequence[Mapping[str, Any]]], ignored: Regions
+) -> list[Sample]:
+    """Labelled images whose objects are all of one class; those that show ignored regions alone are left out.
+
+    Args:
+        rows: rows of the manifest; those without labels are left out.
+        labels: image_id → its labelled boxes.
+        ignored: image_id → its regions with defects that are no objects.
+    """
+    (name,) = CLASSES
+    boxes = {key: _renamed(each, name) for key, each in labels.items()}
+    regions = {key: _renamed(each, name) for key, each in ignored.items()}
+    samples = labelled_samples(rows, boxes, CLASSES, regions)
+    return [sample for sample in samples if len(sample.labels) or not len(sample.ignored)]
+
+
+def _renamed(boxes: Iterable[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [{**box, "label": name} for box in boxes]

@@ -1,4 +1,4 @@
-"""The detector stage: AGDP on Ray Train, from a start and the boxes of maps, of painted defects or both."""
+"""The detector stage: AGDP on Ray Train, from a start and the boxes of maps, painted defects or labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,14 @@ from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.review import LeftOut, left_out, read_decisions
 from pipelines.tables import CorpusTables
-from training.detection.agdp import CLASSES, painted_rows, pseudo_samples, with_painted
+from training.detection.agdp import (
+    CLASSES,
+    labelled_as_one,
+    painted_rows,
+    pseudo_samples,
+    with_painted,
+)
+from training.detection.data import Sample
 from training.detection.section import DetectorSection
 from training.detection.selection import hold_out
 from training.detection.training import BoxTraining, train_detector, training_results
@@ -33,6 +40,7 @@ LEARNT = {
     "maps": "pseudo-boxes",
     "painted": "painted defects",
     "both": "pseudo-boxes and painted defects",
+    "labels": "labelled boxes as one class",
 }
 
 
@@ -43,7 +51,8 @@ class DefectBoxes:
     Attributes:
         corpus: the corpus stage's artifact.
         review: what the workspace's review leaves out; nothing where there is no review.
-        boxes, painted: the stages' artifacts that the boxes come from, None for one that is not asked.
+        boxes, painted: the stages' artifacts that the boxes come from, None for one that is not asked;
+            without both they are the corpus' labels.
         backbone: the backbone stage's artifact; None with another start.
     """
 
@@ -72,8 +81,9 @@ class DefectBoxes:
         review = LeftOut(frozenset(), {})
         if decisions and boxes is not None:
             review = left_out(decisions, _rows(boxes))
-        elif decisions and painted is not None:  # a verdict on a box is one on a pseudo-box
-            review = left_out(decisions, [{**row, "boxes": []} for row in _painted_rows(painted)])
+        elif decisions:  # a verdict on a box is one on a pseudo-box
+            rows = _training_rows(corpus) if painted is None else _painted_rows(painted)
+            review = left_out(decisions, [{**row, "boxes": []} for row in rows])
         return cls(corpus, review, boxes, painted, backbone)
 
     @property
@@ -87,8 +97,19 @@ class DefectBoxes:
         }
         return {name: artifact for name, artifact in artifacts.items() if artifact is not None}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The images with the boxes to learn, without what the review rejects."""
+    def samples(self, *, weighted: bool) -> list[Sample]:
+        """The images outside the test split with the boxes to learn, without what the review rejects.
+
+        Args:
+            weighted: see `pseudo_samples`.
+        """
+        tables = CorpusTables(self.corpus.directory)
+        if self.boxes is None and self.painted is None:
+            rows = self.review.kept(_training_rows(self.corpus))
+            return labelled_as_one(rows, tables.boxes(), tables.ignored())
+        return pseudo_samples(self._rows(), tables.held_out(), tables.levels(), weighted=weighted)
+
+    def _rows(self) -> list[dict[str, Any]]:
         if self.painted is None:
             assert self.boxes is not None
             return self.review.kept(_rows(self.boxes))
@@ -103,25 +124,27 @@ class DefectBoxes:
         Raises:
             UserError: no box is left.
         """
-        tables = CorpusTables(self.corpus.directory)
-        samples = pseudo_samples(
-            self.rows(), tables.held_out(), tables.levels(), weighted=section.confidence_weighted
-        )
+        samples = self.samples(weighted=section.confidence_weighted)
         if not any(len(sample.labels) for sample in samples):
             raise UserError(self._nothing())
         train, held_out = hold_out(samples, section.holdout, section.loop.resolved_seed)
-        freeze = section.freezes(None if self.backbone is None else self.backbone.results["start"])
         return BoxTraining(
             train=train,
             held_out=held_out,
             augment=section.augment,
             loop=section.loop,
-            freeze="backbone" if freeze else "none",
+            freeze="backbone" if section.freeze_backbone else "none",
             masks=section.masks,
         )
 
     def _nothing(self) -> str:
         """Why there is no box, and what helps."""
+        if self.boxes is None and self.painted is None:
+            why = "The review leaves no" if self.review else "The corpus has no"
+            return (
+                f"{why} labelled box in its training split, so detector.boxes=labels has nothing to learn; "
+                "detector.boxes=painted needs no label."
+            )
         if self.boxes is None and not self.review:
             return (
                 "No defect could be painted onto any image, so there is nothing to pretrain a detector on; "
@@ -152,7 +175,7 @@ def pretrain_detector(
     painted: Artifact | None = None,
     backbone: Artifact | None = None,
 ) -> Artifact:
-    """Train backbone, neck and head to find pseudo-boxes, painted defects or both, one class `anomaly`.
+    """Train backbone, neck and head to find the boxes that the section names, one class `anomaly`.
 
     The test split is never read. Images and boxes that the workspace's review rejects are left out, and are
     part of the fingerprint. Writes `detector.safetensors`, `history.parquet`; with a review `review.json`.
@@ -161,7 +184,7 @@ def pretrain_detector(
         section: the config.
         site: workspace, tracking run and workers.
         corpus: the corpus stage's artifact.
-        boxes, painted: those of the boxes and the paint stage; one for `section.boxes`, or both.
+        boxes, painted: those of the boxes and the paint stage, as `section.boxes` needs them.
         backbone: the backbone stage's; None where the section names another start.
 
     Raises:
@@ -264,3 +287,8 @@ def _rows(boxes: Artifact) -> list[dict[str, Any]]:
 def _painted_rows(painted: Artifact) -> list[dict[str, Any]]:
     table = painted.directory.read_table("painted.parquet")
     return painted_rows(table.to_pylist(), painted.directory)
+
+
+def _training_rows(corpus: Artifact) -> list[dict[str, Any]]:
+    rows = CorpusTables(corpus.directory).manifest(split="train")
+    return [{**row, "boxes": []} for row in rows]

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class DetectorLoop(LoopSettings):
-    """`LoopSettings` with this stage's defaults: 10 epochs (docs/method.md#settings).
+    """`LoopSettings` with this stage's defaults: 8 epochs of batches of 16 (docs/method.md#settings).
 
-    The paper's SGD (lr 0.01, batch 256) steps on a loss summed over the batch; ours is its mean, for which
-    AdamW needs no factor.
+    The paper has 10 epochs. Its SGD (lr 0.01, batch 256) steps on a loss summed over the batch; ours is its
+    mean, for which AdamW needs no factor.
     """
 
-    epochs: int = Field(default=10, ge=1, le=100_000)
-    batch_size: int = Field(default=32, ge=1, le=1 << 16)
+    epochs: int = Field(default=8, ge=1, le=100_000)
+    batch_size: int = Field(default=16, ge=1, le=1 << 16)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = Field(default=1e-3, gt=0, le=100)
     weight_decay: float = Field(default=0.01, ge=0, le=1)
@@ -73,16 +73,16 @@ class DetectorSection(Section):
         image_size: side of the input, pixels; images are resized uniformly (stretched to the square).
         boxes: what it learns to find: `maps`, the pseudo-boxes, as in the method; `painted`, defects that
             `paint` draws onto the images, for which neither maps nor references are needed; `both`, where no
-            painted box overlaps a pseudo-box.
+            painted box overlaps a pseudo-box; `labels`, the labelled boxes of the corpus' training split as
+            one class, which tells how much better boxes could bring.
         start: weights before the first step: `agbp`, the backbone stage's; `imagenet`, `coco`, `scratch`, a
-            file, stage directory or registered model, see `starts.resolve_start`. None: `coco` for `painted`,
-            else `agbp`.
-        freeze_backbone: keep the backbone, batch-norm statistics included, as it starts. None: true, as in
-            the method, where the backbone stage's is taken and had a start; false where it began from
-            scratch, since such a backbone has seen too little to be kept, and with any other `start`.
+            file, stage directory or registered model, see `starts.resolve_start`. None: `coco` for `painted`
+            and `labels`, else `agbp`.
+        freeze_backbone: keep the backbone, batch-norm statistics included, as it starts; true in the paper.
+            False: on top of published weights a frozen backbone gives nearly all of the gain away.
         confidence_weighted: multiply a pseudo-box's part of the loss by its score over the mean score of all,
-            so that the loss keeps its scale. Not offered by the DETR family, nor for painted boxes, which
-            have no scores.
+            so that the loss keeps its scale. Not offered by the DETR family, nor for painted and labelled
+            boxes, which have no scores.
         masks: what a mask-rcnn's mask head learns: `none`, nothing, it stays as it starts; `boxes`, the
             pseudo-boxes filled out, which is coarser than the maps they come from.
         holdout: share of the images kept from training; AP is measured on their pseudo-boxes.
@@ -92,9 +92,9 @@ class DetectorSection(Section):
 
     name: str = "yolov8n"
     image_size: int = Field(default=224, ge=32, le=4096, multiple_of=32)
-    boxes: Literal["maps", "painted", "both"] = "maps"
+    boxes: Literal["maps", "painted", "both", "labels"] = "maps"
     start: StartWord | None = None
-    freeze_backbone: bool | None = None
+    freeze_backbone: bool = False
     confidence_weighted: bool = False
     masks: Masks = "none"
     holdout: float = Field(default=0.1, ge=0, lt=1)
@@ -111,7 +111,9 @@ class DetectorSection(Section):
         if self.confidence_weighted and not weighs_boxes(self.name):
             raise ValueError(f"{self.name} can't be trained with confidence_weighted=true")
         if self.confidence_weighted and self.boxes != "maps":
-            raise ValueError("confidence_weighted=true needs boxes=maps: painted boxes have no scores")
+            raise ValueError(
+                "confidence_weighted=true needs boxes=maps: labelled and painted boxes have no scores"
+            )
         if self.start == AGSSP:
             raise ValueError(f"start={AGSSP} is what this stage makes; it begins with e.g. {AGBP} or coco")
         check_masks(self.name, self.masks)
@@ -120,7 +122,17 @@ class DetectorSection(Section):
     @property
     def begins_with(self) -> str:
         """`start`, or what None means."""
-        return self.start or ("coco" if self.boxes == "painted" else AGBP)
+        return self.start or (AGBP if self.needs_pseudo_boxes else "coco")
+
+    @property
+    def needs_pseudo_boxes(self) -> bool:
+        """Whether the boxes stage is learnt from."""
+        return self.boxes in ("maps", "both")
+
+    @property
+    def needs_painted(self) -> bool:
+        """Whether the paint stage is learnt from."""
+        return self.boxes in ("painted", "both")
 
     @property
     def needs_backbone(self) -> bool:
@@ -130,7 +142,7 @@ class DetectorSection(Section):
     @property
     def needs_maps(self) -> bool:
         """Whether any stage before it reads anomaly maps."""
-        return self.boxes != "painted" or self.needs_backbone
+        return self.needs_pseudo_boxes or self.needs_backbone
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -140,16 +152,6 @@ class DetectorSection(Section):
         sources = {"boxes": self.boxes, "start": self.begins_with if known else "weights"}
         plain = {"boxes": "maps", "start": AGBP}
         return written | {key: value for key, value in sources.items() if value != plain[key]}
-
-    def freezes(self, backbone_start: str | None) -> bool:
-        """`freeze_backbone`, or what None means.
-
-        Args:
-            backbone_start: `start` of the backbone stage; None where another start is taken.
-        """
-        if self.freeze_backbone is not None:
-            return self.freeze_backbone
-        return backbone_start not in (None, SCRATCH)
 
 
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]

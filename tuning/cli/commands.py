@@ -8,6 +8,7 @@ import typer
 from cluster.cli.command import Json, Words, out, run_command
 from cluster.cli.projects import project_of
 from training.cli.base import artifact_json
+from tuning.cli.gain_commands import gain
 from tuning.cli.study_commands import add_studies
 from tuning.cli.transfer_commands import transfer
 
@@ -47,6 +48,7 @@ def table4(
 
 add_studies(study)
 study.command("transfer")(transfer)
+study.command("gain")(gain)
 
 
 def render(result: Mapping[str, Any]) -> None:

@@ -201,19 +201,6 @@ def test_part_of_a_section_given_keeps_its_other_defaults() -> None:
     assert DetectorSection.model_validate({"augment": {"mosaic": 0}}).augment.close_mosaic == 2
 
 
-@pytest.mark.parametrize(
-    ("given", "start", "frozen"),
-    [
-        (None, "scratch", False),
-        (None, "coco.safetensors", True),
-        (True, "scratch", True),
-        (False, "x", False),
-    ],
-)
-def test_a_backbone_is_frozen_if_it_had_a_start(given: bool | None, start: str, frozen: bool) -> None:
-    assert DetectorSection(freeze_backbone=given).freezes(start) is frozen
-
-
 def test_a_pretrained_detector_fills_all_but_the_class_layers() -> None:
     source = fresh_detector("yolov8n", ("anomaly",), SQUARE, seed=1)
     state = dict(source.state_dict())

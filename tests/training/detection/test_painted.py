@@ -14,7 +14,7 @@ from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from pipelines.review.decisions import Change, save_changes
 from pipelines.surfaces.generator import write_corpus
-from pipelines.tables.schemas import BOXES, MANIFEST, PAINTED
+from pipelines.tables.schemas import BOXES, LABELS, MANIFEST, PAINTED
 from training.detection.agdp import painted_rows, with_painted
 from training.detection.agdp_stage import DefectBoxes
 from training.detection.section import DetectorSection
@@ -96,7 +96,8 @@ def test_images_carry_the_boxes_of_their_sources(
     uris = {sample.image_id[-1]: sample.uri for sample in [*training.train, *training.held_out]}
     shown = {folder.uri_of(f"images/{n}.png") for n in (0, 1)} if "painted" in names else {"/0.png", "/1.png"}
     assert set(uris.values()) == shown | {"/2.png", "/3.png"}
-    assert training.freeze == "none"  # no backbone stage
+    assert training.freeze == "none"
+    assert inputs.training(DetectorSection(freeze_backbone=True)).freeze == "backbone"
     levels = {sample.image_id[-1]: sample.levels for sample in [*training.train, *training.held_out]}
     assert levels["0"] == (0.0, 4095.0)
 
@@ -240,3 +241,44 @@ def test_painted_defects_are_learnt_without_references_prompts_or_maps(
     assert made.results["with_boxes"] > 0
     assert made.results["images"] + made.results["held_out_images"] == painted.results["images"]
     assert (made.results["backbone_frozen"], made.results["transfer"]) == (False, None)
+
+
+def test_labels_are_learnt_as_one_class_and_held_out_images_are_not(
+    stages: dict[str, Artifact], tmp_path: Path
+) -> None:
+    """Image 0: two objects and an ignored region; 1: normal; 2: unlabelled; 3: ignored alone; 4: held out."""
+    objects = [{**box, "label": name} for box, name in zip(FOUND + DRAWN[:1], ("pit", "crack"), strict=True)]
+    region = [{**DRAWN[1], "label": "dust"}]
+    known = [(0, objects, region), (1, [], []), (3, [], region), (4, objects, [])]
+    labels = [
+        {"image_id": f"{n:032x}", "boxes": boxes, "mask": None, "ignored": regions}
+        for n, boxes, regions in known
+    ]
+    corpus = stages["corpus"].directory
+    corpus.write_table("labels.parquet", pa.Table.from_pylist(labels, schema=LABELS))
+    workspace = Storage.open(str(tmp_path / "workspace"))
+    inputs = DefectBoxes.reviewed(workspace, corpus=stages["corpus"])
+    assert list(inputs.artifacts) == ["corpus"]
+    training = inputs.training(DetectorSection.model_validate({"boxes": "labels"}))
+    samples = {sample.image_id[-1]: sample for sample in [*training.train, *training.held_out]}
+    assert sorted(samples) == ["0", "1"]
+    assert samples["0"].boxes.tolist() == corners(FOUND + DRAWN[:1])
+    assert samples["0"].labels.tolist() == [0, 0]
+    assert samples["0"].ignored.tolist() == corners(DRAWN[1:])
+    assert samples["0"].levels == (0.0, 4095.0)
+    assert not len(samples["1"].boxes)
+
+    rejected = {"image_id": f"{0:032x}", "kind": "image", "verdict": "rejected"}
+    save_changes(workspace, [Change.model_validate(rejected)])
+    with pytest.raises(UserError, match="The review leaves no labelled box in its training split"):
+        DefectBoxes.reviewed(workspace, corpus=stages["corpus"]).training(DetectorSection())
+
+
+@pytest.mark.parametrize(
+    ("boxes", "maps", "begins"),
+    [("labels", False, "coco"), ("painted", False, "coco"), ("both", True, "agbp")],
+)
+def test_labels_and_painted_defects_need_no_maps(boxes: str, maps: bool, begins: str) -> None:
+    section = DetectorSection.model_validate({"boxes": boxes})
+    assert (section.needs_maps, section.begins_with) == (maps, begins)
+    assert section.deciding["boxes"] == boxes

@@ -1,0 +1,140 @@
+"""Table, verdicts and picture of a gain study, from results written by hand."""
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tuning.gain.boxes import box_shares
+from tuning.gain.picture import gain_picture
+from tuning.gain.results import ArmResult, BoxShares, SetResult
+from tuning.gain.section import Arm, GainSection, Source
+from tuning.gain.text import HEADER, csv_text, document, lines, markdown
+from tuning.gain.verdict import verdicts
+
+SECTION = GainSection.model_validate({"starts": {"coco": "coco"}, "seeds": [0, 1, 2]})
+
+
+def result(figures: dict[Source | None, Sequence[float]], boxes: int = 90, **more: Any) -> SetResult:
+    """A data set whose arms have these mAP@0.5, a half of them at 0.5:0.95, by source and seed."""
+    data = SetResult.empty("tiles", SECTION.arms, {})
+    for source, values in figures.items():
+        rows = {seed: {"map50": value, "map50_95": value / 2} for seed, value in enumerate(values)}
+        data.arms[Arm(50, 32, "coco", source)] = ArmResult(rows, 50, boxes)
+    for name, value in more.items():
+        setattr(data, name, value)
+    return data
+
+
+ALONE = (0.20, 0.21, 0.22)
+GAINING = result(
+    {None: ALONE, "painted": (0.25, 0.27, 0.29), "maps": (0.19, 0.23, 0.22), "labels": (0.3,) * 3}
+)
+
+
+def said(data: SetResult) -> list[tuple[str, str]]:
+    return [(verdict.kind, verdict.sentence) for verdict in verdicts([data], SECTION)]
+
+
+def test_the_table_pairs_each_source_with_its_start() -> None:
+    alone, painted, maps, labels = lines([GAINING], SECTION)
+    assert alone == ["tiles", "50", "32", "coco", "21.0 ± 1.0", "10.5 ± 0.5", "–", "–", "–", "–"]
+    # 5, 6 and 7 points: Student's quantile of two degrees of freedom is 4.303, the mean's error 1 / √3.
+    assert painted[3:] == [
+        "coco + painted defects", "27.0 ± 2.0", "13.5 ± 1.0", "+6.0", "+3.5 to +8.5", "3 of 3", "0.25",
+    ]  # fmt: skip
+    assert maps[6] == "+0.3"
+    assert labels[3] == "coco + true boxes (ceiling)"
+    assert all(len(row) == len(HEADER) for row in (alone, painted, maps, labels))
+
+
+def test_verdicts_name_gain_interval_and_limit() -> None:
+    (kind, sentence), (other, level) = said(GAINING)
+    assert kind == "gain"
+    assert (
+        "tiles, 50 labels, 32 epochs, from coco: pretraining on painted defects gains 6.0 points" in sentence
+    )
+    assert "95 % interval +3.5 to +8.5; ahead in 3 of 3 seeds" in sentence
+    assert "True boxes of the whole training half bring +9.0: the boxes limit it" in sentence
+    assert other == "level"
+    assert "end level, +0.3 points" in level
+    assert "ore seeds than are worth running would be needed" in level
+
+
+def test_what_is_wrong_with_the_boxes_is_told() -> None:
+    figures = {None: ALONE, "painted": (0.22, 0.23, 0.24), "maps": (0.22, 0.23, 0.24), "labels": (0.3,) * 3}
+    data = result(figures, defective=0.4, shares={"maps": BoxShares(90, 50, 0.1, 0.25)})
+    (_, painted), (_, maps) = said(data)
+    assert "40 % of the labelled training images show real defects, learnt as background" in painted
+    assert "10 % of the pseudo-boxes meet a labelled one (IoU 0.5), and 25 % of the labelled ones" in maps
+
+
+def test_a_ceiling_that_gains_nothing_is_the_limit() -> None:
+    (_, sentence) = said(result({None: ALONE, "painted": (0.21, 0.20, 0.23), "labels": (0.20, 0.22, 0.22)}))[
+        0
+    ]
+    assert "no certain gain either: better boxes would not help here" in sentence
+    (_, near) = said(result({None: ALONE, "painted": (0.29, 0.30, 0.31), "labels": (0.3, 0.31, 0.32)}))[0]
+    assert "better boxes could add little more" in near
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "words"),
+    [
+        (result({None: (0, 0, 0), "painted": (0, 0, 0)}), "zero", "nothing is found"),
+        (result({None: ALONE, "painted": (0.3, 0.3, 0.3)}, boxes=29), "few", "29, at least 30"),
+        (result({None: ALONE[:1], "painted": (0.3,)}), "one", "tells nothing"),
+        (result({None: ALONE, "painted": (0.1, 0.1, 0.1)}), "loss", "loses 11.0 points"),
+        (result({None: ALONE, "painted": (0.3, 0.31, 0.32)}), "gain", "is not known"),
+    ],
+)
+def test_claims_that_can_not_be_made_are_not(data: SetResult, kind: str, words: str) -> None:
+    ((found, sentence),) = said(data)
+    assert found == kind
+    assert words in sentence
+
+
+def test_nothing_is_claimed_without_a_pair() -> None:
+    assert said(result({None: ALONE, "painted": ()})) == []
+    assert said(result({"painted": ALONE})) == []
+
+
+def test_document_and_spreadsheet_hold_every_training() -> None:
+    data = result({None: ALONE, "painted": (0.25, 0.27, 0.29)})
+    data.arms[Arm(50, 32, "coco", "maps")].not_run = "no | references"
+    table = document([data], SECTION, "quick", "small.")
+    assert json.loads(json.dumps(table)) == table
+    text = markdown(table)
+    assert "| tiles | 50 | 32 | coco + pseudo-boxes of the maps | not run |" in text
+    assert "Not run: coco + pseudo-boxes of the maps on tiles: no | references" in text
+    assert "can't be below 0.25" in text
+    rows = list(csv.DictReader(io.StringIO(csv_text([data]))))
+    assert len(rows) == 6
+    assert {(row["source"], row["seed"]): float(row["map50"]) for row in rows}["painted", "1"] == 0.27
+
+
+def test_the_picture_is_an_svg_of_every_pair_and_the_same_each_time() -> None:
+    picture = gain_picture([GAINING], SECTION)
+    root = ET.fromstring(picture)
+    assert root.tag.endswith("svg")
+    assert picture.count(b"tiles, 50 labels, 32 epochs: coco + ") == 3
+    assert picture == gain_picture([GAINING], SECTION)
+    ET.fromstring(gain_picture([result({})], SECTION))
+
+
+def test_box_shares_count_boxes_that_meet_and_defects_that_are_met() -> None:
+    def box(*sides: float) -> dict[str, float]:
+        return dict(zip(("x0", "y0", "x1", "y1"), sides, strict=True))
+
+    truth = {"a": [box(0, 0, 10, 10), box(50, 50, 60, 60)], "b": [], "c": [box(0, 0, 4, 4)]}
+    learnt = {
+        "a": [box(0, 0, 10, 10), box(0, 0, 10, 20), box(20, 20, 30, 30)],  # the second by an IoU of just 0.5
+        "b": [box(1, 1, 2, 2)],
+        "unlabelled": [box(0, 0, 9, 9)],
+    }
+    assert box_shares(learnt, truth) == BoxShares(4, 3, 2 / 4, 1 / 3)
+    assert box_shares({}, {"b": []}) == BoxShares(0, 0, None, None)

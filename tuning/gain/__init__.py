@@ -1,0 +1,5 @@
+"""what pretraining on unlabelled images gains on your labelled ones."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

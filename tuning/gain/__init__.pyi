@@ -1,0 +1,6 @@
+from .plan import gain_plan
+from .projects import gain_sets
+from .section import GainSection, gain_preset, gain_section
+from .study import run_gain
+
+__all__ = ["GainSection", "gain_plan", "gain_preset", "gain_section", "gain_sets", "run_gain"]

@@ -1,0 +1,55 @@
+"""How the boxes that a detector is pretrained on lie to the labelled ones of the same images."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torchvision.ops import box_iou
+
+from cluster.stages import Artifact
+from pipelines.tables import CorpusTables, has_defect
+from tuning.gain.results import BoxShares
+
+IOU = 0.5
+Boxes = Sequence[Mapping[str, Any]]
+
+
+def box_shares(learnt: Mapping[str, Boxes], truth: Mapping[str, Boxes]) -> BoxShares:
+    """Shares on the images of `truth`; a box meets each labelled one that it overlaps by `IOU` or more.
+
+    Args:
+        learnt, truth: boxes (`x0`, `y0`, `x1`, `y1`) by image; an image without is empty or absent.
+    """
+    boxes = defects = right = met = 0
+    for image, labelled in truth.items():
+        drawn = learnt.get(image, ())
+        boxes, defects = boxes + len(drawn), defects + len(labelled)
+        if drawn and labelled:
+            meets = box_iou(_corners(drawn), _corners(labelled)) >= IOU
+            right, met = right + int(meets.any(1).sum()), met + int(meets.any(0).sum())
+    return BoxShares(boxes, defects, right / boxes if boxes else None, met / defects if defects else None)
+
+
+def pseudo_box_shares(corpus: Artifact, boxes: Artifact) -> BoxShares:
+    """Shares of the boxes stage's pseudo-boxes in the labelled images of the training half.
+
+    Args:
+        corpus, boxes: the stages' artifacts.
+    """
+    tables = CorpusTables(corpus.directory)
+    training, labelled = tables.pretraining(), tables.boxes()
+    rows = boxes.directory.read_table("boxes.parquet", columns=["image_id", "boxes"]).to_pylist()
+    truth = {image: labelled[image] for image in training if image in labelled}
+    return box_shares({row["image_id"]: row["boxes"] for row in rows}, truth)
+
+
+def defective_share(corpus: Artifact) -> float | None:
+    """Share of the labelled images of the training half that show a defect; None without any."""
+    tables = CorpusTables(corpus.directory)
+    training = tables.pretraining()
+    shown = [has_defect(row) for image, row in tables.labels().items() if image in training]
+    return sum(shown) / len(shown) if shown else None
+
+
+def _corners(boxes: Iterable[Mapping[str, Any]]) -> torch.Tensor:
+    return torch.tensor([[float(box[side]) for side in ("x0", "y0", "x1", "y1")] for box in boxes])

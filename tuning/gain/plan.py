@@ -1,0 +1,93 @@
+"""What a gain study would run, counted; nothing is read but lists of files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuning.gain.projects import GainSet
+from tuning.gain.section import CEILING, Arm, GainSection
+
+# Images a second that this detector learns at this size on two CPU cores: a first idea of the time.
+DETECTOR, SIDE, PACE = "yolov8n", 128, 40.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """Trainings of a data set.
+
+    Attributes:
+        backbones, detectors, finetunings: their numbers.
+        images: images that all of them learn from, each counted once an epoch; None without a listing.
+        minutes: on two CPU cores, maps and evaluation left out; None for another detector or no listing.
+    """
+
+    backbones: int
+    detectors: int
+    finetunings: int
+    images: int | None
+    minutes: float | None
+
+    @property
+    def trainings(self) -> int:
+        """All of them."""
+        return self.backbones + self.detectors + self.finetunings
+
+
+def work_of(section: GainSection, data: GainSet) -> Work:
+    """The trainings of one data set; one that several arms share is counted once."""
+    arms = [arm for arm in section.arms if arm.source not in data.not_run]
+    backbones = {arm.start for arm in arms if section.pretrains_backbone(arm)}
+    detectors = {(arm.start, arm.source) for arm in arms if arm.source is not None}
+    seeds, project = len(section.seeds), data.project
+    images = minutes = None
+    parts = list(_parts(data, arms, len(backbones), [source for _, source in detectors]))
+    if parts:
+        images = round(seeds * sum(count for count, _ in parts))
+        if project.detector.name == project.finetune.name == DETECTOR:
+            minutes = seeds * sum(count * pixels for count, pixels in parts) / (PACE * SIDE**2 * 60)
+    return Work(seeds * len(backbones), seeds * len(detectors), seeds * len(arms), images, minutes)
+
+
+def _parts(
+    data: GainSet, arms: Sequence[Arm], backbones: int, sources: Sequence[str | None]
+) -> Iterator[tuple[float, int]]:
+    """Images learnt from by one seed's trainings, and pixels of each; nothing where no listing told."""
+    if data.images is None or data.labelled is None or data.annotated is None:
+        return
+    project = data.project
+    finetune, section = project.finetune, project.corpus
+    labelled = data.labelled * (1 - section.test_share)
+    pretraining = data.images - data.labelled * section.test_share
+    yield backbones * pretraining * project.backbone.loop.epochs, project.backbone.image_size**2
+    for source in sources:
+        known = labelled if source == CEILING else pretraining
+        yield known * project.detector.loop.epochs, project.detector.image_size**2
+    size = finetune.image_size
+    pixels = size**2 if isinstance(size, int) else size[0] * size[1]
+    annotated = data.annotated * (1 - section.test_share)
+    for arm in arms:
+        chosen = annotated if arm.limit is None else min(arm.limit, annotated)
+        yield min(chosen / (1 - finetune.background_share), labelled) * arm.epochs, pixels
+
+
+def gain_plan(section: GainSection, sets: Sequence[GainSet]) -> dict[str, Any]:
+    """What would be run, JSON-able."""
+    planned = []
+    for data in sets:
+        work = work_of(section, data)
+        planned.append(
+            {
+                "name": data.name,
+                "images": data.images,
+                "labelled": data.labelled,
+                "annotated": data.annotated,
+                "trainings": work.trainings,
+                "backbones": work.backbones,
+                "detectors": work.detectors,
+                "finetunings": work.finetunings,
+                "images_learnt": work.images,
+                "minutes": None if work.minutes is None else round(work.minutes),
+                "not_run": {str(source): reason for source, reason in data.not_run.items()},
+            }
+        )
+    return {"data": planned, "gain": section.model_dump(mode="json")}

@@ -1,0 +1,130 @@
+"""What a gain study compares: starts, sources of boxes, label counts, lengths of finetuning, seeds."""
+
+from collections.abc import Mapping
+from importlib import resources
+from itertools import product
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from cluster.config import Section, merge, validate
+from cluster.errors import UserError, nearest
+from cluster.yaml_files import parse_yaml
+from training.starts import AGBP, AGSSP, SCRATCH, StartWord
+
+Source = Literal["painted", "maps", "both", "labels"]
+CEILING: Source = "labels"
+
+
+class Arm(NamedTuple):
+    """All seeds of one column of the comparison.
+
+    Attributes:
+        limit: number of labelled images; None takes all of the training half.
+        epochs: the finetuning's epochs.
+        start: name of the start.
+        source: source of the pretraining's boxes; None is the start as it is.
+    """
+
+    limit: int | None
+    epochs: int
+    start: str
+    source: Source | None
+
+    @property
+    def alone(self) -> "Arm":
+        """The same start without pretraining, which the arm is paired with."""
+        return self._replace(source=None)
+
+    @property
+    def labels(self) -> str:
+        """The label count in words."""
+        return "all" if self.limit is None else str(self.limit)
+
+
+class GainSection(Section):
+    """The gain study.
+
+    Attributes:
+        starts: by name; each is finetuned as it is, and after pretraining on the boxes of each source.
+            `scratch`, `coco` and `imagenet` (published by the detector's library), a file, stage directory or
+            registered model, see `starts.resolve_start`.
+        sources: boxes that the detector is pretrained on, see `detector.boxes`; `labels`, the true boxes of
+            the whole training half, is the ceiling: no pseudo-boxes could teach more.
+        limits: numbers of labelled images to finetune on; null takes all of the training half.
+        epochs: lengths of the finetuning.
+        seeds: of label choice, new layers, order and augmentation, and of the pretraining; each makes a pair.
+        agbp: starts whose backbone is pretrained on the maps before the detector learns from `maps` or
+            `both`: `scratch`, those from random weights; `all`; or `none`.
+        metric: figure that decides, `map50` or `map50_95`; the other is shown beside it.
+    """
+
+    starts: dict[str, StartWord] = Field(min_length=1)
+    sources: tuple[Source, ...] = Field(default=("painted", "maps", "labels"), min_length=1)
+    limits: tuple[Annotated[int, Field(ge=1)] | None, ...] = Field(default=(50,), min_length=1)
+    epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(default=(32,), min_length=1)
+    # The exact test looks at 2 to the power of their number.
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+        default=(0, 1, 2), min_length=1, max_length=16
+    )
+    agbp: Literal["scratch", "all", "none"] = "scratch"
+    metric: Literal["map50", "map50_95"] = "map50"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "GainSection":
+        for name in ("sources", "limits", "epochs", "seeds"):
+            entries = getattr(self, name)
+            if len(set(entries)) < len(entries):
+                raise ValueError(f"{name} must all be different")
+        if unfit := [name for name, word in self.starts.items() if word in (AGBP, AGSSP)]:
+            raise ValueError(f"starts.{unfit[0]} is what the study makes; name what comes before, e.g. coco")
+        return self
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every arm, in the order of the table."""
+        combined = product(self.limits, self.epochs, self.starts, (None, *self.sources))
+        return tuple(Arm(*each) for each in combined)
+
+    def pretrains_backbone(self, arm: Arm) -> bool:
+        """Whether AGBP comes before the arm's detector."""
+        if arm.source not in ("maps", "both"):
+            return False
+        return self.agbp == "all" or (self.agbp == "scratch" and self.starts[arm.start] == SCRATCH)
+
+
+class GainPreset(Section):
+    """How large a study is run.
+
+    Attributes:
+        summary: one sentence that describes the preset.
+        project: settings of the `Project` under the user's own.
+        gain: settings of `GainSection`.
+    """
+
+    summary: str
+    project: dict[str, Any]
+    gain: dict[str, Any]
+
+
+def gain_preset(name: str) -> GainPreset:
+    """The preset of a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    text = (resources.files("tuning.gain") / "presets.yaml").read_text("utf-8")
+    presets = parse_yaml(text, "presets.yaml")
+    if name not in presets:
+        raise UserError(f'The gain study has no preset "{name}"; {nearest(name, presets)}')
+    return validate(GainPreset, presets[name], f"Preset {name}")
+
+
+def gain_section(preset: GainPreset, words: Mapping[str, Any]) -> GainSection:
+    """The preset's study with the user's settings laid over it; the user's `starts` replace the preset's.
+
+    Raises:
+        UserError: see `validate`.
+    """
+    base = {k: v for k, v in preset.gain.items() if not (k == "starts" and words.get("starts"))}
+    return validate(GainSection, merge(base, words), "Config: gain")

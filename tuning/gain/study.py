@@ -1,0 +1,176 @@
+"""Runs a gain study training by training; each is a fingerprinted stage, so the same command goes on."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from cluster.errors import UserError
+from cluster.on_ray import ray_session
+from cluster.progress import say
+from cluster.stages import Artifact, Site, digest
+from cluster.storage import Storage, no_space, workspace_faults
+from cluster.tracking import Tracker
+from training.pipeline import Pipeline
+from training.project import Project
+from tuning.gain.boxes import defective_share, pseudo_box_shares
+from tuning.gain.picture import gain_picture
+from tuning.gain.projects import GainSet
+from tuning.gain.results import METRICS, ArmResult, SetResult
+from tuning.gain.section import Arm, GainSection
+from tuning.gain.text import arm_name, csv_text, document, markdown
+
+FILES = ("table.md", "cells.csv", "gains.svg")
+
+
+@dataclass(frozen=True)
+class GainResult:
+    """Where a study's table lies, and what is in it."""
+
+    directory: Storage
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one training gave.
+
+    Attributes:
+        evaluated: artifact of its figures on the held-out half.
+        train_images: number of images it was finetuned on.
+        pipeline: stages that it read, all made.
+    """
+
+    evaluated: Artifact
+    train_images: int
+    pipeline: Pipeline
+
+
+Measure = Callable[[Project, Site], Measured]
+
+
+def measured(project: Project, site: Site) -> Measured:
+    """Pretrain, finetune and evaluate the one start of a project, or find it done.
+
+    Raises:
+        UserError: a stage refuses, e.g. no label in the training half.
+    """
+    pipeline = Pipeline(project, site)
+    (start,) = project.finetune.starts
+    evaluated = pipeline.evaluated(start)
+    return Measured(evaluated, int(pipeline.finetuned(start).results["train_images"]), pipeline)
+
+
+def run_gain(
+    preset: str, summary: str, section: GainSection, sets: Sequence[GainSet], measure: Measure = measured
+) -> GainResult:
+    """Run every training; the table is written anew after each, so a killed study shows its part.
+
+    Writes `table.json`, `table.md`, `cells.csv` (a line a training) and `gains.svg`.
+
+    Args:
+        preset, summary: name of the preset, and what it is.
+        section, sets: the study and its data sets.
+        measure: function that gives a training's figures.
+
+    Raises:
+        UserError: the workspace or the tracking server is at fault, or no training could be run.
+    """
+    project = sets[0].project
+    workspace = Storage.open(project.workspace)
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    directory = workspace.at("study", f"gain-{_key(section, sets)[:16]}")
+    results = [SetResult.empty(data.name, section.arms, data.not_run) for data in sets]
+
+    def write() -> dict[str, Any]:
+        table = document(results, section, preset, summary)
+        directory.write_json("table.json", table)
+        contents = (markdown(table).encode(), csv_text(results).encode(), gain_picture(results, section))
+        for name, content in zip(FILES, contents, strict=True):
+            directory.write(name, content)
+        return table
+
+    tags = {"agssp.project": project.name, "agssp.command": "study gain", "agssp.preset": preset}
+    with (
+        workspace_faults(workspace),
+        ray_session(project.ray),
+        tracker.pipeline(f"{project.name}: study gain", tags) as run,
+    ):
+        site, clock = Site(workspace, run), _Clock(len(sets) * len(section.seeds) * len(section.arms))
+        for (data, result), seed, arm in product(
+            zip(sets, results, strict=True), section.seeds, section.arms
+        ):
+            one = result.arms[arm]
+            title = f"gain: {clock.place()}, {data.name}: {arm_name(arm)}, {arm.labels} labels, seed {seed}"
+            if one.not_run:
+                continue
+            say(title)
+            try:
+                got = measure(data.cell(section, arm, seed), site)
+            except UserError as error:
+                if no_space(error):  # the next one has none either
+                    raise
+                say(f"{title}: not run: {error}")
+                result.leave_out(arm, str(error))
+            else:
+                clock.note(reused=got.evaluated.reused)
+                _note(result, one, arm, seed, got)
+            write()
+        table = write()
+        reasons = [each.not_run for result in results for each in result.arms.values() if each.not_run]
+        if reasons and not any(each.figures for result in results for each in result.arms.values()):
+            raise UserError(f"No training of the study could be run: {reasons[0]}")
+        if run.run is not None:
+            run.run.log_json(table, "table.json")
+            for name in FILES:
+                with directory.local_copy(name) as path:
+                    run.run.log_file(Path(path))
+    return GainResult(directory, table)
+
+
+def _note(result: SetResult, one: ArmResult, arm: Arm, seed: int, got: Measured) -> None:
+    """Keep a training's figures, and once a source how good its boxes are."""
+    figures = got.evaluated.results
+    one.figures[seed] = {metric: float(figures[metric]) for metric in METRICS}
+    one.train_images, one.test_boxes = got.train_images, int(figures["boxes"])
+    pipeline = got.pipeline
+    if pipeline.project.finetune.data is not None or arm.source is None:
+        return  # the corpus that pretraining sees has no labels of its own
+    if result.defective is None:
+        result.defective = defective_share(pipeline.corpus)
+    if arm.source in ("maps", "both") and arm.source not in result.shares:
+        result.shares[arm.source] = pseudo_box_shares(pipeline.corpus, pipeline.boxes)
+
+
+class _Clock:
+    """Which training it is, and how long the others will take."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.number, self.began = total, 0, time.monotonic()
+        self.taken: list[float] = []
+
+    def place(self) -> str:
+        """`3 of 12, about 20 min left`, for the training that begins."""
+        self.number += 1
+        self.began = time.monotonic()
+        left = self.total - self.number + 1
+        told = f"{self.number} of {self.total}"
+        if not self.taken:
+            return told
+        minutes = left * sum(self.taken) / len(self.taken) / 60
+        return f"{told}, about {max(1, round(minutes))} min left"
+
+    def note(self, *, reused: bool) -> None:
+        """Count the time of a training that was made and not found."""
+        if not reused:
+            self.taken.append(time.monotonic() - self.began)
+
+
+def _key(section: GainSection, sets: Sequence[GainSet]) -> str:
+    """Digest of study and projects, so that other settings get a table of their own."""
+    left_out = {"workspace", "ray", "tracking", "scaling"}
+    projects = [data.project.model_dump(mode="json", exclude=left_out) for data in sets]
+    return digest([section.model_dump(mode="json"), projects])
