@@ -78,7 +78,11 @@ def render_thresholds(result: Mapping[str, Any]) -> None:
 
     table.add_row("the project's settings", figure(report["project"]), figure(held.get("project")))
     table.add_row("chosen", figure(report["best"]), figure(held.get("best")))
-    out.print(Text(f"{report['trials']} trials on {report['images']} images, {report['truth']}"))
+    around = report["trials"] - report["searched"]
+    more = f" and {around} around the best" if around else ""
+    out.print(
+        Text(f"{report['searched']} trials{more}, on {report['images']} images, truth: {report['truth']}")
+    )
     out.print(table)
     adaptive, paper = fig7["adaptive"], fig7["adaptive_paper_c"]
     out.print(

@@ -37,15 +37,10 @@ def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSetting
     C reaches from 0 down to the maps' ordinary values, and δ over quantiles of the scores. The weights of the
     maps' parts are searched too where the parts are stored.
     """
-    floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
-    tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
-    depth = max((top - low for top, low in zip(tops, floor, strict=True)), default=0.5)
-    steps = 50
-    step = max(0.002, round(min(2.0, depth) / steps, 3))
     scores = np.concatenate([maps.scores for maps in categories])
     deltas = sorted({round(float(q), 4) for q in np.quantile(scores, np.linspace(0, 0.9, 10))})
     space = [
-        Dimension("boxes.c", None, 0.0, round(step * steps, 3), step),
+        c_dimension(categories),
         Dimension("boxes.delta", ("auto", *deltas)),
         Dimension("boxes.top_k", (1, 2, 3, 5, 10, 20, 50)),
         Dimension("boxes.nms_iou", (0.3, 0.5, 0.7, 0.8, 0.9)),
@@ -55,6 +50,16 @@ def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSetting
         space.append(Dimension(FEW_WEIGHT, (0.0, 0.25, 0.5, 0.75, 1.0)))
     # The project's own setting can be chosen too.
     return tuple(_with(dimension, settings) for dimension in space)
+
+
+def c_dimension(categories: Sequence[CategoryMaps]) -> Dimension:
+    """The C that these maps can tell apart: from 0 down to their ordinary values, in fifty steps."""
+    floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
+    tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
+    depth = max((top - low for top, low in zip(tops, floor, strict=True)), default=0.5)
+    steps = 50
+    step = max(0.002, round(min(2.0, depth) / steps, 3))
+    return Dimension("boxes.c", None, 0.0, round(step * steps, 3), step)
 
 
 def _with(dimension: Dimension, settings: PseudoBoxSettings) -> Dimension:
