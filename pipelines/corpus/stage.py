@@ -103,7 +103,8 @@ def build_corpus(
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
         sheets = 0
-        for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist()):
+        defects = {row["image_id"]: row["boxes"] for row in corpus.labels}
+        for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist(), defects):
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
@@ -124,7 +125,7 @@ def build_corpus(
         config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
-        revision=5,  # lost labels; ignored regions; masks by one rule; levels; keys and ids given twice
+        revision=6,  # ignored regions; masks by one rule; levels; keys given twice; defects on the sheets
         body=body,
     )
     if moved := done.results.get("moved"):

@@ -31,6 +31,7 @@ FILES = {
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
     "pseudo_boxes.js": ("pseudo_boxes.js", "text/javascript"),
+    "agreement.js": ("agreement.js", "text/javascript"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 SIDES = (TILE_SIDE, 1600)  # longer side of a picture: in a tile and in the large view
