@@ -72,12 +72,13 @@ ROOMS = {
     "training.cli": "*",
     "tuning.outcomes": "",
     "tuning.markdown": "",
+    "tuning.paired": "",
     "tuning.space": "",
     "tuning.thresholds": "space",
     "tuning.search": "outcomes space",
-    "tuning.studies": "markdown outcomes thresholds",
+    "tuning.studies": "markdown outcomes paired thresholds",
     "tuning.table4": "markdown",
-    "tuning.transfer": "markdown",
+    "tuning.transfer": "markdown paired",
     "tuning.cli": "*",
 }
 # Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.

@@ -95,6 +95,15 @@ def render_thresholds(result: Mapping[str, Any]) -> None:
         ),
         soft_wrap=True,
     )
+    if report["gain_interval"] is not None:
+        low, high = report["gain_interval"]
+        where = "held-out images" if report["held_out"] else "images of the search itself"
+        out.print(
+            Text(
+                f"95 % interval of the gain on the {where}: {low:+.4f} to {high:+.4f}, by drawing them anew."
+            ),
+            soft_wrap=True,
+        )
     for verdict in report["verdicts"]:
         out.print(Text(verdict["sentence"], "bold"), soft_wrap=True)
     for key, value in report["chosen"].items():

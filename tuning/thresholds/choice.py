@@ -18,16 +18,10 @@ from training.project import Project
 from tuning.space import Dimension
 from tuning.thresholds.curves import Shown, summit, threshold_curves
 from tuning.thresholds.judged_maps import CategoryMaps, TruthKind, read_stored_maps
+from tuning.thresholds.objective import FEW_WEIGHT, ThresholdObjective, Trial
 from tuning.thresholds.picture import threshold_picture
-from tuning.thresholds.search import (
-    FEW_WEIGHT,
-    ThresholdObjective,
-    Trial,
-    check_metric,
-    default_space,
-    own_values,
-    search,
-)
+from tuning.thresholds.resampling import gain_interval
+from tuning.thresholds.search import check_metric, default_space, own_values, search
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,15 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
             if stored.held_out
             else None
         )
-        verdict = _verdict(stored.truth, metric, best, before, held_out)
+        interval = gain_interval(
+            metric,
+            *(
+                objective.selections(values, held_out=stored.held_out)
+                for values in (best.values, project_values)
+            ),
+            seed=project.seed,
+        )
+        verdict = _verdict(stored.truth, metric, best, before, held_out, interval)
         report = {
             "truth": stored.truth,
             "metric": metric,
@@ -168,6 +170,7 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
             "best": best.figures,
             "fig7": curves.best(),
             "held_out": held_out,
+            "gain_interval": interval,
             "worth_taking": verdict is None,
             "verdicts": [] if verdict is None else [verdict.document()],
             "notes": notes(stored.truth, stored.parts),
@@ -187,6 +190,7 @@ def _verdict(
     best: Trial,
     before: Mapping[str, float],
     held_out: Mapping[str, Mapping[str, float]] | None,
+    interval: tuple[float, float] | None,
 ) -> Verdict | None:
     """What must be said of the best trial."""
     return chosen_settings(
@@ -196,6 +200,7 @@ def _verdict(
         held_out=(
             None if held_out is None else (held_out["best"].get(metric), held_out["project"].get(metric))
         ),
+        interval=interval,
         measured=truth != "none",
     )
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tuning.space import Dimension
-from tuning.thresholds.search import ThresholdObjective, Trial, Values, c_dimension
+from tuning.thresholds.objective import ThresholdObjective, Trial, Values
+from tuning.thresholds.search import c_dimension
 
 POINTS = 31  # on a curve
 PAPER_C = 0.1

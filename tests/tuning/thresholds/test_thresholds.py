@@ -31,14 +31,9 @@ from tuning.thresholds import metrics as threshold_metrics
 from tuning.thresholds.component_table import component_table
 from tuning.thresholds.curves import ALL, summit, threshold_curves
 from tuning.thresholds.judged_maps import CategoryMaps, Judged, read_stored_maps
+from tuning.thresholds.objective import FEW_WEIGHT, ThresholdObjective
 from tuning.thresholds.picture import threshold_figure, threshold_picture
-from tuning.thresholds.search import (
-    FEW_WEIGHT,
-    ThresholdObjective,
-    check_metric as metric_of,
-    default_space,
-    search,
-)
+from tuning.thresholds.search import check_metric as metric_of, default_space, search
 
 
 @pytest.fixture(scope="module")
