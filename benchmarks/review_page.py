@@ -4,9 +4,10 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from cluster.stages import RECORD
 from cluster.storage import Storage
 from pipelines.boxes import PseudoBoxSettings
 from pipelines.review import Gallery, ReviewServer
-from pipelines.tables import MANIFEST
+from pipelines.tables import LABELS, MANIFEST
 
 IMAGES, PICTURES, LOADS, ROUNDS = 10_000, 48, 5, 40
 CORPUS, MAPS = "c" * 64, "d" * 64
@@ -75,7 +76,13 @@ def run() -> Iterator[Row]:
     yield Row("threshold drag redrawn, ms, slowest", max(drags))
 
 
-def write_workspace(storage: Storage, count: int, pictures: Path, test_every: int = 0) -> None:
+def write_workspace(
+    storage: Storage,
+    count: int,
+    pictures: Path,
+    test_every: int = 0,
+    labels: Mapping[int, Mapping[str, Any]] | None = None,
+) -> None:
     """Corpus and maps artifacts as the stages leave them, by plain pyarrow.
 
     Args:
@@ -83,6 +90,7 @@ def write_workspace(storage: Storage, count: int, pictures: Path, test_every: in
         count: the number of images.
         pictures: folder for the few files that the images share.
         test_every: one image in so many is held out; 0 for none.
+        labels: rows of the labels table by number of their image, without its id.
     """
     rng = np.random.default_rng(0)
     files = []
@@ -98,6 +106,8 @@ def write_workspace(storage: Storage, count: int, pictures: Path, test_every: in
         row["split"] = "test" if test_every and number % test_every == 0 else "unlabelled"
         row["role"] = "reference" if number in (2, 4) else "train"
     corpus.write_table("manifest/part-0.parquet", pa.Table.from_pylist(rows, schema=MANIFEST))
+    labelled = [{"image_id": rows[number]["image_id"], **row} for number, row in (labels or {}).items()]
+    corpus.write_table("labels.parquet", pa.Table.from_pylist(labelled, schema=LABELS))
     common = {"config": {}, "inputs": {}, "started": "2026-01-01T00:00:00+00:00"}
     corpus.write_json(RECORD, {**common, "fingerprint": CORPUS})
     maps.write_json(RECORD, {**common, "fingerprint": MAPS, "inputs": {"corpus": CORPUS}})

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.config_paths import FOLDER
 from cluster.errors import UserError, nearest
+from cluster.fault_words import first_fault
 from cluster.recipes import recipes
 from cluster.storage import refuse_secrets_in
 from cluster.yaml_files import parse_word, read_config_file
@@ -118,8 +119,9 @@ def validate(
     try:
         return model.model_validate(document, context={FOLDER: folder})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = [str(part) for part in first["loc"]]
+        faults = error.errors(include_url=False)
+        first = faults[0]
+        path, message = first_fault(faults, document)
         dotted = ".".join(path)
         origin = source if isinstance(source, Source) else Source(source)
         # A section that is checked as a whole may be wrong by what a file says beside the override.
@@ -130,7 +132,6 @@ def validate(
             if blamed is not None:
                 raise UserError(f"Override {blamed[:MAX_SHOWN]}: unknown key; {known}") from None
             raise UserError(f'{origin.name}: unknown key "{dotted[:MAX_SHOWN]}"; {known}') from None
-        message = first["msg"].removeprefix("Value error, ")
         value = first.get("input")
         given = "nothing" if value is None else repr(str(value)[:60])
         excerpt = f" (given: {given})" if not isinstance(value, Mapping) else ""

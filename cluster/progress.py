@@ -92,6 +92,7 @@ class Bar:
     def __init__(self, title: str, total: int | None, bar: Progress | None) -> None:
         self.title, self.total, self.done, self.text = title, total, 0, ""
         self._bar, self._shown = bar, time.monotonic()
+        self._told: int | None = None  # units done in the last line of a log
         self._first: tuple[int, float] | None = None  # units and time when the first were done
         self._task = bar.add_task(title, total=total, note="") if bar else None
 
@@ -109,7 +110,12 @@ class Bar:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, note=self.text)
         elif now - self._shown >= LINE_SECONDS:
-            self._shown = now
+            self._shown, self._told = now, done
+            say(self.standing().line())
+
+    def end(self) -> None:
+        """The last line of a log that was shown lines: how far the step came."""
+        if self._told is not None and self._told != self.done:
             say(self.standing().line())
 
     def standing(self) -> Standing:
@@ -125,7 +131,9 @@ class Bar:
 def progress(title: str, total: int | None) -> Iterator[Bar]:
     """Show progress while the block runs."""
     if not sys.stderr.isatty():
-        yield Bar(title, total, None)
+        plain = Bar(title, total, None)
+        yield plain
+        plain.end()
         return
     columns = (
         TextColumn("  {task.description}"),

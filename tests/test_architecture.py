@@ -16,9 +16,10 @@ FACES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 
 # A room with the rooms of its own package that it may import; every room may import the packages below it.
 ROOMS = {
-    "cluster.config": "config_paths errors recipes storage yaml_files",
+    "cluster.config": "config_paths errors fault_words recipes storage yaml_files",
     "cluster.config_paths": "",
     "cluster.errors": "",
+    "cluster.fault_words": "",
     "cluster.html_page": "",
     "cluster.json_text": "",
     "cluster.privacy": "",
@@ -72,12 +73,14 @@ ROOMS = {
     "training.cli": "*",
     "tuning.outcomes": "",
     "tuning.markdown": "",
+    "tuning.paired": "",
+    "tuning.images_of": "",
     "tuning.space": "",
     "tuning.thresholds": "space",
     "tuning.search": "outcomes space",
-    "tuning.studies": "markdown outcomes thresholds",
+    "tuning.studies": "images_of markdown outcomes paired search thresholds",
     "tuning.table4": "markdown",
-    "tuning.transfer": "markdown",
+    "tuning.transfer": "markdown paired",
     "tuning.gain": "markdown",
     "tuning.cli": "*",
 }

@@ -33,6 +33,7 @@ class Outcome:
 OUTCOMES: Mapping[str, Outcome] = {
     "evaluate.map50": Outcome("mAP@.5", percent=True, higher=True),
     "evaluate.map50_95": Outcome("mAP@.5:.95", percent=True, higher=True),
+    "evaluate.boxes": Outcome("test boxes", digits=0),
     "evaluate.parameters": Outcome("parameters", digits=0),
     "evaluate.images_per_s": Outcome("images/s"),
     "finetune.map50": Outcome("mAP@.5 (validation)", percent=True, higher=True, chooses=True),

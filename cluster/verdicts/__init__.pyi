@@ -1,5 +1,5 @@
 from .chance import auroc_interval, chance_level
-from .settings import chosen_settings
+from .settings import LEAST_GAIN, chosen_settings
 from .starts import FEWEST_BOXES, LEADING, Comparison, StartFigures, best_start, compare_starts
 from .verdict import Verdict
 from .zero import all_zero, finds_nothing
@@ -7,6 +7,7 @@ from .zero import all_zero, finds_nothing
 __all__ = [
     "FEWEST_BOXES",
     "LEADING",
+    "LEAST_GAIN",
     "Comparison",
     "StartFigures",
     "Verdict",

@@ -14,6 +14,7 @@ def chosen_settings(
     before: float | None,
     *,
     held_out: tuple[float | None, float | None] | None = None,
+    interval: tuple[float, float] | None = None,
     measured: bool = True,
 ) -> Verdict | None:
     """The verdict on the best settings of a search; None where they are worth taking.
@@ -22,6 +23,8 @@ def chosen_settings(
         metric: the figure's name; larger is better, 0…1.
         best, before: the figure with the best settings and with the project's own.
         held_out: the same two on images that the search did not see; None where there are none.
+        interval: 95 % interval of the gain on the held-out images, where there are none on those of the
+            search; None where unknown.
         measured: whether the figure is measured against labels; without them its size says nothing.
     """
     if measured and best < LEAST_WORTH:
@@ -38,13 +41,22 @@ def chosen_settings(
             f"The best settings are no better than the project's own ({metric} {best:.4f} against "
             f"{before:.4f}; {chance}); there is no reason to take this patch.",
         )
-    if held_out is not None:
-        after, own = held_out
-        if after is not None and own is not None and after - own < LEAST_GAIN:
-            return Verdict(
-                "no_better",
-                f"On the held-out images the best settings are no better than the project's own ({metric} "
-                f"{after:.4f} against {own:.4f}; {chance}); the gain on the images of the search does not "
-                "carry over.",
-            )
+    after, own = held_out or (None, None)
+    if interval is not None and interval[0] <= 0:
+        where = "the images of the search themselves" if held_out is None else "the held-out images"
+        gain = best - before if before is not None else 0.0
+        gain = after - own if after is not None and own is not None else gain
+        return Verdict(
+            "no_better",
+            f"On {where} the best settings can't be told from the project's own: {metric} {gain:+.4f}, 95 % "
+            f"interval {interval[0]:+.4f} to {interval[1]:+.4f} by drawing the images anew. More labelled "
+            "images narrow it; without them there is no reason to take this patch.",
+        )
+    if after is not None and own is not None and after - own < LEAST_GAIN:
+        return Verdict(
+            "no_better",
+            f"On the held-out images the best settings are no better than the project's own ({metric} "
+            f"{after:.4f} against {own:.4f}; {chance}); the gain on the images of the search does not "
+            "carry over.",
+        )
     return None

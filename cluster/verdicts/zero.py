@@ -1,13 +1,19 @@
 """Whether a detector finds anything at all."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from cluster.verdicts.verdict import Verdict
 
+# Beginnings of the names, in small letters and digits, of figures of 0…1 that are 0 where nothing is found.
+SHARES = ("map", "ap", "recall", "precision", "f1", "iou", "small", "medium", "large")
+
 
 def finds_nothing(metric: str, value: float | None, dataset: str) -> Verdict | None:
     """The verdict on a detector whose AP is 0 or unknown; None where it finds something.
+
+    Figures that are no share of what is there, a loss say, may be 0 or less and mean no such thing.
 
     Args:
         metric: the figure's name; larger is better.
@@ -16,7 +22,7 @@ def finds_nothing(metric: str, value: float | None, dataset: str) -> Verdict | N
     """
     if value is None or math.isnan(value):
         return Verdict("unknown_ap", f"has no {metric} on {dataset}; nobody knows whether it finds anything")
-    if value <= 0:
+    if value <= 0 and re.sub(r"[^a-z0-9]", "", metric.lower()).startswith(SHARES):
         return Verdict("zero_ap", f"finds nothing: its {metric} on {dataset} is {value:.4f}")
     return None
 

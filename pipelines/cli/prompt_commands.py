@@ -56,7 +56,7 @@ def prompt_list(maps: MapsSection) -> Mapping[str, Any]:
 
 
 def prompt_details(maps: MapsSection, name: str) -> Mapping[str, Any]:
-    """The sentences of one category by state, in the order they are encoded, JSON-able.
+    """The sentences of one category that the chosen method encodes, by state and in order, JSON-able.
 
     `subtracted` are the templates around nothing, with `maps.kead.redundant_text` only. `too_long` are the
     sentences that the encoder would not read to their end, each with the number of its `tokens` and of those
@@ -66,12 +66,13 @@ def prompt_details(maps: MapsSection, name: str) -> Mapping[str, Any]:
         UserError: no such category, or a prompt file that can't be used; see `unread`.
     """
     prompts = maps.library().category(name)
-    normal, anomalous = prompt_states(prompts, maps.kead.defect_features)
-    empty = [template.replace("{}", "") for template in TEMPLATES] if maps.kead.redundant_text else []
+    normal, anomalous = prompt_states(prompts, maps.chosen.describes)
+    empty = [template.replace("{}", "") for template in TEMPLATES] if maps.chosen.subtracts else []
     return {
         "category": category_key(name),
         "object": prompts.object,
-        "defect_features": maps.kead.defect_features,
+        "method": maps.method,
+        "defect_features": maps.chosen.describes,
         "normal": [_state_json(state) for state in normal],
         "anomalous": [_state_json(state) for state in anomalous],
         "subtracted": empty,
@@ -94,7 +95,10 @@ def render_list(result: Mapping[str, Any]) -> None:
 def render_details(result: Mapping[str, Any]) -> None:
     """Every sentence on a line of its own, under its state, for a person."""
     features = "on" if result["defect_features"] else "off"
-    _line(f'{result["category"]}: object "{result["object"]}", defect features {features}')
+    _line(
+        f'{result["category"]}: object "{result["object"]}", method {result["method"]}, '
+        f"defect features {features}"
+    )
     long = {each["sentence"]: each for each in result["too_long"]}
     for kind in ("normal", "anomalous"):
         count = sum(len(state["sentences"]) for state in result[kind])

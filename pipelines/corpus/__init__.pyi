@@ -7,6 +7,7 @@ from .listing import Listing
 from .section import CorpusSection, LabelledDataSection, ReferenceNeed
 from .sorting import Corpus
 from .split import is_test
+from .split_words import split_advice
 from .stage import CorpusImages, build_corpus
 from .statistics import COUNTED, STATISTICS
 
@@ -31,4 +32,5 @@ __all__ = [
     "is_test",
     "list_labelled",
     "listing_digest",
+    "split_advice",
 ]

@@ -21,7 +21,12 @@ GAP = 4
 CAPTION = 46
 MARGIN = 8
 REFERENCE_COLOUR = (255, 176, 0)
+DEFECT_COLOUR = (56, 214, 255)  # as on the review page
+LINE = 2  # pixels of a defect's box
 GROUND, INK, MISSING = (24, 24, 24), (235, 235, 235), (120, 30, 30)
+
+
+Colour = tuple[int, int, int]
 
 
 def sheet_name(category: str) -> str:
@@ -46,13 +51,18 @@ def sample(rows: Sequence[Mapping[str, Any]], most: int = TILES) -> list[Mapping
 
 
 def contact_sheets(
-    rows: Sequence[Mapping[str, Any]], statistics: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]],
+    statistics: Sequence[Mapping[str, Any]],
+    defects: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
-    """File name and PNG of each category's sheet, for the first `SHEETS` categories; references are framed.
+    """File name and PNG of each category's sheet, for the first `SHEETS` categories.
+
+    References are framed, labelled defects have their boxes drawn; the caption says so.
 
     Args:
         rows: usable images: image_id, category, role, uri, levels.
         statistics: rows of `category_statistics`.
+        defects: labelled boxes by image_id; None has none.
     """
     categories = {row["category"] for row in statistics[:SHEETS]}
     by_category: dict[str, list[Mapping[str, Any]]] = {category: [] for category in categories}
@@ -61,29 +71,49 @@ def contact_sheets(
             by_category[row["category"]].append(row)
     for figures in statistics[:SHEETS]:
         chosen = sample(by_category[figures["category"]])
-        yield sheet_name(figures["category"]), _encoded(_sheet(chosen, _caption(figures, len(chosen))))
+        boxes = [(defects or {}).get(row["image_id"], ()) for row in chosen]
+        caption = _caption(figures, chosen, boxes)
+        yield sheet_name(figures["category"]), _encoded(_sheet(chosen, boxes, caption))
 
 
-def _caption(figures: Mapping[str, Any], count: int) -> str:
+def _caption(
+    figures: Mapping[str, Any],
+    chosen: Sequence[Mapping[str, Any]],
+    boxes: Sequence[Sequence[Mapping[str, Any]]],
+) -> list[tuple[str, Colour]]:
+    """Pieces of text with their colours; a piece that ends in a line break ends its line."""
     splits = ", ".join(
         f"{name} {figures[name]}" for name in ("train", "test", "unlabelled", "references", "quarantined")
     )
     name = "".join(letter if letter.isprintable() else "?" for letter in figures["category"])
     name = name if len(name) <= 80 else f"{name[:79]}…"
-    return f"{name}\n{figures['images']} images ({splits}); {count} shown"
+    pieces = [(f"{name}\n", INK), (f"{figures['images']} images ({splits}); {len(chosen)} shown", INK)]
+    if any(row["role"] == REFERENCE for row in chosen):
+        pieces.append(("   frame: normal reference", REFERENCE_COLOUR))
+    if any(boxes):
+        pieces.append(("   box: labelled defect", DEFECT_COLOUR))
+    return pieces
 
 
-def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:
+def _sheet(
+    chosen: Sequence[Mapping[str, Any]],
+    boxes: Sequence[Sequence[Mapping[str, Any]]],
+    caption: Sequence[tuple[str, Colour]],
+) -> Image.Image:
     lines = max(1, -(-len(chosen) // COLUMNS))
     step = SIDE + GAP
     size = (2 * MARGIN + COLUMNS * step - GAP, 2 * MARGIN + CAPTION + lines * step - GAP)
     sheet = Image.new("RGB", size, GROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN), caption, fill=INK, font=ImageFont.load_default(15))
-    for place, row in enumerate(chosen):
+    font = ImageFont.load_default(15)
+    x, y = float(MARGIN), MARGIN
+    for text, colour in caption:
+        draw.text((x, y), text.rstrip("\n"), fill=colour, font=font)
+        x, y = (float(MARGIN), y + 20) if text.endswith("\n") else (x + font.getlength(text), y)
+    for place, (row, defects) in enumerate(zip(chosen, boxes, strict=True)):
         left = MARGIN + place % COLUMNS * step
         top = MARGIN + CAPTION + place // COLUMNS * step
-        tile = _tile(str(row["uri"]), row["levels"])
+        tile = _tile(str(row["uri"]), row["levels"], defects)
         middle = left + (SIDE - tile.width) // 2, top + (SIDE - tile.height) // 2
         if row["role"] == REFERENCE:
             draw.rectangle(
@@ -93,14 +123,27 @@ def _sheet(chosen: Sequence[Mapping[str, Any]], caption: str) -> Image.Image:
     return sheet
 
 
-def _tile(uri: str, levels: Levels | None) -> Image.Image:
-    """The image at the size of the frame's inside; a red tile when it can't be read any more."""
+def _tile(uri: str, levels: Levels | None, defects: Sequence[Mapping[str, Any]]) -> Image.Image:
+    """The image with its defects at the size of the frame's inside; a red tile when it can't be read."""
     inside = SIDE - 2 * FRAME
     try:
         image = Image.fromarray(np.asarray(read_image(uri, levels)))
     except ImageError:
         return Image.new("RGB", (inside, inside), MISSING)
+    across, down = image.size
     image.thumbnail((inside, inside), reducing_gap=2.0)
+    draw = ImageDraw.Draw(image)
+    scale = image.width / across, image.height / down
+    for box in defects:
+        # The line lies around the defect, so that it hides none of it; the tile's edge cuts it.
+        left, top, right, bottom = (
+            round(box[side] * scale[number % 2]) for number, side in enumerate(("x0", "y0", "x1", "y1"))
+        )
+        draw.rectangle(
+            (left - LINE, top - LINE, max(right, left + 1) + LINE - 1, max(bottom, top + 1) + LINE - 1),
+            outline=DEFECT_COLOUR,
+            width=LINE,
+        )
     return image
 
 

@@ -103,7 +103,8 @@ def build_corpus(
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
             bench.directory.write_table(folder, table)
         sheets = 0
-        for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist()):
+        defects = {row["image_id"]: row["boxes"] for row in corpus.labels}
+        for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist(), defects):
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
@@ -124,7 +125,7 @@ def build_corpus(
         config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
-        revision=6,  # lost labels; ignored regions; masks by one rule; levels; ids given twice; all pairs
+        revision=7,  # masks by one rule; levels; ids given twice; all pairs; defects on the sheets
         body=body,
     )
     if moved := done.results.get("moved"):

@@ -26,13 +26,12 @@ def components(mask: Mask) -> Iterator[tuple[int, int, Mask]]:
     _, labels = cv2.connectedComponents(
         mask[top : top + height, left : left + width].astype(np.uint8), connectivity=8
     )
+    regions = [
+        (top + rows.start, left + columns.start, labels[rows, columns] == label)
+        for label, (rows, columns) in enumerate(ndimage.find_objects(labels), 1)
+    ]
     # OpenCV numbers blocks of 2×2 pixels, so its labels don't follow the first pixels.
-    numbers, first = np.unique(labels, return_index=True)
-    order = numbers[np.argsort(first)]
-    places = ndimage.find_objects(labels)
-    for label in order[order > 0]:
-        rows, columns = places[label - 1]
-        yield top + rows.start, left + columns.start, labels[rows, columns] == label
+    yield from sorted(regions, key=lambda region: (region[0], region[1] + int(region[2][0].argmax())))
 
 
 def joined_components(mask: Mask, gap: int) -> Iterator[tuple[int, int, Mask]]:

@@ -32,6 +32,16 @@ class KeadSettings(Section):
     few_weight: float = Field(0.5, ge=0, le=1, description="w of M = 2((1 − w)·M_zero + w·M_few)")
 
     @property
+    def describes(self) -> bool:
+        """Whether the sentences describe each defect type."""
+        return self.defect_features
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether the templates around nothing are subtracted."""
+        return self.redundant_text
+
+    @property
     def revision(self) -> int:
         """The revision of maps made by these settings; see `ensure`."""
         # 2: without the residual, released_layers leaves each layer its own map.
@@ -67,6 +77,16 @@ class WinclipSettings(Section):
 
     temperature: float = Field(0.07, gt=0, description="τ of the class score")
     shots: int = Field(4, ge=0, description="normal references per category; 0 is zero-shot")
+
+    @property
+    def describes(self) -> bool:
+        """Whether the sentences describe each defect type: its paper has generic states alone."""
+        return False
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether the templates around nothing are subtracted."""
+        return False
 
 
 class MapsSection(Section):
@@ -121,9 +141,14 @@ class MapsSection(Section):
         return actors
 
     @property
+    def chosen(self) -> KeadSettings | WinclipSettings:
+        """The chosen method's options."""
+        return {"kead": self.kead, "winclip": self.winclip}[self.method]
+
+    @property
     def shots(self) -> int:
         """Normal references that the chosen method needs of every category."""
-        return self.kead.shots if self.method == "kead" else self.winclip.shots
+        return self.chosen.shots
 
     @property
     def shots_setting(self) -> str:

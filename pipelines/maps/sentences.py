@@ -61,6 +61,5 @@ def surely_read(section: MapsSection, prompts: CategoryPrompts) -> bool:
 
 def states_of(section: MapsSection, prompts: CategoryPrompts) -> list[PromptState]:
     """The states that the chosen method encodes."""
-    described = section.method == "kead" and section.kead.defect_features
-    normal, anomalous = prompt_states(prompts, described)
+    normal, anomalous = prompt_states(prompts, section.chosen.describes)
     return [*normal, *anomalous]

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from cluster.config import Section
 from cluster.errors import UserError
+from cluster.fault_words import in_words
 from cluster.storage import Storage
 from pipelines.tables import sides
 
@@ -89,7 +90,7 @@ def read_decisions(workspace: Storage) -> Decisions | None:
         return Decisions.model_validate_json(data)
     except (ValidationError, ValueError) as error:
         faults = error.errors() if isinstance(error, ValidationError) else []
-        reason = faults[0]["msg"] if faults else str(error)
+        reason = in_words(faults[0]) if faults else str(error)
         raise UserError(
             f"The review {folder.uri}/{FILE} is damaged ({reason}); restore it from a copy, or move it away "
             "to go on without."

@@ -37,7 +37,8 @@ class Gallery:
 
     Attributes:
         rows: one an image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`,
-            `levels`.
+            `levels`, and `defects` and `ignored`, each the labelled boxes with their `label`; None where the
+            image has no labels.
         thresholds: category thresholds; δ is Otsu's whatever the settings say, for the page to switch to.
         held_out: ids of the test split's images, which are not shown.
         grid: cells along a map's side.
@@ -51,6 +52,7 @@ class Gallery:
         self._folder = maps.at("maps")
         try:
             levels = CorpusTables(corpus).levels()
+            labels = CorpusTables(corpus).labels()
             manifest = CorpusTables(corpus).manifest(columns=("image_id", "split", "role"))
             self._files = [name for name in self._folder.children() if name.endswith(".parquet")]
             tables = [self._read(name, COLUMNS) for name in self._files]
@@ -67,7 +69,16 @@ class Gallery:
                 if about is None or about["split"] == "test":
                     self.held_out += about is not None
                     continue
-                self.rows.append({**row, "role": about["role"], "levels": levels.get(row["image_id"])})
+                label = labels.get(row["image_id"])
+                self.rows.append(
+                    {
+                        **row,
+                        "role": about["role"],
+                        "levels": levels.get(row["image_id"]),
+                        "defects": None if label is None else label["boxes"],
+                        "ignored": [] if label is None else label["ignored"],
+                    }
+                )
                 self._places.append((number, place))
         if not self.rows:
             raise UserError(f"{maps.uri} holds no map of a pretraining image; is the corpus empty?")
@@ -122,6 +133,8 @@ class Gallery:
                 "height": [row["height"] for row in self.rows],
                 "score": [row["score"] for row in self.rows],
                 "reference": [int(row["role"] == REFERENCE) for row in self.rows],
+                "defects": [_corners(row["defects"]) for row in self.rows],
+                "ignored": [_corners(row["ignored"]) for row in self.rows],
             },
         }
 
@@ -171,6 +184,13 @@ class Gallery:
     def _load(self, number: int) -> npt.NDArray[np.float16]:
         column = self._read(self._files[number], ["map"]).column("map").combine_chunks()
         return np.asarray(column.to_numpy_ndarray(), np.float16)
+
+
+def _corners(boxes: Sequence[Mapping[str, Any]] | None) -> list[list[Any]] | None:
+    """`[x0, y0, x1, y1, label]` of each box; None for None."""
+    if boxes is None:
+        return None
+    return [[*(box[name] for name in ("x0", "y0", "x1", "y1")), box["label"]] for box in boxes]
 
 
 def shown_name(uri: str) -> str:

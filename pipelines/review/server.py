@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 
 from cluster import json_text
 from cluster.errors import UserError
+from cluster.fault_words import in_words
 from cluster.storage import Storage
 from pipelines.images import ImageError
 from pipelines.review.decisions import SAME_BOX, Change, Decisions, read_decisions, save_changes
@@ -31,6 +32,7 @@ FILES = {
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
     "pseudo_boxes.js": ("pseudo_boxes.js", "text/javascript"),
+    "agreement.js": ("agreement.js", "text/javascript"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
 }
 SIDES = (TILE_SIDE, 1600)  # longer side of a picture: in a tile and in the large view
@@ -200,7 +202,7 @@ class ReviewServer:
             changes = _CHANGES.validate_json(body)
         except ValidationError as error:
             fault = error.errors()[0]
-            return PlainTextResponse(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}", 422)
+            return PlainTextResponse(f"{'.'.join(map(str, fault['loc']))}: {in_words(fault)}", 422)
         if any(change.image_id not in self._gallery for change in changes):
             return PlainTextResponse("no such image", 404)
         try:

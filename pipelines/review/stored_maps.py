@@ -67,10 +67,10 @@ def find_maps(
 
 def _same_corpus(config: dict[str, Any], corpus: CorpusSection) -> bool:
     if corpus.root or corpus.sources:
-        return config == corpus.model_dump(mode="json")
+        return config == corpus.dump()
     # Generated surfaces: the pipeline sets their folder and layout.
     generated = {"root": config["root"], "layout": config["layout"]}
-    return config == corpus.model_copy(update=generated).model_dump(mode="json")
+    return config == corpus.model_copy(update=generated).dump()
 
 
 def _record(directory: Storage) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Project(Section):
         ({"maps": {"kead": {"shot": 2}}}, 'unknown key "maps.kead.shot"; did you mean "shots"?'),
         ({"map": {}}, 'unknown key "map"; did you mean "maps"?'),
         ({"zzz": 1}, "valid: maps, name"),
-        ({"maps": {"kead": {"shots": 99}}}, '"maps.kead.shots": Input should be less than or equal to 64'),
+        ({"maps": {"kead": {"shots": 99}}}, '"maps.kead.shots": must be 64 or less'),
         ({"maps": {"kead": {"shots": "many"}}}, "(given: 'many')"),
         ({"maps": {"sizes": [1, "x"]}}, '"maps.sizes.1"'),
         ({"maps": 3}, '"maps"'),
@@ -230,18 +230,26 @@ class Whole(Section):
 @pytest.mark.parametrize(
     ("file", "overrides", "told"),
     [
-        ("", ["finetune.loop.epochs=0"], "Override finetune.loop.epochs: Input should be"),
+        ("", ["finetune.loop.epochs=0"], "Override finetune.loop.epochs: must be"),
         (
             "",
             ["finetune.loop.epoch=1"],
             'Override finetune.loop.epoch: unknown key; did you mean "ep',
         ),
         ("", ["finetune.epochs=1"], "Override finetune.epochs: unknown key; "),
-        ("", ["finetune={loop: {epochs: 0}}"], "Override finetune.loop.epochs: Input should be"),
-        ("", ["finetune.loop.epochs.x=1"], "Override finetune.loop.epochs.x: Input should be"),
-        ("", ["finetune.loop=3"], "Override finetune.loop: Input should be"),
-        ("", ["finetune.loop.pool=a"], "Override finetune.loop.pool: Input should be"),
-        ("{finetune: {loop: {epochs: 0}}}", ["finetune.loop.pool=1"], 'FILE: "finetune.loop.epochs": Input'),
+        ("", ["finetune={loop: {epochs: 0}}"], "Override finetune.loop.epochs: must be"),
+        ("", ["finetune.loop.epochs.x=1"], "Override finetune.loop.epochs.x: must be a whole number"),
+        (
+            "",
+            ["finetune.loop=3"],
+            "Override finetune.loop: must be a section of settings, KEY: VALUE below it or",
+        ),
+        ("", ["finetune.loop.pool=a"], "Override finetune.loop.pool: must be"),
+        (
+            "{finetune: {loop: {epochs: 0}}}",
+            ["finetune.loop.pool=1"],
+            'FILE: "finetune.loop.epochs": must be',
+        ),
         (
             "{finetune: {loop: {epochs: 0, pool: 1}}}",
             ["finetune.loop.epochs=2", "finetune.loop.pool=-"],

@@ -67,7 +67,7 @@ def test_a_path_stays_what_it_is_on_its_way_to_other_configs_and_processes() -> 
     [
         ({"root": "a\0b"}, '"root": a path can\'t hold a NUL character'),
         ({"root": "~nobody-of-this-name/x"}, '"root": there is no such home folder; write the full path'),
-        ({"root": 3}, '"root": Input should be a valid string'),
+        ({"root": 3}, '"root": must be text (given'),
         ({"files": ["a", "b\0"]}, '"files.1": a path can\'t hold a NUL character'),
     ],
 )

@@ -29,3 +29,18 @@ def test_an_unknown_total_is_left_out(
     with progress.progress("corpus", None) as bar:
         bar.to(7)
     assert capsys.readouterr().err == "  corpus: 7\n"
+
+
+def test_a_log_of_a_long_step_ends_with_how_far_it_came(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("cluster.progress.time.monotonic", lambda: now[0])
+    with progress.progress("maps", 25) as bar:
+        for _ in range(25):
+            now[0] += 1.0
+            bar.advance()
+    with progress.progress("quick", 25) as bar:
+        bar.advance(25)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" (")[0] for line in lines] == ["  maps: 10/25", "  maps: 20/25", "  maps: 25/25"]

@@ -66,7 +66,7 @@ def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
     if len(order) < 2:
         raise UserError(
             f"The corpus has {len(order)} images with anomaly maps outside its test split; pretraining needs "
-            "at least 2, so add images or lower corpus.test_share."
+            "at least 2, so add images or hold out fewer (corpus.split, corpus.test_share)."
         )
     names = tuple(sorted({rows["category"][index] for index in order}))
     number = {name: index for index, name in enumerate(names)}

@@ -142,9 +142,14 @@ def evaluate_detectors(words: Words = None, as_json: Json = False) -> None:
     def body() -> Mapping[str, Any]:
         project = project_of(words)
         from training.opening import open_pipeline
+        from training.report import compared_starts
 
         with open_pipeline(project, "evaluate detectors", "finetune") as pipeline:
-            return {"starts": {start: artifact_json(pipeline.evaluated(start)) for start in pipeline.starts}}
+            evaluated = {start: pipeline.evaluated(start) for start in pipeline.starts}
+            return {
+                "starts": {start: artifact_json(artifact) for start, artifact in evaluated.items()},
+                "headline": compared_starts(evaluated, pipeline.labelled),
+            }
 
     run_command(body, json_mode=as_json, render=render_evaluated)
 

@@ -53,7 +53,7 @@ def render_finetuned(result: Mapping[str, Any]) -> None:
 
 
 def render_evaluated(result: Mapping[str, Any]) -> None:
-    """COCO AP in percent of each start on held-out images, then of each class."""
+    """COCO AP in percent of each start on held-out images, then of each class, and what may be said of it."""
     out.print(_table(result, EVALUATED))
     starts = result["starts"]
     classes = list(dict.fromkeys(name for stage in starts.values() for name in stage["results"]["classes"]))
@@ -62,6 +62,16 @@ def render_evaluated(result: Mapping[str, Any]) -> None:
         rows = [stage["results"]["classes"].get(name, {}) for stage in starts.values()]
         table.add_row(escape(name), *map(_percent("map50"), rows))
     out.print(table)
+    headline = result["headline"]
+    out.print(f"{headline['sentence']}.", markup=False, soft_wrap=True)
+    if headline["interval"] is not None:
+        low, high = (end * 100 for end in headline["interval"])
+        out.print(
+            f"95 % interval of the difference: {low:+.1f} to {high:+.1f} points, by drawing the test images "
+            "anew; other seeds of the training are not in it.",
+            markup=False,
+            soft_wrap=True,
+        )
     for start, stage in starts.items():
         results = stage["results"]
         out.print(

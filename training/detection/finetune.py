@@ -93,7 +93,7 @@ def select(
     if not names:
         raise UserError(
             "The corpus has no labelled boxes in its train split to finetune on; give masks or boxes with "
-            "the images or in finetune.data, or lower the test_share."
+            "the images or in finetune.data, or hold fewer of them out (split, test_share)."
         )
     classes = tuple(sorted(names))
     samples = labelled_samples(rows, labels, classes, ignored)

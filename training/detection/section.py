@@ -187,7 +187,9 @@ class FinetuneSection(Section):
         weights: further starts, name → file, stage directory or registered model, in the library's keys; see
             `starts.resolve_start`.
         data: labelled images to learn from and to measure on; None takes the corpus' own labels.
-        limit: number of training images with boxes, chosen by seed, classes in turn; None takes all.
+        limit: number of labelled images with boxes that are taken from the training split, chosen by seed,
+            classes in turn; None takes all. `validation_share` of them choose the best epoch, images without
+            boxes come on top (`background_share`), so that fewer or more may be learnt from.
         background_share: largest share of training images without boxes.
         validation_share: share of the *training* split whose AP chooses the best epoch; the test split is
             never read. 0 trains on all and keeps the last epoch.

@@ -93,8 +93,12 @@ def _common_levels(samples: Sequence[Sample]) -> Levels | None:
     return pairs.pop() if len(pairs) == 1 else None
 
 
+# What a row of the history tells of the training's course; all else is a loss or a metric.
+COURSE = frozenset(("epoch", "step", "lr", "images_per_s", "seconds"))
+
+
 def training_results(result: FitResult) -> dict[str, float]:
-    """A training's last losses and metrics, and its time, for a stage's record."""
+    """A training's last losses and metrics, whatever their names, and its time, for a stage's record."""
     last = {name: value for row in result.history for name, value in row.items()}
-    figures = {name: value for name, value in last.items() if name.startswith(("loss", "map"))}
+    figures = {name: value for name, value in last.items() if name not in COURSE}
     return {**figures, "epochs": last["epoch"], "training_seconds": round(result.seconds, 3)}

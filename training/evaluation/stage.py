@@ -11,6 +11,7 @@ from torch import Tensor
 from cluster.errors import UserError
 from cluster.progress import progress
 from cluster.stages import Artifact, Site, Workbench, ensure
+from pipelines.corpus import split_advice
 from pipelines.device import best_device
 from pipelines.tables import PREDICTIONS, CorpusTables
 from training.detection import DetectionDataset, Sample, labelled_samples
@@ -50,8 +51,8 @@ def evaluate_detector(
         names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
         if not names:
             raise UserError(
-                "There is no labelled box in the test split to evaluate on; raise the test_share (corpus or "
-                "finetune.data), or label more images."
+                "There is no labelled box in the test split to evaluate on; "
+                f"{split_advice(corpus, 'test')}, or label more images."
             )
         names |= {region["label"] for row in rows for region in ignored.get(row["image_id"], ())}
         # A class that only the test split has can't be found; it counts as AP 0.

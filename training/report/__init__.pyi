@@ -1,5 +1,6 @@
 from .artifacts import Pretraining, RunArtifacts, StartOutcome
 from .data import GalleryItem
+from .lead import compared_starts
 from .page import percent
 from .pictures import boxed, map_range, masked, overlay
 from .samples import gallery
@@ -13,6 +14,7 @@ __all__ = [
     "RunArtifacts",
     "StartOutcome",
     "boxed",
+    "compared_starts",
     "gallery",
     "map_range",
     "masked",

@@ -1,23 +1,23 @@
 """How sure the best start's lead over training from scratch is, from the stored predictions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cluster.stages import Artifact
-from cluster.verdicts import StartFigures, best_start
+from cluster.verdicts import StartFigures, best_start, compare_starts
 from pipelines.tables import CorpusTables, LabelRow, box_array
 from training.metrics import Detections, MatchedDetections, TrueObjects, difference_interval, true_objects
-from training.report.data import StartRow
 
 BASELINE = "scratch"
 PREDICTIONS_FILE = "predictions.parquet"
 
 
 def lead_interval(
-    starts: Sequence[StartRow], evaluated: Mapping[str, Artifact], labelled: Artifact
+    starts: Sequence[StartFigures], evaluated: Mapping[str, Artifact], labelled: Artifact
 ) -> tuple[float, float] | None:
     """The 95 % interval of (best other start - scratch) by mAP@0.5:0.95; None where one of them is missing.
 
@@ -26,8 +26,7 @@ def lead_interval(
         evaluated: artifacts of the evaluations, by start.
         labelled: the artifact with the labels.
     """
-    figures = [StartFigures(start.start, start.map50_95, start.map50) for start in starts]
-    best = best_start(figures, BASELINE)
+    best = best_start(starts, BASELINE)
     if best is None or BASELINE not in evaluated:
         return None
     labels = CorpusTables(labelled.directory).labels()
@@ -43,6 +42,22 @@ def lead_interval(
         for rows in (first, second)
     )
     return difference_interval(ours, theirs, len(images))
+
+
+def compared_starts(evaluated: Mapping[str, Artifact], labelled: Artifact) -> dict[str, Any]:
+    """What may be said of evaluated starts: `verdict`, `sentence` and `interval` as in the report's headline.
+
+    Args:
+        evaluated: artifacts of the evaluations by start, at least one.
+        labelled: the artifact with the labels.
+    """
+    results = {start: artifact.results for start, artifact in evaluated.items()}
+    figures = [StartFigures(start, row["map50_95"], row["map50"]) for start, row in results.items()]
+    interval = lead_interval(figures, evaluated, labelled)
+    boxes = next(iter(results.values()))["boxes"]
+    return asdict(compare_starts(figures, baseline=BASELINE, boxes=boxes, interval=interval)) | {
+        "interval": interval
+    }
 
 
 def _predicted(artifact: Artifact) -> dict[str, list[dict[str, Any]]]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from cluster.stages import Artifact, Site, Workbench, ensure
+from cluster.verdicts import StartFigures
 from pipelines.tables import CorpusTables, has_defect
 from training.agbp import ATTENTION_FILE
 from training.pictures import Picture
@@ -59,7 +60,8 @@ def write_report(
     def body(bench: Workbench) -> Mapping[str, Any]:
         first = next(iter(starts.values())).evaluated.results
         evaluated = {start: outcome.evaluated for start, outcome in starts.items()}
-        lead = lead_interval(table, evaluated, labelled)
+        figures = [StartFigures(row.start, row.map50_95, row.map50) for row in table]
+        lead = lead_interval(figures, evaluated, labelled)
         told = headline(table, first["images"], first["boxes"], lead)
         corpus, maps, boxes = pretraining.corpus, pretraining.maps, pretraining.boxes
         gallery_items = gallery(corpus, maps, boxes, section.gallery)

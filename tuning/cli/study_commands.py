@@ -60,7 +60,10 @@ def declared(name: str) -> Callable[..., None]:
                 check=check_inputs if plan else check_project,  # weights bring torch and libraries
             )
             if plan:
-                return {"title": study.title, "cells": [cell.document(study) for cell in cells]}
+                from tuning.studies import cost, planned
+
+                documents = [cell.document(study) for cell in cells]
+                return {"title": study.title, "cells": documents, **cost(planned(cells))}
             from tuning.studies import run_study
 
             result = run_study(name, study, preset, cells, project)
@@ -138,11 +141,38 @@ def render_plan(result: Mapping[str, Any]) -> None:
 
     runs = [cell for cell in result["cells"] if not cell["not_run"]]
     out.print(Text(f"{result['title']}: {len(runs)} of {len(result['cells'])} cells can be run"))
+    seeds: dict[tuple[str, str, str | None], list[str]] = {}
     for cell in result["cells"]:
-        names = " ".join(cell["names"])
-        why = f": not run: {cell['not_run']}" if cell["not_run"] else ""
-        out.print(Text(f"  {names} on {cell['dataset']}, seed {cell['seed']}{why}"), soft_wrap=True)
+        named = ", ".join(f"{column}: {name}" for column, name in cell["settings"].items() if name != "-")
+        seeds.setdefault((named, cell["dataset"], cell["not_run"]), []).append(str(cell["seed"]))
+    for (named, dataset, lacking), numbers in seeds.items():
+        what = f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+        state = "runs" if lacking is None else f"needs: {lacking}"
+        out.print(Text(f"  {named} | {dataset}, {what}: {state}"), soft_wrap=True)
+    for line in told_cost(result):
+        out.print(Text(line), soft_wrap=True)
     out.print(Text("Weights that a start names are looked at when it runs."))
+
+
+def told_cost(result: Mapping[str, Any]) -> list[str]:
+    """The trainings of a plan and their time, in words."""
+    counts = result["trainings"]
+    total = sum(counts.values())
+    if not total:
+        return ["Nothing to train."]
+    parts = ", ".join(f"{count} × {stage}" for stage, count in counts.items() if count)
+    lines = [
+        f"{total} trainings: {parts}; finished ones are found again, and a pretraining serves all its cells."
+    ]
+    seconds, timed = result["seconds"], result["timed"]
+    time = f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+    which = "" if timed == total else f" for {timed} of them (the others' models were not timed)"
+    if timed:
+        lines.append(
+            f"About {time}{which}, by one timed step of each model on this machine; anomaly maps, evaluation "
+            "and the start of workers come on top, early stopping takes off."
+        )
+    return lines
 
 
 def render_study(result: Mapping[str, Any]) -> None:

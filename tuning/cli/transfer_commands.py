@@ -1,6 +1,6 @@
 """The command `agssp study transfer`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +18,7 @@ Words = Annotated[
     ),
 ]
 Preset = Annotated[str, typer.Option(help="How large: cpu, or full with the paper's backbones.")]
+MOST_STARTS, MOST_NAMES = 12, 8  # shown of a plan, which fits a screen
 Plan = Annotated[bool, typer.Option("--plan", help="Say what would be run, and run nothing.")]
 
 
@@ -34,7 +35,13 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
         folders = [word for word in arguments if word not in configs and word not in overrides]
         document, _ = merged(configs, overrides, {})
 
-        from tuning.transfer import cell_count, data_sets, transfer_preset, transfer_section
+        from tuning.transfer import (
+            cell_count,
+            data_sets,
+            finished_seconds,
+            transfer_preset,
+            transfer_section,
+        )
 
         chosen = transfer_preset(preset)
         section = transfer_section(chosen, section_of(document, "transfer"))
@@ -44,6 +51,7 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
             return {
                 "data": [data.name for data in sets],
                 "trainings": cell_count(section, sets),
+                "finished": finished_seconds(sets[0].project.workspace),
                 "transfer": section.model_dump(mode="json"),
             }
         from tuning.transfer import run_transfer
@@ -51,12 +59,60 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
         result = run_transfer(preset, chosen, section, sets)
         return {"directory": result.directory.uri, **result.table}
 
-    run_command(body, json_mode=as_json, render=None if plan else render)
+    run_command(body, json_mode=as_json, render=render_plan if plan else render)
 
 
 def is_config(word: str) -> bool:
     """Whether a word is a YAML file or recipe, and not a folder or an override."""
     return word.startswith("recipe:") or word.endswith((".yaml", ".yml"))
+
+
+def render_plan(result: Mapping[str, Any]) -> None:
+    """What would be trained, on one screen."""
+    from rich.text import Text
+
+    section, trainings = result["transfer"], result["trainings"]
+    loop, models = section["loop"], section["models"]
+    tasks = ", ".join(f"{task} ({models[task]})" for task in section["tasks"])
+    lines = [
+        f"Transfer: {trainings} trainings, finished ones are found again",
+        f"  {len(result['data'])} data sets × {len(section['tasks'])} tasks × "
+        f"{len(section['regimes'])} regimes × {len(section['starts'])} starts × "
+        f"{len(section['seeds'])} seeds",
+        f"  data: {_few(result['data'])}",
+        f"  tasks: {tasks}",
+        f"  regimes: {', '.join(section['regimes'])}",
+        *(
+            f"  start {name}: {start['backbone']} from {start['weights']}: runs"
+            f"{', after a pretraining on each data set' if start['weights'] == 'agbp' else ''}"
+            for name, start in list(section["starts"].items())[:MOST_STARTS]
+        ),
+    ]
+    if len(section["starts"]) > MOST_STARTS:
+        lines.append(f"  … and {len(section['starts']) - MOST_STARTS} more starts")
+    lines += [
+        f"  seeds: {_few(section['seeds'])}",
+        f"  each: {loop['epochs']} epochs, batches of {loop['batch_size']}, {loop['optimizer']}, "
+        f"lr {loop['lr']:g}",
+        f"  images with defects: at most {section['train_limit'] or 'all'} to learn from, "
+        f"{section['test_limit'] or 'all'} to measure on",
+    ]
+    if seconds := result["finished"]:
+        mean = sum(seconds) / len(seconds)
+        lines.append(
+            f"  time: about {trainings * mean / 3600:.1f} hours if all take as long as the {len(seconds)} "
+            f"finished in this workspace ({mean:.0f} s each)"
+        )
+    else:
+        lines.append("  time: not known before a training is finished in this workspace; ask again then")
+    lines.append("transfer.KEY=VALUE changes any of it; --json prints all settings.")
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
+
+
+def _few(values: Sequence[Any]) -> str:
+    shown = ", ".join(str(value) for value in values[:MOST_NAMES])
+    return shown if len(values) <= MOST_NAMES else f"{shown} … ({len(values)} in all)"
 
 
 def render(result: Mapping[str, Any]) -> None:

@@ -78,7 +78,11 @@ def render_thresholds(result: Mapping[str, Any]) -> None:
 
     table.add_row("the project's settings", figure(report["project"]), figure(held.get("project")))
     table.add_row("chosen", figure(report["best"]), figure(held.get("best")))
-    out.print(Text(f"{report['trials']} trials on {report['images']} images, {report['truth']}"))
+    around = report["trials"] - report["searched"]
+    more = f" and {around} around the best" if around else ""
+    out.print(
+        Text(f"{report['searched']} trials{more}, on {report['images']} images, truth: {report['truth']}")
+    )
     out.print(table)
     adaptive, paper = fig7["adaptive"], fig7["adaptive_paper_c"]
     out.print(
@@ -91,6 +95,15 @@ def render_thresholds(result: Mapping[str, Any]) -> None:
         ),
         soft_wrap=True,
     )
+    if report["gain_interval"] is not None:
+        low, high = report["gain_interval"]
+        where = "held-out images" if report["held_out"] else "images of the search itself"
+        out.print(
+            Text(
+                f"95 % interval of the gain on the {where}: {low:+.4f} to {high:+.4f}, by drawing them anew."
+            ),
+            soft_wrap=True,
+        )
     for verdict in report["verdicts"]:
         out.print(Text(verdict["sentence"], "bold"), soft_wrap=True)
     for key, value in report["chosen"].items():

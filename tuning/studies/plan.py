@@ -34,7 +34,9 @@ class Cell:
     def document(self, study: Study) -> dict[str, Any]:
         """JSON-able, in short."""
         names = study.rows[self.row].names
-        return {"names": names, "dataset": self.dataset, "seed": self.seed, "not_run": self.not_run}
+        settings = dict(zip(study.columns, names, strict=True))
+        fixed = {"names": names, "settings": settings, "dataset": self.dataset, "seed": self.seed}
+        return {**fixed, "not_run": self.not_run}
 
 
 def check_preset(study: Study, name: str) -> Preset:

@@ -16,6 +16,7 @@ from training.pipeline import Pipeline
 from training.project import Project
 from training.starts import AGBP, AGSSP
 from tuning.outcomes import measured
+from tuning.studies.comparison import LEADING, TEST_BOXES
 from tuning.studies.plan import Cell
 from tuning.studies.study import CellResult, Study
 from tuning.studies.text import document, markdown
@@ -32,6 +33,9 @@ def measured_cell(cell: Cell, metrics: Sequence[str], site: Site) -> Figures:
         metrics: names of outcomes, see `tuning/outcomes.py`.
         site: workspace and the cell's tracking run.
 
+    Returns:
+        The metrics; where one is measured on the test split, the number of its true boxes too.
+
     Raises:
         UserError: a stage refuses, e.g. one category where the row is classification alone.
     """
@@ -46,7 +50,10 @@ def measured_cell(cell: Cell, metrics: Sequence[str], site: Site) -> Figures:
         target.backbone = pretraining.backbone
     elif start == AGSSP:
         target.detector = pretraining.detector
-    return {name: measured(name, target, start) for name in metrics}
+    figures = {name: measured(name, target, start) for name in metrics}
+    if any(name in LEADING for name in metrics):
+        figures[TEST_BOXES] = measured(TEST_BOXES, target, start)
+    return figures
 
 
 @dataclass(frozen=True)

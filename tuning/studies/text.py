@@ -6,6 +6,7 @@ from typing import Any
 from cluster.verdicts import all_zero
 from tuning.markdown import bullets, grid
 from tuning.outcomes import OUTCOMES
+from tuning.studies.comparison import comparisons
 from tuning.studies.study import CellResult, Study
 
 NOT_RUN, NOTHING = "not run", "–"
@@ -65,6 +66,7 @@ def footnotes(study: Study, preset: str, cells: Sequence[CellResult]) -> list[st
     ]
     if (nothing := all_zero(figures)) is not None:
         notes.append(nothing.sentence)
+    notes += comparisons(study, cells)
     if study.paper_datasets:
         notes.append(f"The paper's columns: {' / '.join(study.paper_metrics)}, as printed.")
     if study.says:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cluster.verdicts import chance_level
 from pipelines.encoder import PRESETS
 from tuning.markdown import bullets, grid
 from tuning.table4.measuring import Measured
@@ -16,6 +17,14 @@ NOTES = (
     "KeAD without V-V reads the plain path's patches here; what the paper read there it does not say.",
 )
 PAPER_ONLY = "paper only"
+MARKS = {
+    "chance_level": (
+        "*",
+        "can't be told from guessing on so few images (0.5 lies in the AUROC's 95 % interval): no ground "
+        "to prefer this row to another.",
+    ),
+    "below_chance": ("†", "worse than guessing: check the labels, the references and the prompts."),
+}
 
 
 def paper_encoder(model: str) -> str:
@@ -24,13 +33,19 @@ def paper_encoder(model: str) -> str:
     return model if model in PRESETS else named.get(model.replace("/", "-"), "base")
 
 
-def comparison(measured: Sequence[Measured], paper: PaperTable, model: str) -> list[dict[str, Any]]:
+def comparison(
+    measured: Sequence[Measured], paper: PaperTable, model: str, *, defective: int, normal: int
+) -> list[dict[str, Any]]:
     """Our rows with the paper's figures beside them, then the paper's other rows; figures in 0…1.
 
     Args:
         measured: figures of our rows.
         paper: the paper's Table 4.
         model: config value `maps.encoder.model`.
+        defective, normal: number of judged images of each kind.
+
+    Returns:
+        The rows; `marks` has a sign for each of our AUROC that can't be told from guessing, see `MARKS`.
     """
     word, left, lines = paper_encoder(model), list(paper.rows), []
     for result in measured:
@@ -44,7 +59,13 @@ def comparison(measured: Sequence[Measured], paper: PaperTable, model: str) -> l
         left = [other for other in left if other not in same]
         document = result.document()
         lines.append(
-            {**document.pop("row"), "encoder": model, **document, "paper": _paper(same[0]) if same else None}
+            {
+                **document.pop("row"),
+                "encoder": model,
+                **document,
+                "marks": _marks(result, defective, normal),
+                "paper": _paper(same[0]) if same else None,
+            }
         )
     for other in left:
         identity = other.model_dump(include={"model", "mode", "defect_features", "vv", "encoder"})
@@ -52,12 +73,26 @@ def comparison(measured: Sequence[Measured], paper: PaperTable, model: str) -> l
     return lines
 
 
+def _marks(result: Measured, defective: int, normal: int) -> dict[str, str]:
+    told = {
+        "image_auroc": chance_level("image AUROC", result.image_auroc, defective=defective, normal=normal),
+        # A defective image has normal pixels too.
+        "pixel_auroc": chance_level(
+            "pixel AUROC", result.pixel_auroc, defective=defective, normal=defective + normal
+        ),
+    }
+    return {name: MARKS[verdict.kind][0] for name, verdict in told.items() if verdict is not None}
+
+
 def cells(line: Mapping[str, Any]) -> list[str]:
     """One line of `comparison` as text under `HEADER`."""
     flags = ["–" if line[name] is None else "✓" if line[name] else "✗" for name in ("defect_features", "vv")]
     figures = ["not run", "", "", ""]
     if not line["not_run"]:
-        figures = [_percent(line[name]) for name in ("image_auroc", "pixel_auroc", "aupro")]
+        marks = line.get("marks", {})
+        figures = [
+            _percent(line[name]) + marks.get(name, "") for name in ("image_auroc", "pixel_auroc", "aupro")
+        ]
         figures.append(f"{line['seconds_per_image']:.3g}")
     theirs = ["–", "–"]
     if line["paper"]:
@@ -68,7 +103,9 @@ def cells(line: Mapping[str, Any]) -> list[str]:
 
 def footnotes(lines: Sequence[Mapping[str, Any]], paper: PaperTable) -> list[str]:
     """Remarks on the table: how to read it, which rows were not run, and how the times compare."""
-    notes = [*NOTES, f"Paper: {paper.source}."]
+    found = {mark for line in lines for mark in line.get("marks", {}).values()}
+    notes = [f"{mark} {sentence}" for mark, sentence in MARKS.values() if mark in found]
+    notes += [*NOTES, f"Paper: {paper.source}."]
     beside = {line["paper"]["encoder"] for line in lines if line["not_run"] != PAPER_ONLY and line["paper"]}
     notes += [f"Beside our rows stand the paper's of its encoder {word}." for word in sorted(beside)]
     shots = {line["model"]: line["shots"] for line in lines if line.get("shots")}

@@ -1,8 +1,10 @@
 """The choice of `tune thresholds`: request, stored maps, search and report. No Ray here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from cluster.errors import UserError
@@ -14,18 +16,12 @@ from pipelines.boxes import PseudoBoxSettings
 from pipelines.maps import PARTS
 from training.project import Project
 from tuning.space import Dimension
-from tuning.thresholds.curves import sensitivity, threshold_curves
+from tuning.thresholds.curves import Shown, summit, threshold_curves
 from tuning.thresholds.judged_maps import CategoryMaps, TruthKind, read_stored_maps
+from tuning.thresholds.objective import FEW_WEIGHT, ThresholdObjective, Trial
 from tuning.thresholds.picture import threshold_picture
-from tuning.thresholds.search import (
-    FEW_WEIGHT,
-    ThresholdObjective,
-    Trial,
-    check_metric,
-    default_space,
-    own_values,
-    search,
-)
+from tuning.thresholds.resampling import gain_interval
+from tuning.thresholds.search import check_metric, default_space, own_values, search
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Chosen:
 
     Attributes:
         report: the stage's results, JSON-able.
-        trials: all trials in order.
+        trials: all trials in order: the search's, then those of the curves around the best.
         best: the best of the trials.
         curves: Fig. 7 and the sensitivity of every knob, JSON-able.
         picture: the curves as PNG.
@@ -127,8 +123,9 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
         )
         space = request.space or default_space(stored.categories, settings)
         say(_told(stored, metric))
-        with progress("thresholds: trying", None if request.exhaustive else request.trials) as bar:
-            trials = search(
+        asked = prod(len(each.points()) for each in space) if request.exhaustive else request.trials
+        with progress("thresholds: trying", asked) as bar:
+            searched = search(
                 objective,
                 space,
                 trials=request.trials,
@@ -136,9 +133,10 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
                 exhaustive=request.exhaustive,
                 on_trial=lambda trial: bar.advance(note=f"{metric} {trial.value:.4f}"),
             )
-        best = max(trials, key=lambda trial: trial.value)
-        curves = threshold_curves(objective, {})
-        knobs = sensitivity(objective, best.values, space)
+        say(_tried(len(searched), asked))
+        around = summit(objective, searched, space, shown=_shown("one setting at a time around the best"))
+        trials, best = around.trials, around.best
+        curves = threshold_curves(objective, {}, shown=_shown("adaptive and fixed curves"))
         project_values = own_values(objective, space) or {}
         before = objective.trial(project_values).figures
         held_out = (
@@ -149,13 +147,22 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
             if stored.held_out
             else None
         )
-        verdict = _verdict(stored.truth, metric, best, before, held_out)
+        interval = gain_interval(
+            metric,
+            *(
+                objective.selections(values, held_out=stored.held_out)
+                for values in (best.values, project_values)
+            ),
+            seed=project.seed,
+        )
+        verdict = _verdict(stored.truth, metric, best, before, held_out, interval)
         report = {
             "truth": stored.truth,
             "metric": metric,
             "images": stored.images,
             "categories": len(stored.categories),
             "trials": len(trials),
+            "searched": len(searched),
             "fusion_searched": any(dimension.key == FEW_WEIGHT for dimension in space),
             "space": [dimension.text() for dimension in space],
             "project": before,
@@ -163,6 +170,7 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
             "best": best.figures,
             "fig7": curves.best(),
             "held_out": held_out,
+            "gain_interval": interval,
             "worth_taking": verdict is None,
             "verdicts": [] if verdict is None else [verdict.document()],
             "notes": notes(stored.truth, stored.parts),
@@ -171,8 +179,8 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
         report,
         trials,
         best,
-        {"fig7": curves.document(), "sensitivity": knobs},
-        threshold_picture(curves, knobs, best.values),
+        {"fig7": curves.document(), "sensitivity": around.knobs},
+        threshold_picture(curves, around.knobs, best.values),
     )
 
 
@@ -182,6 +190,7 @@ def _verdict(
     best: Trial,
     before: Mapping[str, float],
     held_out: Mapping[str, Mapping[str, float]] | None,
+    interval: tuple[float, float] | None,
 ) -> Verdict | None:
     """What must be said of the best trial."""
     return chosen_settings(
@@ -191,6 +200,7 @@ def _verdict(
         held_out=(
             None if held_out is None else (held_out["best"].get(metric), held_out["project"].get(metric))
         ),
+        interval=interval,
         measured=truth != "none",
     )
 
@@ -210,6 +220,22 @@ def notes(kind: str, parts: bool) -> list[str]:
             "(maps.store_parts=true keeps them)."
         )
     return sentences
+
+
+def _tried(count: int, asked: int) -> str:
+    rest = "" if count >= asked else f" of {asked}: the others would have repeated some"
+    return f"thresholds: {count} combinations tried{rest}; the curves of the picture follow"
+
+
+def _shown(title: str) -> Shown:
+    """Progress of the points of some curves."""
+
+    @contextmanager
+    def shown(points: int) -> Iterator[Callable[[], object]]:
+        with progress(f"thresholds: {title}", points) as bar:
+            yield bar.advance
+
+    return shown
 
 
 def _told(stored: StoredMaps, metric: str) -> str:

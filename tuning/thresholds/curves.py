@@ -1,16 +1,25 @@
 """Adaptive against fixed thresholds (the paper's Fig. 7), and the effect of each knob around the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tuning.space import Dimension
-from tuning.thresholds.search import ThresholdObjective, Values
+from tuning.thresholds.objective import ThresholdObjective, Trial, Values
+from tuning.thresholds.search import c_dimension
 
 POINTS = 31  # on a curve
 PAPER_C = 0.1
+# A context that is told the number of points to come, and whose function is called after each.
+Shown = Callable[[int], AbstractContextManager[Callable[[], object]]]
+
+
+def unshown(points: int) -> AbstractContextManager[Callable[[], object]]:
+    """No progress."""
+    return nullcontext(lambda: None)
 
 
 @dataclass(frozen=True)
@@ -64,24 +73,29 @@ class Curves:
 ALL = "all"
 
 
-def threshold_curves(objective: ThresholdObjective, values: Values, *, held_out: bool = False) -> Curves:
+def threshold_curves(objective: ThresholdObjective, values: Values, *, shown: Shown = unshown) -> Curves:
     """Both curves over the range of thresholds that the maps can tell apart.
 
     Args:
         objective: objective that measures settings.
         values: all other settings, laid over the project's; C among them is not read.
-        held_out: whether to measure on the test split.
+        shown: progress of the points.
     """
-    maps = [each for each in objective.categories if len(each.held_out if held_out else each.judged)]
-    tops = [float(each.maxima.mean()) for each in maps]
-    floors = [float(np.median((each.held_out if held_out else each.judged).maps)) for each in maps]
-    depth = min(2.0, max(top - floor for top, floor in zip(tops, floors, strict=True)))
-    cs = sorted({*np.linspace(0, depth, POINTS).round(4).tolist(), PAPER_C})
+    maps = [each for each in objective.categories if len(each.judged)]
+    floors = [float(np.median(each.judged.maps)) for each in maps]
+    # Points of the searched grid, so that their components were found already.
+    cs = shown_points(c_dimension(maps), PAPER_C)
     levels = (
         np.linspace(min(floors), max(float(each.maxima.max()) for each in maps), POINTS).round(4).tolist()
     )
-    adaptive = [objective.by_category({**values, "boxes.c": c}, held_out=held_out) for c in cs]
-    fixed = [objective.by_category(values, fixed=level, held_out=held_out) for level in levels]
+    adaptive, fixed = [], []
+    with shown(len(cs) + len(levels)) as on_point:
+        for c in cs:
+            adaptive.append(objective.by_category({**values, "boxes.c": c}))
+            on_point()
+        for level in levels:
+            fixed.append(objective.by_category(values, fixed=level))
+            on_point()
     return Curves(
         objective.metric,
         cs,
@@ -98,21 +112,79 @@ def _curves(rows: Sequence[Mapping[str, Mapping[str, float]]], metric: str) -> d
     return curves
 
 
-def sensitivity(
-    objective: ThresholdObjective, best: Values, space: Sequence[Dimension]
-) -> dict[str, list[tuple[Any, float]]]:
-    """The metric over each searched knob with all others at their best."""
-    by_key = {}
-    for dimension in space:
-        if dimension.values is not None:
-            points = list(dimension.values)
-        else:
-            between = np.linspace(dimension.low, dimension.high, POINTS)
-            whole = (
-                [dimension.value(int(v)) for v in between] if dimension.whole else between.round(4).tolist()
-            )
-            points = list(dict.fromkeys(whole))
-        by_key[dimension.key] = [
-            (point, objective.trial({**best, dimension.key: point}).value) for point in points
-        ]
-    return by_key
+def shown_points(dimension: Dimension, chosen: Any) -> list[Any]:
+    """Points of a curve: all listed values of a dimension, or at most `POINTS` of its range and `chosen`."""
+    if dimension.values is not None:
+        return list(dimension.values)
+    if dimension.log or (dimension.step is None and not dimension.whole):
+        spread = np.geomspace if dimension.log else np.linspace
+        points = [dimension.value(float(v)) for v in spread(dimension.low, dimension.high, POINTS).round(4)]
+        if dimension.whole:
+            points = [round(point) for point in points]
+        points = [point for point in points if dimension.low <= point <= dimension.high]
+    else:
+        grid = dimension.points()
+        points = list(grid[:: -(-len(grid) // POINTS)])
+    return sorted({*points, chosen})
+
+
+@dataclass(frozen=True)
+class Summit:
+    """The best combination, and what each setting does around it.
+
+    Attributes:
+        trials: all trials in order, with those of the curves.
+        best: the best of them: no point of a curve lies above it.
+        knobs: the metric over each searched key with all others at their best.
+    """
+
+    trials: list[Trial]
+    best: Trial
+    knobs: dict[str, list[tuple[Any, float]]]
+
+
+def summit(
+    objective: ThresholdObjective,
+    trials: Sequence[Trial],
+    space: Sequence[Dimension],
+    *,
+    shown: Shown = unshown,
+) -> Summit:
+    """Draw each setting around the best trial; where a point is better, go there and draw anew.
+
+    Args:
+        objective: objective that measures a combination.
+        trials: trials of a search, at least one.
+        space: searched keys.
+        shown: progress of the points that are not tried yet.
+    """
+    tried = {_key(trial.values, space): trial for trial in trials}
+    while True:
+        best = max(tried.values(), key=lambda trial: trial.value)
+        around = {
+            dimension.key: [
+                {**best.values, dimension.key: point}
+                for point in shown_points(dimension, best.values[dimension.key])
+            ]
+            for dimension in space
+        }
+        missing = {
+            key: values
+            for row in around.values()
+            for values in row
+            if (key := _key(values, space)) not in tried
+        }
+        with shown(len(missing)) as on_point:
+            for key, values in missing.items():
+                tried[key] = objective.trial(values)
+                on_point()
+        if max(trial.value for trial in tried.values()) == best.value:
+            knobs = {
+                name: [(values[name], tried[_key(values, space)].value) for values in row]
+                for name, row in around.items()
+            }
+            return Summit(list(tried.values()), best, knobs)
+
+
+def _key(values: Values, space: Sequence[Dimension]) -> tuple[Any, ...]:
+    return tuple(values[dimension.key] for dimension in space)

@@ -2,9 +2,13 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cluster.verdicts import LEAST_GAIN
 from tuning.thresholds.curves import ALL, PAPER_C, Curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TITLES = {
     "mask_iou": "mask IoU",
@@ -13,19 +17,32 @@ TITLES = {
     "plausibility": "plausibility (no truth)",
 }
 ADAPTIVE, FIXED = "#0b6e99", "#c2571a"
+SAME = 1e-9  # figures closer than this are one, apart from rounding
+LEAST_SPAN = 0.05  # of the knobs' scale
 MANY = 12  # categories; with more, single curves would hide each other
 
 
 def threshold_picture(
     curves: Curves, knobs: Mapping[str, Sequence[tuple[Any, float]]], best: Mapping[str, Any]
 ) -> bytes:
-    """PNG: adaptive and fixed thresholds, then each knob around the best.
+    """PNG: adaptive and fixed thresholds with the project's settings, then each knob around the best.
+
+    Knobs share one scale, so that what moves little looks so; what moves nothing says so.
 
     Args:
         curves: curves from `threshold_curves`.
-        knobs: points of each knob from `sensitivity`; may be empty.
+        knobs: points of each knob from `summit`; may be empty.
         best: chosen values, which the picture marks.
     """
+    stream = io.BytesIO()
+    threshold_figure(curves, knobs, best).savefig(stream, format="png", dpi=110)
+    return stream.getvalue()
+
+
+def threshold_figure(
+    curves: Curves, knobs: Mapping[str, Sequence[tuple[Any, float]]], best: Mapping[str, Any]
+) -> "Figure":
+    """`threshold_picture` before it is drawn: the curves' axes first, then each knob's."""
     from matplotlib.figure import Figure
 
     columns = max(2, min(3, len(knobs) or 2))
@@ -33,6 +50,9 @@ def threshold_picture(
     figure = Figure(figsize=(4.2 * columns, 3.3 * rows), layout="constrained")
     label = TITLES[curves.metric]
     upper, lower = _halves(figure, rows - 1)
+    if knobs:
+        upper.suptitle("thresholds alone, all other settings the project's own", fontsize=10)
+        lower.suptitle("one setting at a time, all others as chosen", fontsize=10)
     left, right = upper.subplots(1, 2)
     _lines(left, curves.c, curves.adaptive, ADAPTIVE, "adaptive: T = mean max − C", "C")
     left.axvline(PAPER_C, color="0.6", lw=1, ls=":", label="the paper's C = 0.1")
@@ -44,12 +64,15 @@ def threshold_picture(
         axes.set_ylim(0, top * 1.18 if top > 0 else 1)
         axes.set_ylabel(label)
         axes.legend(fontsize=8, loc="upper right", framealpha=0.9)
+    values = [value for points in knobs.values() for _, value in points]
+    limits = _limits(values)
     for place, (key, points) in enumerate(knobs.items()):
         axes = lower.add_subplot(rows - 1, columns, place + 1)
+        axes.set_ylim(*limits)
+        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
+        axes.set_ylabel(label, fontsize=8)
         _knob(axes, key, points, best.get(key))
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    return stream.getvalue()
+    return figure
 
 
 def _halves(figure: Any, rows: int) -> tuple[Any, Any]:
@@ -73,11 +96,30 @@ def _lines(
     axes.set_xlabel(below)
 
 
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of the knobs' common scale: all figures, and a span in which rounding is no hill."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    margin = max(0.08 * (high - low), (LEAST_SPAN - (high - low)) / 2)
+    return max(0.0, low - margin), high + margin
+
+
+def _remark(values: Sequence[float]) -> str:
+    """What a knob's curve shows where it shows little; else nothing."""
+    spread = max(values) - min(values)
+    if len(values) < 2:
+        return "one value only"
+    if spread < SAME:
+        return "makes no difference here"
+    return f"moves it by {spread:.1g} at most" if spread < LEAST_GAIN else ""
+
+
 def _knob(axes: Any, key: str, points: Sequence[tuple[Any, float]], chosen: Any) -> None:
     names = [str(value) for value, _ in points]
     figures = [figure for _, figure in points]
     numeric = all(isinstance(value, int | float) for value, _ in points) and len(points) > 12
     x = [value for value, _ in points] if numeric else list(range(len(points)))
+    if remark := _remark(figures):
+        axes.text(0.5, 0.04, remark, transform=axes.transAxes, ha="center", fontsize=8, color=FIXED)
     axes.plot(x, figures, color="0.25", lw=1.2, marker="" if numeric else "o", ms=4)
     if not numeric:
         axes.set_xticks(x, names, rotation=35, fontsize=7, ha="right")

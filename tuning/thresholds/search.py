@@ -1,34 +1,17 @@
-"""The search for thresholds over stored maps: one objective, and Optuna or a grid. No Ray here."""
+"""The search for thresholds over stored maps: Optuna or a grid. No Ray here."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 
 from cluster.errors import UserError, nearest
-from pipelines.boxes import PseudoBoxSettings, category_threshold
+from pipelines.boxes import PseudoBoxSettings
 from tuning.space import Dimension, grid
-from tuning.thresholds import metrics as threshold_metrics
-from tuning.thresholds.component_table import ComponentTable, component_table
 from tuning.thresholds.judged_maps import CategoryMaps, TruthKind
-from tuning.thresholds.metrics import METRICS, PLAUSIBILITY
-from tuning.thresholds.rule import check_rule
-
-FEW_WEIGHT = "maps.kead.few_weight"
-NUDGE = 0.02  # change of T to either side, in units of M, by which stability is measured
-Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One tried combination: values by key, the objective, and the other figures."""
-
-    values: dict[str, Any]
-    value: float
-    figures: dict[str, float]
+from tuning.thresholds.metrics import METRICS
+from tuning.thresholds.objective import FEW_WEIGHT, ThresholdObjective, Trial, Values
 
 
 def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSettings) -> tuple[Dimension, ...]:
@@ -37,15 +20,10 @@ def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSetting
     C reaches from 0 down to the maps' ordinary values, and δ over quantiles of the scores. The weights of the
     maps' parts are searched too where the parts are stored.
     """
-    floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
-    tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
-    depth = max((top - low for top, low in zip(tops, floor, strict=True)), default=0.5)
-    steps = 50
-    step = max(0.002, round(min(2.0, depth) / steps, 3))
     scores = np.concatenate([maps.scores for maps in categories])
     deltas = sorted({round(float(q), 4) for q in np.quantile(scores, np.linspace(0, 0.9, 10))})
     space = [
-        Dimension("boxes.c", None, 0.0, round(step * steps, 3), step),
+        c_dimension(categories),
         Dimension("boxes.delta", ("auto", *deltas)),
         Dimension("boxes.top_k", (1, 2, 3, 5, 10, 20, 50)),
         Dimension("boxes.nms_iou", (0.3, 0.5, 0.7, 0.8, 0.9)),
@@ -55,6 +33,16 @@ def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSetting
         space.append(Dimension(FEW_WEIGHT, (0.0, 0.25, 0.5, 0.75, 1.0)))
     # The project's own setting can be chosen too.
     return tuple(_with(dimension, settings) for dimension in space)
+
+
+def c_dimension(categories: Sequence[CategoryMaps]) -> Dimension:
+    """The C that these maps can tell apart: from 0 down to their ordinary values, in fifty steps."""
+    floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
+    tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
+    depth = max((top - low for top, low in zip(tops, floor, strict=True)), default=0.5)
+    steps = 50
+    step = max(0.002, round(min(2.0, depth) / steps, 3))
+    return Dimension("boxes.c", None, 0.0, round(step * steps, 3), step)
 
 
 def _with(dimension: Dimension, settings: PseudoBoxSettings) -> Dimension:
@@ -84,120 +72,6 @@ def check_metric(metric: str | None, kind: TruthKind) -> str:
             f"{', '.join(METRICS[kind])}."
         )
     return metric
-
-
-class ThresholdObjective:
-    """Measures settings on stored maps; the components at a threshold are found once and kept.
-
-    Args:
-        categories: maps and truth of each category.
-        settings: settings under a trial's values.
-        metric: name of the metric, one of `METRICS`.
-        score_share: share of max M in the image score, see `CategoryMaps.fused`.
-        few_weight: weight of M_few in the stored maps.
-        pool: threads that share the work.
-
-    Raises:
-        UserError: see `check_rule`.
-    """
-
-    def __init__(
-        self,
-        categories: Sequence[CategoryMaps],
-        settings: PseudoBoxSettings,
-        metric: str,
-        *,
-        score_share: float,
-        few_weight: float,
-        pool: Executor,
-    ) -> None:
-        check_rule(settings)
-        self.categories, self.settings, self.metric = categories, settings, metric
-        self.score_share, self.few_weight, self.pool = score_share, few_weight, pool
-        self._fused: dict[float, tuple[CategoryMaps, ...]] = {few_weight: tuple(categories)}
-        self._tables: dict[tuple[float, str, bool, float], ComponentTable] = {}
-
-    def trial(self, values: Values) -> Trial:
-        """Measure a combination on the judged images."""
-        figures = self.measure(values)
-        return Trial(dict(values), figures[self.metric], figures)
-
-    def measure(
-        self, values: Values, *, fixed: float | Mapping[str, float] | None = None, held_out: bool = False
-    ) -> dict[str, float]:
-        """Means over categories of all figures that the truth allows.
-
-        Args:
-            values: values by config key, laid over the settings.
-            fixed: thresholds in the place of T_c, one for all or by category.
-            held_out: whether to measure on the test split's images instead.
-        """
-        return threshold_metrics.mean_of(
-            list(self.by_category(values, fixed=fixed, held_out=held_out).values())
-        )
-
-    def by_category(
-        self, values: Values, *, fixed: float | Mapping[str, float] | None = None, held_out: bool = False
-    ) -> dict[str, dict[str, float]]:
-        """As `measure`, by category; a category without the truth that the metric needs is left out."""
-        weight = float(values.get(FEW_WEIGHT, self.few_weight))
-        box_values = {key.removeprefix("boxes."): value for key, value in values.items() if key != FEW_WEIGHT}
-        settings = self.settings.model_copy(update=box_values)
-        rows = {}
-        for maps in self._categories(weight):
-            threshold = category_threshold(
-                maps.category, maps.maxima.tolist(), maps.scores.tolist(), settings
-            )
-            level = threshold.threshold
-            if fixed is not None:
-                level = fixed if isinstance(fixed, float) else fixed[maps.category]
-            row = self._row(maps, weight, level, threshold.delta, settings, held_out)
-            if self.metric in row:
-                rows[maps.category] = row
-        return rows
-
-    def _row(
-        self,
-        maps: CategoryMaps,
-        weight: float,
-        level: float,
-        delta: float,
-        settings: PseudoBoxSettings,
-        held_out: bool,
-    ) -> dict[str, float]:
-        judged = maps.held_out if held_out else maps.judged
-        if not len(judged):
-            return {}
-        table = self._table(maps, weight, held_out, level)
-        selected = table.selected(
-            judged,
-            delta=delta,
-            top_k=settings.top_k,
-            nms_iou=settings.nms_iou,
-            min_area=settings.min_area,
-        )
-        row = threshold_metrics.counts(table, selected, judged)
-        if self.metric == PLAUSIBILITY:
-            above, below = (
-                float(self._table(maps, weight, held_out, level + nudge).area.sum())
-                for nudge in (NUDGE, -NUDGE)
-            )
-            return row | threshold_metrics.plausibility(table, selected, judged, above, below)
-        measures = {
-            name: getattr(threshold_metrics, name)(table, selected, judged) for name in METRICS["masks"]
-        }
-        return row | {name: value for name, value in measures.items() if value is not None}
-
-    def _categories(self, weight: float) -> tuple[CategoryMaps, ...]:
-        if weight not in self._fused:
-            self._fused[weight] = tuple(maps.fused(weight, self.score_share) for maps in self.categories)
-        return self._fused[weight]
-
-    def _table(self, maps: CategoryMaps, weight: float, held_out: bool, level: float) -> ComponentTable:
-        key = (weight, maps.category, held_out, float(np.float32(level)))
-        if key not in self._tables:
-            self._tables[key] = component_table(maps.held_out if held_out else maps.judged, level, self.pool)
-        return self._tables[key]
 
 
 def search(

@@ -15,8 +15,8 @@ from training.project import Project
 from tuning.space import Dimension, check_space, patch_text
 from tuning.thresholds.choice import Chosen, StoredMaps, ThresholdSearch, choose
 from tuning.thresholds.metrics import METRICS
+from tuning.thresholds.objective import FEW_WEIGHT
 from tuning.thresholds.rule import check_rule
-from tuning.thresholds.search import FEW_WEIGHT
 
 OTHER_RULES = ("rule", "standardised", "hysteresis")
 KEYS = (*(f"boxes.{name}" for name in PseudoBoxSettings.model_fields if name not in OTHER_RULES), FEW_WEIGHT)
@@ -83,7 +83,7 @@ def tune_thresholds(
         },
         inputs={"corpus": corpus, "maps": maps},
         body=body,
-        revision=3,  # boxes that overlap by exactly nms_iou are both kept; verdicts
+        revision=4,  # verdicts; the best of the picture's points is chosen
     )
 
 

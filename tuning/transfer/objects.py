@@ -11,7 +11,7 @@ from cluster.errors import UserError
 from cluster.progress import progress
 from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.annotations import Annotation, Instance, read_instances
-from pipelines.corpus import Listing
+from pipelines.corpus import Listing, split_advice
 from pipelines.images import ImageError, LevelsSection, dataset_colours
 from pipelines.tables import LABELLED_BOX, CorpusTables, ManifestRow
 from training.pictures import read_pixels
@@ -72,7 +72,7 @@ def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus:
         train = [row["uri"] for row in rows if row["split"] == "train"]
         if not train:
             raise UserError(
-                "The data set has no labelled image in its training split; lower corpus.test_share."
+                f"The data set has no labelled image in its training split; {split_advice(corpus, 'train')}."
             )
         try:
             colours = dataset_colours(train, levels)

@@ -1,15 +1,11 @@
-"""Figures of a transfer study's curves: last scores, iterations to a score, differences of paired runs."""
+"""Figures of a transfer study's curves: last scores, and iterations to a score."""
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
 Curve = Sequence[tuple[int, float]]  # iteration, score; iterations rise
-
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -19,26 +15,6 @@ class Spread:
     mean: float
     deviation: float | None
     count: int
-
-
-@dataclass(frozen=True)
-class Paired:
-    """One start against another over the same seeds.
-
-    Attributes:
-        difference: mean of the first's last scores minus the second's.
-        p: two-sided p of the paired t test; None with fewer than two seeds or differences all alike.
-        seeds: number of pairs.
-    """
-
-    difference: float
-    p: float | None
-    seeds: int
-
-    @property
-    def certain(self) -> bool:
-        """Whether chance would rarely give such a difference."""
-        return self.p is not None and self.p < ALPHA
 
 
 def spread(values: Sequence[float]) -> Spread | None:
@@ -68,19 +44,3 @@ def iterations_to(curve: Curve, score: float) -> float | None:
             return before[0] + share * (step - before[0])
         before = (step, value)
     return None
-
-
-def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired | None:
-    """The paired t test over the seeds that both have; None where there is none.
-
-    Args:
-        one, other: last scores by seed.
-    """
-    seeds = sorted(set(one) & set(other))
-    differences = [one[seed] - other[seed] for seed in seeds]
-    if not differences or any(math.isnan(value) for value in differences):
-        return None
-    p = None
-    if len(differences) > 1 and statistics.stdev(differences) > 0:
-        p = float(stats.ttest_rel([one[seed] for seed in seeds], [other[seed] for seed in seeds]).pvalue)
-    return Paired(statistics.fmean(differences), p, len(seeds))

@@ -6,8 +6,9 @@ from typing import Any
 
 from training.dense import DenseTask
 from tuning.markdown import bullets, grid
+from tuning.paired import Paired, paired
 from tuning.transfer.section import Regime, TransferPaper
-from tuning.transfer.statistics import Curve, Paired, Spread, iterations_to, paired, spread
+from tuning.transfer.statistics import Curve, Spread, iterations_to, spread
 
 HEADER = ("data", "task", "regime", "start", "score", "iterations", "against the best")
 TITLES: Mapping[DenseTask, str] = {"semantic": "mIoU", "instance": "mask mAP", "detection": "box mAP"}

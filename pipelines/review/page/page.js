@@ -1,7 +1,7 @@
 // The review page: filters and orders the images, draws maps and boxes, and sends decisions to the server.
 "use strict";
 
-const MAPS_KEPT = 2000, CHANGES_AT_ONCE = 200, SAVE_AFTER = 150;
+const MAPS_KEPT = 2000, MAPS_AT_ONCE = 200, CHANGES_AT_ONCE = 200, SAVE_AFTER = 150, FILTER_AFTER = 300;
 const VERDICTS = { accepted: "accepted", rejected: "rejected" };
 // Six stops of the colour map "inferno".
 const HEAT = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
@@ -200,6 +200,10 @@ function redraw() {
 function setting(key, value) {
   settings[key] = value;
   if (key === "delta" && ["anomalous", "normal"].includes(at("state").value)) filter();
+  if (AGREED.includes(at("truth").value)) {
+    clearTimeout(filterTimer);
+    filterTimer = setTimeout(filter, FILTER_AFTER);
+  }
   redraw();
 }
 
@@ -227,12 +231,14 @@ function listenToSettings() {
   });
   at("overlay").addEventListener("change", applyLayers);
   at("boxes").addEventListener("change", applyLayers);
+  at("labels").addEventListener("change", applyLayers);
   at("opacity").addEventListener("input", applyLayers);
 }
 
 function applyLayers() {
   document.body.classList.toggle("no-map", !at("overlay").checked);
   document.body.classList.toggle("no-boxes", !at("boxes").checked);
+  document.body.classList.toggle("no-labels", !at("labels").checked);
   at("opacity-value").textContent = `${Math.round(at("opacity").value * 100)} %`;
   document.documentElement.style.setProperty("--opacity", at("opacity").value);
 }
@@ -241,7 +247,54 @@ function applyLayers() {
 
 let byScore, byName;
 
-function filter() {
+const AGREED = ["met", "missed", "false"]; // filters that need the boxes, and so the map, of every labelled image
+let filterTimer = 0, asked = 0;
+
+/** Which images agree with their labels in the asked way; the maps of all labelled images are fetched for it. */
+async function agreed(kind) {
+  const labelled = images.defects.flatMap((defects, n) => (defects === null ? [] : [n])), fitting = new Set();
+  for (let first = 0; first < labelled.length; first += MAPS_AT_ONCE) {
+    const part = labelled.slice(first, first + MAPS_AT_ONCE);
+    await fetchMaps(part);
+    for (const number of part) {
+      const { met, wrong } = agreementOf(number, boxesOf(number));
+      const fits = { met: met.length > 0 && !met.includes(-1), missed: met.includes(-1), false: wrong.includes(true) };
+      if (fits[kind]) fitting.add(number);
+    }
+  }
+  return fitting;
+}
+
+function agreementOf(number, found) {
+  const kept = found.filter((box) => decisionOn(cornersOf(box), decisions.boxes[images.id[number]] ?? [], gallery.same_box)?.verdict !== "rejected");
+  const { met, wrong } = agreement(kept.map(cornersOf), images.defects[number] ?? [], images.ignored[number]);
+  return { met: met.map((place) => (place < 0 ? -1 : found.indexOf(kept[place]))), wrong };
+}
+
+/** A slower filter that was asked for before does not overwrite a later one. */
+async function filter() {
+  const mine = ++asked, kind = at("truth").value;
+  let fitting = null;
+  if (AGREED.includes(kind)) {
+    at("count").textContent = "Comparing boxes with labels…";
+    try {
+      fitting = await agreed(kind);
+    } catch (error) {
+      status(`The server does not answer (${error.message}); is agssp view still running?`, true);
+      return;
+    }
+    if (mine !== asked) return;
+  }
+  show(fitting);
+}
+
+function show(fitting) {
+  const labelledAs = {
+    "": () => true,
+    defective: (n) => (images.defects[n] ?? []).length > 0,
+    good: (n) => images.defects[n] !== null && images.defects[n].length === 0,
+    unlabelled: (n) => images.defects[n] === null,
+  }[at("truth").value] ?? ((n) => fitting.has(n));
   const category = at("category").value, state = at("state").value;
   const words = at("name").value.trim().toLowerCase();
   const least = at("score-least").value === "" ? -Infinity : Number(at("score-least").value);
@@ -261,7 +314,7 @@ function filter() {
   shown = all.filter((n) =>
     (category === "" || images.category[n] === Number(category)) &&
     images.score[n] >= least && images.score[n] <= most &&
-    (words === "" || images.name[n].toLowerCase().includes(words)) && fits(n));
+    (words === "" || images.name[n].toLowerCase().includes(words)) && fits(n) && labelledAs(n));
   if (order === "low") shown.reverse();
   turn(0);
   tellSettings();
@@ -314,18 +367,18 @@ function tile(number) {
   const badges = make("span", { class: "badges" });
   const name = make("b", {}, make("bdi"));
   name.firstChild.textContent = images.name[number].split("/").at(-1);
-  const category = make("span"), score = make("span"), boxes = make("span");
+  const category = make("span"), score = make("span"), boxes = make("span"), truth = make("span");
   category.textContent = gallery.categories[images.category[number]].category;
   score.textContent = `A ${figures(images.score[number])}`;
   const element = make(
     "button", { type: "button", class: "tile" },
     make("span", { class: "picture" }, parts.element),
     make("span", { class: "facts" }, name,
-      make("span", { class: "line" }, category, score), make("span", { class: "line" }, boxes)),
+      make("span", { class: "line" }, category, score), make("span", { class: "line" }, boxes), make("span", { class: "line" }, truth)),
     badges,
   );
   element.title = images.name[number];
-  const made = { number, element, badges, boxes, canvas: parts.canvas, drawing: parts.drawing };
+  const made = { number, element, badges, boxes, truth, canvas: parts.canvas, drawing: parts.drawing };
   element.addEventListener("click", () => enlarge(shown.indexOf(number)));
   drawBadges(made);
   return made;
@@ -398,6 +451,22 @@ function rectangle({ x0, y0, x1, y1 }, kind) {
   return rect;
 }
 
+function truthRectangles(number, { met }) {
+  const box = ([x0, y0, x1, y1]) => ({ x0, y0, x1, y1 });
+  const defects = (images.defects[number] ?? []).flatMap((defect, place) => [
+    rectangle(box(defect), "truth shade"), rectangle(box(defect), `truth ${met[place] < 0 ? "missed" : "met"}`),
+  ]);
+  return [...images.ignored[number].map((region) => rectangle(box(region), "truth region")), ...defects];
+}
+
+function toldTruth(number, { met, wrong }) {
+  if (images.defects[number] === null) return "no labels";
+  const hit = met.filter((place) => place >= 0).length, extra = wrong.filter((each) => each).length;
+  const parts = met.length ? [`${hit} of ${met.length} defects met`] : ["no labelled defect"];
+  if (extra) parts.push(`${extra} false`);
+  return parts.join(", ");
+}
+
 function drawBoxes(part) {
   const found = boxesOf(part.number);
   if (found === null) return;
@@ -407,9 +476,11 @@ function drawBoxes(part) {
   for (const box of found) {
     const verdict = decisionOn(cornersOf(box), decided, gallery.same_box)?.verdict ?? "";
     rejected += verdict === "rejected";
-    drawn.push(rectangle(box, `shade ${verdict}`), rectangle(box, verdict));
+    drawn.push(rectangle(box, `found shade ${verdict}`), rectangle(box, `found ${verdict}`));
   }
-  part.drawing.replaceChildren(...drawn);
+  const truth = agreementOf(part.number, found);
+  part.drawing.replaceChildren(...truthRectangles(part.number, truth), ...drawn);
+  part.truth.textContent = toldTruth(part.number, truth);
   const kept = found.length - rejected;
   const text = found.length === 0 ? "no box" : kept === 1 ? "1 box" : `${kept} boxes`;
   part.boxes.textContent = rejected ? `${text}, ${rejected} rejected` : text;
@@ -458,10 +529,22 @@ function drawLarge() {
     label.style.fontSize = `${size}px`;
     label.style.strokeWidth = `${size / 5}px`;
     label.textContent = place + 1;
-    drawn.push(rectangle(box, `shade ${verdict}`), rectangle(box, verdict), label);
+    label.setAttribute("class", "found");
+    drawn.push(rectangle(box, `found shade ${verdict}`), rectangle(box, `found ${verdict}`), label);
     rows.push(boxRow(number, box, corners, verdict, place));
   });
-  largeParts.drawing.replaceChildren(...drawn);
+  const truth = agreementOf(number, found);
+  largeParts.drawing.replaceChildren(...truthRectangles(number, truth), ...drawn);
+  const defects = images.defects[number];
+  at("large-truth-title").hidden = at("large-truth").hidden = defects === null;
+  at("large-truth").replaceChildren(...(defects ?? []).map(([x0, y0, x1, y1, label], place) => {
+    const row = make("li", {}, make("bdi"));
+    row.firstChild.textContent = label;
+    const told = truth.met[place] < 0 ? "missed" : `met by box ${truth.met[place] + 1}`;
+    row.append(` ${figures(x1 - x0, 0)}×${figures(y1 - y0, 0)} at ${figures(x0, 0)}, ${figures(y0, 0)} · ${maps.has(number) ? told : "…"}`);
+    return row;
+  }));
+  if (defects !== null && !defects.length) at("large-truth").append(make("li", { class: "soft" }, "None: labelled as good."));
   const focused = document.activeElement?.dataset?.box;
   if (!rows.length) rows.push(make("li", { class: "soft" }, maps.has(number) ? "None with these settings." : "Loading…"));
   at("large-boxes").replaceChildren(...rows);
@@ -553,6 +636,7 @@ function onKey(event) {
     } else if (!step(key)) return;
   } else if (key === "m") toggle("overlay");
   else if (key === "b") toggle("boxes");
+  else if (key === "l") toggle("labels");
   else if (key === "," && open < 0) turn(page - 1, 0);
   else if (key === "." && open < 0) turn(page + 1, 0);
   else if (number === null) return;
@@ -573,10 +657,10 @@ function onKey(event) {
 
 function listen() {
   listenToSettings();
-  for (const id of ["category", "state", "order"]) at(id).addEventListener("change", filter);
+  for (const id of ["category", "state", "truth", "order"]) at(id).addEventListener("change", filter);
   for (const id of ["name", "score-least", "score-most"]) at(id).addEventListener("input", filter);
   at("all").addEventListener("click", () => {
-    for (const id of ["category", "state", "name", "score-least", "score-most"]) at(id).value = "";
+    for (const id of ["category", "state", "truth", "name", "score-least", "score-most"]) at(id).value = "";
     filter();
   });
   at("back").addEventListener("click", () => turn(page - 1));
@@ -621,6 +705,11 @@ async function start() {
   at("c").max = Math.min(2, Math.max(settings.c, ...gallery.categories.map((each) => each.mean_max))).toFixed(2);
   at("score-least").placeholder = figures(lowest, 2);
   at("score-most").placeholder = figures(highest, 2);
+  const labelled = images.defects.filter((defects) => defects !== null);
+  const defective = labelled.filter((defects) => defects.length > 0);
+  at("labelled").textContent = labelled.length
+    ? `${counted(labelled.length)} images here have labels, ${counted(defective.length)} of them defects.`
+    : "No image here has labels.";
   orderImages();
   listen();
   showSettings();

@@ -64,3 +64,29 @@ def test_a_detector_of_no_or_unknown_ap_finds_nothing() -> None:
         assert told is not None
         assert told.kind == kind
     assert finds_nothing("map50", 1e-3, "line") is None
+
+
+@pytest.mark.parametrize("metric", ["map50", "mAP@0.5:0.95", "map50_95", "recall", "ap50", "small"])
+def test_a_share_of_0_finds_nothing(metric: str) -> None:
+    told = finds_nothing(metric, 0.0, "line")
+    assert told is not None
+    assert told.kind == "zero_ap"
+
+
+@pytest.mark.parametrize("metric", ["neg_loss", "correlation", "log_likelihood", "score"])
+@pytest.mark.parametrize("value", [0.0, -3.5])
+def test_other_figures_may_be_0_or_less(metric: str, value: float) -> None:
+    assert finds_nothing(metric, value, "line") is None
+
+
+def test_a_gain_within_its_interval_is_no_reason() -> None:
+    held_out = (0.45, 0.40)
+    told = chosen_settings("box_f1", 0.5, 0.3, held_out=held_out, interval=(-0.01, 0.11))
+    assert told is not None
+    assert told.kind == "no_better"
+    assert "held-out images" in told.sentence
+    assert "+0.0500, 95 % interval -0.0100 to +0.1100" in told.sentence
+    assert chosen_settings("box_f1", 0.5, 0.3, held_out=held_out, interval=(0.01, 0.11)) is None
+    alone = chosen_settings("box_f1", 0.5, 0.3, interval=(0.0, 0.4))
+    assert alone is not None
+    assert "images of the search themselves" in alone.sentence

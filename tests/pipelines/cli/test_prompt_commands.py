@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from agssp import app
 from pipelines.encoder.prompts import load_library
 from pipelines.maps.kead import KeAD
-from pipelines.maps.section import KeadSettings
+from pipelines.maps.section import KeadSettings, WinclipSettings
+from pipelines.maps.winclip import WinCLIP
 from tests.pipelines.tiny_encoder import tiny_encoder
 
 
@@ -40,6 +41,26 @@ def test_shown_sentences_are_those_encoded(features: bool) -> None:
     marks = [state["defect"] for state in shown["anomalous"]]
     assert marks == [None] * 4 + (["crack", "pit", "stain", "break"] if features else [])
     assert (shown["exit"], shown["category"], shown["object"]) == (0, "rail", "rail")
+
+
+def test_winclip_is_shown_its_own_sentences() -> None:
+    """It describes no defect and subtracts nothing, whatever is set for KeAD."""
+    encoder = tiny_encoder()
+    seen: list[str] = []
+
+    def spy(texts: list[str]) -> torch.Tensor:
+        seen.extend(texts)
+        tokens: torch.Tensor = tiny_encoder().tokenizer(texts)
+        return tokens
+
+    section = WinclipSettings(shots=0)
+    winclip = WinCLIP(type(encoder)(**{**vars(encoder), "tokenizer": spy}), section)
+    winclip.category_state(load_library().category("rail"), None)
+    shown = show("show", "rail", "maps.method=winclip", "maps.kead.redundant_text=true")
+    groups = [state["sentences"] for kind in ("normal", "anomalous") for state in shown[kind]]
+    assert [text for group in groups for text in group] == seen
+    assert (shown["method"], shown["defect_features"], shown["subtracted"]) == ("winclip", False, [])
+    assert [state["defect"] for state in shown["anomalous"]] == [None] * 4
 
 
 def test_people_see_every_sentence_under_its_state() -> None:

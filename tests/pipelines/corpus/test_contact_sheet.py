@@ -14,6 +14,7 @@ from pipelines.corpus import contact_sheet
 from pipelines.corpus.contact_sheet import (
     CAPTION,
     COLUMNS,
+    DEFECT_COLOUR,
     FRAME,
     GAP,
     GROUND,
@@ -128,3 +129,27 @@ def test_file_names_differ_even_where_case_does_not_count(categories: list[str])
     names = [sheet_name(category).lower() for category in [*categories, *map(str.upper, categories)]]
     expected = len({*categories, *map(str.upper, categories)})
     assert len(set(names)) == expected
+
+
+def test_labelled_defects_are_drawn_and_named_in_the_caption(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "rail", [(200, 0, 0), (0, 200, 0), (0, 0, 200)])
+    Image.new("RGB", (440, 220), (200, 0, 0)).save(rows[0]["uri"])  # shown at a quarter
+    statistics = category_statistics(rows, [], {}).to_pylist()
+    defects = {
+        rows[0]["image_id"]: [{"x0": 80.0, "y0": 40.0, "x1": 240.0, "y1": 120.0, "label": "dent"}],
+        rows[1]["image_id"]: [{"x0": 0.0, "y0": 0.0, "x1": 60.0, "y1": 30.0, "label": "dent"}],
+    }
+    ((_, png),) = contact_sheets(rows, statistics, defects)
+    sheet = pixels(png)
+    drawn = (sheet == DEFECT_COLOUR).all(axis=2)
+    assert drawn[:CAPTION].any()  # the legend
+    marked = (tile(sheet, 1) == DEFECT_COLOUR).all(axis=2)
+    rows_marked, columns_marked = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+    # 440 × 220 is shown as 110 × 55; the line lies around the defect, whose inside is as it was.
+    left, top = (SIDE - 110) // 2, (SIDE - 55) // 2
+    assert (columns_marked[0] - left, columns_marked[-1] - left) == (20 - 2, 60 + 1)
+    assert (rows_marked[0] - top, rows_marked[-1] - top) == (10 - 2, 30 + 1)
+    assert (tile(sheet, 1)[top + 10 : top + 30, left + 20 : left + 60] == (200, 0, 0)).all()
+    assert not (tile(sheet, 0) == DEFECT_COLOUR).all(axis=2).any()
+    ((_, plain),) = contact_sheets(rows, statistics)
+    assert not (pixels(plain) == DEFECT_COLOUR).all(axis=2).any()

@@ -268,7 +268,7 @@ def test_hostile_names_are_only_text(tmp_path: Path, shown: Shown) -> None:
         shown.tab.wait_for("at('large-name').textContent.includes('script')")
         assert shown.tab.evaluate("at('project').textContent") == f"{HOSTILE}: anomaly maps"
         assert shown.tab.evaluate("window.stolen ?? null") is None
-        assert shown.tab.evaluate("document.querySelectorAll('script').length") == 2
+        assert shown.tab.evaluate("document.querySelectorAll('script').length") == 3
 
 
 def test_nothing_goes_wrong_unseen(page: Shown) -> None:

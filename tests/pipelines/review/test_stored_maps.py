@@ -19,7 +19,7 @@ SECTION, SOURCES = MapsSection(), CorpusSection(root="/photos")
 def workspace(tmp_path: Path) -> Storage:
     """Two complete maps, the older of the default config, and an unfinished one."""
     storage = Storage.open(str(tmp_path))
-    corpus = {"fingerprint": CORPUS, "config": SOURCES.model_dump(mode="json"), "inputs": {}, "started": "1"}
+    corpus = {"fingerprint": CORPUS, "config": SOURCES.dump(), "inputs": {}, "started": "1"}
     storage.at("corpus", CORPUS[:16]).write_json(RECORD, corpus)
     for name, started, config in (("a", "2026-01-01", SECTION.deciding), ("b", "2026-02-01", {})):
         record = {
@@ -44,6 +44,18 @@ def test_others_are_shown_with_a_word(workspace: Storage, capsys: pytest.Capture
     assert "no maps of exactly this config" in capsys.readouterr().err
     assert find_maps(workspace, SECTION, CorpusSection(root="/x")).record["fingerprint"] == "a" * 64
     assert "no maps of exactly this config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["content", "published"])
+def test_the_corpus_is_compared_as_it_is_stored(
+    workspace: Storage, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    """A corpus that is split by content stores no word on it."""
+    wanted = CorpusSection.model_validate({"root": "/photos", "split": split})
+    stored = {"fingerprint": CORPUS, "config": wanted.dump(), "inputs": {}, "started": "1"}
+    workspace.at("corpus", CORPUS[:16]).write_json(RECORD, stored)
+    find_maps(workspace, SECTION, wanted)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_fingerprint_chooses(workspace: Storage) -> None:

@@ -27,10 +27,13 @@ def test_evaluated_starts_stand_side_by_side(capsys: pytest.CaptureFixture[str])
         "starts": {
             "scratch": {"directory": "/w/a", "results": EVALUATED},
             "agssp": {"directory": "/w/b", "results": other},
-        }
+        },
+        "headline": {"verdict": "gain", "sentence": "agssp beats scratch", "interval": (0.01, 0.05)},
     }
     render_evaluated(result)
-    lines = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr().out
+    assert "agssp beats scratch.\n95 % interval of the difference: +1.0 to +5.0 points" in shown
+    lines = shown.splitlines()
     (ap,) = [line for line in lines if "mAP@0.5 " in line and "43.2" in line]
     assert ap.index("43.2") < ap.index("10.0")
     assert any("small" in line and "–" in line for line in lines)

@@ -1,14 +1,16 @@
 """The interval of the best start's lead, from stored tables."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
+from cluster.verdicts import StartFigures
 from pipelines.tables import LABELS, PREDICTIONS
-from training.report.data import StartRow
-from training.report.lead import lead_interval
+from training.report.lead import compared_starts, lead_interval
 
 IMAGES = 40
 
@@ -38,8 +40,8 @@ def found(folder: Path, shift: float) -> Artifact:
     return stored(folder, "predictions.parquet", pa.Table.from_pylist(rows, schema=PREDICTIONS))
 
 
-def start(name: str, precision: float) -> StartRow:
-    return StartRow(name, precision, precision, {}, None, 1.0)
+def start(name: str, precision: float) -> StartFigures:
+    return StartFigures(name, precision, precision)
 
 
 def test_the_lead_is_known_from_the_tables(tmp_path: Path) -> None:
@@ -56,3 +58,24 @@ def test_one_start_has_no_lead(tmp_path: Path) -> None:
     truth, only = labelled(tmp_path / "labels"), found(tmp_path / "near", 0)
     assert lead_interval([start("agssp", 0.3)], {"agssp": only}, truth) is None
     assert lead_interval([start("scratch", 0.3)], {"scratch": only}, truth) is None
+
+
+def test_evaluated_starts_are_compared_as_the_report_does(tmp_path: Path) -> None:
+    """A lead, equal starts, seven boxes, nothing found, one start alone."""
+    truth = labelled(tmp_path / "labels")
+    far, near = found(tmp_path / "far", 15), found(tmp_path / "near", 0)
+
+    def told(boxes: int = 40, **starts: tuple[Artifact, float]) -> dict[str, Any]:
+        evaluated = {
+            name: replace(artifact, record={"results": {"map50": value, "map50_95": value, "boxes": boxes}})
+            for name, (artifact, value) in starts.items()
+        }
+        return compared_starts(evaluated, truth)
+
+    ahead = told(scratch=(far, 0.3), agssp=(near, 1.0))
+    assert ahead["verdict"] == "gain"
+    assert 0 < ahead["interval"][0] < ahead["interval"][1] <= 1
+    assert told(scratch=(near, 1.0), agssp=(near, 1.0))["verdict"] == "tie"
+    assert told(7, scratch=(far, 0.3), agssp=(near, 1.0))["verdict"] == "few"
+    assert told(scratch=(far, 0.0), agssp=(far, 0.0))["verdict"] == "zero"
+    assert told(agssp=(near, 1.0)) | {"sentence": ""} == {"verdict": "none", "sentence": "", "interval": None}

@@ -245,7 +245,7 @@ def measured_rows(**special: Measured) -> list[Measured]:
 
 @pytest.mark.parametrize("model", ["base", "large", "huge", "surface-clip"])
 def test_every_row_of_the_paper_stands_once(model: str) -> None:
-    lines = comparison(measured_rows(), paper_table4(), model)
+    lines = comparison(measured_rows(), paper_table4(), model, defective=50, normal=50)
     paper = [line["paper"] for line in lines if line["paper"]]
     assert len(paper) == len(paper_table4().rows)
     beside = [line for line in lines[: len(ROWS)] if line["paper"]]
@@ -260,7 +260,7 @@ def test_text_of_the_table() -> None:
     why = Measured(
         MethodRow("WinCLIP", "few"), 4, not_run='category "rail" has 0 normal references, 4 are needed'
     )
-    lines = comparison(measured_rows(winclip_few=why), paper_table4(), "huge")
+    lines = comparison(measured_rows(winclip_few=why), paper_table4(), "huge", defective=50, normal=50)
     shown = {tuple(cells(line)[:5]): cells(line)[5:] for line in lines}
     assert shown["KeAD", "huge", "few", "✓", "✓"] == ["91.2", "80.0", "–", "0.5", "93.5/77.7", "69.0/81.0"]
     assert shown["WinCLIP", "huge", "few", "✗", "✗"] == ["not run", "", "", "", "–", "–"]
@@ -276,7 +276,7 @@ def test_text_of_the_table() -> None:
 
 
 def test_time_ratio_is_that_of_the_whole_methods() -> None:
-    lines = comparison(measured_rows(), paper_table4(), "base")
+    lines = comparison(measured_rows(), paper_table4(), "base", defective=50, normal=50)
     assert time_ratio(lines) == pytest.approx(8)
     assert any(
         "8.0 × KeAD's time an image here, 10.4 × in the paper" in n for n in footnotes(lines, paper_table4())
@@ -288,3 +288,22 @@ def test_devices_that_are_not_there_are_told() -> None:
     for name in ("gpu", "meta", "cuda:77"):
         with pytest.raises(UserError, match="give --device cpu or cuda"):
             table4_stage.check_device(name)
+
+
+def test_rows_at_chance_level_are_marked() -> None:
+    guessed = Measured(MethodRow("KeAD", "few", True, True), 4, 0.55, 0.9, 0.1, 0.5)
+    worse = Measured(MethodRow("KeAD", "zero"), 0, 0.2, 0.51, 0.1, 0.5)
+    rows = measured_rows(kead_few_df_vv=guessed, kead_zero=worse)
+    lines = comparison(rows, paper_table4(), "base", defective=40, normal=40)
+    shown = {tuple(cells(line)[:5]): cells(line)[5:7] for line in lines}
+    assert shown["KeAD", "base", "few", "✓", "✓"] == ["55.0*", "90.0"]
+    assert shown["KeAD", "base", "zero", "✗", "✗"] == ["20.0†", "51.0*"]
+    assert shown["WinCLIP", "base", "few", "✗", "✗"] == ["91.2", "80.0"]
+    notes = " ".join(footnotes(lines, paper_table4()))
+    assert "* can't be told from guessing" in notes
+    assert "† worse than guessing" in notes
+    sure = comparison(measured_rows(), paper_table4(), "base", defective=40, normal=40)
+    assert "guessing" not in " ".join(footnotes(sure, paper_table4()))
+    # Three images of each kind: even 0.9 may be luck.
+    few = comparison(measured_rows(), paper_table4(), "base", defective=3, normal=3)
+    assert few[0]["marks"]["image_auroc"] == "*"

@@ -1,7 +1,8 @@
 """Threshold search: components, metrics and fusion against plain references, and the search itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,11 @@ from training.metrics.coco import Detections, TrueObjects, average_precision, tr
 from tuning.space import Dimension
 from tuning.thresholds import metrics as threshold_metrics
 from tuning.thresholds.component_table import component_table
-from tuning.thresholds.curves import ALL, sensitivity, threshold_curves
+from tuning.thresholds.curves import ALL, summit, threshold_curves
 from tuning.thresholds.judged_maps import CategoryMaps, Judged, read_stored_maps
-from tuning.thresholds.picture import threshold_picture
-from tuning.thresholds.search import (
-    FEW_WEIGHT,
-    ThresholdObjective,
-    check_metric as metric_of,
-    default_space,
-    search,
-)
+from tuning.thresholds.objective import FEW_WEIGHT, ThresholdObjective
+from tuning.thresholds.picture import threshold_figure, threshold_picture
+from tuning.thresholds.search import check_metric as metric_of, default_space, search
 
 
 @pytest.fixture(scope="module")
@@ -320,13 +316,64 @@ def test_curves_hold_the_papers_c_and_the_adaptive_one_survives_a_shift_of_level
     assert best["adaptive"]["value"] > best["fixed_one_for_all"]["value"]
     assert best["fixed_best_of_each"]["value"] >= best["fixed_one_for_all"]["value"]
     space = (Dimension("boxes.top_k", (1, 5)), Dimension("boxes.c", None, 0.0, 0.5))
-    knobs = sensitivity(objective_over(stored, pool), {"boxes.top_k": 5, "boxes.c": 0.1}, space)
+    objective = objective_over(stored, pool)
+    knobs = summit(objective, [objective.trial({"boxes.top_k": 5, "boxes.c": 0.1})], space).knobs
     assert [point for point, _ in knobs["boxes.top_k"]] == [1, 5]
     png = threshold_picture(curves, knobs, {"boxes.top_k": 5, "boxes.c": 0.1})
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert min(image.shape[:2]) > 300
     assert image.std() > 5
+
+
+@pytest.mark.parametrize("first", [0.0, 0.12, 0.5])
+def test_no_point_of_the_picture_is_better_than_what_is_chosen(
+    stored: tuple[CategoryMaps, ...], pool: ThreadPoolExecutor, first: float
+) -> None:
+    """Whatever the search began with: it goes to a better point, and draws the curves there."""
+    space = (
+        Dimension("boxes.c", None, 0.0, 0.5),
+        Dimension("boxes.delta", ("auto", 0.0, 0.9)),
+        Dimension("boxes.min_area", (0, 50, 500)),
+    )
+    objective = objective_over(stored, pool)
+    begin = objective.trial({"boxes.c": first, "boxes.delta": 0.9, "boxes.min_area": 0})
+    announced: list[int] = []
+    points: list[int] = []
+
+    @contextmanager
+    def shown(count: int) -> Iterator[Callable[[], object]]:
+        announced.append(count)
+        yield lambda: points.append(1)
+
+    top = summit(objective, [begin], space, shown=shown)
+    assert sum(announced) == len(points) == len(top.trials) - 1
+    assert top.best.value >= begin.value
+    for key, curve in top.knobs.items():
+        assert dict(curve)[top.best.values[key]] == top.best.value == max(value for _, value in curve)
+        for point, value in curve:
+            assert value == objective_over(stored, pool).trial({**top.best.values, key: point}).value
+
+
+def test_the_picture_says_which_settings_do_nothing(
+    stored: tuple[CategoryMaps, ...], pool: ThreadPoolExecutor
+) -> None:
+    curves = threshold_curves(objective_over(stored, pool), {})
+    knobs = {
+        "boxes.c": [(0.0, 0.01293), (0.1, 0.4)],
+        "boxes.nms_iou": [(0.5, 0.012930), (0.7, 0.012931)],
+        "boxes.min_area": [(0, 0.4), (10, 0.4)],
+    }
+    figure = threshold_figure(curves, knobs, {"boxes.c": 0.1, "boxes.nms_iou": 0.7, "boxes.min_area": 0})
+    figure.canvas.draw()
+    c, nms, area = figure.axes[2:]
+    assert [[text.get_text() for text in axes.texts] for axes in (c, nms, area)] == [
+        [],
+        ["moves it by 1e-06 at most"],
+        ["makes no difference here"],
+    ]
+    assert c.get_ylim() == nms.get_ylim() == area.get_ylim()
+    assert {axes.yaxis.get_offset_text().get_text() for axes in (c, nms, area)} == {""}
 
 
 @given(seed=st.integers(0, 10_000), level=st.floats(0.3, 0.9))

@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from training.dense.modality import dead_leaves, feature_shift, pooled_features
 from training.models.backbones.base import build
-from tuning.transfer.statistics import iterations_to, paired, spread
+from tuning.paired import paired
+from tuning.transfer.statistics import iterations_to, spread
 
 
 def test_spread_is_mean_and_sample_deviation() -> None:
