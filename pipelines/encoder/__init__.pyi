@@ -1,8 +1,8 @@
+from .input_shape import input_patches, input_size
 from .loading import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     LoadedEncoder,
-    input_size,
     load_encoder,
     say_normalisation,
     tokenizer_of,
@@ -37,6 +37,7 @@ __all__ = [
     "PromptState",
     "defect_sentence",
     "exact",
+    "input_patches",
     "input_size",
     "load_encoder",
     "load_library",

@@ -65,7 +65,7 @@ class LoadedEncoder:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """Where an encoder comes from; exactly one of `folder`, (`arch` and `file`), (`arch` and `tag`)."""
 
     folder: Path | None = None
@@ -89,7 +89,7 @@ def load_encoder(model: str, weights: str | None = None, *, device: str = "cpu")
         UserError: unknown name or tag, missing file, weights that don't fit or were trained with another
             activation, no ViT with patch embeddings, a mean or deviation that is none.
     """
-    source = _resolve(model, weights)
+    source = resolve(model, weights)
     name = model if weights is None else f"{model}/{weights}"
     try:
         target = torch.device(device)
@@ -131,9 +131,9 @@ def say_normalisation(model: str, weights: str | None = None) -> None:
     Raises:
         UserError: as `load_encoder`, for names and files.
     """
-    source = _resolve(model, weights)
+    source = resolve(model, weights)
     if source.tag is None:
-        config = {} if source.folder is None else _read_json(source.folder / CONFIG_FILE)
+        config = {} if source.folder is None else read_json(source.folder / CONFIG_FILE)
         name = model if weights is None else f"{model}/{weights}"
         if note := default_note(name, config.get("preprocess_cfg")):
             say(note)
@@ -148,7 +148,7 @@ def tokenizer_of(model: str, weights: str | None = None) -> Callable[[list[str]]
     Raises:
         UserError: as `load_encoder`, for names and files; a tokenizer that can't be loaded.
     """
-    source = _resolve(model, weights)
+    source = resolve(model, weights)
     try:
         arch = _register(source) if source.folder is None else f"local-dir:{source.folder}"
         tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(arch)
@@ -168,7 +168,7 @@ def weights_digest(model: str, weights: str | None = None) -> str:
     Raises:
         UserError: as `load_encoder`, for names and files.
     """
-    source = _resolve(model, weights)
+    source = resolve(model, weights)
     if source.tag is not None:
         return f"{source.arch}/{source.tag}"
     if source.folder is not None:
@@ -184,27 +184,7 @@ def weights_digest(model: str, weights: str | None = None) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def input_size(model: str, weights: str | None = None) -> int:
-    """Pixels of the encoder's square input, without building it.
-
-    Raises:
-        UserError: as `load_encoder`, for names and files.
-    """
-    source = _resolve(model, weights)
-    if source.folder is not None:
-        config = _read_json(source.folder / CONFIG_FILE).get("model_cfg", {})
-    elif source.config is not None:
-        config = _read_json(source.config)
-    else:
-        config = open_clip.get_model_config(source.arch)
-    try:
-        size = config["vision_cfg"]["image_size"]
-        return int(size[0] if isinstance(size, list) else size)
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise UserError(f'Encoder "{model}" has no vision_cfg.image_size in its config.') from None
-
-
-def _resolve(model: str, weights: str | None) -> _Source:
+def resolve(model: str, weights: str | None) -> Source:
     """Tell the kind of encoder apart and check that its files exist."""
     if model == SHIPPED or Path(model).is_dir():
         if weights is not None:
@@ -213,7 +193,7 @@ def _resolve(model: str, weights: str | None) -> _Source:
         if not (folder / CONFIG_FILE).is_file():
             raise UserError(f"Encoder folder {folder} has no {CONFIG_FILE}; is it an open_clip model folder?")
         _weights_in(folder)
-        return _Source(folder=folder)
+        return Source(folder=folder)
     if model in PRESETS:
         model, tag = PRESETS[model]
         weights = weights or tag
@@ -233,14 +213,14 @@ def _resolve(model: str, weights: str | None) -> _Source:
         raise UserError(f'Encoder "{model}" needs weights: {hint}the path of a local weights file.')
     if weights in tags:
         _require_activation(arch, weights)
-        return _Source(arch=arch, tag=weights)
+        return Source(arch=arch, tag=weights)
     file = Path(weights)
     if not file.is_file():
         known = f" and no pretrained tag; {nearest(weights, tags)}" if tags else "."
         raise UserError(f'Encoder weights "{weights}" are no file{known}')
     if file.suffix not in WEIGHTS_SUFFIXES:
         raise UserError(f'Encoder weights "{weights}" must end in {", ".join(WEIGHTS_SUFFIXES)}.')
-    return _Source(arch=arch, config=config, file=file)
+    return Source(arch=arch, config=config, file=file)
 
 
 def _require_activation(arch: str, tag: str) -> None:
@@ -259,12 +239,12 @@ def _plain(arch: str) -> str:
     return arch.removesuffix("-quickgelu")
 
 
-def _register(source: _Source) -> str:
+def _register(source: Source) -> str:
     """Register a local JSON with open_clip under its stem; returns the architecture's name."""
     assert source.arch is not None
     if source.config is None:
         return source.arch
-    config = _read_json(source.config)
+    config = read_json(source.config)
     if "model_cfg" in config or "preprocess_cfg" in config:
         raise UserError(
             f"Encoder config {source.config} has model_cfg or preprocess_cfg as a model folder's: name it "
@@ -282,7 +262,7 @@ def _register(source: _Source) -> str:
     return source.arch
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):  # ValueError: bytes, syntax, or too many digits

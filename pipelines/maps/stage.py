@@ -12,18 +12,15 @@ from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
-from pipelines.encoder import input_size, say_normalisation, weights_digest
+from pipelines.encoder import say_normalisation, weights_digest
 from pipelines.images import Levels
 from pipelines.maps.build import build_method
+from pipelines.maps.coverage import say_coverage
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
-from pipelines.maps.rows import (
-    category_states,
-    decode_rows,
-    map_batch,
-    readable_rows,
-)
+from pipelines.maps.rows import category_states, readable_rows
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
+from pipelines.maps.tiled_rows import decoding, map_rows_of
 from pipelines.tables import (
     ACTOR_CPUS,
     QUARANTINE,
@@ -78,10 +75,13 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         say(f"maps: {pool.note}")
         say_normalisation(section.encoder.model, section.encoder.weights)
+        say_coverage(section, manifest)
         cuda, neighbours = pool.gpus > 0, pool.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
         prepare = ray.remote(num_gpus=pool.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
         states, batch = cast(list[Any], prepare.remote(section, references, levels, cuda, neighbours))
         images: int = ray.get(batch)
+        sizes = list(zip(*(manifest.column(side).to_pylist() for side in ("width", "height")), strict=True))
+        decode, arguments, rows_a_call = decoding(section, sizes, images)
         run_table_job(
             f"maps: {section.method}",
             source=source,
@@ -89,11 +89,11 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             target=target,
             steps=[
                 Step(
-                    decode_rows,
-                    {"size": input_size(section.encoder.model, section.encoder.weights)},
+                    decode,
+                    arguments,
                     cpus=DECODE_CPUS,
                     tasks=section.decode_workers,
-                    batch_size=images,
+                    batch_size=rows_a_call,
                 ),
                 Step(
                     MapActor,
@@ -107,7 +107,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
                     actors=pool.actors,
                     cpus=ACTOR_CPUS,
                     gpus=pool.gpus,
-                    batch_size=images,
+                    batch_size=rows_a_call,
                     counted=True,
                 ),
             ],
@@ -177,12 +177,13 @@ class MapActor:
     ) -> None:
         torch.set_num_threads(max(1, machine_cpus() // neighbours))
         self.method, self.counter = build_method(section, "cuda" if cuda else "cpu"), counter
-        self.parts, self.errors = section.store_parts, errors
+        self.section, self.errors = section, errors
+        self.tiles_at_once = images_at_once(section, self.method, neighbours)
         self.states = ray.get(states)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         write_errors(rows, self.errors)
-        done = map_batch(self.method, self.states, readable_rows(rows), self.parts)
+        done = map_rows_of(self.method, self.states, readable_rows(rows), self.section, self.tiles_at_once)
         self.counter.add(rows.num_rows)
         return done
 

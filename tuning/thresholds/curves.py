@@ -74,7 +74,7 @@ def threshold_curves(objective: ThresholdObjective, values: Values, *, held_out:
     """
     maps = [each for each in objective.categories if len(each.held_out if held_out else each.judged)]
     tops = [float(each.maxima.mean()) for each in maps]
-    floors = [float(np.median((each.held_out if held_out else each.judged).maps)) for each in maps]
+    floors = [(each.held_out if held_out else each.judged).median for each in maps]
     depth = min(2.0, max(top - floor for top, floor in zip(tops, floors, strict=True)))
     cs = sorted({*np.linspace(0, depth, POINTS).round(4).tolist(), PAPER_C})
     levels = (

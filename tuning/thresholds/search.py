@@ -37,7 +37,7 @@ def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSetting
     C reaches from 0 down to the maps' ordinary values, and δ over quantiles of the scores. The weights of the
     maps' parts are searched too where the parts are stored.
     """
-    floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
+    floor = [maps.judged.median for maps in categories if len(maps.judged)]
     tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
     depth = max((top - low for top, low in zip(tops, floor, strict=True)), default=0.5)
     steps = 50
