@@ -24,6 +24,9 @@ from pipelines.maps import (
     check_sentences,
     images_at_once,
     map_batch,
+    map_grids,
+    tiled_image,
+    tiled_maps,
     upsample,
 )
 
@@ -39,7 +42,7 @@ class AnomalyMap:
         category: the object's category.
         width, height: the original's size in pixels.
         score: image score A, 0…3 for KeAD; higher is more anomalous.
-        map: M on the patch grid, (g, g) float32, 0…2 for KeAD.
+        map: M on the patch grid, (rows, columns) float32, 0…2 for KeAD.
     """
 
     uri: str
@@ -102,6 +105,8 @@ class Mapper:
             raise UserError(f'There are no references for "{category}"; {nearest(category, self.states)}')
         listed = several(images, "images")
         at_once = images_at_once(self.section, self.method)
+        if self.section.tiles != "off":
+            return [self._tiled(image, place, category, at_once) for place, image in enumerate(listed)]
         maps: list[AnomalyMap] = []
         for start in range(0, len(listed), at_once):
             chunk = range(start, min(start + at_once, len(listed)))
@@ -109,12 +114,20 @@ class Mapper:
                 [named_pixels(listed[place], f"image {place}", self.levels) for place in chunk], category
             )
             done = map_batch(self.method, self.states, rows)
-            stack = done.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
             maps += [
                 AnomalyMap(row["uri"], category, row["width"], row["height"], row["score"], anomaly_map)
-                for row, anomaly_map in zip(done.drop_columns(["map"]).to_pylist(), stack, strict=True)
+                for row, anomaly_map in zip(
+                    done.drop_columns(["map"]).to_pylist(), map_grids(done), strict=True
+                )
             ]
         return maps
+
+    def _tiled(self, image: ImageSource, place: int, category: str, at_once: int) -> AnomalyMap:
+        name, pixels = named_pixels(image, f"image {place}", self.levels)
+        tiled = tiled_image(self.method, pixels, self.states[category], self.section)
+        (made,) = tiled_maps(self.method, [tiled], at_once, self.section.top_tiles)
+        stored = made.map.astype(np.float16).astype(np.float32)  # as the table has it
+        return AnomalyMap(name, category, pixels.shape[1], pixels.shape[0], made.score, stored)
 
     def _rows(self, images: list[tuple[str, npt.NDArray[np.uint8]]], category: str) -> pa.Table:
         """Images as the maps stage has them once they are decoded."""

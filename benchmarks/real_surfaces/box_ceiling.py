@@ -11,6 +11,7 @@ from benchmarks.real_surfaces.box_quality import Box, BoxQuality, box_quality
 from cluster.stages import Artifact
 from pipelines.boxes import PseudoBoxSettings, category_threshold
 from pipelines.boxes.pseudo_boxes import pseudo_boxes
+from pipelines.maps import map_grids
 
 CONSTANTS = (0.0, 0.1, 0.2, 0.3, 0.5)  # C of Eq. 9
 NORMAL_SHARES = (0.0, 0.6, 0.8)  # of images, those with the lowest scores, that get no box
@@ -32,7 +33,7 @@ def ceiling(maps: Artifact, truth: Mapping[str, Sequence[Box]], iou: float) -> B
 
 def _every(maps: Artifact, truth: Mapping[str, Sequence[Box]]) -> Iterator[dict[str, list[dict[str, Any]]]]:
     rows = maps.directory.read_table("maps")
-    grids = rows.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
+    grids = map_grids(rows)
     images = [
         (row, grid)
         for row, grid in zip(rows.drop(["map"]).to_pylist(), grids, strict=True)

@@ -19,7 +19,7 @@ def standardised(anomaly_map: Floats) -> Floats:
     """Z = (M − median M) / σ(M) on the patch grid; 0 everywhere when all values are equal.
 
     Args:
-        anomaly_map: M, (g, g).
+        anomaly_map: M, (rows, columns).
 
     Raises:
         UserError: a value is no number.
@@ -52,7 +52,7 @@ def outstanding_regions(
     """The regions of {Z ≥ low} that reach `high`, highest maximum of M first; ties are ordered by place.
 
     Args:
-        anomaly_map: M on the patch grid, (g, g), which Z is measured on.
+        anomaly_map: M on its grid, (rows, columns), which Z is measured on.
         full: M at the image's size, (H, W).
         settings: how many regions stay, and which.
         low, high: cuts in standard deviations above the median.

@@ -128,7 +128,7 @@ def pseudo_boxes(
     """Boxes of one image, best first; empty for a normal image (A < δ).
 
     Args:
-        anomaly_map: M on the patch grid, (g, g).
+        anomaly_map: M on its grid, (rows, columns).
         score: image score A.
         width: the original image's width in pixels.
         height: the original image's height in pixels.

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipelines.boxes.pseudo_boxes import CategoryThreshold, category_threshold, pseudo_boxes
 from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.maps import map_grids
 from pipelines.tables import BOXES
 
 STATISTICS = ("image_id", "category", "score", "map_max")  # columns of the first pass
@@ -55,9 +56,8 @@ def box_rows(
     if rows.num_rows == 0:
         return BOXES.empty_table()
     cv2.setNumThreads(1)  # the workers are the parallel part
-    maps = rows.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
     done: list[dict[str, Any]] = []
-    for row, anomaly_map in zip(rows.drop_columns(["map"]).to_pylist(), maps, strict=True):
+    for row, anomaly_map in zip(rows.drop_columns(["map"]).to_pylist(), map_grids(rows), strict=True):
         boxes = pseudo_boxes(
             anomaly_map,
             row["score"],

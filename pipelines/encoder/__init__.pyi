@@ -1,3 +1,4 @@
+from .input_shape import input_patches, input_size
 from .loading import LoadedEncoder, load_encoder, say_normalisation, tokenizer_of
 from .names import PRESETS, SHIPPED
 from .prompts import (
@@ -10,7 +11,7 @@ from .prompts import (
     prompt_states,
     sentences,
 )
-from .sources import CONFIG_FILE, WEIGHTS_FILE, input_size, weights_digest
+from .sources import CONFIG_FILE, WEIGHTS_FILE, weights_digest
 from .surgery import DenseEmbeddings, DenseEncoder, exact, require_dense_vit
 from .tokens import LongSentence, long_sentences, refuse_long
 
@@ -29,6 +30,7 @@ __all__ = [
     "PromptState",
     "defect_sentence",
     "exact",
+    "input_patches",
     "input_size",
     "load_encoder",
     "load_library",

@@ -58,28 +58,6 @@ def weights_digest(model: str, weights: str | None = None) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def input_size(model: str, weights: str | None = None) -> int:
-    """Pixels of the encoder's square input, without building it.
-
-    Raises:
-        UserError: as `load_encoder`, for names and files.
-    """
-    source = resolve_source(model, weights)
-    if source.folder is not None:
-        config = read_json(source.folder / CONFIG_FILE).get("model_cfg", {})
-    elif source.config is not None:
-        config = read_json(source.config)
-    else:
-        import open_clip
-
-        config = open_clip.get_model_config(source.arch)
-    try:
-        size = config["vision_cfg"]["image_size"]
-        return int(size[0] if isinstance(size, list) else size)
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise UserError(f'Encoder "{model}" has no vision_cfg.image_size in its config.') from None
-
-
 def resolve_source(model: str, weights: str | None) -> EncoderSource:
     """Tell the kind of encoder apart and check that its files exist."""
     if model == SHIPPED or Path(model).is_dir():

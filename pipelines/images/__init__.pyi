@@ -13,6 +13,7 @@ from .reading import (
 )
 from .section import LevelsSection
 from .sources import ImageSource, named_pixels, several
+from .tiling import taper, tile_corners
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -31,4 +32,6 @@ __all__ = [
     "read_mask",
     "several",
     "source_levels",
+    "taper",
+    "tile_corners",
 ]

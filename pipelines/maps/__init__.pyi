@@ -1,5 +1,6 @@
 from .build import build_method, method_over
 from .evaluation_stage import evaluate_maps
+from .grids import grid_shapes, map_grids
 from .kead import KeAD, zero_shot_map
 from .method import CategoryState, MapMethod, anomaly_probability
 from .metrics import Masks, aupro, image_auroc, pixel_auroc
@@ -9,10 +10,13 @@ from .rows import PARTS, category_states, decode_rows, map_batch, map_schema
 from .section import KeadSettings, MapsSection, WinclipSettings
 from .sentences import check_sentences, unread
 from .stage import make_maps
+from .tiled_rows import TILED_SCHEMA
+from .tiling import tiled_image, tiled_maps, tiled_state
 from .winclip import WinCLIP
 
 __all__ = [
     "PARTS",
+    "TILED_SCHEMA",
     "CategoryState",
     "Floats",
     "KeAD",
@@ -29,14 +33,19 @@ __all__ = [
     "check_sentences",
     "decode_rows",
     "evaluate_maps",
+    "grid_shapes",
     "image_auroc",
     "images_at_once",
     "make_maps",
     "map_batch",
+    "map_grids",
     "map_rows",
     "map_schema",
     "method_over",
     "pixel_auroc",
+    "tiled_image",
+    "tiled_maps",
+    "tiled_state",
     "unread",
     "upsample",
     "zero_shot_map",

@@ -11,8 +11,9 @@ from cluster.storage import Storage
 from pipelines.images import Levels
 from pipelines.maps.build import build_method
 from pipelines.maps.resources import images_at_once
-from pipelines.maps.rows import category_states, map_batch, readable_rows
+from pipelines.maps.rows import category_states, readable_rows
 from pipelines.maps.section import MapsSection
+from pipelines.maps.tiled_rows import map_rows_of
 from pipelines.tables import Shared, write_errors
 
 
@@ -55,11 +56,12 @@ class MapActor:
     ) -> None:
         torch.set_num_threads(max(1, machine_cpus() // neighbours))
         self.method, self.counter = build_method(section, "cuda" if cuda else "cpu"), counter
-        self.parts, self.errors = section.store_parts, errors
+        self.section, self.errors = section, errors
+        self.tiles_at_once = images_at_once(section, self.method, neighbours)
         self.states = states.get()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         write_errors(rows, self.errors)
-        done = map_batch(self.method, self.states, readable_rows(rows), self.parts)
+        done = map_rows_of(self.method, self.states, readable_rows(rows), self.section, self.tiles_at_once)
         self.counter.add(rows.num_rows)
         return done

@@ -134,8 +134,7 @@ class MapMethod(ABC):
         Raises:
             UserError: fewer references than `shots`; a sentence longer than the encoder reads.
         """
-        refuse_long(prompts.object, self.states(prompts), self.encoder.tokenizer, self.encoder.name)
-        t_n, t_a = self.text_embeddings(prompts)
+        state = self.text_state(prompts)
         banks: tuple[Tensor, ...] = ()
         if self.shots:
             available = 0 if references is None else len(references)
@@ -146,7 +145,18 @@ class MapMethod(ABC):
                 )
             embedded = self.embed(references[: self.shots])
             banks = tuple(layer.flatten(0, 1).cpu() for layer in embedded.patches)
-        return CategoryState(t_n=t_n.cpu(), t_a=t_a.cpu(), banks=banks)
+        return replace(state, banks=banks)
+
+    @torch.inference_mode()
+    def text_state(self, prompts: CategoryPrompts) -> CategoryState:
+        """Text embeddings of one category, without a bank.
+
+        Raises:
+            UserError: a sentence longer than the encoder reads.
+        """
+        refuse_long(prompts.object, self.states(prompts), self.encoder.tokenizer, self.encoder.name)
+        t_n, t_a = self.text_embeddings(prompts)
+        return CategoryState(t_n=t_n.cpu(), t_a=t_a.cpu(), banks=())
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, states: list[CategoryState]) -> MapOutput:

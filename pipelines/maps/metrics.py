@@ -34,7 +34,7 @@ def pixel_auroc(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.ND
     defective pixels) × (share of the normal pixels): below 1e-4 unless scores pile up in few bins.
 
     Args:
-        maps: (g, g) each.
+        maps: (rows, columns) each.
         masks: (H, W) bool each, True where defective.
 
     Raises:
@@ -63,7 +63,7 @@ def aupro(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.NDArray[
     `pixel_auroc`; the curve is straight between bins and cut at the limit.
 
     Args:
-        maps: (g, g) each.
+        maps: (rows, columns) each.
         masks: (H, W) bool each, True where defective.
 
     Raises:

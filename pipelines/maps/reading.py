@@ -9,18 +9,18 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from cluster.stages import Artifact
+from pipelines.maps.grids import map_grids
 
 
 def map_rows(maps: Artifact) -> Iterator[tuple[dict[str, Any], npt.NDArray[np.float32]]]:
-    """Rows of the maps table, each with its map as float32 (g, g), file by file to save memory."""
+    """Rows of the maps table, each with its map as float32 (rows, columns), file by file to save memory."""
     folder = maps.directory.at("maps")
     for name in folder.children():
         with folder.filesystem.open_input_file(f"{folder.path}/{name}") as file:
             table = pq.read_table(file)
         if table.num_rows == 0:
             continue
-        stack = table.column("map").combine_chunks().to_numpy_ndarray().astype(np.float32)
-        yield from zip(table.drop_columns(["map"]).to_pylist(), stack, strict=True)
+        yield from zip(table.drop_columns(["map"]).to_pylist(), map_grids(table), strict=True)
 
 
 Floats = npt.NDArray[np.float32]

@@ -32,7 +32,7 @@ def image_bytes(tower: VisionTransformer, shots: int) -> int:
 
 
 def images_at_once(section: MapsSection, method: MapMethod, neighbours: int = 1) -> int:
-    """`maps.batch_size`, or for `auto` as many images as fit into half of the device's free memory.
+    """`maps.batch_size`, or for `auto` as many images or tiles as fit into half of the device's free memory.
 
     Args:
         section: the stage's config.
@@ -45,5 +45,8 @@ def images_at_once(section: MapsSection, method: MapMethod, neighbours: int = 1)
         free, most = torch.cuda.mem_get_info(method.device)[0], MOST_ON_GPU
     else:
         free, most = psutil.virtual_memory().available, MOST_ON_CPU
-    fitting = int(free * FREE_SHARE / neighbours) // image_bytes(method.encoder.visual, section.shots)
+    shots = section.shots
+    if shots and section.tiles != "off":  # every tile is compared with a bank of many tiles
+        shots = max(shots, -(-section.bank_limit // method.grid**2))
+    fitting = int(free * FREE_SHARE / neighbours) // image_bytes(method.encoder.visual, shots)
     return max(1, min(most, fitting))

@@ -12,7 +12,9 @@ import torch
 from cluster.errors import UserError
 from pipelines.images import ImageError, ImageSource, Levels, named_pixels, read_image
 from pipelines.maps.method import CategoryState, MapMethod, preprocess
+from pipelines.maps.resources import images_at_once
 from pipelines.maps.section import MapsSection
+from pipelines.maps.tiling import tiled_state
 from pipelines.tables import IDENTITY, SIZE
 
 PARTS = ("map_zero", "map_few")
@@ -116,15 +118,17 @@ def category_states(
     known = levels or {}
     states = {}
     for category, chosen in references.items():
-        images = [
-            torch.from_numpy(
-                method.preprocess(_reference(image, f'reference {place} of "{category}"', known))
-            )
+        pixels = (
+            _reference(image, f'reference {place} of "{category}"', known)
             for place, image in enumerate(chosen[: section.shots])
-        ]
-        states[category] = method.category_state(
-            library.category(category), torch.stack(images) if images else None
         )
+        prompts = library.category(category)
+        if section.tiles != "off":
+            at_once = images_at_once(section, method)
+            states[category] = tiled_state(method, prompts, pixels, section, at_once)
+            continue
+        images = [torch.from_numpy(method.preprocess(image)) for image in pixels]
+        states[category] = method.category_state(prompts, torch.stack(images) if images else None)
     return states
 
 

@@ -11,6 +11,7 @@ from cluster.config import Section
 from cluster.config_paths import WRITTEN, Location, location_if
 from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
+from pipelines.maps.tile_section import TileSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -89,7 +90,7 @@ class WinclipSettings(Section):
         return False
 
 
-class MapsSection(Section):
+class MapsSection(TileSettings):
     """How anomaly maps are made.
 
     Attributes:
@@ -131,6 +132,10 @@ class MapsSection(Section):
     def _has_parts(self) -> "MapsSection":
         if self.store_parts and not (self.method == "kead" and self.kead.shots):
             raise ValueError("store_parts needs method=kead and kead.shots above 0: other maps have no parts")
+        if self.store_parts and self.tiles != "off":
+            raise ValueError(
+                "store_parts needs tiles=off: a tiled image's score can't be told from its parts"
+            )
         return self
 
     @field_validator("actors")
@@ -168,6 +173,7 @@ class MapsSection(Section):
             deciding.add("precision")
         if self.store_parts:
             deciding.add("store_parts")
+        deciding |= self.deciding_tiles  # none where tiles are off: maps made before they existed stay valid
         return self.model_dump(mode="json", include=deciding)
 
     def library(self) -> PromptLibrary:

@@ -9,7 +9,8 @@ from cluster.errors import UserError
 from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
-from pipelines.encoder import input_size, weights_digest
+from pipelines.encoder import weights_digest
+from pipelines.maps.coverage import say_coverage
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
 from pipelines.tables import (
@@ -61,7 +62,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         from pipelines.encoder import say_normalisation
         from pipelines.maps.actor import MapActor, prepare
         from pipelines.maps.resources import DECODE_CPUS
-        from pipelines.maps.rows import decode_rows
+        from pipelines.maps.tiled_rows import decoding
 
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
         manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height"))
@@ -72,6 +73,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         pool = actor_pool("maps", section, place.resources())
         say(f"maps: {pool.note}")
         say_normalisation(section.encoder.model, section.encoder.weights)
+        say_coverage(section, manifest)
         cuda, neighbours = pool.gpus > 0, pool.neighbours(place.nodes)
         states, batch = place.run(
             prepare,
@@ -85,6 +87,8 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             gpus=pool.gpus,
         )
         images: int = batch.get()
+        sizes = list(zip(*(manifest.column(side).to_pylist() for side in ("width", "height")), strict=True))
+        decode, arguments, rows_a_call = decoding(section, sizes, images)
         run_table_job(
             f"maps: {section.method}",
             source=source,
@@ -92,11 +96,11 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             target=target,
             steps=[
                 Step(
-                    decode_rows,
-                    {"size": input_size(section.encoder.model, section.encoder.weights)},
+                    decode,
+                    arguments,
                     cpus=DECODE_CPUS,
                     tasks=section.decode_workers,
-                    batch_size=images,
+                    batch_size=rows_a_call,
                 ),
                 Step(
                     MapActor,
@@ -110,7 +114,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
                     actors=pool.actors,
                     cpus=ACTOR_CPUS,
                     gpus=pool.gpus,
-                    batch_size=images,
+                    batch_size=rows_a_call,
                     counted=True,
                 ),
             ],

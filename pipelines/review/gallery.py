@@ -19,10 +19,11 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.boxes import PseudoBoxSettings, category_thresholds
 from pipelines.images import ImageError, decode_image, read_bytes
+from pipelines.maps import grid_shapes, map_grids
 from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables
 
 PER_PAGE, TILE_SIDE = 24, 320  # images on a page; longer side of their pictures
-FILES_KEPT, PICTURES_KEPT = 256, 256  # in memory: about 24 MB of 27×27 maps, 100 MB of pictures at most
+MAP_BYTES, PICTURES_KEPT = 256 << 20, 256  # in memory: maps of whole files, 100 MB of pictures at most
 COLUMNS = [*(name for name, _ in [*IDENTITY, *SIZE]), "score", "map_max"]
 DRAWN = {"c", "delta", "top_k", "nms_iou", "min_area"}  # settings of the rule that the page draws
 
@@ -37,11 +38,10 @@ class Gallery:
 
     Attributes:
         rows: one an image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`,
-            `levels`, and `defects` and `ignored`, each the labelled boxes with their `label`; None where the
-            image has no labels.
+            `levels`, `grid` (rows and columns of its map), and `defects` and `ignored`, each the labelled boxes
+            with their `label`; None where the image has no labels.
         thresholds: category thresholds; δ is Otsu's whatever the settings say, for the page to switch to.
         held_out: ids of the test split's images, which are not shown.
-        grid: cells along a map's side.
 
     Raises:
         UserError: there is no map, or the tables can't be read.
@@ -56,6 +56,7 @@ class Gallery:
             manifest = CorpusTables(corpus).manifest(columns=("image_id", "split", "role"))
             self._files = [name for name in self._folder.children() if name.endswith(".parquet")]
             tables = [self._read(name, COLUMNS) for name in self._files]
+            grids = [self._grid_shapes(name) for name in self._files]
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"The maps in {maps.uri} can't be read ({reason}); make them anew.") from None
@@ -75,6 +76,7 @@ class Gallery:
                         **row,
                         "role": about["role"],
                         "levels": levels.get(row["image_id"]),
+                        "grid": grids[number][place],
                         "defects": None if label is None else label["boxes"],
                         "ignored": [] if label is None else label["ignored"],
                     }
@@ -86,9 +88,9 @@ class Gallery:
         self.thresholds = category_thresholds(
             pa.Table.from_pylist(self.rows), settings.model_copy(update={"delta": "auto"})
         )
-        self._stack = lru_cache(FILES_KEPT)(self._load)
+        largest = max(4 * sum(rows * columns for rows, columns in shapes) for shapes in grids)
+        self._grids = lru_cache(max(1, MAP_BYTES // max(1, largest)))(self._load)
         self.picture = lru_cache(PICTURES_KEPT)(self._picture)
-        self.grid = self._stack(self._places[0][0]).shape[-1]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,8 +106,8 @@ class Gallery:
         """
         return self.rows[self._by_id[image_id]]
 
-    def maps(self, numbers: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Maps of some rows, (N, g, g) float32.
+    def maps(self, numbers: Sequence[int]) -> list[npt.NDArray[np.float32]]:
+        """Maps of some rows, (rows, columns) float32 each.
 
         Raises:
             IndexError: a number without a row.
@@ -113,14 +115,13 @@ class Gallery:
         if any(not 0 <= number < len(self.rows) for number in numbers):
             raise IndexError("no such row")
         places = [self._places[number] for number in numbers]
-        return np.stack([self._stack(file)[place] for file, place in places]).astype(np.float32)
+        return [self._grids(file)[place] for file, place in places]
 
     def document(self) -> dict[str, Any]:
         """Everything except maps and pictures, by columns; JSON-able."""
         names = sorted(self.thresholds)
         number = {name: place for place, name in enumerate(names)}
         return {
-            "grid": self.grid,
             "per_page": PER_PAGE,
             "held_out": self.held_out,
             "settings": self.settings.model_dump(mode="json", include=DRAWN),
@@ -131,6 +132,8 @@ class Gallery:
                 "category": [number[row["category"]] for row in self.rows],
                 "width": [row["width"] for row in self.rows],
                 "height": [row["height"] for row in self.rows],
+                "rows": [row["grid"][0] for row in self.rows],
+                "columns": [row["grid"][1] for row in self.rows],
                 "score": [row["score"] for row in self.rows],
                 "reference": [int(row["role"] == REFERENCE) for row in self.rows],
                 "defects": [_corners(row["defects"]) for row in self.rows],
@@ -181,9 +184,12 @@ class Gallery:
         with self._folder.filesystem.open_input_file(f"{self._folder.path}/{name}") as file:
             return pq.read_table(file, columns=columns)
 
-    def _load(self, number: int) -> npt.NDArray[np.float16]:
-        column = self._read(self._files[number], ["map"]).column("map").combine_chunks()
-        return np.asarray(column.to_numpy_ndarray(), np.float16)
+    def _load(self, number: int) -> list[npt.NDArray[np.float32]]:
+        return map_grids(self._read(self._files[number], ["map"]))
+
+    def _grid_shapes(self, name: str) -> list[tuple[int, int]]:
+        with self._folder.filesystem.open_input_file(f"{self._folder.path}/{name}") as file:
+            return grid_shapes(pq.ParquetFile(file))
 
 
 def _corners(boxes: Sequence[Mapping[str, Any]] | None) -> list[list[Any]] | None:

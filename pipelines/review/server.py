@@ -166,7 +166,8 @@ class ReviewServer:
             maps = self._gallery.maps(numbers)
         except IndexError:
             return PlainTextResponse("no such row", 404)
-        return Response(maps.astype("<f4").tobytes(), media_type="application/octet-stream")
+        content = b"".join(each.astype("<f4").tobytes() for each in maps)
+        return Response(content, media_type="application/octet-stream")
 
     def _image(self, request: Request) -> Response:
         side = request.query_params.get("side", str(SIDES[0]))

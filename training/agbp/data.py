@@ -9,12 +9,14 @@ from functools import partial
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
 from pipelines.images import Levels
+from pipelines.maps import map_grids
 from pipelines.tables import CorpusTables
 from training.agbp.section import ViewAugment
 from training.agbp.views import Map, geometric, lay_over, photometric, resize_square
@@ -24,6 +26,7 @@ from training.pictures import PixelCache, read_pixels
 
 CACHE_BYTES = 2 << 30  # per process; a larger data set is read from its files every epoch
 HELD_OUT_MAX = 64
+ROWS_AT_ONCE = 256  # maps turned from float32, which takes twice their memory
 HELD_OUT_SHARE = 0.1
 
 
@@ -35,7 +38,7 @@ class PretrainImages:
         image_ids, uris: one for each image.
         categories: indices into `names`, (N,) int64.
         names: names of the object categories, sorted.
-        maps: (N, g, g) float16, ≥ 0.
+        maps: (N, g, g) float16, ≥ 0; of tiled images (rows, columns) each, of its own grid.
         levels: black and white of each image where it has more than 8 bits; None takes its own.
     """
 
@@ -43,7 +46,7 @@ class PretrainImages:
     uris: tuple[str, ...]
     categories: npt.NDArray[np.int64]
     names: tuple[str, ...]
-    maps: npt.NDArray[np.float16]
+    maps: npt.NDArray[np.float16] | tuple[npt.NDArray[np.float16], ...]
     levels: tuple[Levels | None, ...] | None = None
 
     def __len__(self) -> int:
@@ -76,8 +79,17 @@ def read_pretrain_images(corpus: Storage, maps: Storage) -> PretrainImages:
         levels=tuple(levels.get(rows["image_id"][index]) for index in order),
         categories=np.array([number[rows["category"][index]] for index in order], dtype=np.int64),
         names=names,
-        maps=table.column("map").combine_chunks().to_numpy_ndarray()[order],
+        maps=_maps_in(table, order),
     )
+
+
+def _maps_in(
+    table: pa.Table, order: Sequence[int]
+) -> npt.NDArray[np.float16] | tuple[npt.NDArray[np.float16], ...]:
+    parts = [table.slice(start, ROWS_AT_ONCE) for start in range(0, table.num_rows, ROWS_AT_ONCE)]
+    grids = [grid.astype(np.float16) for part in parts for grid in map_grids(part)]
+    ordered = [grids[index] for index in order]
+    return np.stack(ordered) if len({grid.shape for grid in ordered}) == 1 else tuple(ordered)
 
 
 def held_out_count(images: int) -> int:

@@ -21,7 +21,14 @@ def resize_square(image: Image, size: int) -> Image:
 
 
 def lay_over(anomaly_map: Map, size: int) -> Map:
-    """Bring a (g, g) map onto the (size, size) pixels of its image, bilinear with centres at the half."""
+    """Bring a (rows, columns) map onto the (size, size) pixels of its image, bilinear, centres at the half.
+
+    A side of more cells than pixels is averaged by areas first, so that no cell is passed over.
+    """
+    rows, columns = anomaly_map.shape
+    if max(rows, columns) > size:
+        shrunk = min(columns, size), min(rows, size)
+        anomaly_map = np.asarray(cv2.resize(anomaly_map, shrunk, interpolation=cv2.INTER_AREA), np.float32)
     laid: Map = cv2.resize(anomaly_map, (size, size), interpolation=cv2.INTER_LINEAR)
     return laid
 

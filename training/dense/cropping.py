@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.images import tile_corners
 from training.models import FILL, Area, Image
 
 IGNORED = 255  # in a semantic map: pixels outside of the image, which nobody judges
@@ -260,14 +261,4 @@ def tiles(width: int, height: int, side: int, overlap: float) -> list[Window]:
         side: a window's side, pixels.
         overlap: least share of a window that it has in common with the next, 0 ≤ overlap < 1.
     """
-    step = max(1, int(side * (1 - overlap)))
-    return [
-        Window(left, top, side, side)
-        for top in _places(height, side, step)
-        for left in _places(width, side, step)
-    ]
-
-
-def _places(length: int, side: int, step: int) -> list[int]:
-    last = max(0, length - side)
-    return [*range(0, last, step), last]
+    return [Window(left, top, side, side) for left, top in tile_corners(width, height, side, overlap)]

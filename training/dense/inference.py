@@ -9,6 +9,7 @@ from faster_coco_eval.core import mask as coco_mask
 from torch import Tensor
 
 from pipelines.boxes import unsuppressed
+from pipelines.images import taper
 from training.dense.cropping import Window, tiles
 from training.dense.section import CropSection
 from training.metrics import Detections, Runs
@@ -54,7 +55,7 @@ def segment(model: Segmenter, image: Image, crop: CropSection, device: torch.dev
     height, width = image.shape[:2]
     windows = windows_of(width, height, crop)
     total = torch.zeros(len(model.classes) + 1, height, width, device=device)
-    weights = _taper(windows[0].height, windows[0].width, device)
+    weights = torch.from_numpy(taper(windows[0].height, windows[0].width)).to(device)
     for some, images in _batches(image, windows, device):
         for window, probabilities in zip(some, model.probabilities(images).float(), strict=True):
             rows, columns = min(window.height, height - window.top), min(window.width, width - window.left)
@@ -62,16 +63,6 @@ def segment(model: Segmenter, image: Image, crop: CropSection, device: torch.dev
             target += (probabilities * weights)[:, :rows, :columns]
     labels: npt.NDArray[np.uint8] = total.argmax(dim=0).to(torch.uint8).cpu().numpy()
     return labels
-
-
-def _taper(height: int, width: int, device: torch.device) -> Tensor:
-    """(H, W) weights that fall toward the border, all above 0."""
-
-    def side(length: int) -> Tensor:
-        places = torch.arange(length, device=device, dtype=torch.float32) + 0.5
-        return torch.minimum(places, length - places)
-
-    return side(height)[:, None] * side(width)[None, :]
 
 
 def detect_windows(

@@ -54,6 +54,9 @@ def run_table4(project: Project, device: str) -> Artifact:
         UserError: there are no labelled images, a category has no prompts, or the encoder can't be used.
     """
     maps = project.maps
+    if maps.tiles != "off":
+        say("table4: maps.tiles is not read; the paper's maps are of whole images")
+        maps = maps.model_copy(update={"tiles": "off"})
     weights = weights_digest(maps.encoder.model, maps.encoder.weights)
     listing = None
     if project.generate is None:

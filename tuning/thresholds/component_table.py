@@ -83,7 +83,7 @@ def component_table(judged: Judged, threshold: float, pool: Executor) -> Compone
         pool: threads that share the work; OpenCV and numpy release the interpreter's lock.
     """
     # Bilinear values never exceed the grid's greatest one, so the others have no component.
-    above = np.flatnonzero(judged.maps.max((1, 2), initial=-np.inf) >= np.float32(threshold))
+    above = np.flatnonzero(judged.maxima >= np.float32(threshold))
     offsets = np.cumsum([0, *(len(boxes) for boxes in judged.boxes)])
     chunks = [above[start : start + CHUNK] for start in range(0, len(above), CHUNK)]
     rows = [

@@ -82,7 +82,7 @@ def threshold_curves(objective: ThresholdObjective, values: Values, *, shown: Sh
         shown: progress of the points.
     """
     maps = [each for each in objective.categories if len(each.judged)]
-    floors = [float(np.median(each.judged.maps)) for each in maps]
+    floors = [each.judged.median for each in maps]
     # Points of the searched grid, so that their components were found already.
     cs = shown_points(c_dimension(maps), PAPER_C)
     levels = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
-from pipelines.maps import PARTS
+from pipelines.maps import PARTS, map_grids
 from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables, LabelRow, box_array, has_defect
 
 TruthKind = Literal["masks", "boxes", "none"]
@@ -23,7 +24,7 @@ class Judged:
     """Images of one category to judge thresholds on.
 
     Attributes:
-        maps: (n, g, g) anomaly maps M.
+        maps: (n, g, g) anomaly maps M; of tiled images (rows, columns) each, of its own grid.
         scores: (n,) image scores A.
         sizes: (n, 2) width and height in pixels.
         normal: (n,) whether the image is known to have no defect.
@@ -33,7 +34,7 @@ class Judged:
         ignored: (k, 4) regions of each image whose boxes are neither right nor wrong; empty: none has any.
     """
 
-    maps: Floats
+    maps: Floats | tuple[Floats, ...]
     scores: npt.NDArray[np.float64]
     sizes: npt.NDArray[np.int64]
     normal: npt.NDArray[np.bool_]
@@ -44,6 +45,17 @@ class Judged:
 
     def __len__(self) -> int:
         return len(self.maps)
+
+    @cached_property
+    def maxima(self) -> Floats:
+        """(n,) max M."""
+        return np.array([each.max() for each in self.maps], np.float32)
+
+    @property
+    def median(self) -> float:
+        """Median of all cells of all maps."""
+        whole = self.maps if isinstance(self.maps, np.ndarray) else [each.ravel() for each in self.maps]
+        return float(np.median(whole if isinstance(whole, np.ndarray) else np.concatenate(whole)))
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ def _fuse(parts: Floats, few_weight: float) -> Floats:
 def _refused(judged: Judged, few_weight: float, score_share: float) -> Judged:
     assert judged.parts is not None
     maps = _fuse(judged.parts, few_weight)
-    change = _maxima(maps) - _maxima(judged.maps)
+    change = _maxima(maps) - judged.maxima.astype(np.float64)
     return replace(judged, maps=maps, scores=judged.scores + score_share * change)
 
 
@@ -128,7 +140,7 @@ def read_stored_maps(corpus: Storage, maps: Storage) -> tuple[tuple[CategoryMaps
     if table.num_rows == 0:
         raise UserError(f"{maps.uri} holds no maps; give the corpus images.")
     rows = table.select([name for name, _ in [*IDENTITY, *SIZE]] + ["score", "map_max"]).to_pylist()
-    stack = _stack(table, "map")
+    stack = map_grids(table)
     parts = np.stack([_stack(table, name) for name in PARTS], 1) if PARTS[0] in table.column_names else None
 
     def judged_by(place: int) -> bool:
@@ -179,11 +191,17 @@ def _stack(table: pa.Table, name: str) -> Floats:
     return np.asarray(stack, np.float32)
 
 
+def _together(maps: Sequence[Floats]) -> Floats | tuple[Floats, ...]:
+    if not maps:
+        return np.zeros((0, 0, 0), np.float32)
+    return np.stack(maps) if len({each.shape for each in maps}) == 1 else tuple(maps)
+
+
 def _judged(
     places: Sequence[int],
     rows: Sequence[Mapping[str, Any]],
     labels: Mapping[str, LabelRow],
-    stack: Floats,
+    stack: Sequence[Floats],
     parts: Floats | None,
     kind: TruthKind,
     normal: frozenset[int],
@@ -199,7 +217,7 @@ def _judged(
         pixels.append(np.flatnonzero(mask))
         good.append(place in normal or (label is not None and not has_defect(label)))
     return Judged(
-        stack[list(places)],
+        _together([stack[place] for place in places]),
         np.array([rows[n]["score"] for n in places], dtype=np.float64),
         np.array([[rows[n]["width"], rows[n]["height"]] for n in places], dtype=np.int64).reshape(-1, 2),
         np.array(good, dtype=np.bool_),

@@ -37,7 +37,7 @@ def default_space(categories: Sequence[CategoryMaps], settings: PseudoBoxSetting
 
 def c_dimension(categories: Sequence[CategoryMaps]) -> Dimension:
     """The C that these maps can tell apart: from 0 down to their ordinary values, in fifty steps."""
-    floor = [float(np.median(maps.judged.maps)) for maps in categories if len(maps.judged)]
+    floor = [maps.judged.median for maps in categories if len(maps.judged)]
     tops = [float(maps.maxima.mean()) for maps in categories if len(maps.judged)]
     depth = max((top - low for top, low in zip(tops, floor, strict=True)), default=0.5)
     steps = 50

@@ -1,7 +1,8 @@
 // The review page: filters and orders the images, draws maps and boxes, and sends decisions to the server.
 "use strict";
 
-const MAPS_KEPT = 2000, MAPS_AT_ONCE = 200, CHANGES_AT_ONCE = 200, SAVE_AFTER = 150, FILTER_AFTER = 300;
+const MAPS_KEPT = 2000, CELLS_KEPT = 16e6, MAPS_AT_ONCE = 200, CHANGES_AT_ONCE = 200, SAVE_AFTER = 150,
+  FILTER_AFTER = 300;
 const VERDICTS = { accepted: "accepted", rejected: "rejected" };
 // Six stops of the colour map "inferno".
 const HEAT = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
@@ -134,7 +135,8 @@ function boxesOf(number) {
   if (map === undefined) return null;
   const category = images.category[number];
   const image = {
-    map, grid: gallery.grid, width: images.width[number], height: images.height[number], score: images.score[number],
+    map, rows: images.rows[number], columns: images.columns[number],
+    width: images.width[number], height: images.height[number], score: images.score[number],
   };
   return pseudoBoxes(image, {
     threshold: gallery.categories[category].mean_max - settings.c,
@@ -351,7 +353,7 @@ function turn(to, focus = null) {
 
 function layers(number, side, loading) {
   const image = make("img", { alt: "", decoding: "async", loading });
-  const canvas = make("canvas", { width: gallery.grid, height: gallery.grid });
+  const canvas = make("canvas", { width: images.columns[number], height: images.rows[number] });
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", `0 0 ${images.width[number]} ${images.height[number]}`);
   drawing.setAttribute("preserveAspectRatio", "none");
@@ -399,11 +401,20 @@ async function fetchMaps(numbers) {
   if (!missing.length) return;
   const answer = await fetch(`maps?rows=${missing.join(",")}`);
   if (!answer.ok) throw new Error(await answer.text());
-  const values = new Float32Array(await answer.arrayBuffer()), cells = gallery.grid ** 2;
-  missing.forEach((number, place) => maps.set(number, values.slice(place * cells, (place + 1) * cells)));
-  for (const number of maps.keys()) {
-    if (maps.size <= MAPS_KEPT) break;
-    if (!numbers.includes(number)) maps.delete(number);
+  const values = new Float32Array(await answer.arrayBuffer());
+  let start = 0;
+  for (const number of missing) {
+    const end = start + images.rows[number] * images.columns[number];
+    maps.set(number, values.slice(start, end));
+    start = end;
+  }
+  let cells = 0;
+  for (const map of maps.values()) cells += map.length;
+  for (const [number, map] of maps) {
+    if (maps.size <= MAPS_KEPT && cells <= CELLS_KEPT) break;
+    if (numbers.includes(number)) continue;
+    maps.delete(number);
+    cells -= map.length;
   }
 }
 
@@ -434,7 +445,7 @@ function drawMap({ number, canvas }) {
   const map = maps.get(number);
   if (map === undefined) return;
   const highest = gallery.categories[images.category[number]].mean_max || 1;
-  const pixels = new ImageData(gallery.grid, gallery.grid);
+  const pixels = new ImageData(images.columns[number], images.rows[number]);
   map.forEach((value, cell) => {
     const level = Math.round(255 * Math.min(Math.max(value / highest, 0), 1));
     pixels.data.set(heatTable[level], 4 * cell);

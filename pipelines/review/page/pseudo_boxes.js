@@ -53,10 +53,10 @@ function positions(pixels, cells) {
  * The 8-connected regions of {M ≥ threshold} on the upsampled map.
  * Each has x0, y0, x1, y1 (exclusive), area in pixels and peak, the highest value inside.
  */
-function regions(map, grid, width, height, threshold) {
+function regions(map, rows, columns, width, height, threshold) {
   const limit = float(threshold);
   const cold = limit - 1e-6 * Math.max(1, Math.abs(limit)); // cells below it give no pixel, rounding included
-  const across = positions(width, grid), down = positions(height, grid);
+  const across = positions(width, columns), down = positions(height, rows);
   const parent = [], found = [];
 
   function root(label) {
@@ -85,17 +85,17 @@ function regions(map, grid, width, height, threshold) {
 
   let above = []; // runs of the row before: [first, last, label]
   for (let y = 0; y < height; y++) {
-    const upper = down.cell[y] * grid, lower = Math.min(down.cell[y] + 1, grid - 1) * grid;
+    const upper = down.cell[y] * columns, lower = Math.min(down.cell[y] + 1, rows - 1) * columns;
     const fy = down.next[y], gy = float(1 - fy);
     let hot = false;
-    for (let x = 0; x < grid && !hot; x++) hot = map[upper + x] >= cold || map[lower + x] >= cold;
+    for (let x = 0; x < columns && !hot; x++) hot = map[upper + x] >= cold || map[lower + x] >= cold;
     if (!hot) {
       above = [];
       continue;
     }
 
     const value = (x) => {
-      const c = across.cell[x], n = c + 1 < grid ? c + 1 : c;
+      const c = across.cell[x], n = c + 1 < columns ? c + 1 : c;
       const fx = across.next[x], gx = float(1 - fx);
       const a = float(float(map[upper + c] * gx) + float(map[upper + n] * fx));
       const b = float(float(map[lower + c] * gx) + float(map[lower + n] * fx));
@@ -113,7 +113,7 @@ function regions(map, grid, width, height, threshold) {
       }
     };
     for (const [first, last] of across.spans) {
-      const c = across.cell[first], n = c + 1 < grid ? c + 1 : c;
+      const c = across.cell[first], n = c + 1 < columns ? c + 1 : c;
       if (map[upper + c] < cold && map[upper + n] < cold && map[lower + c] < cold && map[lower + n] < cold) continue;
       const left = value(first), right = value(last);
       if (left >= limit && right >= limit) {
@@ -151,7 +151,7 @@ function regions(map, grid, width, height, threshold) {
 
 /**
  * The pseudo-boxes of one image, best first: [{x0, y0, x1, y1, score}].
- * `image`: {map (Float32Array, grid × grid), grid, width, height, score}; `settings`: {threshold, delta, topK,
+ * `image`: {map (Float32Array, rows × columns), rows, columns, width, height, score}; `settings`: {threshold, delta, topK,
  * nmsIou, minArea}, minArea null for the released code's rule.
  */
 function pseudoBoxes(image, settings) {
@@ -159,7 +159,7 @@ function pseudoBoxes(image, settings) {
   const { width, height } = image;
   const smallest =
     settings.minArea ?? Math.max(Math.floor(height / 100) * Math.floor(width / 100), 10);
-  const found = regions(image.map, image.grid, width, height, settings.threshold)
+  const found = regions(image.map, image.rows, image.columns, width, height, settings.threshold)
     .filter((region) => region.area >= smallest)
     .sort((a, b) => b.peak - a.peak || a.y0 - b.y0 || a.x0 - b.x0)
     .slice(0, settings.topK);

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from cluster.errors import UserError
+from pipelines.encoder.input_shape import input_patches, input_size
 from pipelines.encoder.loading import load_encoder, say_normalisation
 from pipelines.encoder.sources import (
     CONFIG_FILE,
     FOLDER_WEIGHTS,
     SHIPPED_FOLDER,
     WEIGHTS_FILE,
-    input_size,
     weights_digest,
 )
 from pipelines.encoder.surgery import DenseEncoder
@@ -56,6 +56,7 @@ def test_shipped_encoder_is_small_float32_and_has_its_text_and_image_side() -> N
     assert (SHIPPED_FOLDER / WEIGHTS_FILE).stat().st_size <= 10_000_000
     assert encoder.name == "surface-clip"
     assert encoder.image_size == input_size("surface-clip")
+    assert tuple(encoder.visual.grid_size) == (input_patches("surface-clip"),) * 2
     assert not encoder.model.training
     assert {parameter.dtype for parameter in encoder.model.parameters()} == {torch.float32}
     assert encoder.tokenizer(["a photo of a rail."]).shape == (1, 77)
@@ -97,6 +98,7 @@ def test_digest_of_a_tag_is_its_name_without_any_network() -> None:
     assert weights_digest("ViT-B-16-plus-240", "laion400m_e32") == "ViT-B-16-plus-240/laion400m_e32"
     assert weights_digest("ViT-H-14-378-quickgelu", "dfn5b") == "ViT-H-14-378-quickgelu/dfn5b"
     assert input_size("ViT-H-14-378-quickgelu", "dfn5b") == 378
+    assert input_patches("ViT-H-14-378-quickgelu", "dfn5b") == 27
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,9 @@ def random_cases(count: int) -> Iterator[tuple[dict[str, Any], list[list[float]]
     """Maps of all sizes with settings, as the page gets them, and the boxes that Python finds."""
     rng = np.random.default_rng(11)
     for number in range(count):
-        grid, width, height = (int(rng.integers(low, high)) for low, high in ((3, 40), (8, 900), (8, 900)))
-        rough = rng.random((grid, grid), dtype=np.float32)
+        sides = (3, 40), (3, 40), (8, 900), (8, 900)
+        rows, columns, width, height = (int(rng.integers(*side)) for side in sides)
+        rough = rng.random((rows, columns), dtype=np.float32)
         smooth = cv2.GaussianBlur(rough, (0, 0), float(rng.choice([0.3, 0.8, 2.0])))
         stored = smooth.astype(np.float16).astype(np.float32)
         settings = PseudoBoxSettings(
@@ -89,7 +90,8 @@ def random_cases(count: int) -> Iterator[tuple[dict[str, Any], list[list[float]]
         boxes = pseudo_boxes(stored, 1.0, width=width, height=height, threshold=threshold, settings=settings)
         case = {
             "map": stored.ravel().tolist(),
-            "grid": grid,
+            "rows": rows,
+            "columns": columns,
             "width": width,
             "height": height,
             "score": 1.0,
@@ -118,7 +120,8 @@ def test_the_page_finds_the_boxes_that_python_finds(page: Shown) -> None:
 
 def test_boxes_that_overlap_by_exactly_the_limit_stay_on_the_page(page: Shown) -> None:
     for limit in SIDES:
-        values = {"map": tied_map(limit).ravel().tolist(), "grid": 64, "width": 64, "height": 64, "score": 1}
+        sides = dict.fromkeys(("rows", "columns", "width", "height"), 64)
+        values = {"map": tied_map(limit).ravel().tolist(), **sides, "score": 1}
         for chosen, count in ((limit, 2), (limit - 0.01, 1)):
             settings = {"threshold": 0.5, "delta": 0, "topK": 10, "nmsIou": chosen, "minArea": 0}
             found = page.tab.evaluate(

@@ -281,6 +281,7 @@ def test_fused_parts_are_what_the_maps_stage_would_store(
 ) -> None:
     rng = np.random.default_rng(0)
     each = stored[0]
+    assert isinstance(each.judged.maps, np.ndarray)
     zero = each.judged.maps * rng.random(each.judged.maps.shape).astype(np.float32)
     parts = np.stack([zero, each.judged.maps - zero], 1)
     members = rng.random((len(each.maxima), 2, 4, 4)).astype(np.float32)
