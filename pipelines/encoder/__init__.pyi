@@ -1,3 +1,4 @@
+from .faults import LOADING, reason_of
 from .loading import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -24,6 +25,7 @@ from .tokens import LongSentence, long_sentences, refuse_long
 
 __all__ = [
     "CONFIG_FILE",
+    "LOADING",
     "PRESETS",
     "SHIPPED",
     "TEMPLATES",
@@ -42,6 +44,7 @@ __all__ = [
     "load_library",
     "long_sentences",
     "prompt_states",
+    "reason_of",
     "refuse_long",
     "require_dense_vit",
     "say_normalisation",

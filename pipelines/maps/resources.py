@@ -45,5 +45,6 @@ def images_at_once(section: MapsSection, method: MapMethod, neighbours: int = 1)
         free, most = torch.cuda.mem_get_info(method.device)[0], MOST_ON_GPU
     else:
         free, most = psutil.virtual_memory().available, MOST_ON_CPU
-    fitting = int(free * FREE_SHARE / neighbours) // image_bytes(method.encoder.visual, section.shots)
+    needed = image_bytes(method.encoder.visual, section.shots) + method.more_bytes
+    fitting = int(free * FREE_SHARE / neighbours) // needed
     return max(1, min(most, fitting))

@@ -12,9 +12,14 @@ from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
-from pipelines.encoder import input_size, say_normalisation, weights_digest
+from pipelines.encoder import say_normalisation, weights_digest
 from pipelines.images import Levels
-from pipelines.maps.build import build_method
+from pipelines.maps.bank.features import Backbone
+from pipelines.maps.bank.sample import Pairs, judged_states, near_pairs
+from pipelines.maps.bank.sample_job import write_sample
+from pipelines.maps.bank.section import CLIP
+from pipelines.maps.bank.weights import bank_digest
+from pipelines.maps.build import build_method, side_of
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
 from pipelines.maps.rows import (
     category_states,
@@ -43,7 +48,7 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
     """Check encoder and prompts before a cluster is touched.
 
     Returns:
-        Digests of the weights and of the prompts used, for the fingerprint.
+        Digests of the weights, the bank's too, and of the prompts used, for the fingerprint.
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts, a sentence longer than the
@@ -52,13 +57,14 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
     check_sentences(section, categories)
     prompts = {name: prompts.model_dump() for name, prompts in section.prompts_of(categories).items()}
     weights = weights_digest(section.encoder.model, section.encoder.weights)
-    return {"encoder": weights, "prompts": digest(prompts)}
+    bank = {} if section.bank.encoder == CLIP else {"bank": bank_digest(section.bank)}
+    return {"encoder": weights, "prompts": digest(prompts), **bank}
 
 
 def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact:
     """Anomaly map and score of every image, held-out ones included (they are only evaluated).
 
-    Writes `maps/` and `quarantine.parquet`.
+    Writes `maps/` and `quarantine.parquet`; for mutual scoring `sample/` too, the features that judge.
 
     Raises:
         UserError: too many unreadable images; a category without references once bad ones are gone; see
@@ -74,13 +80,27 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         pairs = [levels.get(uri) for uri in manifest.column("uri").to_pylist()]
         manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
         source = write_listing(work, manifest)
+        if section.bank.encoder != CLIP:
+            Backbone(section.bank)  # a level or weights that don't fit are told before Ray is started
         start_ray()
         pool = actor_pool("maps", section, ray.cluster_resources())  # type: ignore[no-untyped-call]
         say(f"maps: {pool.note}")
         say_normalisation(section.encoder.model, section.encoder.weights)
         cuda, neighbours = pool.gpus > 0, pool.neighbours(len(ray.nodes()))  # type: ignore[no-untyped-call]
+        sample = None
+        if section.bank.mode == "mutual":
+            nodes = len(ray.nodes())  # type: ignore[no-untyped-call]
+            features = write_sample(
+                section,
+                corpus=corpus.directory,
+                directory=bench.directory,
+                manifest=manifest,
+                pool=pool,
+                nodes=nodes,
+            )
+            sample = features, near_pairs(corpus.directory)
         prepare = ray.remote(num_gpus=pool.gpus, num_cpus=ACTOR_CPUS, num_returns=2)(_prepare)
-        states, batch = cast(list[Any], prepare.remote(section, references, levels, cuda, neighbours))
+        states, batch = cast(list[Any], prepare.remote(section, references, levels, cuda, neighbours, sample))
         images: int = ray.get(batch)
         run_table_job(
             f"maps: {section.method}",
@@ -90,7 +110,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             steps=[
                 Step(
                     decode_rows,
-                    {"size": input_size(section.encoder.model, section.encoder.weights)},
+                    {"size": side_of(section)},
                     cpus=DECODE_CPUS,
                     tasks=section.decode_workers,
                     batch_size=images,
@@ -144,11 +164,15 @@ def _prepare(
     levels: Mapping[str, Levels],
     cuda: bool,
     neighbours: int,
+    sample: tuple[Storage, Pairs] | None,
 ) -> tuple[Any, int]:
     """Every category's state, and the number of images an actor gets at once."""
     torch.set_num_threads(machine_cpus())
     method = build_method(section, "cuda" if cuda else "cpu")
-    return category_states(method, section, references, levels), images_at_once(section, method, neighbours)
+    states = category_states(method, section, references, levels)
+    if sample is not None:
+        states = judged_states(states, *sample)
+    return states, images_at_once(section, method, neighbours)
 
 
 class MapActor:

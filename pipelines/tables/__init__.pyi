@@ -1,6 +1,6 @@
 from .box_sides import SIDES, box_array, sides
 from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelledBoxRow, LabelRow, ManifestRow, has_defect
-from .pools import ACTOR_CPUS, actor_pool
+from .pools import ACTOR_CPUS, ActorPool, actor_pool
 from .quarantine import check_bad_share
 from .row_errors import read_errors, write_errors
 from .schemas import (
@@ -51,6 +51,7 @@ __all__ = [
     "SIZE",
     "THRESHOLDS",
     "TRAIN",
+    "ActorPool",
     "CorpusTables",
     "LabelRow",
     "LabelledBoxRow",
