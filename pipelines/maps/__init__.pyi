@@ -1,5 +1,3 @@
-from .bank.section import BankSection
-from .bank.weights import bank_findings
 from .build import build_method, method_over
 from .evaluation_stage import evaluate_maps
 from .kead import KeAD, zero_shot_map
@@ -15,7 +13,6 @@ from .winclip import WinCLIP
 
 __all__ = [
     "PARTS",
-    "BankSection",
     "CategoryState",
     "Floats",
     "KeAD",
@@ -27,7 +24,6 @@ __all__ = [
     "WinclipSettings",
     "anomaly_probability",
     "aupro",
-    "bank_findings",
     "build_method",
     "category_states",
     "check_sentences",

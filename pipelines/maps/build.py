@@ -1,8 +1,8 @@
 """The map method that a config asks for, over its encoder."""
 
+from pipelines.banks import CLIP
 from pipelines.encoder import LoadedEncoder, input_size, load_encoder
-from pipelines.maps.bank.method import BankMethod
-from pipelines.maps.bank.section import CLIP
+from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.kead import KeAD
 from pipelines.maps.method import MapMethod
 from pipelines.maps.section import MapsSection

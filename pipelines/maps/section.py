@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from cluster.config_paths import WRITTEN, Location, location_if
+from pipelines.banks import CLIP, BankSection
 from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
-from pipelines.maps.bank.section import CLIP, BankSection
 
 Precision = Literal["fp32", "bf16", "fp16"]
 

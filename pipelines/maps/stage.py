@@ -12,14 +12,12 @@ from cluster.on_ray import Sender, machine_cpus, record, start_ray
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage
+from pipelines.banks import CLIP, Backbone, bank_digest
 from pipelines.encoder import say_normalisation, weights_digest
 from pipelines.images import Levels
-from pipelines.maps.bank.features import Backbone
-from pipelines.maps.bank.sample import Pairs, judged_states, near_pairs
-from pipelines.maps.bank.sample_job import write_sample
-from pipelines.maps.bank.section import CLIP
-from pipelines.maps.bank.weights import bank_digest
 from pipelines.maps.build import build_method, side_of
+from pipelines.maps.mutual_job import write_sample
+from pipelines.maps.mutual_sample import Pairs, judged_states, near_pairs
 from pipelines.maps.resources import DECODE_CPUS, images_at_once
 from pipelines.maps.rows import (
     category_states,

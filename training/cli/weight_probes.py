@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from cluster.cli.doctor import Probe
 from cluster.errors import UserError
+from pipelines.banks import bank_findings
 from pipelines.encoder import load_encoder, weights_digest
-from pipelines.maps import bank_findings
 from training.inputs import open_tracker
 from training.project import Project
 from training.starts import SCRATCH, resolve_start

@@ -11,9 +11,9 @@ import torch
 
 from cluster.errors import UserError
 from cluster.progress import progress
+from pipelines.banks import BankSection
 from pipelines.encoder import LoadedEncoder
 from pipelines.maps import (
-    BankSection,
     CategoryState,
     MapMethod,
     MapsSection,

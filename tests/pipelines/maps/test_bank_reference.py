@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipelines.maps.bank.method import BankMethod
-from pipelines.maps.bank.section import BankSection
+from pipelines.banks.section import BankSection
+from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.section import KeadSettings
-from tests.pipelines.maps.bank.tiny_bank import (
+from tests.pipelines.banks.tiny_bank import (
     SIDE,
     Array,
     bilinear,

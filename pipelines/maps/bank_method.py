@@ -9,11 +9,8 @@ from torch import Tensor
 
 from cluster.errors import UserError
 from cluster.progress import say
+from pipelines.banks import CLIP, Backbone, BankSection, joined, mutual, nearest, on_grid, thinned, views
 from pipelines.encoder import CategoryPrompts, DenseEmbeddings, LoadedEncoder
-from pipelines.maps.bank.coreset import thinned
-from pipelines.maps.bank.features import Backbone
-from pipelines.maps.bank.matching import joined, mutual, nearest, on_grid, views
-from pipelines.maps.bank.section import CLIP, BankSection
 from pipelines.maps.kead import KeAD, zero_shot_map
 from pipelines.maps.method import CategoryState, MapMethod, MapOutput, anomaly_probability
 from pipelines.maps.section import KeadSettings, Precision

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 from cluster.errors import UserError
 from cluster.progress import say
-from pipelines.encoder import LOADING, reason_of
-from pipelines.maps.bank.matching import averaged
-from pipelines.maps.bank.section import LITE0, BankSection
-from pipelines.maps.bank.weights import (
+from pipelines.banks.matching import averaged
+from pipelines.banks.section import LITE0, BankSection
+from pipelines.banks.weights import (
     LITE0_NAME,
     bank_file,
     in_timm_order,
     read_state,
     timm_name,
 )
+from pipelines.encoder import LOADING, reason_of
 
 STRIDES = (8, 16)  # of the levels read where none are named
 LIVE = 4  # tensors of the largest module's size that live at once: in, out, a residual, a workspace

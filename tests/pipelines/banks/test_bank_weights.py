@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cluster.errors import UserError
-from pipelines.maps.bank import weights
-from pipelines.maps.bank.features import Backbone
-from pipelines.maps.bank.section import BankSection
-from pipelines.maps.bank.weights import bank_digest, bank_findings, lite0_file
-from tests.pipelines.maps.bank.tiny_bank import SIDE, weights_of
+from pipelines.banks import weights
+from pipelines.banks.features import Backbone
+from pipelines.banks.section import BankSection
+from pipelines.banks.weights import bank_digest, bank_findings, lite0_file
+from tests.pipelines.banks.tiny_bank import SIDE, weights_of
 
 try:
     distribution(weights.PACKAGE)

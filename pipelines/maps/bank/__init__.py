@@ -1,1 +1,0 @@
-"""The memory bank of any encoder's features: of references, or of the corpus itself."""
