@@ -136,7 +136,8 @@ class BankMethod(MapMethod):
             zero = on_grid(zero.view(-1, self.kead.grid, self.kead.grid), self.grid)
             text_score = anomaly_probability(embedded.cls, state.t_n, state.t_a, tau)
         maps = 2 * (t * zero + (1 - t) * few)
-        return MapOutput(2 * t * text_score + maps.amax((1, 2)), text_score, maps)
+        score = 2 * t * text_score + maps.amax((1, 2))
+        return MapOutput(score, text_score, maps, torch.stack([zero, few], dim=1))
 
     def _bank_map(self, patches: Sequence[Tensor], banks: Sequence[Tensor]) -> Tensor:
         """M_bank, (B, g, g) in 0…1."""

@@ -58,7 +58,7 @@ class MapOutput:
         score: (B,), the method's image score; higher is more anomalous.
         image_text_score: (B,), s(c) in 0…1 (eq. 2), the text's part of the score.
         maps: (B, g, g), the anomaly map on the patch grid; upsample when reading.
-        parts: (B, 2, g, g), M_zero and M_few, of which KeAD's few-shot map is fused; None elsewhere.
+        parts: (B, 2, g, g), M_zero and M_few (or M_bank), of which KeAD's map is fused; None elsewhere.
     """
 
     score: Tensor
