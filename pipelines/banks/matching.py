@@ -10,10 +10,10 @@ AT_ONCE = 1 << 25  # cosines held at once, 128 MiB in float32
 
 
 def averaged(features: Tensor) -> Tensor:
-    """Each place's mean with its neighbours, L2-normalised: what a patch is compared by.
+    """Each place's mean direction with its neighbours, L2-normalised: what a patch is compared by.
 
-    The mean over 3×3 places is PatchCore's (Roth et al., CVPR 2022, section 3.1). At the border it is over
-    the places that there are.
+    The mean over 3×3 places is PatchCore's (Roth et al., CVPR 2022, section 3.1); that features are made of
+    length 1 before it is ours. At the border it is over the places that there are.
 
     Args:
         features: (B, D, h, w).
@@ -21,7 +21,7 @@ def averaged(features: Tensor) -> Tensor:
     Returns:
         (B, h, w, D).
     """
-    mean = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
+    mean = F.avg_pool2d(F.normalize(features, dim=1), 3, stride=1, padding=1, count_include_pad=False)
     return F.normalize(mean.permute(0, 2, 3, 1), dim=-1)
 
 

@@ -61,12 +61,12 @@ def raw_levels(name: str, images: Array, levels: tuple[int, ...]) -> list[Array]
 
 
 def patches(feature_map: Array) -> Array:
-    """(h, w, D): each place's mean with those neighbours that exist, of length 1; of (D, h, w)."""
+    """(h, w, D): mean direction of each place and its neighbours that exist, of length 1; of (D, h, w)."""
     _, height, width = feature_map.shape
     out = np.empty((height, width, len(feature_map)))
     for y, x in itertools.product(range(height), range(width)):
         around = feature_map[:, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
-        mean = around.mean((1, 2))
+        mean = (around / np.linalg.norm(around, axis=0)).mean((1, 2))
         out[y, x] = mean / np.linalg.norm(mean)
     return out
 
