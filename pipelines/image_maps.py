@@ -70,7 +70,8 @@ class Mapper:
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts or with fewer references than
-            `shots`, a reference that can't be read, a sentence longer than the encoder reads.
+            `shots`, a reference that can't be read, a sentence longer than the encoder reads, mutual scoring,
+            which needs a corpus.
         ValueError: pixels of another shape or type.
     """
 
@@ -85,6 +86,11 @@ class Mapper:
         self.levels = levels
         self.section = maps if isinstance(maps, MapsSection) else validate(MapsSection, maps or {}, "maps")
         listed = {name: several(images, f'references of "{name}"') for name, images in references.items()}
+        if self.section.bank.mode == "mutual":
+            raise UserError(
+                "maps.bank.mode=mutual scores the images of a corpus by one another: run agssp maps, or give "
+                "references here, or maps.kead.shots=0."
+            )
         check_sentences(self.section, listed)  # refused before the encoder is loaded
         self.method = build_method(self.section, best_device(device))
         self.states = category_states(self.method, self.section, listed, _same(levels, listed))

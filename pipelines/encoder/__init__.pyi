@@ -1,3 +1,4 @@
+from .faults import LOADING, reason_of
 from .input_shape import input_patches, input_size
 from .loading import LoadedEncoder, load_encoder, say_normalisation, tokenizer_of
 from .names import PRESETS, SHIPPED
@@ -17,6 +18,7 @@ from .tokens import LongSentence, long_sentences, refuse_long
 
 __all__ = [
     "CONFIG_FILE",
+    "LOADING",
     "PRESETS",
     "SHIPPED",
     "TEMPLATES",
@@ -36,6 +38,7 @@ __all__ = [
     "load_library",
     "long_sentences",
     "prompt_states",
+    "reason_of",
     "refuse_long",
     "require_dense_vit",
     "say_normalisation",

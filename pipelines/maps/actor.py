@@ -10,6 +10,7 @@ from cluster.on_ray import Sender, machine_cpus
 from cluster.storage import Storage
 from pipelines.images import Levels
 from pipelines.maps.build import build_method
+from pipelines.maps.mutual_sample import Pairs, judged_states
 from pipelines.maps.resources import images_at_once
 from pipelines.maps.rows import category_states, readable_rows
 from pipelines.maps.section import MapsSection
@@ -23,11 +24,15 @@ def prepare(
     levels: Mapping[str, Levels],
     cuda: bool,
     neighbours: int,
+    sample: tuple[Storage, Pairs] | None,
 ) -> tuple[Any, int]:
     """Every category's state, and the number of images an actor gets at once."""
     torch.set_num_threads(machine_cpus())
     method = build_method(section, "cuda" if cuda else "cpu")
-    return category_states(method, section, references, levels), images_at_once(section, method, neighbours)
+    states = category_states(method, section, references, levels)
+    if sample is not None:
+        states = judged_states(states, *sample)
+    return states, images_at_once(section, method, neighbours)
 
 
 class MapActor:

@@ -1,8 +1,8 @@
 """What anomaly-map methods share: category states, batches of mixed categories, input images, prompts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +31,23 @@ class CategoryState:
 
     Attributes:
         t_n, t_a: (D,), L2-normalised text embeddings, normal and anomalous.
-        banks: per layer (or window size) (k·N, D) L2-normalised embeddings of the references; empty when
-            zero-shot.
+        banks: per layer (or window size) (k·N, D) L2-normalised embeddings of the references; (S, N, D) of
+            the images of a sample, for mutual scoring; empty when zero-shot.
+        barred: image_id → numbers of the sample's images that must not judge it: itself, near-duplicates.
     """
 
     t_n: Tensor
     t_a: Tensor
     banks: tuple[Tensor, ...]
+    barred: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def judging(self, image_id: str) -> "CategoryState":
+        """What an image is compared with: this state, without what is barred for it."""
+        out = self.barred.get(image_id)
+        if not out:
+            return self
+        kept = [place for place in range(len(self.banks[0])) if place not in out]
+        return replace(self, banks=tuple(bank[kept] for bank in self.banks), barred={})
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class MapOutput:
         score: (B,), the method's image score; higher is more anomalous.
         image_text_score: (B,), s(c) in 0…1 (eq. 2), the text's part of the score.
         maps: (B, g, g), the anomaly map on the patch grid; upsample when reading.
-        parts: (B, 2, g, g), M_zero and M_few, of which KeAD's few-shot map is fused; None elsewhere.
+        parts: (B, 2, g, g), M_zero and M_few (or M_bank), of which KeAD's map is fused; None elsewhere.
     """
 
     score: Tensor
@@ -118,9 +128,19 @@ class MapMethod(ABC):
         self._mean = torch.tensor(encoder.mean, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(encoder.std, device=self.device).view(3, 1, 1)
 
+    @property
+    def input_side(self) -> int:
+        """S, the side in pixels of the images it takes: the encoder's."""
+        return self.encoder.image_size
+
+    @property
+    def more_bytes(self) -> int:
+        """Approximate memory of an image beside the encoder's tower, in bytes."""
+        return 0
+
     def preprocess(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB to the encoder's (3, S, S); see the function `preprocess`."""
-        return preprocess(image, self.encoder.image_size)
+        """(H, W, 3) uint8 RGB to (3, S, S) of `input_side`; see the function `preprocess`."""
+        return preprocess(image, self.input_side)
 
     @torch.inference_mode()
     def category_state(self, prompts: CategoryPrompts, references: Tensor | None) -> CategoryState:

@@ -48,5 +48,6 @@ def images_at_once(section: MapsSection, method: MapMethod, neighbours: int = 1)
     shots = section.shots
     if shots and section.tiles != "off":  # every tile is compared with a bank of many tiles
         shots = max(shots, -(-section.bank_limit // method.grid**2))
-    fitting = int(free * FREE_SHARE / neighbours) // image_bytes(method.encoder.visual, shots)
+    needed = image_bytes(method.encoder.visual, shots) + method.more_bytes
+    fitting = int(free * FREE_SHARE / neighbours) // needed
     return max(1, min(most, fitting))

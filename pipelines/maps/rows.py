@@ -83,7 +83,8 @@ def map_batch(
     if rows.num_rows == 0:
         return schema.empty_table()
     pixels = torch.from_numpy(rows.column("pixels").combine_chunks().to_numpy_ndarray().copy())
-    out = method(pixels, [states[name] for name in rows.column("category").to_pylist()])
+    names = zip(rows.column("category").to_pylist(), rows.column("image_id").to_pylist(), strict=True)
+    out = method(pixels, [states[name].judging(image_id) for name, image_id in names])
     maps = out.maps.numpy().astype(np.float16)
     columns: dict[str, Any] = {name: rows.column(name) for name, _ in [*IDENTITY, *SIZE]}
     columns["score"] = pa.array(out.score.double().numpy())

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from cluster.config_paths import WRITTEN, Location, location_if
+from pipelines.banks import CLIP, BankSection
 from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
 from pipelines.maps.tile_section import TileSettings
@@ -97,6 +98,7 @@ class MapsSection(TileSettings):
         encoder: the encoder's config.
         method: `kead` or `winclip`, the method that makes the maps.
         kead, winclip: each method's options; only the chosen method's count.
+        bank: whose features patches are compared with, and of which images; see `BankSection`.
         prompts: YAML files laid over the shipped prompt library.
         categories: prompts by category; they win over the files.
         precision: number format of the image tower's products: `fp32`, or autocast to `bf16` (GPUs, and CPUs
@@ -117,6 +119,7 @@ class MapsSection(TileSettings):
     method: Literal["kead", "winclip"] = "kead"
     kead: KeadSettings = KeadSettings()
     winclip: WinclipSettings = WinclipSettings()
+    bank: BankSection = BankSection()
     prompts: tuple[Location, ...] = ()
     categories: dict[str, CategoryPrompts] = Field(default={})
     precision: Precision = "fp32"
@@ -138,6 +141,22 @@ class MapsSection(TileSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_bank(self) -> "MapsSection":
+        if self.bank.own:
+            return self
+        if self.tiles != "off":
+            raise ValueError("bank needs tiles=off: tiles are compared with KeAD's own bank alone")
+        if self.method != "kead":
+            raise ValueError("bank is of method=kead; winclip has a bank of its own")
+        if self.store_parts:
+            raise ValueError("store_parts is of KeAD's own bank; leave bank out, or store_parts")
+        if self.bank.mode == "references" and not self.kead.shots:
+            raise ValueError("bank.mode=references needs kead.shots above 0; without references take mutual")
+        if self.bank.encoder != CLIP and self.kead.few_weight != KeadSettings().few_weight:
+            raise ValueError("kead.few_weight is of KeAD's own bank; with another give bank.text_weight")
+        return self
+
     @field_validator("actors")
     @classmethod
     def _rising(cls, actors: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
@@ -153,7 +172,7 @@ class MapsSection(TileSettings):
     @property
     def shots(self) -> int:
         """Normal references that the chosen method needs of every category."""
-        return self.chosen.shots
+        return 0 if self.bank.mode == "mutual" else self.chosen.shots
 
     @property
     def shots_setting(self) -> str:
@@ -174,7 +193,9 @@ class MapsSection(TileSettings):
         if self.store_parts:
             deciding.add("store_parts")
         deciding |= self.deciding_tiles  # none where tiles are off: maps made before they existed stay valid
-        return self.model_dump(mode="json", include=deciding)
+        document = self.model_dump(mode="json", include=deciding)
+        # KeAD's own bank is left out: maps made before there was another stay valid.
+        return document if self.bank.own else {**document, "bank": self.bank.deciding}
 
     def library(self) -> PromptLibrary:
         """Shipped prompts, then the files, then those given in the config.

@@ -9,6 +9,7 @@ from cluster.errors import UserError
 from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
+from pipelines.banks import CLIP, bank_digest
 from pipelines.encoder import weights_digest
 from pipelines.maps.coverage import say_coverage
 from pipelines.maps.section import MapsSection
@@ -32,7 +33,7 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
     """Check encoder and prompts before a cluster is touched.
 
     Returns:
-        Digests of the weights and of the prompts used, for the fingerprint.
+        Digests of the weights, the bank's too, and of the prompts used, for the fingerprint.
 
     Raises:
         UserError: unknown encoder, missing weights, a category without prompts, a sentence longer than the
@@ -41,13 +42,14 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
     check_sentences(section, categories)
     prompts = {name: prompts.model_dump() for name, prompts in section.prompts_of(categories).items()}
     weights = weights_digest(section.encoder.model, section.encoder.weights)
-    return {"encoder": weights, "prompts": digest(prompts)}
+    bank = {} if section.bank.encoder == CLIP else {"bank": bank_digest(section.bank)}
+    return {"encoder": weights, "prompts": digest(prompts), **bank}
 
 
 def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact:
     """Anomaly map and score of every image, held-out ones included (they are only evaluated).
 
-    Writes `maps/` and `quarantine.parquet`.
+    Writes `maps/` and `quarantine.parquet`; for mutual scoring `sample/` too, the features that judge.
 
     Raises:
         UserError: too many unreadable images; a category without references once bad ones are gone; see
@@ -59,8 +61,11 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         # They bring PyTorch and the encoder's library, which reading finished maps does not need.
+        from pipelines.banks import Backbone
         from pipelines.encoder import say_normalisation
         from pipelines.maps.actor import MapActor, prepare
+        from pipelines.maps.mutual_job import write_sample
+        from pipelines.maps.mutual_sample import near_pairs
         from pipelines.maps.resources import DECODE_CPUS
         from pipelines.maps.tiled_rows import decoding
 
@@ -69,12 +74,25 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         pairs = [levels.get(uri) for uri in manifest.column("uri").to_pylist()]
         manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
         source = write_listing(work, manifest)
+        if section.bank.encoder != CLIP:
+            Backbone(section.bank)  # a level or weights that don't fit are told before Ray is started
         place = job_place(work, target, manifest.num_rows, actors=section.actors)
         pool = actor_pool("maps", section, place.resources())
         say(f"maps: {pool.note}")
         say_normalisation(section.encoder.model, section.encoder.weights)
         say_coverage(section, manifest)
         cuda, neighbours = pool.gpus > 0, pool.neighbours(place.nodes)
+        sample = None
+        if section.bank.mode == "mutual":
+            features = write_sample(
+                section,
+                corpus=corpus.directory,
+                directory=bench.directory,
+                manifest=manifest,
+                pool=pool,
+                place=place,
+            )
+            sample = features, near_pairs(corpus.directory)
         states, batch = place.run(
             prepare,
             section,
@@ -82,6 +100,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             levels,
             cuda,
             neighbours,
+            sample,
             results=2,
             cpus=ACTOR_CPUS,
             gpus=pool.gpus,

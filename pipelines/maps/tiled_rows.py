@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipelines.encoder import input_patches, input_size
 from pipelines.images import ImageError, read_image
+from pipelines.maps.build import side_of
 from pipelines.maps.grids import GRID, grid_column
 from pipelines.maps.method import CategoryState, MapMethod
 from pipelines.maps.rows import decode_rows, map_batch
@@ -114,7 +115,7 @@ def decoding(
     """
     model, weights = section.encoder.model, section.encoder.weights
     if section.tiles == "off":
-        return decode_rows, {"size": input_size(model, weights)}, images
+        return decode_rows, {"size": side_of(section)}, images
     encoder = EncoderInput(input_size(model, weights), input_patches(model, weights))
     rows = rows_at_once(sizes, section, encoder, images)
     return decode_tiled_rows, {"tiling": section, "encoder": encoder}, rows

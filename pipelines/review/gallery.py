@@ -38,8 +38,8 @@ class Gallery:
 
     Attributes:
         rows: one an image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`,
-            `levels`, `grid` (rows and columns of its map), and `defects` and `ignored`, each the labelled boxes
-            with their `label`; None where the image has no labels.
+            `levels`, `grid` (rows and columns of its map), and `defects` and `ignored`, each the labelled
+            boxes with their `label`; None where the image has no labels.
         thresholds: category thresholds; δ is Otsu's whatever the settings say, for the page to switch to.
         held_out: ids of the test split's images, which are not shown.
 

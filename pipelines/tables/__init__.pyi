@@ -1,7 +1,7 @@
 from .box_sides import SIDES, box_array, sides
 from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelledBoxRow, LabelRow, ManifestRow, has_defect
 from .place import Place, Shared, job_place
-from .pools import ACTOR_CPUS, actor_pool
+from .pools import ACTOR_CPUS, ActorPool, actor_pool
 from .quarantine import check_bad_share
 from .row_errors import read_errors, write_errors
 from .schemas import (
@@ -53,6 +53,7 @@ __all__ = [
     "SIZE",
     "THRESHOLDS",
     "TRAIN",
+    "ActorPool",
     "CorpusTables",
     "LabelRow",
     "LabelledBoxRow",

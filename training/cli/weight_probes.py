@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from cluster.cli.doctor import Probe
 from cluster.errors import UserError
+from pipelines.banks import bank_findings
 from pipelines.encoder import load_encoder, weights_digest
 from training.inputs import open_tracker
 from training.project import Project
@@ -11,7 +12,7 @@ from training.starts import SCRATCH, resolve_start
 
 
 def weight_probes(project: Project) -> Iterator[Probe]:
-    """One finding each for the encoder and for every start that the config names."""
+    """One finding each for the encoder, the memory bank's weights and for every start of the config."""
     encoder = project.maps.encoder
     name = encoder.model if encoder.weights is None else f"{encoder.model}/{encoder.weights}"
     what = f"encoder {name}"
@@ -24,6 +25,7 @@ def weight_probes(project: Project) -> Iterator[Probe]:
             yield what, True, f"loads; {loaded.image_size} px, {digest[:19]}"
     except UserError as error:
         yield what, False, str(error)
+    yield from bank_findings(project.maps.bank)
     detector, backbone = project.finetune, project.backbone
     words = {f"finetune.weights.{start}": (word, detector.name) for start, word in detector.weights.items()}
     words |= {

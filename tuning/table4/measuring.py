@@ -11,6 +11,7 @@ import torch
 
 from cluster.errors import UserError
 from cluster.progress import progress
+from pipelines.banks import BankSection
 from pipelines.encoder import LoadedEncoder
 from pipelines.maps import (
     CategoryState,
@@ -49,7 +50,8 @@ class MethodRow:
         if self.mode == "zero":
             kead, winclip = kead.model_copy(update={"shots": 0}), winclip.model_copy(update={"shots": 0})
         method = self.model.lower()
-        return base.model_copy(update={"method": method, "kead": kead, "winclip": winclip})
+        update = {"method": method, "kead": kead, "winclip": winclip, "bank": BankSection()}
+        return base.model_copy(update=update)  # each method with its own bank, as in the paper
 
 
 ROWS = (

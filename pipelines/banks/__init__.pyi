@@ -1,0 +1,20 @@
+from .coreset import thinned
+from .features import Backbone
+from .matching import joined, mutual, nearest, on_grid, views
+from .section import CLIP, LITE0, BankSection
+from .weights import bank_digest, bank_findings
+
+__all__ = [
+    "CLIP",
+    "LITE0",
+    "Backbone",
+    "BankSection",
+    "bank_digest",
+    "bank_findings",
+    "joined",
+    "mutual",
+    "nearest",
+    "on_grid",
+    "thinned",
+    "views",
+]

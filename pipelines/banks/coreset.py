@@ -1,0 +1,48 @@
+"""A bank made smaller: patches that stand for all of them."""
+
+import torch
+from torch import Tensor
+
+PROJECTED = 128  # dimensions in which the greedy choice measures, as in PatchCore
+
+
+def thinned(bank: Tensor, most: int | None, kind: str, seed: int) -> Tensor:
+    """At most `most` patches of a bank; the bank itself where it has no more.
+
+    Args:
+        bank: (R, D) L2-normalised.
+        most: patches that stay; None keeps all.
+        kind: `random`, or `greedy`: see `greedy`.
+        seed: seed of the choice; the same bank and seed give the same patches.
+    """
+    if most is None or len(bank) <= most:
+        return bank
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "random":
+        return bank[torch.randperm(len(bank), generator=generator)[:most].sort().values]
+    return bank[greedy(bank, most, generator)]
+
+
+def greedy(bank: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Places of patches, each the farthest from those before it; the first is drawn.
+
+    The minimax choice of PatchCore (Roth et al., CVPR 2022, algorithm 1) in a random projection of
+    `PROJECTED` dimensions; by Euclidean distance, which orders unit vectors as the cosine does.
+
+    Args:
+        bank: (R, D).
+        most: patches chosen, at most R.
+        generator: source of the first place and of the projection.
+    """
+    points = bank
+    if bank.shape[1] > PROJECTED:
+        projection = torch.randn(bank.shape[1], PROJECTED, generator=generator, dtype=torch.float32)
+        points = bank @ projection.to(bank) / PROJECTED**0.5
+    place = int(torch.randint(len(bank), (1,), generator=generator))
+    places = [place]
+    distances = torch.full((len(bank),), torch.inf, dtype=points.dtype, device=points.device)
+    while len(places) < most:
+        distances = torch.minimum(distances, (points - points[place]).square().sum(1))
+        place = int(distances.argmax())
+        places.append(place)
+    return torch.tensor(places, device=bank.device)
