@@ -46,6 +46,7 @@ ROOMS = {
     "pipelines.corpus": "annotations category_names images layouts tables",
     "pipelines.maps": "annotations corpus encoder images tables",
     "pipelines.boxes": "images maps tables",
+    "pipelines.audit": "boxes maps painting tables",
     "pipelines.labelling": "annotations boxes images tables",
     "pipelines.references": "annotations category_names corpus device encoder images maps",
     "pipelines.review": "boxes corpus images maps references tables",

@@ -3,6 +3,7 @@
 from functools import cached_property, partial
 
 from cluster.stages import Artifact, Site
+from pipelines.audit import AuditInputs, audit_boxes
 from pipelines.boxes import derive_boxes
 from pipelines.corpus import CorpusImages, CorpusSection, build_corpus, build_labelled, check_unseen
 from pipelines.encoder import weights_digest
@@ -72,6 +73,13 @@ class Pipeline:
         return evaluate_maps(site=self.site, corpus=self.corpus, maps=self.maps)
 
     @cached_property
+    def audit(self) -> Artifact:
+        """Every rule of boxes on defects painted onto the user's own images."""
+        project = self.seeded
+        inputs = AuditInputs(project.audit, project.boxes.settings, project.maps)
+        return audit_boxes(inputs, site=self.site, corpus=self.corpus, maps=self.maps)
+
+    @cached_property
     def boxes(self) -> Artifact:
         """Pseudo-boxes of the pretraining images."""
         return derive_boxes(
@@ -79,6 +87,7 @@ class Pipeline:
             site=self.site,
             corpus=self.corpus,
             maps=self.maps,
+            audit=self.audit if self.project.boxes.rule == "auto" else None,
         )
 
     @cached_property

@@ -141,8 +141,14 @@ def pseudo_boxes(
         region.
 
     Raises:
-        UserError: the map holds values that are no numbers, which rules beside the paper's measure.
+        UserError: the map holds values that are no numbers, which rules beside the paper's measure; the rule
+            is `auto`, which no single map decides.
     """
+    if settings.rule == "auto":
+        raise UserError(
+            "boxes.rule=auto is decided by an audit of a project's images: run agssp boxes with it, or give "
+            "a rule here."
+        )
     if score < threshold.delta:
         return []
     full = upsample(anomaly_map, width, height)

@@ -4,6 +4,8 @@ from .pools import ACTOR_CPUS, actor_pool
 from .quarantine import check_bad_share
 from .row_errors import read_errors, write_errors
 from .schemas import (
+    AUDIT,
+    AUDIT_IMAGES,
     BAD_LABELS,
     BOX,
     BOXES,
@@ -28,6 +30,8 @@ from .table_job import ROWS_PER_FILE, Step, read_columns, run_table_job, write_l
 
 __all__ = [
     "ACTOR_CPUS",
+    "AUDIT",
+    "AUDIT_IMAGES",
     "BAD_LABELS",
     "BOX",
     "BOXES",

@@ -1,0 +1,14 @@
+from .candidates import settings_words
+from .section import AuditSection
+from .stage import AUDIT_FILE, SHEET_FILE, AuditInputs, audit_boxes
+from .truth import spearman
+
+__all__ = [
+    "AUDIT_FILE",
+    "SHEET_FILE",
+    "AuditInputs",
+    "AuditSection",
+    "audit_boxes",
+    "settings_words",
+    "spearman",
+]
