@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
     "box_rules": "benchmarks.box_rules.measure",
+    "box_audit": "benchmarks.box_rules.audit",
     "backbone_step": "benchmarks.backbone_step",
     "train_scaling": "benchmarks.train_scaling",
     "attention_gain": "benchmarks.attention_gain",

@@ -201,6 +201,7 @@ class Pipeline:
             boxes=self.boxes,
             backbone=self.backbone,
             detector=self.detector,
+            audit=self.audit if self.project.boxes.rule == "auto" else None,
             painted=None if self.project.detector.boxes == "maps" else self.paint,
             labels=None if self.labelled is self.corpus else self.labelled,
         )

@@ -1,6 +1,7 @@
 from .candidates import settings_words
 from .section import AuditSection
 from .stage import AUDIT_FILE, SHEET_FILE, AuditInputs, audit_boxes
+from .table import shown_rows
 from .truth import spearman
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "AuditSection",
     "audit_boxes",
     "settings_words",
+    "shown_rows",
     "spearman",
 ]

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipelines.audit.figures import NAMES, CategoryTally, Figures
 from pipelines.boxes import PseudoBoxSettings
 
 ALL = "all"
+SHOWN = 5  # rules of a category, beside the configured one
 TRUE = ("precision", "recall", "f1")
 
 
@@ -54,10 +55,26 @@ def audit_rows(
                 row[f"{name}_low"] = known(measured.lows[name][place])
                 row[f"{name}_high"] = known(measured.highs[name][place])
             for name in TRUE:
-                told = true is not None and group == ALL
-                row[f"true_{name}"] = known(true.values[name][place]) if true is not None and told else None
+                told = true if group == ALL else None
+                row[f"true_{name}"] = None if told is None else known(told.values[name][place])
             rows.append(row)
     return rows
+
+
+def shown_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows that people are shown: the first rules and the configured one, and the chosen one by group.
+
+    Args:
+        rows: rows of `AUDIT` in the table's order.
+    """
+    seen: dict[str, int] = {}
+    shown = []
+    for row in rows:
+        whole = row["defects"] == ALL
+        rank = seen[row["category"]] = seen.get(row["category"], 0) + whole
+        if row["chosen"] or (whole and (rank <= SHOWN or row["own"])):
+            shown.append(row)
+    return shown
 
 
 def known(value: float) -> float | None:

@@ -1,7 +1,7 @@
 """`agssp audit boxes`: which rule of boxes finds defects that are painted onto the user's own images."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.markup import escape
@@ -10,14 +10,9 @@ from cluster.cli.command import Json, Words, listing_table, out, run_command
 from cluster.cli.projects import project_of
 from training.cli.base import artifact_json
 
-if TYPE_CHECKING:
-    from cluster.stages import Artifact
-
 app = typer.Typer()
 audit = typer.Typer(no_args_is_help=True, help="Judge rules of boxes without labels.")
 app.add_typer(audit, name="audit")
-
-SHOWN = 5  # rules of a category, beside the configured one
 
 
 @audit.command("boxes")
@@ -29,25 +24,13 @@ def boxes(words: Words = None, as_json: Json = False) -> None:
         from training.opening import open_pipeline
 
         with open_pipeline(project, "audit boxes", "maps") as pipeline:
+            from pipelines.audit import AUDIT_FILE, shown_rows
+
             made = pipeline.audit
-            return {**artifact_json(made), "table": _shown(made)}
+            rows = made.directory.read_table(AUDIT_FILE).to_pylist()
+            return {**artifact_json(made), "table": shown_rows(rows)}
 
     run_command(body, json_mode=as_json, render=render_audit)
-
-
-def _shown(made: "Artifact") -> list[dict[str, Any]]:
-    """The rows that are printed: of everything the first and the configured one, of the chosen all groups."""
-    from pipelines.audit import AUDIT_FILE
-
-    rows: list[dict[str, Any]] = made.directory.read_table(AUDIT_FILE).to_pylist()
-    seen: dict[str, int] = {}
-    shown = []
-    for row in rows:
-        whole = row["defects"] == "all"
-        rank = seen[row["category"]] = seen.get(row["category"], 0) + whole
-        if row["chosen"] or (whole and (rank <= SHOWN or row["own"])):
-            shown.append(row)
-    return shown
 
 
 def render_audit(result: Mapping[str, Any]) -> None:

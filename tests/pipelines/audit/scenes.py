@@ -13,12 +13,15 @@ IMAGES = 12
 KINDS = ("crack", "pit")
 
 
-def blob_rows(*, levels: bool, normal: bool = True, seed: int = 3, images: int = IMAGES) -> pa.Table:
+def blob_rows(
+    *, levels: bool, normal: bool = True, own: bool = False, seed: int = 3, images: int = IMAGES
+) -> pa.Table:
     """Painted images with a blob of 6 × 6 in the map exactly where the defect is.
 
     Args:
         levels: whether every map stands at a level of its own, which no common threshold suits.
         normal: whether the images are known to be normal.
+        own: whether every image has something bright of its own, painted or not.
         seed: seed of noise and places.
         images: number of images, two copies of each of which are painted.
     """
@@ -28,6 +31,8 @@ def blob_rows(*, levels: bool, normal: bool = True, seed: int = 3, images: int =
     plain: list[npt.NDArray[np.float64]] = []
     for number in range(images):
         before = rng.normal(number if levels else 0, 0.1, (SIDE, SIDE))
+        if own:
+            before[1:6, 1:6] += 2.0
         for kind in KINDS:
             after = before.copy()
             y, x = (int(value) for value in rng.integers(8, 20, 2))
