@@ -58,15 +58,22 @@ class CategoryTally:
             name: np.array([row[name] for row in judged], np.float64).reshape(shape)
             for name in (*COUNTS, "overlap")
         }
-        self.plain = np.array([row["plain"] for row in judged], np.float64).reshape(shape[:2])
+        self.plain = self.counts.pop("plain")
         self.kinds = np.array([row["kind"] for row in painted], object)
         self.normal = np.array([row["normal"] for row in painted], np.bool_)
+        # A normal image is judged as it was too: every box there is wrong.
+        self.counts["wrong"][self.judged_plain] += self.plain[self.judged_plain]
         originals = sorted({row["original"] for row in painted})
         self.originals = np.array([originals.index(row["original"]) for row in painted])
         self.defects = np.zeros((len(painted), len(SIZES)))
         for place, row in enumerate(painted):
             sizes = size_classes(box_array(row["boxes"]), row["width"] * row["height"] / patches)
             np.add.at(self.defects[place], sizes, 1)
+
+    @property
+    def judged_plain(self) -> npt.NDArray[np.bool_]:
+        """(I,) which are painted copies of images that are known to be normal."""
+        return np.array([kind is not None for kind in self.kinds], np.bool_) & self.normal
 
     @property
     def images(self) -> int:
@@ -124,11 +131,11 @@ class CategoryTally:
 
     def plain_boxes(self) -> Array:
         """(C,) boxes that each candidate draws on an image known to be normal; NaN where none is known."""
-        images = sorted({int(place) for place in self.originals[self.normal]})
+        images = sorted({int(place) for place in self.originals[self.judged_plain]})
         if not images:
             return np.full(self.plain.shape[1], np.nan)
         first = [int(np.flatnonzero(self.originals == place)[0]) for place in images]
-        return np.asarray(self.plain[first].mean(axis=0), np.float64)
+        return np.asarray(self.plain[first].sum(axis=2).mean(axis=0), np.float64)
 
 
 def _figures(weights: Array, sums: Mapping[str, Array], defects: Array) -> dict[str, Array]:

@@ -9,20 +9,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.boxes import CategoryThreshold, PseudoBoxSettings, matched
-from pipelines.boxes.pseudo_boxes import pseudo_boxes
+from pipelines.boxes.pseudo_boxes import MapCuts, cut_boxes
 from pipelines.maps import Floats
 from pipelines.tables import AUDIT_IMAGES, BOX, box_array
 
 IOU = 0.5  # as in mAP@0.5
 SIZES = ("small", "medium", "large")
 PATCHES = (1.0, 9.0)  # of the map's grid: below the first a box is small, from the second on large
-COUNTS = ("right", "wrong", "left_out")
+COUNTS = ("right", "wrong", "left_out", "plain")
 JUDGED = pa.schema(
     [
         ("image_id", pa.string()),
         *((name, pa.list_(pa.int64())) for name in COUNTS),
         ("overlap", pa.list_(pa.float64())),
-        ("plain", pa.list_(pa.int64())),
     ]
 )
 Thresholds = Mapping[str, Sequence[CategoryThreshold]]  # category -> one a candidate
@@ -73,7 +72,8 @@ def judged_image(
     A box is right that meets a painted defect, each met once, by an IoU of 0.5 or more. Any other is wrong,
     unless the image isn't known to be normal and half of it or more lies in a box that the same rule draws
     without the painting: there may be a defect of the image's own, so it is left out. A labelled image is
-    judged as one that is normal but for its labels; boxes in regions that they ignore are left out.
+    judged as one that is normal but for its labels; boxes in regions that they ignore are left out. `plain`
+    counts the boxes without the painting.
 
     Args:
         row: a row of `judged_schema` without its maps.
@@ -85,14 +85,15 @@ def judged_image(
     patch = row["width"] * row["height"] / painted_map.size
     counts = {name: np.zeros((len(candidates), len(SIZES)), np.int64) for name in COUNTS}
     overlap = np.zeros((len(candidates), len(SIZES)))
-    without = []
+    size = row["width"], row["height"]
+    after, before = MapCuts(painted_map, *size), MapCuts(plain_map, *size)
     for place, (settings, threshold) in enumerate(zip(candidates, thresholds, strict=True)):
-        drawn = _drawn(row, painted_map, row["score"], threshold, settings)
-        before = drawn
+        drawn = _drawn(after, row["score"], threshold, settings)
+        as_it_was = drawn
         if row["kind"] is not None:
-            before = _drawn(row, plain_map, row["plain_score"], threshold, settings)
-        without.append(len(before))
-        regions = ignored if row["normal"] else np.concatenate([ignored, before])
+            as_it_was = _drawn(before, row["plain_score"], threshold, settings)
+        np.add.at(counts["plain"][place], size_classes(as_it_was, patch), 1)
+        regions = ignored if row["normal"] else np.concatenate([ignored, as_it_was])
         matches = matched(drawn, truth, regions, [IOU])
         right, left_out, met = matches.right[0], matches.ignored[0], matches.met[0]
         sizes_met = size_classes(truth, patch)[met[right]]
@@ -102,7 +103,7 @@ def judged_image(
         np.add.at(counts["wrong"][place], sizes[~right & ~left_out], 1)
         np.add.at(counts["left_out"][place], sizes[left_out], 1)
     flat = {name: array.ravel().tolist() for name, array in counts.items()}
-    return {"image_id": row["image_id"], **flat, "overlap": overlap.ravel().tolist(), "plain": without}
+    return {"image_id": row["image_id"], **flat, "overlap": overlap.ravel().tolist()}
 
 
 def size_classes(boxes: Boxes, patch: float) -> npt.NDArray[np.int64]:
@@ -121,14 +122,7 @@ def _stack(table: pa.Table, name: str) -> Floats:
     return np.asarray(stack, np.float32)
 
 
-def _drawn(
-    row: Mapping[str, Any],
-    anomaly_map: Floats,
-    score: float,
-    threshold: CategoryThreshold,
-    settings: PseudoBoxSettings,
-) -> Boxes:
+def _drawn(cuts: MapCuts, score: float, threshold: CategoryThreshold, settings: PseudoBoxSettings) -> Boxes:
     """(N, 4) boxes of a rule, best first."""
-    size = {name: row[name] for name in ("width", "height")}
-    boxes = pseudo_boxes(anomaly_map, score, **size, threshold=threshold, settings=settings)
+    boxes = [] if score < threshold.delta else cut_boxes(cuts, threshold.threshold, settings)
     return np.array([(box.x0, box.y0, box.x1, box.y1) for box in boxes], np.float64).reshape(-1, 4)

@@ -48,7 +48,8 @@ def test_a_blob_at_levels_of_its_own_takes_a_rule_that_measures_each_map_by_itse
 
 
 def test_of_rules_that_do_alike_the_configured_one_stays() -> None:
-    own = PseudoBoxSettings(rule="hysteresis", delta=0.0)
+    cuts = {"low": 2, "high": 4.5}  # above the noise, below the blob
+    own = PseudoBoxSettings.model_validate({"rule": "hysteresis", "delta": 0, "hysteresis": cuts})
     tried = candidates(own)
     tally, figures, _ = audited(blob_rows(levels=True), tried)
     assert figures.values["f1"][0] == 1.0

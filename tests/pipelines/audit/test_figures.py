@@ -59,7 +59,7 @@ def test_counts_are_those_of_a_loop_over_the_boxes(normal: bool) -> None:
             there = not normal and max(inside, default=0.0) >= 0.5
             expected["left_out" if there else "wrong"] += 1
         assert {name: sum(row[name]) for name in expected} == expected
-        assert row["plain"] == [len(before)]
+        assert sum(row["plain"]) == len(before)
         for name, count in expected.items():
             totals[name] += count
     others = totals["wrong"] if normal else totals["left_out"]
@@ -102,7 +102,7 @@ def tally_of(rng: np.random.Generator, images: int, copies: int) -> CategoryTall
                 "wrong": rng.integers(0, 3, 6).tolist(),
                 "left_out": [0] * 6,
                 "overlap": (0.7 * right).ravel().tolist(),
-                "plain": rng.integers(0, 2, 2).tolist(),
+                "plain": rng.integers(0, 2, 6).tolist(),
             }
         )
     return CategoryTally(rows, judged, 2, 100)
@@ -125,6 +125,24 @@ def test_figures_are_ratios_of_sums_and_their_groups_take_them_apart() -> None:
         np.testing.assert_allclose(figures.values["iou"], 0.7)
     parts = [tally.figures(*groups[f"size {size}"]).painted for size in ("small", "medium", "large")]
     assert sum(parts) == tally.figures(*groups["all"]).painted == 16
+
+
+def test_boxes_on_a_normal_image_as_it_was_are_wrong_and_on_any_other_are_not() -> None:
+    for normal in (True, False):
+        table = blob_rows(levels=False, normal=normal, own=True)
+        judged = judge_rows(table, [RULE], {"plate": [EVERY]}).to_pylist()
+        rows = table.drop_columns(["map", "plain_map"]).to_pylist()
+        tally = CategoryTally(rows, judged, 1, SIDE * SIDE)
+        figures = tally.figures(*tally.groups()["all"])
+        plain = sum(sum(row["plain"]) for row in judged)
+        assert plain >= len(rows)  # the image's own bright place, each time
+        wrong = sum(sum(row["wrong"]) for row in judged)
+        right = sum(sum(row["right"]) for row in judged)
+        expected = right + wrong + (plain if normal else 0)
+        assert figures.boxes.tolist() == [expected]
+        assert np.isnan(tally.plain_boxes()).all() != normal
+        if normal:
+            assert tally.plain_boxes().tolist() == [plain / len(rows)]
 
 
 def test_intervals_hold_the_figure_and_copies_of_an_image_are_drawn_together() -> None:
@@ -173,5 +191,4 @@ def test_every_candidate_has_its_place() -> None:
     tried = candidates(PseudoBoxSettings())
     table = blob_rows(levels=False, images=1)
     row = judge_rows(table, tried, {"plate": [EVERY] * len(tried)}).to_pylist()[0]
-    assert len(row["plain"]) == len(tried)
-    assert len(row["right"]) == 3 * len(tried)
+    assert len(row["right"]) == len(row["plain"]) == 3 * len(tried)
