@@ -43,5 +43,5 @@ def run() -> Iterator[Row]:
         for way, settings in ways.items():
             reached = quality(settings, judged)
             yield Row(f"{name}, {way}: F1 at IoU {IOU:g} on the other half, percent", f1(reached) * 100)
-        best = max((row for row in rows if row["defects"] == "all"), key=lambda row: row["true_f1"] or 0.0)
+        best = max((row for row in rows if row["part"] == "all"), key=lambda row: row["true_f1"] or 0.0)
         say(f"{name}: by its labels the best is {settings_words(best['settings'])}")

@@ -36,7 +36,7 @@ def choose(
         tally, figures: its counts, and the figures of everything that was painted.
         candidates: rules with their settings; the first is the user's own.
     """
-    too_few = too_few_sentence(category, tally.images, figures.painted)
+    too_few = too_few_sentence(category, tally.images, figures.defects)
     if too_few is not None:
         return Choice(None, too_few)
     f1 = np.nan_to_num(figures.values["f1"], nan=0.0)
@@ -44,12 +44,12 @@ def choose(
     if f1[best] == 0:
         return Choice(
             None,
-            f'No rule draws a box around any of the {figures.painted} defects painted for "{category}": its '
+            f'No rule draws a box around any of the {figures.defects} defects painted for "{category}": its '
             "maps don't show them. More references, a larger encoder or images cropped to the surface help.",
         )
     low, high = figures.lows["f1"][best] * 100, figures.highs["f1"][best] * 100
     told = (
-        f'"{category}" takes {words(candidates[best])}, the best of {len(candidates)} on {figures.painted} '
+        f'"{category}" takes {words(candidates[best])}, the best of {len(candidates)} on {figures.defects} '
         f"painted defects: F1 {f1[best] * 100:.1f} % (95 % interval {low:.1f} to {high:.1f})"
     )
     if best == 0:

@@ -23,7 +23,7 @@ class Figures:
         values: `NAMES` → value.
         lows, highs: `NAMES` → ends of the 95 % interval; NaN from a single image.
         drawn_f1: (D, C) F1 on each drawn set of images.
-        painted: number of painted defects.
+        defects: number of painted defects.
         boxes, left_out: (C,) boxes that count, and those that are left out.
     """
 
@@ -31,7 +31,7 @@ class Figures:
     lows: Mapping[str, Array]
     highs: Mapping[str, Array]
     drawn_f1: Array
-    painted: int
+    defects: int
     boxes: Array
     left_out: Array
 

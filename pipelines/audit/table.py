@@ -44,8 +44,8 @@ def audit_rows(
                 "rule": tried[place].rule,
                 "own": place == 0,
                 "chosen": place == chosen,
-                "defects": group,
-                "painted": measured.painted,
+                "part": group,
+                "defects": measured.defects,
                 "boxes": int(measured.boxes[place]),
                 "left_out": int(measured.left_out[place]),
                 "plain_boxes": known(plain[place]) if group == ALL else None,
@@ -70,7 +70,7 @@ def shown_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     seen: dict[str, int] = {}
     shown = []
     for row in rows:
-        whole = row["defects"] == ALL
+        whole = row["part"] == ALL
         rank = seen[row["category"]] = seen.get(row["category"], 0) + whole
         if row["chosen"] or (whole and (rank <= SHOWN or row["own"])):
             shown.append(row)

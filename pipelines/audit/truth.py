@@ -20,7 +20,7 @@ def agreement(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """
     by_category: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        if row["defects"] == ALL and row["true_f1"] is not None and row["f1"] is not None:
+        if row["part"] == ALL and row["true_f1"] is not None and row["f1"] is not None:
             by_category.setdefault(row["category"], []).append(row)
     found = {}
     for category, members in sorted(by_category.items()):

@@ -60,8 +60,8 @@ AUDIT = pa.schema(
         ("rule", pa.string()),
         ("own", pa.bool_()),
         ("chosen", pa.bool_()),
-        ("defects", pa.string()),
-        ("painted", pa.int64()),
+        ("part", pa.string()),
+        ("defects", pa.int64()),
         ("boxes", pa.int64()),
         ("left_out", pa.int64()),
         *(

@@ -46,11 +46,11 @@ def render_audit(result: Mapping[str, Any]) -> None:
         titles += ["F1 by labels"] if labelled else []
         table = listing_table(*titles, whole=0, title=escape(f"{category}, percent [95 % interval]"))
         for row in rows:
-            whole = row["defects"] == "all"
+            whole = row["part"] == "all"
             marks = [name for name in ("chosen", "own") if row[name]] if whole else []
             words = {"chosen": "chosen", "own": "configured"}
             note = f" ({', '.join(words[mark] for mark in marks)})" if marks else ""
-            name = f"{settings_words(row['settings'])}{note}" if whole else f"  {row['defects']}"
+            name = f"{settings_words(row['settings'])}{note}" if whole else f"  {row['part']}"
             figures = [_interval(row, name) for name in ("precision", "recall", "f1")]
             cells = [*figures, _percent(row["iou"]), _count(row["plain_boxes"])]
             table.add_row(name, str(row["boxes"]), *cells, *([_percent(row["true_f1"])] if labelled else []))

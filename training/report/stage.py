@@ -167,7 +167,7 @@ def _audit(audit: Artifact | None) -> list[AuditRow]:
             *(row[name] for name in ("precision", "recall", "f1", "iou", "f1_low", "f1_high")),
         )
         for row in shown_rows(audit.directory.read_table(AUDIT_FILE).to_pylist())
-        if row["defects"] == "all"
+        if row["part"] == "all"
     ]
 
 

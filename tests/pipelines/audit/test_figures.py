@@ -117,14 +117,14 @@ def test_figures_are_ratios_of_sums_and_their_groups_take_them_apart() -> None:
         right = tally.counts["right"][images][:, :, sizes].sum(axis=(0, 2))
         wrong = tally.counts["wrong"][images][:, :, sizes].sum(axis=(0, 2))
         defects = tally.defects[images][:, sizes].sum()
-        assert figures.painted == defects
+        assert figures.defects == defects
         np.testing.assert_allclose(figures.values["precision"], right / (right + wrong))
         np.testing.assert_allclose(figures.values["recall"], right / defects)
         precision, recall = figures.values["precision"], figures.values["recall"]
         np.testing.assert_allclose(figures.values["f1"], 2 * precision * recall / (precision + recall))
         np.testing.assert_allclose(figures.values["iou"], 0.7)
-    parts = [tally.figures(*groups[f"size {size}"]).painted for size in ("small", "medium", "large")]
-    assert sum(parts) == tally.figures(*groups["all"]).painted == 16
+    parts = [tally.figures(*groups[f"size {size}"]).defects for size in ("small", "medium", "large")]
+    assert sum(parts) == tally.figures(*groups["all"]).defects == 16
 
 
 def test_boxes_on_a_normal_image_as_it_was_are_wrong_and_on_any_other_are_not() -> None:
@@ -168,7 +168,7 @@ def test_one_image_gives_no_interval_and_nothing_gives_no_figure() -> None:
     figures = tally.figures(*tally.groups()["all"])
     assert np.isnan(figures.lows["f1"]).all()
     none = tally.figures(np.zeros(4, bool), np.ones(3, bool))
-    assert none.painted == 0
+    assert none.defects == 0
     assert np.isnan(none.values["f1"]).all()
 
 

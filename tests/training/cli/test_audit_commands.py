@@ -11,7 +11,7 @@ from training.cli.audit_commands import agreement_sentence, render_audit
 CATEGORY = "hole [big]"
 
 
-def row(place: int, defects: str = "all", *, best: int = 0, own: int = 6, **changes: Any) -> dict[str, Any]:
+def row(place: int, part: str = "all", *, best: int = 0, own: int = 6, **changes: Any) -> dict[str, Any]:
     """A row of the audit's table: the rule at a place of the ranking."""
     figures = {
         f"{name}{end}": 0.9 - place / 10
@@ -21,22 +21,22 @@ def row(place: int, defects: str = "all", *, best: int = 0, own: int = 6, **chan
     return {
         "category": CATEGORY,
         "settings": PseudoBoxSettings(c=place / 100).model_dump_json(),
-        "defects": defects,
+        "part": part,
         "chosen": place == best,
         "own": place == own,
         "boxes": 4,
         "plain_boxes": None,
-        "true_f1": 0.123 if defects == "all" else None,
+        "true_f1": 0.123 if part == "all" else None,
         **figures,
         **changes,
     }
 
 
 def test_the_first_rules_the_configured_one_and_the_chosen_ones_parts_are_shown() -> None:
-    rows = [row(place, defects) for defects in ("all", "size small", "kind pit") for place in range(8)]
-    shown = [(each["settings"], each["defects"]) for each in shown_rows(rows)]
+    rows = [row(place, part) for part in ("all", "size small", "kind pit") for place in range(8)]
+    shown = [(each["settings"], each["part"]) for each in shown_rows(rows)]
     expected = [(row(place)["settings"], "all") for place in (0, 1, 2, 3, 4, 6)]
-    expected += [(row(0)["settings"], defects) for defects in ("size small", "kind pit")]
+    expected += [(row(0)["settings"], part) for part in ("size small", "kind pit")]
     assert shown == expected
 
 
