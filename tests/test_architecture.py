@@ -48,6 +48,7 @@ ROOMS = {
     "pipelines.banks": "encoder",
     "pipelines.maps": "annotations banks corpus encoder images tables",
     "pipelines.boxes": "images maps tables",
+    "pipelines.audit": "boxes maps painting tables",
     "pipelines.labelling": "annotations boxes images tables",
     "pipelines.references": "annotations category_names corpus device encoder images maps",
     "pipelines.review": "boxes corpus images maps references tables",

@@ -75,6 +75,15 @@ class Pipeline:
         return evaluate_maps(site=self.site, corpus=self.corpus, maps=self.maps)
 
     @cached_property
+    def audit(self) -> Artifact:
+        """Every rule of boxes on defects painted onto the user's own images."""
+        from pipelines.audit import AuditInputs, audit_boxes
+
+        project = self.seeded
+        inputs = AuditInputs(project.audit, project.boxes.settings, project.maps)
+        return audit_boxes(inputs, site=self.site, corpus=self.corpus, maps=self.maps)
+
+    @cached_property
     def boxes(self) -> Artifact:
         """Pseudo-boxes of the pretraining images."""
         from pipelines.boxes import derive_boxes
@@ -84,6 +93,7 @@ class Pipeline:
             site=self.site,
             corpus=self.corpus,
             maps=self.maps,
+            audit=self.audit if self.project.boxes.rule == "auto" else None,
         )
 
     @cached_property
@@ -211,6 +221,7 @@ class Pipeline:
             boxes=self.boxes,
             backbone=self.backbone,
             detector=self.detector,
+            audit=self.audit if self.project.boxes.rule == "auto" else None,
             painted=self.paint if self.project.detector.needs_painted else None,
             labels=None if self.labelled is self.corpus else self.labelled,
         )

@@ -9,6 +9,7 @@ from cluster.config import DEFAULT_WORKSPACE, Section, load_words
 from cluster.config_paths import Location
 from cluster.on_ray import RaySection
 from cluster.tracking import TrackingSection
+from pipelines.audit import AuditSection
 from pipelines.boxes import BoxesSection
 from pipelines.corpus import CorpusSection
 from pipelines.maps import MapsSection
@@ -34,7 +35,8 @@ class Project(Section):
         seed: seed of every stage.
         generate: generated surfaces that replace `corpus.root` and `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
-        corpus, maps, boxes, paint, backbone, detector, finetune, evaluate, predict, report: the stages.
+        corpus, maps, audit, boxes, paint, backbone, detector, finetune, evaluate, predict, report: the
+            stages.
     """
 
     name: str = Field(default="surfaces", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
@@ -46,6 +48,7 @@ class Project(Section):
     scaling: ScalingSection = ScalingSection()
     corpus: CorpusSection = CorpusSection()
     maps: MapsSection = MapsSection()
+    audit: AuditSection = AuditSection()
     boxes: BoxesSection = BoxesSection()
     paint: PaintSection = PaintSection()
     backbone: BackboneSection = BackboneSection()
@@ -59,6 +62,7 @@ class Project(Section):
         """This project with its seed in every loop without one; trainings take their sections from it."""
         return self.model_copy(
             update={
+                "audit": self.audit.seeded(self.seed),
                 "paint": self.paint.seeded(self.seed),
                 "backbone": self.backbone.model_copy(update={"loop": self.backbone.loop.seeded(self.seed)}),
                 "detector": self.detector.model_copy(update={"loop": self.detector.loop.seeded(self.seed)}),

@@ -11,6 +11,7 @@ import pyarrow as pa
 from benchmarks.real_surfaces.box_quality import Box
 from benchmarks.registry import SHARED_DATA
 from cluster.config import validate
+from cluster.stages import Artifact
 from pipelines.tables import REFERENCE, CorpusTables
 from training.opening import open_pipeline
 from training.project import Project
@@ -40,30 +41,44 @@ def workspace() -> Path:
 def generated(folder: Path, shots: int) -> LabelledMaps:
     """Generated surfaces of every category, half of them with a defect; no image is held out."""
     corpus = {"test_share": 0, "reference_count": shots}
-    halves = _halves(folder, {"generate": {"seed": SEED, "images_per_category": 60}, "corpus": corpus}, shots)
-    return halves["train"]
+    surfaces = {"generate": {"seed": SEED, "images_per_category": 60}, "corpus": corpus}
+    return _halves(_project(folder, surfaces, shots))["train"]
 
 
 def real(folder: Path, name: str, shots: int) -> Mapping[str, LabelledMaps]:
     """The `train` and the `test` half of a set at `../shared/data`, near-duplicates on one side."""
+    return _halves(real_project(folder, name, shots))
+
+
+def real_project(folder: Path, name: str, shots: int) -> Project:
+    """The project of those halves."""
     corpus = {
         "root": str(SHARED_DATA / name),
         "layout": name,
         "test_share": 0.5,
         "reference_count": shots,
     }
-    return _halves(folder, {"corpus": corpus}, shots)
+    return _project(folder, {"corpus": corpus}, shots)
 
 
-def _halves(folder: Path, document: Mapping[str, Any], shots: int) -> dict[str, LabelledMaps]:
+def _project(folder: Path, document: Mapping[str, Any], shots: int) -> Project:
     whole = {
         "name": "box-rules",
         "workspace": str(folder),
         "maps": {"kead": {"shots": shots}},
         **document,
     }
-    with open_pipeline(validate(Project, whole, "The benchmark's project"), "box rules", "maps") as pipeline:
+    return validate(Project, whole, "The benchmark's project")
+
+
+def _halves(project: Project) -> dict[str, LabelledMaps]:
+    with open_pipeline(project, "box rules", "maps") as pipeline:
         corpus, maps = pipeline.corpus, pipeline.maps
+    return halves_of(corpus, maps)
+
+
+def halves_of(corpus: Artifact, maps: Artifact) -> dict[str, LabelledMaps]:
+    """The `train` and the `test` half of two stages' artifacts."""
     tables = CorpusTables(corpus.directory)
     manifest, boxes = tables.manifest(), tables.boxes()
     rows = maps.directory.read_table("maps")

@@ -1,3 +1,4 @@
+from .bootstrap import drawn_counts, interval
 from .chance import auroc_interval, chance_level
 from .settings import LEAST_GAIN, chosen_settings
 from .starts import FEWEST_BOXES, LEADING, Comparison, StartFigures, best_start, compare_starts
@@ -17,5 +18,7 @@ __all__ = [
     "chance_level",
     "chosen_settings",
     "compare_starts",
+    "drawn_counts",
     "finds_nothing",
+    "interval",
 ]

@@ -1,23 +1,32 @@
+from .choice import CHOICE_FILE
 from .export import CLASS_NAME, coco_annotation, coco_document, yolo_line
-from .pseudo_boxes import PseudoBox, category_threshold, regions, smallest_area
+from .matching import Matches, matched
+from .outstanding import outstanding_regions
+from .pseudo_boxes import CategoryThreshold, PseudoBox, category_threshold, regions, smallest_area
 from .region import Region
 from .rows import category_thresholds
-from .section import BoxesSection, PseudoBoxSettings
+from .section import BoxesSection, PseudoBoxSettings, RegionSettings
 from .stage import derive_boxes, find_boxes
 from .suppression import unsuppressed
 
 __all__ = [
+    "CHOICE_FILE",
     "CLASS_NAME",
     "BoxesSection",
+    "CategoryThreshold",
+    "Matches",
     "PseudoBox",
     "PseudoBoxSettings",
     "Region",
+    "RegionSettings",
     "category_threshold",
     "category_thresholds",
     "coco_annotation",
     "coco_document",
     "derive_boxes",
     "find_boxes",
+    "matched",
+    "outstanding_regions",
     "regions",
     "smallest_area",
     "unsuppressed",

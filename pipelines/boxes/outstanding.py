@@ -3,6 +3,9 @@
 Formulas: docs/method.md#other-rules.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,6 +49,54 @@ def border_share(region: Region, width: int, height: int) -> float:
     return (region.area - int(np.count_nonzero(inner))) / outermost
 
 
+@dataclass(frozen=True)
+class Raised:
+    """A region above a cut of Z, and the largest Z inside."""
+
+    region: Region
+    top: float
+
+
+def raised_regions(full: Floats, raised: Floats, low: float, gap: int) -> list[Raised]:
+    """The regions of {Z ≥ low}, by their place.
+
+    Args:
+        full, raised: M and Z at the image's size, (H, W).
+        low: cut in standard deviations above the median.
+        gap: most pixels between regions that become one.
+    """
+    found = []
+    for y, x, inside in joined_components(raised >= np.float32(low), gap):
+        window = slice(y, y + inside.shape[0]), slice(x, x + inside.shape[1])
+        region = Region(x, y, inside, float(full[window][inside].max()))
+        found.append(Raised(region, float(raised[window][inside].max())))
+    return found
+
+
+def kept_regions(
+    raised: Sequence[Raised], width: int, height: int, settings: RegionSettings, high: float
+) -> list[Region]:
+    """Those that reach `high` and that the settings keep, highest maximum of M first, ties by place.
+
+    Args:
+        raised: regions of an image.
+        width, height: the image's sides in pixels.
+        settings: how many regions stay, and which.
+        high: cut in standard deviations above the median.
+    """
+    kept = [
+        each.region
+        for each in raised
+        if each.top >= np.float32(high)
+        and each.region.area >= settings.least_share * width * height
+        and border_share(each.region, width, height) <= settings.border_limit
+    ]
+    if settings.keep == "largest":
+        kept.sort(key=lambda region: (-region.area, -region.peak, region.y, region.x))
+        kept = kept[: settings.most_regions]
+    return sorted(kept, key=lambda region: (-region.peak, region.y, region.x))[: settings.most_regions]
+
+
 def outstanding_regions(
     anomaly_map: Floats, full: Floats, settings: RegionSettings, *, low: float, high: float
 ) -> list[Region]:
@@ -62,19 +113,10 @@ def outstanding_regions(
     """
     height, width = full.shape
     raised = upsample(standardised(anomaly_map), width, height)
-    gap = round(settings.gap * min(width, height))
-    kept = []
-    for y, x, inside in joined_components(raised >= np.float32(low), gap):
-        window = slice(y, y + inside.shape[0]), slice(x, x + inside.shape[1])
-        if raised[window][inside].max() < np.float32(high):
-            continue
-        region = Region(x, y, inside, float(full[window][inside].max()))
-        if (
-            region.area >= settings.least_share * width * height
-            and border_share(region, width, height) <= settings.border_limit
-        ):
-            kept.append(region)
-    if settings.keep == "largest":
-        kept.sort(key=lambda region: (-region.area, -region.peak, region.y, region.x))
-        kept = kept[: settings.most_regions]
-    return sorted(kept, key=lambda region: (-region.peak, region.y, region.x))[: settings.most_regions]
+    found = raised_regions(full, raised, low, gap_pixels(settings, width, height))
+    return kept_regions(found, width, height, settings, high)
+
+
+def gap_pixels(settings: RegionSettings, width: int, height: int) -> int:
+    """Most pixels between regions of an image that become one."""
+    return round(settings.gap * min(width, height))

@@ -5,15 +5,22 @@ The rules beside the paper's are in `outstanding.py`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cluster.errors import UserError
-from pipelines.boxes.outstanding import outstanding_regions
+from pipelines.boxes.outstanding import (
+    Raised,
+    gap_pixels,
+    kept_regions,
+    raised_regions,
+    standardised,
+)
 from pipelines.boxes.region import Region
-from pipelines.boxes.section import PseudoBoxSettings
+from pipelines.boxes.section import PseudoBoxSettings, RegionSettings
 from pipelines.boxes.suppression import unsuppressed_few
 from pipelines.images.components import components
 from pipelines.maps import Floats, upsample
@@ -140,21 +147,75 @@ def pseudo_boxes(
         region.
 
     Raises:
-        UserError: the map holds values that are no numbers, which rules beside the paper's measure.
+        UserError: the map holds values that are no numbers, which rules beside the paper's measure; the rule
+            is `auto`, which no single map decides.
     """
+    if settings.rule == "auto":
+        raise UserError(
+            "boxes.rule=auto is decided by an audit of a project's images: run agssp boxes with it, or give "
+            "a rule here."
+        )
     if score < threshold.delta:
         return []
-    full = upsample(anomaly_map, width, height)
+    return cut_boxes(MapCuts(anomaly_map, width, height), threshold.threshold, settings)
+
+
+class MapCuts:
+    """The regions of one map, found once for each cut, so that many settings share them.
+
+    Args:
+        anomaly_map: M on the patch grid, (g, g).
+        width, height: the image's sides in pixels.
+    """
+
+    def __init__(self, anomaly_map: Floats, width: int, height: int) -> None:
+        self.anomaly_map, self.width, self.height = anomaly_map, width, height
+        self._paper: dict[float, list[Region]] = {}
+        self._raised: dict[tuple[float, int], list[Raised]] = {}
+
+    @cached_property
+    def full(self) -> Floats:
+        """M at the image's size, (H, W)."""
+        return upsample(self.anomaly_map, self.width, self.height)
+
+    @cached_property
+    def standardised(self) -> Floats:
+        """Z at the image's size, (H, W)."""
+        return upsample(standardised(self.anomaly_map), self.width, self.height)
+
+    def regions(self, threshold: float) -> list[Region]:
+        """Those of Eq. 11, see `regions`."""
+        if threshold not in self._paper:
+            self._paper[threshold] = regions(self.full, threshold)
+        return self._paper[threshold]
+
+    def raised(self, settings: RegionSettings, low: float) -> list[Raised]:
+        """Those above a cut of Z, see `raised_regions`."""
+        key = low, gap_pixels(settings, self.width, self.height)
+        if key not in self._raised:
+            self._raised[key] = raised_regions(self.full, self.standardised, *key)
+        return self._raised[key]
+
+
+def cut_boxes(cuts: MapCuts, threshold: float, settings: PseudoBoxSettings) -> list[PseudoBox]:
+    """Boxes of one map that isn't below δ, best first; see `pseudo_boxes`.
+
+    Args:
+        cuts: the map's regions.
+        threshold: T_c, which only the paper's rule reads.
+        settings: the rule and its settings.
+    """
+    width, height = cuts.width, cuts.height
     if settings.rule == "paper":
         smallest = smallest_area(settings.min_area, width, height)
-        kept = [region for region in regions(full, threshold.threshold) if region.area >= smallest]
+        kept = [region for region in cuts.regions(threshold) if region.area >= smallest]
         kept = kept[: settings.top_k]
     elif settings.rule == "standardised":
-        cut = settings.standardised.cut
-        kept = outstanding_regions(anomaly_map, full, settings.standardised, low=cut, high=cut)
+        one = settings.standardised
+        kept = kept_regions(cuts.raised(one, one.cut), width, height, one, one.cut)
     else:
         both = settings.hysteresis
-        kept = outstanding_regions(anomaly_map, full, both, low=both.low, high=both.high)
+        kept = kept_regions(cuts.raised(both, both.low), width, height, both, both.high)
     boxes = [PseudoBox(*region.corners, region.peak) for region in kept]
     if len(boxes) < 2:
         return boxes

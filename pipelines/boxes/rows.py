@@ -29,7 +29,15 @@ def without(rows: pa.Table, ids: Ids) -> pa.Table:
     return rows.filter(pa.array(~np.isin(np.array(rows.column("image_id").to_pylist(), np.bytes_), ids)))
 
 
-def category_thresholds(rows: pa.Table, settings: PseudoBoxSettings) -> dict[str, CategoryThreshold]:
+Settings = PseudoBoxSettings | Mapping[str, PseudoBoxSettings]  # one for all categories, or by category
+
+
+def settings_for(category: str, settings: Settings) -> PseudoBoxSettings:
+    """The settings that hold for a category."""
+    return settings if isinstance(settings, PseudoBoxSettings) else settings[category]
+
+
+def category_thresholds(rows: pa.Table, settings: Settings) -> dict[str, CategoryThreshold]:
     """Threshold and δ of each category, from all its rows (`STATISTICS` columns)."""
     values: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     columns = (rows.column(name).to_pylist() for name in ("category", "map_max", "score"))
@@ -38,20 +46,18 @@ def category_thresholds(rows: pa.Table, settings: PseudoBoxSettings) -> dict[str
         maxima.append(maximum)
         scores.append(score)
     return {
-        name: category_threshold(name, maxima, scores, settings)
+        name: category_threshold(name, maxima, scores, settings_for(name, settings))
         for name, (maxima, scores) in sorted(values.items())
     }
 
 
-def box_rows(
-    rows: pa.Table, thresholds: Mapping[str, CategoryThreshold], settings: PseudoBoxSettings
-) -> pa.Table:
+def box_rows(rows: pa.Table, thresholds: Mapping[str, CategoryThreshold], settings: Settings) -> pa.Table:
     """Pseudo-boxes of maps, in the schema of the boxes table.
 
     Args:
         rows: rows of the maps table.
         thresholds: thresholds of every category in `rows`.
-        settings: the method's other settings.
+        settings: the method's other settings, for all categories or by category.
     """
     if rows.num_rows == 0:
         return BOXES.empty_table()
@@ -64,7 +70,7 @@ def box_rows(
             width=row["width"],
             height=row["height"],
             threshold=thresholds[row["category"]],
-            settings=settings,
+            settings=settings_for(row["category"], settings),
         )
         done.append(
             {**{name: row[name] for name in BOXES.names[:-1]}, "boxes": [asdict(box) for box in boxes]}

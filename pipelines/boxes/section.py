@@ -57,6 +57,9 @@ class HysteresisSettings(RegionSettings):
         return self
 
 
+AUDITED = {"c", "delta", "top_k", "nms_iou", "min_area"}  # settings that an audit's choice brings along
+
+
 class PseudoBoxSettings(Section):
     """How pseudo-boxes are cut out of the maps: the knobs of Eq. 9–11, and rules beside the paper's.
 
@@ -71,7 +74,8 @@ class PseudoBoxSettings(Section):
         rule: what cuts regions out of a map: the category's threshold of the `paper` (`c`, `top_k`,
             `min_area`), or one (`standardised`) or two (`hysteresis`) cuts of the map in standard deviations
             above each image's own median, which read their own settings instead; `delta` and `nms_iou` hold
-            for all.
+            for all. `auto` takes for each category the rule and settings, `delta` among them, that find
+            painted defects best (the `audit` section).
         standardised, hysteresis: each rule's own settings; only the chosen rule's count.
     """
 
@@ -80,13 +84,17 @@ class PseudoBoxSettings(Section):
     top_k: int = Field(default=10, ge=1, le=1000)
     nms_iou: float = Field(default=0.8, gt=0, le=1)
     min_area: int | Literal["released"] = "released"
-    rule: Literal["paper", "standardised", "hysteresis"] = "paper"
+    rule: Literal["paper", "standardised", "hysteresis", "auto"] = "paper"
     standardised: StandardisedSettings = StandardisedSettings()
     hysteresis: HysteresisSettings = HysteresisSettings()
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the boxes, JSON-able, without those of rules that are not chosen."""
-        return self.model_dump(mode="json", exclude={"standardised", "hysteresis"} - {self.rule})
+        """The settings that decide the boxes, JSON-able, without those of rules that are not chosen.
+
+        Of `auto` without any that an audit chooses or is made with: its artifact is the stage's input.
+        """
+        others: set[str] = {"standardised", "hysteresis"} - {self.rule}
+        return self.model_dump(mode="json", exclude=others | (AUDITED if self.rule == "auto" else set()))
 
     # Artifacts that were made when there was one rule are found: their fingerprints have no such keys.
     @model_serializer(mode="wrap")

@@ -10,27 +10,46 @@ import pyarrow as pa
 from cluster.on_ray import Sender
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
+from pipelines.boxes.choice import RULES_FILE, chosen_settings
 from pipelines.boxes.export import coco_document, write_yolo
 from pipelines.boxes.pseudo_boxes import CategoryThreshold
-from pipelines.boxes.rows import STATISTICS, box_rows, category_thresholds, packed_ids, without
-from pipelines.boxes.section import BoxesSection, PseudoBoxSettings
+from pipelines.boxes.rows import STATISTICS, Settings, box_rows, category_thresholds, packed_ids, without
+from pipelines.boxes.section import BoxesSection
 from pipelines.tables import BOXES, THRESHOLDS, CorpusTables, Shared, Step, job_place, run_table_job
 
 BLOCK_ROWS = 2048  # a second's work
 
 
-def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: Artifact) -> Artifact:
+def derive_boxes(
+    section: BoxesSection, *, site: Site, corpus: Artifact, maps: Artifact, audit: Artifact | None = None
+) -> Artifact:
     """Turn the stored maps of the pretraining images into pseudo-boxes, without held-out images.
 
-    Writes `thresholds.parquet`, `boxes.parquet`, `coco.json` and, if asked, `yolo/`.
+    Writes `thresholds.parquet`, `boxes.parquet`, `coco.json`, of `auto` `rules.json` and, if asked, `yolo/`.
+
+    Args:
+        section: the config.
+        site: workspace and tracking run.
+        corpus, maps: the stages' artifacts.
+        audit: the audit's, which `boxes.rule=auto` takes each category's rule from; of other rules None.
+
+    Raises:
+        UserError: the audit could choose no rule for a category.
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        held_out = sorted(CorpusTables(corpus.directory).held_out())
+        tables = CorpusTables(corpus.directory)
+        held_out = sorted(tables.held_out())
+        settings: Settings = section.settings
+        rules: dict[str, Any] = {}
+        if section.rule == "auto":
+            assert audit is not None
+            settings, rules = chosen_settings(audit, tables.references().keys())
+            bench.directory.write_json(RULES_FILE, rules)
         thresholds, table = find_boxes(
             maps.directory.at("maps"),
             held_out,
-            section,
+            settings,
             bench.directory.at("work"),
             images=int(maps.results["images"]),
         )
@@ -50,27 +69,28 @@ def derive_boxes(section: BoxesSection, *, site: Site, corpus: Artifact, maps: A
             "with_boxes": int(np.count_nonzero(box_counts)),
             "boxes": int(sum(box_counts)),
             "thresholds": {t.category: round(t.threshold, 6) for t in thresholds.values()},
+            **({"rules": rules} if rules else {}),
         }
 
     return ensure(
         "boxes",
         site=site,
         config=section.deciding(),
-        inputs={"corpus": corpus, "maps": maps},
+        inputs={"corpus": corpus, "maps": maps} | ({} if audit is None else {"audit": audit}),
         body=body,
         revision=2,  # boxes that overlap by exactly nms_iou are both kept
     )
 
 
 def find_boxes(
-    source: Storage, held_out: list[str], settings: PseudoBoxSettings, work: Storage, *, images: int
+    source: Storage, held_out: list[str], settings: Settings, work: Storage, *, images: int
 ) -> tuple[dict[str, CategoryThreshold], pa.Table]:
     """Run both passes over the maps table, statistics, then boxes; resumable.
 
     Args:
         source: directory of the maps table's files.
         held_out: ids of images to leave out.
-        settings: the method's knobs.
+        settings: the method's knobs, for all categories or by category.
         work: directory for checkpoint and partial output.
         images: number of the table's rows.
 
@@ -107,7 +127,7 @@ def _found(
     rows: pa.Table,
     held_out: Shared,
     thresholds: Mapping[str, CategoryThreshold],
-    settings: PseudoBoxSettings,
+    settings: Settings,
     counter: Sender,
 ) -> pa.Table:
     rows = without(rows, held_out.get())

@@ -9,7 +9,7 @@ from cluster.errors import UserError
 from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
-from pipelines.banks import CLIP, bank_digest
+from pipelines.banks import CLIP
 from pipelines.encoder import weights_digest
 from pipelines.maps.coverage import say_coverage
 from pipelines.maps.section import MapsSection
@@ -42,8 +42,12 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
     check_sentences(section, categories)
     prompts = {name: prompts.model_dump() for name, prompts in section.prompts_of(categories).items()}
     weights = weights_digest(section.encoder.model, section.encoder.weights)
-    bank = {} if section.bank.encoder == CLIP else {"bank": bank_digest(section.bank)}
-    return {"encoder": weights, "prompts": digest(prompts), **bank}
+    digests = {"encoder": weights, "prompts": digest(prompts)}
+    if section.bank.encoder != CLIP:
+        from pipelines.banks import bank_digest  # brings PyTorch
+
+        digests["bank"] = bank_digest(section.bank)
+    return digests
 
 
 def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact:

@@ -1,5 +1,18 @@
 from .painter import Painted
-from .section import PaintSection, PaintSettings
+from .rows import TO_PAINT, paint_rows
+from .section import KINDS, DefectKind, PaintSection, PaintSettings, Strength
+from .sheet import painted_sheet
 from .stage import paint_images
 
-__all__ = ["PaintSection", "PaintSettings", "Painted", "paint_images"]
+__all__ = [
+    "KINDS",
+    "TO_PAINT",
+    "DefectKind",
+    "PaintSection",
+    "PaintSettings",
+    "Painted",
+    "Strength",
+    "paint_images",
+    "paint_rows",
+    "painted_sheet",
+]

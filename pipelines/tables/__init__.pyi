@@ -5,6 +5,8 @@ from .pools import ACTOR_CPUS, ActorPool, actor_pool
 from .quarantine import check_bad_share
 from .row_errors import read_errors, write_errors
 from .schemas import (
+    AUDIT,
+    AUDIT_IMAGES,
     BAD_LABELS,
     BOX,
     BOXES,
@@ -30,6 +32,8 @@ from .table_job import run_table_job
 
 __all__ = [
     "ACTOR_CPUS",
+    "AUDIT",
+    "AUDIT_IMAGES",
     "BAD_LABELS",
     "BOX",
     "BOXES",

@@ -50,6 +50,29 @@ THRESHOLDS = pa.schema(
 BOXES = pa.schema([*IDENTITY, *SIZE, ("boxes", pa.list_(SCORED_BOX))])
 # `uri` is the user's image, `painted` the file with the defects in the stage's directory, null without any.
 PAINTED = pa.schema([*BOXES, ("painted", pa.string())])
+# `image_id` names the painted copy, `original` the image; `normal`: whether that is known to have no defect.
+AUDIT_IMAGES = pa.schema([*PAINTED, ("original", pa.string()), ("kind", pa.string()), ("normal", pa.bool_())])
+# A rule with its settings by category and by what was painted; `*_low` and `*_high` are 95 % intervals.
+AUDIT = pa.schema(
+    [
+        ("category", pa.string()),
+        ("settings", pa.string()),
+        ("rule", pa.string()),
+        ("own", pa.bool_()),
+        ("chosen", pa.bool_()),
+        ("part", pa.string()),
+        ("defects", pa.int64()),
+        ("boxes", pa.int64()),
+        ("left_out", pa.int64()),
+        *(
+            (f"{name}{end}", pa.float64())
+            for name in ("precision", "recall", "f1", "iou")
+            for end in ("", "_low", "_high")
+        ),
+        ("plain_boxes", pa.float64()),
+        *((f"true_{name}", pa.float64()) for name in ("precision", "recall", "f1")),
+    ]
+)
 
 
 PREDICTED_BOX = pa.struct([*BOX, pa.field("score", pa.float64()), pa.field("label", pa.string())])

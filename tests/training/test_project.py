@@ -20,7 +20,7 @@ def test_loops_take_the_projects_seed_unless_they_have_their_own() -> None:
     written, taken = project.model_dump(), seeded.model_dump()
     for name in ("backbone", "finetune"):
         written[name]["loop"]["seed"] = 4
-    written["paint"]["seed"] = 4
+    written["paint"]["seed"] = written["audit"]["seed"] = 4
     assert taken == written
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cluster.verdicts import drawn_counts, interval
+from pipelines.boxes import matched
 from training.metrics.coco import MAX_DETECTIONS, Detections, TrueObjects
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
-DRAWS = 500  # sets of images; the interval's ends move little with more
-PERCENTILES = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -90,16 +89,9 @@ def difference_interval(
         images: number of images, at least 1.
         seed: seed of the draws.
     """
-    rng = np.random.default_rng(seed)
-    differences = []
-    for _ in range(DRAWS):
-        counts = np.bincount(rng.integers(0, images, images), minlength=images)
-        differences.append(first.precision(counts) - second.precision(counts))
-    known = np.asarray(differences)[~np.isnan(differences)]
-    if not len(known):
-        return None
-    low, high = np.percentile(known, PERCENTILES)
-    return float(low), float(high)
+    return interval(
+        [first.precision(counts) - second.precision(counts) for counts in drawn_counts(images, seed=seed)]
+    )
 
 
 def _class_matches(
@@ -113,11 +105,11 @@ def _class_matches(
         objects[image] = len(singles)
         of_class = np.flatnonzero(detected.labels == label)
         best = of_class[np.argsort(-detected.scores[of_class], kind="stable")][:MAX_DETECTIONS]
-        hits, ignored = _matched(detected.boxes[best], singles, regions)
+        matches = matched(detected.boxes[best], singles, regions, THRESHOLDS)
         scores.append(detected.scores[best])
         images.append(np.full(len(best), image, np.int64))
-        right.append(hits)
-        wrong.append(~hits & ~ignored)
+        right.append(matches.right)
+        wrong.append(~matches.right & ~matches.ignored)
     order = np.argsort(-np.concatenate(scores), kind="stable")
     return ClassMatches(
         np.concatenate(images)[order],
@@ -125,40 +117,3 @@ def _class_matches(
         np.concatenate(wrong, axis=1)[:, order],
         objects,
     )
-
-
-def _matched(boxes: Floats, singles: Floats, regions: Floats) -> tuple[Bools, Bools]:
-    """(10, D) which boxes match an object, each object once, and which lie on an ignored region.
-
-    Args:
-        boxes: (D, 4), best first.
-        singles, regions: (N, 4) and (M, 4).
-    """
-    hits = np.zeros((len(THRESHOLDS), len(boxes)), np.bool_)
-    ignored = np.zeros_like(hits)
-    shared, areas = _shared(boxes, singles), _areas(boxes)
-    overlap = shared / np.maximum(areas[:, None] + _areas(singles) - shared, 1e-12)
-    inside = (_shared(boxes, regions) / np.maximum(areas[:, None], 1e-12)).max(axis=1, initial=0)
-    for step, threshold in enumerate(THRESHOLDS):
-        least = threshold - 1e-10
-        free = np.ones(len(singles), np.bool_)
-        for place, row in enumerate(overlap):
-            candidates = np.where(free, row, -1.0)
-            if len(row) and candidates.max() >= least:
-                free[candidates.argmax()] = False
-                hits[step, place] = True
-        ignored[step] = ~hits[step] & (inside >= least)
-    return hits, ignored
-
-
-def _areas(boxes: Floats) -> Floats:
-    areas: Floats = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return areas
-
-
-def _shared(first: Floats, second: Floats) -> Floats:
-    """(N, M) area that each two boxes share."""
-    corner = np.maximum(first[:, None, :2], second[None, :, :2])
-    opposite = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared: Floats = np.clip(opposite - corner, 0, None).prod(axis=2)
-    return shared

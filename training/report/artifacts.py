@@ -12,6 +12,7 @@ class Pretraining:
 
     Attributes:
         corpus, maps, map_quality, boxes, backbone, detector: the stages' artifacts.
+        audit: the audit of the rules of boxes; None where it chose none of them.
         painted: painted defects; None where the detector learns from maps alone.
         surfaces: the generated images; None where the images are the user's.
         labels: the images and labels of finetuning; None where the corpus' labels serve.
@@ -23,6 +24,7 @@ class Pretraining:
     boxes: Artifact
     backbone: Artifact
     detector: Artifact
+    audit: Artifact | None = None
     painted: Artifact | None = None
     surfaces: Artifact | None = None
     labels: Artifact | None = None
@@ -39,6 +41,7 @@ class Pretraining:
             "corpus": self.corpus,
             "maps": self.maps,
             "evaluate_maps": self.map_quality,
+            "audit": self.audit,
             "boxes": self.boxes,
             "paint": self.painted,
             "backbone": self.backbone,

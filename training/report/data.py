@@ -57,6 +57,30 @@ class ThresholdRow:
 
 
 @dataclass(frozen=True)
+class AuditRow:
+    """A rule of boxes on painted defects; shares of 1, None where nothing defines them.
+
+    Attributes:
+        category: the category's name.
+        settings: the rule and its settings in words.
+        chosen, own: whether the boxes are made by it, and whether it is the configured one.
+        precision, recall, f1, iou: its figures.
+        low, high: 95 % interval of F1.
+    """
+
+    category: str
+    settings: str
+    chosen: bool
+    own: bool
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    iou: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class CategoryScores:
     """Image scores A of a category by ground truth, and δ, below which an image counts as normal."""
 
@@ -171,6 +195,7 @@ class ReportData:
         held_out: labelled test images that the starts were measured on.
         test_boxes: true boxes in them; None where unknown.
         lead: 95 % interval of (best other start - scratch) by mAP@0.5:0.95, shares of 1; None where unknown.
+        audit: rules of boxes on painted defects, by category, the best first.
         gallery: images in the order shown, grouped by category.
         attention: picture of the backbone's attention before and after, see `attention_pictures`.
         quarantined: number of all images left out; `quarantine` may hold only the first.
@@ -184,6 +209,7 @@ class ReportData:
     stages: Sequence[StageRow] = ()
     gallery: Sequence[GalleryItem] = ()
     thresholds: Sequence[ThresholdRow] = ()
+    audit: Sequence[AuditRow] = ()
     scores: Sequence[CategoryScores] = ()
     map_quality: Sequence[MapQuality] = ()
     curves: Sequence[TrainingCurve] = ()

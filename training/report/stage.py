@@ -10,11 +10,13 @@ import numpy as np
 
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.verdicts import StartFigures
+from pipelines.audit import AUDIT_FILE, settings_words, shown_rows
 from pipelines.tables import CorpusTables, has_defect
 from training.agbp import ATTENTION_FILE
 from training.pictures import Picture
 from training.report.artifacts import RunArtifacts
 from training.report.data import (
+    AuditRow,
     CategoryScores,
     MapQuality,
     QuarantineRow,
@@ -83,6 +85,7 @@ def write_report(
             ],
             gallery=gallery_items,
             thresholds=_thresholds(boxes),
+            audit=_audit(pretraining.audit),
             scores=_scores(corpus, maps, boxes),
             map_quality=[_map_quality(pretraining.map_quality, maps)],
             attention=_attention(pretraining.backbone),
@@ -151,6 +154,23 @@ def _counts(artifact: Artifact) -> dict[str, Any]:
 def _thresholds(boxes: Artifact) -> list[ThresholdRow]:
     rows = boxes.directory.read_table("thresholds.parquet").to_pylist()
     return [ThresholdRow(row["category"], row["images"], row["mean_max"], row["threshold"]) for row in rows]
+
+
+def _audit(audit: Artifact | None) -> list[AuditRow]:
+    """The rules that are shown, on everything that was painted."""
+    if audit is None:
+        return []
+    return [
+        AuditRow(
+            row["category"],
+            settings_words(row["settings"]),
+            row["chosen"],
+            row["own"],
+            *(row[name] for name in ("precision", "recall", "f1", "iou", "f1_low", "f1_high")),
+        )
+        for row in shown_rows(audit.directory.read_table(AUDIT_FILE).to_pylist())
+        if row["part"] == "all"
+    ]
 
 
 def _scores(corpus: Artifact, maps: Artifact, boxes: Artifact) -> list[CategoryScores]:

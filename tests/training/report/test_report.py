@@ -12,6 +12,7 @@ import pytest
 from tests.training.report.report_demo import demo_report, item, surface
 from training.report import charts as report_charts, pictures as report_pictures
 from training.report.data import (
+    AuditRow,
     CategoryScores,
     Example,
     QuarantineRow,
@@ -166,6 +167,7 @@ def test_hostile_names_stay_text() -> None:
         stages=[StageRow(HOSTILE, 1, False, {HOSTILE: HOSTILE})],
         gallery=[dataclasses.replace(plain.gallery[0], category=HOSTILE, name=HOSTILE)],
         thresholds=[ThresholdRow(HOSTILE, 1, 0.5, 0.4)],
+        audit=[AuditRow(HOSTILE, HOSTILE, True, True, 0.1, 0.1, 0.1, None, None, None)],
         scores=[CategoryScores(HOSTILE, [0.1], [0.2], 0.15)],
         curves=[TrainingCurve(HOSTILE, [{"epoch": 1, f"loss{HOSTILE}": 1.0, HOSTILE: 0.5}])],
         starts=[StartRow(HOSTILE, 0.5, 0.4, {HOSTILE: 0.1}, 0.5, 1), plain.starts[0]],
@@ -182,6 +184,21 @@ def test_hostile_names_stay_text() -> None:
     assert page.text.count("<script>alert(1)</script>") > 15
     assert "49" not in page.text
     assert page.open == []
+
+
+def test_rules_of_boxes_are_shown_where_an_audit_chose_them() -> None:
+    plain = demo_report()
+    title = "Rules of boxes on painted defects"
+    assert title not in Page(render(plain)).text
+    rows = [
+        AuditRow("rail", "rule=standardised cut=2", True, False, 0.8, 0.6, 0.686, 0.7, 0.61, 0.74),
+        AuditRow("rail", "rule=paper c=0.1", False, True, None, 0.0, 0.0, None, 0.0, 0.0),
+    ]
+    page = Page(render(dataclasses.replace(plain, audit=rows)))
+    assert title in page.text
+    assert "rule=standardised cut=2 chosen" in " ".join(page.text.split())
+    assert "rule=paper c=0.1 configured" in " ".join(page.text.split())
+    assert "61.0 to 74.0" in page.text
 
 
 def start(name: str, map50_95: float) -> StartRow:

@@ -1,0 +1,88 @@
+"""`agssp audit boxes`: which rule of boxes finds defects that are painted onto the user's own images."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from cluster.cli.command import Json, Words, listing_table, out, run_command
+from cluster.cli.projects import project_of
+from training.cli.base import artifact_json
+
+app = typer.Typer()
+audit = typer.Typer(no_args_is_help=True, help="Judge rules of boxes without labels.")
+app.add_typer(audit, name="audit")
+
+
+@audit.command("boxes")
+def boxes(words: Words = None, as_json: Json = False) -> None:
+    """Tell without labels which boxes.rule is best, by defects painted onto your own images."""
+
+    def body() -> Mapping[str, Any]:
+        project = project_of(words)
+        from training.opening import open_pipeline
+
+        with open_pipeline(project, "audit boxes", "maps") as pipeline:
+            from pipelines.audit import AUDIT_FILE, shown_rows
+
+            made = pipeline.audit
+            rows = made.directory.read_table(AUDIT_FILE).to_pylist()
+            return {**artifact_json(made), "table": shown_rows(rows)}
+
+    run_command(body, json_mode=as_json, render=render_audit)
+
+
+def render_audit(result: Mapping[str, Any]) -> None:
+    """The tables, then what is chosen and why."""
+    from pipelines.audit import SHEET_FILE, settings_words
+
+    by_category: dict[str, list[Mapping[str, Any]]] = {}
+    for row in result["table"]:
+        by_category.setdefault(row["category"], []).append(row)
+    for category, rows in by_category.items():
+        labelled = any(row["true_f1"] is not None for row in rows)
+        titles = ["settings", "boxes", "precision", "recall", "F1", "IoU", "on a normal image"]
+        titles += ["F1 by labels"] if labelled else []
+        table = listing_table(*titles, whole=0, title=escape(f"{category}, percent [95 % interval]"))
+        for row in rows:
+            whole = row["part"] == "all"
+            marks = [name for name in ("chosen", "own") if row[name]] if whole else []
+            words = {"chosen": "chosen", "own": "configured"}
+            note = f" ({', '.join(words[mark] for mark in marks)})" if marks else ""
+            name = f"{settings_words(row['settings'])}{note}" if whole else f"  {row['part']}"
+            figures = [_interval(row, name) for name in ("precision", "recall", "f1")]
+            cells = [*figures, _percent(row["iou"]), _count(row["plain_boxes"])]
+            table.add_row(name, str(row["boxes"]), *cells, *([_percent(row["true_f1"])] if labelled else []))
+        out.print(table)
+    for verdict in result["results"]["verdicts"]:
+        out.print(verdict["sentence"], markup=False, soft_wrap=True)
+    for category, told in result["results"].get("agreement", {}).items():
+        out.print(agreement_sentence(category, told), markup=False, soft_wrap=True)
+    out.print(f"Pictures: {result['directory']}/{SHEET_FILE}", markup=False, soft_wrap=True)
+    out.print(f"Result: {result['directory']}", markup=False, soft_wrap=True)
+
+
+def agreement_sentence(category: str, told: Mapping[str, Any]) -> str:
+    """How well the audit foresaw what the labels say."""
+    if told["spearman"] is None:
+        return f'"{category}": the labels tell nothing of the audit, as all rules do alike on one of both.'
+    chosen = "" if told["true_f1"] is None else f" of the chosen {_percent(told['true_f1'])},"
+    return (
+        f'"{category}": by its labels the order of the rules is foretold with a Spearman correlation of '
+        f"{told['spearman']:.2f}; true F1{chosen} of the best {_percent(told['best_true_f1'])} %."
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share * 100:.1f}"
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    ends = "" if low is None or high is None else f" [{low * 100:.0f}–{high * 100:.0f}]"
+    return f"{_percent(row[name])}{ends}"
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
