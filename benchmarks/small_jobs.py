@@ -24,21 +24,21 @@ COMMANDS = ("maps", "boxes")
 def run() -> Iterator[Row]:
     """Medians of `ROUNDS` rounds; each runs every command once, so that a busy machine slows all alike."""
     other = os.environ.get(BEFORE)
-    installations = {"": [sys.executable, "-m", "agssp"]}
-    if other is not None:  # its console script, so that the working directory's sources don't come first
-        installations["before "] = [str(Path(other).with_name("agssp"))]
+    pythons = {"": sys.executable} if other is None else {"": sys.executable, "before ": other}
+    # Console scripts, run in another folder, so that the working directory's sources don't come first.
+    installations = {prefix: [str(Path(python).with_name("agssp"))] for prefix, python in pythons.items()}
     measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         photographs(Path(folder, "photos"))
         for _ in range(ROUNDS):
-            measured.setdefault("torch", []).append(_seconds([sys.executable, "-c", "import torch"]))
+            measured.setdefault("torch", []).append(_seconds([sys.executable, "-c", "import torch"], folder))
             for prefix, installation in installations.items():
                 workspace = Path(folder, f"{prefix.strip()}workspace")
                 words = [f"workspace={workspace}", f"corpus.root={folder}/photos", "corpus.layout=folder"]
                 shutil.rmtree(workspace, ignore_errors=True)
-                _seconds([*installation, "corpus", *words])
+                _seconds([*installation, "corpus", *words], folder)
                 for command in COMMANDS:
-                    seconds = _seconds([*installation, command, *words])
+                    seconds = _seconds([*installation, command, *words], folder)
                     measured.setdefault(prefix + command, []).append(seconds)
     medians = {name: statistics.median(seconds) for name, seconds in measured.items()}
     yield Row("python -c 'import torch': seconds", medians["torch"])
@@ -66,9 +66,9 @@ def photographs(folder: Path) -> None:
         Image.fromarray(sample.image).save(folder / ("normal" if normal else "") / f"{number:02d}.png")
 
 
-def _seconds(command: list[str]) -> float:
+def _seconds(command: list[str], folder: str) -> float:
     begun = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
     return time.monotonic() - begun
