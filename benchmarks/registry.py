@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, str] = {
     "fewshot_gain": "benchmarks.fewshot_gain",
     "threshold_trials": "benchmarks.threshold_trials",
     "near_duplicates": "benchmarks.near_duplicates",
+    "predict_speed": "benchmarks.predict_speed",
     "registry_lookup": "benchmarks.registry_lookup",
     "review_page": "benchmarks.review_page",
     "pre_annotations": "benchmarks.pre_annotations.measure",

@@ -28,6 +28,7 @@ from .names import (
 from .parted import PartedModel, Stages, Targets
 from .ultralytics_library import (
     DEFAULT_CFG,
+    Conv,
     DetectionModel,
     E2ELoss,
     RTDETRDetectionModel,
@@ -50,6 +51,7 @@ __all__ = [
     "YOLO_RTDETR",
     "Area",
     "Boxes",
+    "Conv",
     "DetectionModel",
     "E2ELoss",
     "Family",

@@ -3,6 +3,7 @@
 from PIL import Image
 from ultralytics.cfg import get_cfg as get_cfg
 from ultralytics.nn import tasks
+from ultralytics.nn.modules.conv import Conv as Conv
 from ultralytics.nn.tasks import (
     DetectionModel as DetectionModel,
     RTDETRDetectionModel as RTDETRDetectionModel,

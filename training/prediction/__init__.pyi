@@ -1,5 +1,14 @@
 from .predict import ImagePrediction, UnreadableImage
+from .rows import draw_rows, predict_rows, read_rows
 from .section import PredictSection
 from .stage import predict_images
 
-__all__ = ["ImagePrediction", "PredictSection", "UnreadableImage", "predict_images"]
+__all__ = [
+    "ImagePrediction",
+    "PredictSection",
+    "UnreadableImage",
+    "draw_rows",
+    "predict_images",
+    "predict_rows",
+    "read_rows",
+]

@@ -106,8 +106,8 @@ def predict_images(
         extra={"model": model.digest, "images": listing_digest(files)},
         body=body,
         # All bits; levels; boxes outside the image take no place; classes in the model's order; drawn files'
-        # names have one suffix.
-        revision=3,
+        # names have one suffix; batch norms folded, which rounds otherwise.
+        revision=4,
     )
 
 
@@ -120,7 +120,9 @@ class PredictActor:
         torch.set_num_threads(machine_cpus())
         self.device = torch.device("cuda" if cuda else "cpu")
         with weights.local_copy(WEIGHTS_FILE) as path:
-            self.detector = load_detector(path).to(self.device)
+            detector = load_detector(path)
+        detector.fold_norms()
+        self.detector = detector.to(self.device)
         self.min_score, self.counter = section.min_score, counter
 
     def __call__(self, rows: pa.Table) -> pa.Table:

@@ -25,8 +25,9 @@ def fitting_uri(picture: Picture, most_bytes: int) -> str:
         most_bytes: largest size of the JPEG before base64; at least 1000.
     """
     while True:
+        blue_first = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         for quality in QUALITIES:
-            _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+            _, encoded = cv2.imencode(".jpg", blue_first, [cv2.IMWRITE_JPEG_QUALITY, quality])
             if encoded.size <= most_bytes:
                 return jpeg_uri(encoded.tobytes())
         picture, _ = fit(picture, max(picture.shape) * SHRINK[0] // SHRINK[1])

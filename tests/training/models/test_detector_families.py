@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cluster.errors import UserError
 from cluster.storage.storage import Storage
@@ -35,6 +35,7 @@ HEAVY = (
     "d-fine-s+resnet18",
 )
 SIBLINGS = ("rtdetr-l+resnet18", "rt-detr-v2-s+resnet18")  # of the same adapters
+FOLDED = ("yolov8n", "yolo11n", "yolo12n", "yolo26n")
 EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 
 
@@ -270,3 +271,27 @@ def test_export_gives_what_pytorch_gives(name: str, preprocessing: Preprocessing
     check = export_onnx(detector, tmp_path / "detector.onnx", {})
     assert check.boxes < 0.1
     assert check.scores < 1e-3
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_folded_norms_change_no_prediction(name: str) -> None:
+    images, _ = batch()
+    detector = fresh(name)
+    with torch.no_grad():
+        for module in detector.modules():  # as a training leaves them: no norm is near the identity
+            if isinstance(module, nn.BatchNorm2d) and module.weight is not None:
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.3, 0.3)
+                module.running_mean.uniform_(-0.3, 0.3)
+                module.running_var.uniform_(0.5, 1.5)
+        boxes, scores = detector.eval().candidates(images)
+        folded = copy.deepcopy(detector)
+        folded.fold_norms()
+        folded_boxes, folded_scores = folded.candidates(images)
+    assert (folded_boxes - boxes).abs().max() < 0.01  # pixels
+    assert (folded_scores - scores).abs().max() < 1e-4
+    if name in FOLDED:
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+        assert len(folded.state_dict()) < len(detector.state_dict())

@@ -140,6 +140,13 @@ class Detector(PartedModel):
         """
         return Candidates(self.eval())
 
+    def fold_norms(self) -> None:
+        """Fold batch norms into the convolutions before them, where the adapter can.
+
+        Predictions stay the same but for rounding, and take less time. For a detector that will predict and
+        no more: its state dict is no longer the library's, and it can't be trained.
+        """
+
     def learn_masks(self) -> None:
         """Say that targets will have masks; until then a mask head is no part of training.
 

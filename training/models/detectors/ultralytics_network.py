@@ -5,9 +5,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cluster.errors import UserError
-from training.models import DEFAULT_CFG, Part, Preprocessing, Stages, Targets, get_cfg
+from training.models import DEFAULT_CFG, Conv, Part, Preprocessing, Stages, Targets, get_cfg
 from training.models.backbones import build
 from training.models.detectors.base import Detector
 from training.models.detectors.trunk import Trunk
@@ -91,6 +92,18 @@ class UltralyticsNetwork(Detector):
         if int(index) < len(self.model) - 1:
             return "neck"
         return "classes" if ".".join(rest).startswith(self.class_layers) else "head"
+
+    def fold_norms(self) -> None:
+        """See `Detector.fold_norms`. A trunk of another library keeps its norms.
+
+        The library's own `fuse` takes away the head that we predict with, where there are two (YOLO26).
+        """
+        for module in self.eval().modules():
+            # Subclasses that add a branch have a forward of their own.
+            if getattr(type(module), "forward", None) is Conv.forward and isinstance(
+                module.bn, nn.BatchNorm2d
+            ):
+                module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
 
     def stages(self, count: int) -> Stages:
         """See `Detector.stages`; of its own backbone, the layers up to stride 4, 8, 16, 32 (and SPPF)."""
