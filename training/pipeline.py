@@ -98,10 +98,10 @@ class Pipeline:
 
     @cached_property
     def paint(self) -> Artifact:
-        """Defects painted onto the pretraining images; beside pseudo-boxes where both are learnt."""
+        """Defects painted onto the pretraining images; beside pseudo-boxes where these are asked for."""
         from pipelines.painting import paint_images
 
-        boxes = self.boxes if self.project.detector.boxes == "both" else None
+        boxes = self.boxes if self.project.detector.paints_beside_boxes else None
         return paint_images(self.seeded.paint, site=self.site, corpus=self.corpus, boxes=boxes)
 
     @cached_property

@@ -96,7 +96,7 @@ def paint(words: Words = None, as_json: Json = False) -> None:
 
         # Beside pseudo-boxes nothing is painted over them, so these come first.
         with open_pipeline(
-            project, "paint", "maps" if project.detector.boxes == "both" else "corpus"
+            project, "paint", "maps" if project.detector.paints_beside_boxes else "corpus"
         ) as pipeline:
             return artifact_json(pipeline.paint)
 

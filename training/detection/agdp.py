@@ -23,7 +23,7 @@ def pseudo_samples(
     """Rows of the boxes table as images of one class.
 
     Args:
-        rows: the table's rows.
+        rows: the table's rows; those with `ignored` have regions that are hidden.
         left_out: ids of images to drop (the test split).
         levels: black and white by id, of the images that don't take their own.
         weighted: give each box its score over the mean score of all boxes as its weight.
@@ -37,7 +37,11 @@ def pseudo_samples(
         weights = np.array([box["score"] / mean for box in row["boxes"]], dtype=np.float32)
         scaled = {**row, "levels": known.get(row["image_id"])}
         labels = [0] * len(row["boxes"])
-        samples.append(Sample.of(scaled, row["boxes"], labels, weights if weighted else None))
+        ignored = row.get("ignored", ())
+        no_class = [-1] * len(ignored)
+        samples.append(
+            Sample.of(scaled, row["boxes"], labels, weights if weighted else None, ignored, no_class)
+        )
     return samples
 
 
@@ -52,6 +56,11 @@ def painted_rows(rows: Iterable[Mapping[str, Any]], directory: Storage) -> list[
         {**row, "uri": row["uri"] if row["painted"] is None else directory.uri_of(row["painted"])}
         for row in rows
     ]
+
+
+def ignoring_boxes(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the boxes table whose boxes are regions to hide instead of objects to learn."""
+    return [{**row, "boxes": [], "ignored": row["boxes"]} for row in rows]
 
 
 def with_painted(

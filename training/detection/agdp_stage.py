@@ -12,6 +12,7 @@ from pipelines.review import LeftOut, left_out, read_decisions
 from pipelines.tables import CorpusTables
 from training.detection.agdp import (
     CLASSES,
+    ignoring_boxes,
     labelled_as_one,
     painted_rows,
     pseudo_samples,
@@ -97,26 +98,24 @@ class DefectBoxes:
         }
         return {name: artifact for name, artifact in artifacts.items() if artifact is not None}
 
-    def samples(self, *, weighted: bool) -> list[Sample]:
-        """The images outside the test split with the boxes to learn, without what the review rejects.
-
-        Args:
-            weighted: see `pseudo_samples`.
-        """
+    def samples(self, section: DetectorSection) -> list[Sample]:
+        """The images outside the test split with the boxes to learn, without what the review rejects."""
         tables = CorpusTables(self.corpus.directory)
         if self.boxes is None and self.painted is None:
             rows = self.review.kept(_training_rows(self.corpus))
             return labelled_as_one(rows, tables.boxes(), tables.ignored())
-        return pseudo_samples(self._rows(), tables.held_out(), tables.levels(), weighted=weighted)
+        rows = self._rows(hidden=section.ignore == "maps")
+        return pseudo_samples(rows, tables.held_out(), tables.levels(), weighted=section.confidence_weighted)
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _rows(self, *, hidden: bool) -> list[dict[str, Any]]:
         if self.painted is None:
             assert self.boxes is not None
             return self.review.kept(_rows(self.boxes))
         painted = _painted_rows(self.painted)
         if self.boxes is None:
             return self.review.kept(painted)
-        return with_painted(self.review.kept(_rows(self.boxes)), painted)
+        found = self.review.kept(_rows(self.boxes))
+        return with_painted(ignoring_boxes(found) if hidden else found, painted)
 
     def training(self, section: DetectorSection) -> BoxTraining:
         """The remaining images, split by the seed, and the section's settings.
@@ -124,7 +123,7 @@ class DefectBoxes:
         Raises:
             UserError: no box is left.
         """
-        samples = self.samples(weighted=section.confidence_weighted)
+        samples = self.samples(section)
         if not any(len(sample.labels) for sample in samples):
             raise UserError(self._nothing())
         train, held_out = hold_out(samples, section.holdout, section.loop.resolved_seed)

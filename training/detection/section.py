@@ -75,6 +75,8 @@ class DetectorSection(Section):
             `paint` draws onto the images, for which neither maps nor references are needed; `both`, where no
             painted box overlaps a pseudo-box; `labels`, the labelled boxes of the corpus' training split as
             one class, which tells how much better boxes could bring.
+        ignore: what is hidden in training, neither object nor background: `nothing`; or `maps`, with
+            `boxes=painted`, the pseudo-boxes: real defects are then not learnt as background.
         start: weights before the first step: `agbp`, the backbone stage's; `imagenet`, `coco`, `scratch`, a
             file, stage directory or registered model, see `starts.resolve_start`. None: `coco` for `painted`
             and `labels`, else `agbp`.
@@ -93,6 +95,7 @@ class DetectorSection(Section):
     name: str = "yolov8n"
     image_size: int = Field(default=224, ge=32, le=4096, multiple_of=32)
     boxes: Literal["maps", "painted", "both", "labels"] = "maps"
+    ignore: Literal["nothing", "maps"] = "nothing"
     start: StartWord | None = None
     freeze_backbone: bool = False
     confidence_weighted: bool = False
@@ -114,6 +117,8 @@ class DetectorSection(Section):
             raise ValueError(
                 "confidence_weighted=true needs boxes=maps: labelled and painted boxes have no scores"
             )
+        if self.ignore == "maps" and self.boxes != "painted":
+            raise ValueError("ignore=maps needs boxes=painted; with other boxes nothing is left to hide")
         if self.start == AGSSP:
             raise ValueError(f"start={AGSSP} is what this stage makes; it begins with e.g. {AGBP} or coco")
         check_masks(self.name, self.masks)
@@ -122,17 +127,22 @@ class DetectorSection(Section):
     @property
     def begins_with(self) -> str:
         """`start`, or what None means."""
-        return self.start or (AGBP if self.needs_pseudo_boxes else "coco")
+        return self.start or (AGBP if self.boxes in ("maps", "both") else "coco")
 
     @property
     def needs_pseudo_boxes(self) -> bool:
-        """Whether the boxes stage is learnt from."""
-        return self.boxes in ("maps", "both")
+        """Whether the boxes stage comes first."""
+        return self.boxes in ("maps", "both") or self.ignore == "maps"
 
     @property
     def needs_painted(self) -> bool:
         """Whether the paint stage is learnt from."""
         return self.boxes in ("painted", "both")
+
+    @property
+    def paints_beside_boxes(self) -> bool:
+        """Whether nothing is painted over pseudo-boxes, as these are learnt too, or hidden."""
+        return self.needs_painted and self.needs_pseudo_boxes
 
     @property
     def needs_backbone(self) -> bool:
@@ -147,10 +157,11 @@ class DetectorSection(Section):
     @property
     def deciding(self) -> dict[str, Any]:
         """What decides the detector, JSON-able; without the method's own sources, as in former versions."""
-        written = self.model_dump(mode="json", exclude={"boxes", "start"})
+        written = self.model_dump(mode="json", exclude={"boxes", "start", "ignore"})
         known = self.begins_with in (AGBP, SCRATCH, *PUBLISHED)  # a file counts by its content, not its path
-        sources = {"boxes": self.boxes, "start": self.begins_with if known else "weights"}
-        plain = {"boxes": "maps", "start": AGBP}
+        begins = self.begins_with if known else "weights"
+        sources = {"boxes": self.boxes, "start": begins, "ignore": self.ignore}
+        plain = {"boxes": "maps", "start": AGBP, "ignore": "nothing"}
         return written | {key: value for key, value in sources.items() if value != plain[key]}
 
 

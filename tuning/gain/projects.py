@@ -60,6 +60,8 @@ class GainSet:
         else:
             finetune["starts"] = [AGSSP]
             detector = {"boxes": arm.source, "start": word}
+            if arm.source != "painted":
+                detector["ignore"] = "nothing"  # pseudo-boxes can be hidden beside painted defects alone
             if section.pretrains_backbone(arm):
                 changes["backbone"], detector["start"] = {"start": word}, AGBP
             changes["detector"] = detector

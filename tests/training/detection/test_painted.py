@@ -138,8 +138,8 @@ def test_an_image_that_was_not_painted_keeps_its_pseudo_boxes(tmp_path: Path) ->
 def test_the_methods_own_sources_leave_the_fingerprint_as_it_was() -> None:
     """The keys of the former section, no more; what differs from them is named."""
     plain = DetectorSection().deciding
-    assert {"boxes", "start"} & set(plain) == set()
-    assert set(plain) == set(DetectorSection.model_fields) - {"boxes", "start"}
+    assert {"boxes", "start", "ignore"} & set(plain) == set()
+    assert set(plain) == set(DetectorSection.model_fields) - {"boxes", "start", "ignore"}
     assert DetectorSection(start="agbp").deciding == plain
     assert DetectorSection(boxes="both").deciding == plain | {"boxes": "both"}
     painted = plain | {"boxes": "painted", "start": "coco"}
@@ -282,3 +282,27 @@ def test_labels_and_painted_defects_need_no_maps(boxes: str, maps: bool, begins:
     section = DetectorSection.model_validate({"boxes": boxes})
     assert (section.needs_maps, section.begins_with) == (maps, begins)
     assert section.deciding["boxes"] == boxes
+
+
+def test_pseudo_boxes_may_be_hidden_instead_of_learnt(stages: dict[str, Artifact], tmp_path: Path) -> None:
+    workspace = Storage.open(str(tmp_path / "workspace"))
+    section = DetectorSection.model_validate({"boxes": "painted", "ignore": "maps"})
+    assert (section.begins_with, section.needs_maps, section.paints_beside_boxes) == ("coco", True, True)
+    assert section.deciding != DetectorSection.model_validate({"boxes": "painted"}).deciding
+    assert "ignore" not in DetectorSection().deciding
+    rejected = {"image_id": f"{2:032x}", "kind": "box", "box": corners(FOUND)[0], "verdict": "rejected"}
+    save_changes(workspace, [Change.model_validate(rejected)])
+    training = DefectBoxes.reviewed(workspace, **stages).training(section)
+    samples = {sample.image_id[-1]: sample for sample in [*training.train, *training.held_out]}
+    assert {key: sample.boxes.tolist() for key, sample in samples.items()} == {
+        "0": corners(DRAWN), "1": corners(DRAWN[:1]), "2": [], "3": [],
+    }  # fmt: skip
+    hidden = {key: sample.ignored.tolist() for key, sample in samples.items()}
+    assert hidden == {"0": corners(FOUND), "1": [], "2": [], "3": []}  # a rejected box hides nothing
+    assert samples["0"].ignored_labels.tolist() == [-1]
+
+
+@pytest.mark.parametrize("boxes", ["maps", "both", "labels"])
+def test_boxes_that_are_learnt_can_not_be_hidden(boxes: str) -> None:
+    with pytest.raises(ValidationError, match="ignore=maps needs boxes=painted"):
+        DetectorSection.model_validate({"boxes": boxes, "ignore": "maps"})

@@ -119,6 +119,14 @@ def test_arms_become_projects(tmp_path: Path) -> None:
     assert cell("coco", "maps").detector.begins_with == "coco"
 
 
+def test_pseudo_boxes_are_hidden_beside_painted_defects_alone(tmp_path: Path) -> None:
+    section = gain_section(QUICK, {})
+    hiding = {"boxes": "painted", "ignore": "maps"}
+    (data,) = sets_of(tree(tmp_path / "tiles", 6), section, detector=hiding)
+    hidden = {arm.source: data.cell(section, arm, 0).detector.ignore for arm in section.arms if arm.source}
+    assert hidden == {"painted": "maps", "maps": "nothing", "labels": "nothing"}
+
+
 def test_a_source_that_can_not_be_is_left_out_with_its_reason(tmp_path: Path) -> None:
     section = gain_section(QUICK, {})
     (data,) = gain_sets(QUICK, [str(tree(tmp_path, 3))], {}, section)  # one normal image, and four wanted
