@@ -74,13 +74,13 @@ ROOMS = {
     "tuning.outcomes": "",
     "tuning.markdown": "",
     "tuning.paired": "",
-    "tuning.images_of": "",
+    "tuning.finished": "",
     "tuning.space": "",
     "tuning.thresholds": "space",
     "tuning.search": "outcomes space",
-    "tuning.studies": "images_of markdown outcomes paired search thresholds",
+    "tuning.studies": "finished markdown outcomes paired thresholds",
     "tuning.table4": "markdown",
-    "tuning.transfer": "markdown paired",
+    "tuning.transfer": "finished markdown paired",
     "tuning.cli": "*",
 }
 # Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.
