@@ -143,7 +143,8 @@ class MapsSection(Section):
     @property
     def chosen(self) -> KeadSettings | WinclipSettings:
         """The chosen method's options."""
-        return {"kead": self.kead, "winclip": self.winclip}[self.method]
+        options: dict[str, KeadSettings | WinclipSettings] = {"kead": self.kead, "winclip": self.winclip}
+        return options[self.method]
 
     @property
     def shots(self) -> int:
