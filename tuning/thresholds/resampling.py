@@ -69,7 +69,8 @@ class Selection:
     def _sums(self, values: Ints, kept: Bools | None = None) -> Floats:
         """(n,) sums over each image's selected components."""
         chosen = self.selected if kept is None else kept
-        return np.bincount(self.table.image[chosen], values[chosen], len(self.judged))
+        sums = np.bincount(self.table.image[chosen], values[chosen], len(self.judged))
+        return np.asarray(sums, np.float64)
 
     def _plausibility(self, counts: Ints) -> Floats:
         assert self.above is not None

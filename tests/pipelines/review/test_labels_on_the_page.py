@@ -82,7 +82,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tab, Galler
             )
         boxes = {int(image_id, 16): corners for image_id, corners in found}
         far = [600.0, 600.0, 630.0, 630.0]
-        labels = {
+        labels: dict[int, dict[str, Any]] = {
             GOOD: {"boxes": [], "ignored": []},
             MET: {"boxes": truth(*boxes[MET]), "ignored": []},
             MISSED: {"boxes": truth(far), "ignored": []},
