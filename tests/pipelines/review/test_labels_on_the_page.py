@@ -48,7 +48,7 @@ def truth(*boxes: Box) -> list[dict[str, Any]]:
 
 def test_the_document_has_labels_of_labelled_images_alone(tmp_path: Path) -> None:
     storage = Storage.open(str(tmp_path))
-    labels = {
+    labels: dict[int, dict[str, Any]] = {
         3: {"boxes": truth([1, 2, 30, 40]), "ignored": truth([0, 0, 9, 9])},
         5: {"boxes": [], "ignored": []},
     }
