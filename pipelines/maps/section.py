@@ -167,7 +167,8 @@ class MapsSection(TileSettings):
     @property
     def chosen(self) -> KeadSettings | WinclipSettings:
         """The chosen method's options."""
-        return {"kead": self.kead, "winclip": self.winclip}[self.method]
+        options: dict[str, KeadSettings | WinclipSettings] = {"kead": self.kead, "winclip": self.winclip}
+        return options[self.method]
 
     @property
     def shots(self) -> int:

@@ -63,7 +63,7 @@ def declared(name: str) -> Callable[..., None]:
                 from tuning.studies import cost, planned
 
                 documents = [cell.document(study) for cell in cells]
-                return {"title": study.title, "cells": documents, **cost(planned(cells))}
+                return {"title": study.title, "cells": documents, **cost(planned(cells), project.workspace)}
             from tuning.studies import run_study
 
             result = run_study(name, study, preset, cells, project)
@@ -166,12 +166,13 @@ def told_cost(result: Mapping[str, Any]) -> list[str]:
     ]
     seconds, timed = result["seconds"], result["timed"]
     time = f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
-    which = "" if timed == total else f" for {timed} of them (the others' models were not timed)"
-    if timed:
-        lines.append(
-            f"About {time}{which}, by one timed step of each model on this machine; anomaly maps, evaluation "
-            "and the start of workers come on top, early stopping takes off."
-        )
+    which = "" if timed == total else f" for {timed} of them (none like the others is finished yet)"
+    lines.append(
+        f"About {time}{which}, by the epochs of finished trainings of the same models in this workspace; "
+        "anomaly maps and evaluation come on top, early stopping takes off."
+        if timed
+        else "Time: not known before a training of these models is finished in this workspace."
+    )
     return lines
 
 

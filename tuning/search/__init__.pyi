@@ -1,6 +1,5 @@
-from .cost import step_seconds
 from .ledger import Budget
 from .request import Request, check_search
 from .search import run_search
 
-__all__ = ["Budget", "Request", "check_search", "run_search", "step_seconds"]
+__all__ = ["Budget", "Request", "check_search", "run_search"]

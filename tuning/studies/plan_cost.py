@@ -1,19 +1,16 @@
-"""What a study's cells would train, and about how long: timed training steps, multiplied."""
+"""What a study's cells would train, and how long like trainings took in the workspace. No torch, no Ray."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.progress import say
 from cluster.stages import digest
 from training.project import Project
 from training.starts import AGBP, AGSSP
-from tuning.images_of import finetuning_images, pretraining_images
-from tuning.search import step_seconds
+from tuning.finished import finished_trainings
 from tuning.studies.plan import Cell
 
-PROBE_SECONDS = 60.0  # after which no further model is timed
+STAGES = ("backbone", "detector", "finetune")
 NOT_TRAINED = {"workspace", "name", "ray", "tracking", "scaling", "evaluate", "predict", "report", "finetune"}
 
 
@@ -22,26 +19,14 @@ class PlannedTraining:
     """One training that at least one cell needs.
 
     Attributes:
-        stage: `backbone`, `detector` or `finetune`.
-        project: settings of the training.
-        images: number of images of an epoch.
+        stage: one of `STAGES`.
+        model: name of the model.
+        epochs: number of epochs.
     """
 
     stage: str
-    project: Project
-    images: int
-
-    @property
-    def steps(self) -> float:
-        """Images that all epochs learn from."""
-        epochs: int = getattr(self.project, self.stage).loop.epochs
-        return float(self.images * epochs)
-
-    @property
-    def model(self) -> tuple[str, str, str]:
-        """What decides the time of a step."""
-        section = getattr(self.project, self.stage)
-        return self.stage, section.name, str(self.project.finetune.preprocessing.shape)
+    model: str
+    epochs: int
 
 
 def planned(cells: Sequence[Cell]) -> list[PlannedTraining]:
@@ -51,31 +36,50 @@ def planned(cells: Sequence[Cell]) -> list[PlannedTraining]:
         if cell.pretraining is None or cell.target is None:
             continue
         (start,) = cell.target.finetune.starts
-        source, target = cell.pretraining.seeded(), cell.target.seeded()
-        stages = []
+        source = cell.pretraining
         if start == AGBP or (start == AGSSP and source.detector.needs_backbone):
-            stages.append(("backbone", NOT_TRAINED | {"boxes", "paint", "detector"}))
+            left_out = NOT_TRAINED | {"boxes", "paint", "detector"}
+            trainings["backbone", _settings(source, left_out)] = _training("backbone", source)
         if start == AGSSP:
-            stages.append(("detector", NOT_TRAINED))
-        for stage, left_out in stages:
-            key = (stage, digest(source.model_dump(mode="json", exclude=left_out)))
-            if key not in trainings:
-                trainings[key] = PlannedTraining(stage, source, pretraining_images(source))
-        images = finetuning_images(target)
-        trainings[cell.row, cell.dataset, cell.seed] = PlannedTraining("finetune", target, images)
+            trainings["detector", _settings(source, NOT_TRAINED)] = _training("detector", source)
+        trainings[cell.row, cell.dataset, cell.seed] = _training("finetune", cell.target)
     return list(trainings.values())
 
 
-def cost(trainings: Sequence[PlannedTraining]) -> Mapping[str, Any]:
-    """Number of trainings by stage, and seconds of those whose model was timed within a minute; JSON-able."""
-    stages = [each.stage for each in trainings]
-    counts = {stage: stages.count(stage) for stage in ("backbone", "detector", "finetune")}
-    seconds: dict[tuple[str, str, str], float] = {}
-    began = time.monotonic()
-    for each in trainings:
-        if each.model not in seconds and time.monotonic() - began < PROBE_SECONDS:
-            say(f"plan: timing a training step of {each.model[1]} ({each.stage})")
-            seconds[each.model] = step_seconds(each.project, each.stage)
-    timed = [each for each in trainings if each.model in seconds]
-    total = sum(each.steps * seconds[each.model] / max(1, each.project.scaling.workers) for each in timed)
-    return {"trainings": counts, "timed": len(timed), "seconds": total}
+def cost(trainings: Sequence[PlannedTraining], workspace: str) -> Mapping[str, Any]:
+    """Number of trainings by stage, and the seconds of those like which some are finished; JSON-able.
+
+    Args:
+        trainings: see `planned`.
+        workspace: workspace whose finished trainings tell the seconds of an epoch, by stage and model.
+
+    Raises:
+        UserError: see `finished_trainings`.
+    """
+    stages = [training.stage for training in trainings]
+    epoch_seconds = _epoch_seconds(workspace)
+    known = [each for each in trainings if (each.stage, each.model) in epoch_seconds]
+    return {
+        "trainings": {stage: stages.count(stage) for stage in STAGES},
+        "timed": len(known),
+        "seconds": sum(each.epochs * epoch_seconds[each.stage, each.model] for each in known),
+    }
+
+
+def _training(stage: str, project: Project) -> PlannedTraining:
+    section = getattr(project, stage)
+    return PlannedTraining(stage, section.name, section.loop.epochs)
+
+
+def _settings(project: Project, left_out: set[str]) -> str:
+    return digest(project.model_dump(mode="json", exclude=left_out))
+
+
+def _epoch_seconds(workspace: str) -> dict[tuple[str, str], float]:
+    """Mean seconds of an epoch, by stage and model, of every finished training."""
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for stage in STAGES:
+        for training in finished_trainings(workspace, stage):
+            key = (stage, str(training.config.get("name")))
+            seconds.setdefault(key, []).append(training.seconds / max(1, training.epochs))
+    return {key: sum(values) / len(values) for key, values in seconds.items()}

@@ -88,7 +88,8 @@ def threshold_curves(objective: ThresholdObjective, values: Values, *, shown: Sh
     levels = (
         np.linspace(min(floors), max(float(each.maxima.max()) for each in maps), POINTS).round(4).tolist()
     )
-    adaptive, fixed = [], []
+    adaptive: list[dict[str, dict[str, float]]] = []
+    fixed: list[dict[str, dict[str, float]]] = []
     with shown(len(cs) + len(levels)) as on_point:
         for c in cs:
             adaptive.append(objective.by_category({**values, "boxes.c": c}))
@@ -117,8 +118,9 @@ def shown_points(dimension: Dimension, chosen: Any) -> list[Any]:
     if dimension.values is not None:
         return list(dimension.values)
     if dimension.log or (dimension.step is None and not dimension.whole):
-        spread = np.geomspace if dimension.log else np.linspace
-        points = [dimension.value(float(v)) for v in spread(dimension.low, dimension.high, POINTS).round(4)]
+        ends = (dimension.low, dimension.high, POINTS)
+        between = np.geomspace(*ends) if dimension.log else np.linspace(*ends)
+        points = [dimension.value(float(v)) for v in between.round(4)]
         if dimension.whole:
             points = [round(point) for point in points]
         points = [point for point in points if dimension.low <= point <= dimension.high]

@@ -47,9 +47,9 @@ class Selection:
         """
         if metric == MASK_IOU:
             truth = np.array([len(pixels) for pixels in self.judged.pixels])
-            hits, area = (counts @ self._sums(values) for values in (self.table.hits, self.table.area))
-            total = counts @ truth
-            return _ratio(hits, area + total - hits, total)
+            inside, area = (counts @ self._sums(values) for values in (self.table.hits, self.table.area))
+            defective = counts @ truth
+            return _ratio(inside, area + defective - inside, defective)
         if metric == PLAUSIBILITY:
             return self._plausibility(counts)
         truth = np.array([len(boxes) for boxes in self.judged.boxes])
@@ -59,9 +59,9 @@ class Selection:
         if metric == BOX_AP:
             order = np.flatnonzero(judged_by)
             order = order[np.argsort(-self.table.peak[order], kind="stable")]
-            images, right = self.table.image[order], hits[order]
+            images, correct = self.table.image[order], hits[order]
             return np.array(
-                [_precision(row, images, right, int(n)) for row, n in zip(counts, total, strict=True)]
+                [_precision(row, images, correct, int(n)) for row, n in zip(counts, total, strict=True)]
             )
         right, every = (counts @ self._sums(kept.astype(np.int64), kept) for kept in (hits, judged_by))
         return _ratio(2 * right, every + total, total)
@@ -69,7 +69,8 @@ class Selection:
     def _sums(self, values: Ints, kept: Bools | None = None) -> Floats:
         """(n,) sums over each image's selected components."""
         chosen = self.selected if kept is None else kept
-        return np.bincount(self.table.image[chosen], values[chosen], len(self.judged))
+        sums = np.bincount(self.table.image[chosen], values[chosen], len(self.judged))
+        return np.asarray(sums, np.float64)
 
     def _plausibility(self, counts: Ints) -> Floats:
         assert self.above is not None
@@ -112,6 +113,8 @@ def gain_interval(
         images = len(selection.judged)
         counts = rng.multinomial(images, np.full(images, 1 / images), DRAWS).astype(np.int64)
         columns.append(selection.drawn(metric, counts) - before[category].drawn(metric, counts))
+    if not columns:
+        return None
     known = [column for column in np.array(columns).reshape(len(columns), -1).T if not np.isnan(column).all()]
     if not known:
         return None

@@ -8,12 +8,11 @@ from typing import Any
 
 from cluster.config import merge, validate
 from cluster.errors import UserError
-from cluster.stages import RECORD
-from cluster.storage import Storage
 from pipelines.corpus import Listing
 from training.inputs import read_listing
 from training.project import Project
 from training.starts import AGBP
+from tuning.finished import finished_trainings
 from tuning.transfer.section import TransferPreset, TransferSection
 
 
@@ -85,7 +84,4 @@ def cell_count(section: TransferSection, sets: Sequence[DataSet]) -> int:
 
 def finished_seconds(workspace: str) -> list[float]:
     """Seconds of every finished training of transfer studies in a workspace."""
-    folder = Storage.open(workspace).at("transfer")
-    names = [name for name in folder.children() if folder.at(name).exists(RECORD)]
-    records = [folder.at(name).read_json(RECORD) for name in names]
-    return [float(record["results"]["training_seconds"]) for record in records]
+    return [training.seconds for training in finished_trainings(workspace, "transfer")]

@@ -48,7 +48,7 @@ def truth(*boxes: Box) -> list[dict[str, Any]]:
 
 def test_the_document_has_labels_of_labelled_images_alone(tmp_path: Path) -> None:
     storage = Storage.open(str(tmp_path))
-    labels = {
+    labels: dict[int, dict[str, Any]] = {
         3: {"boxes": truth([1, 2, 30, 40]), "ignored": truth([0, 0, 9, 9])},
         5: {"boxes": [], "ignored": []},
     }
@@ -82,7 +82,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tab, Galler
             )
         boxes = {int(image_id, 16): corners for image_id, corners in found}
         far = [600.0, 600.0, 630.0, 630.0]
-        labels = {
+        labels: dict[int, dict[str, Any]] = {
             GOOD: {"boxes": [], "ignored": []},
             MET: {"boxes": truth(*boxes[MET]), "ignored": []},
             MISSED: {"boxes": truth(far), "ignored": []},

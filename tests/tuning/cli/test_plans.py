@@ -1,18 +1,16 @@
 """Plans in words: what runs, what is lacking, how many trainings, about how long, on one screen."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cluster.errors import UserError
 from cluster.stages.stage import RECORD
 from cluster.storage.storage import Storage
-from training.project import Project
-from tuning.cli.study_commands import render_plan as render_study_plan
+from tuning.cli.study_commands import render_plan as render_study_plan, told_cost
 from tuning.cli.transfer_commands import render_plan as render_transfer_plan
-from tuning.images_of import finetuning_images, pretraining_images
 from tuning.studies.plan import plan_cells
-from tuning.studies.plan_cost import planned
+from tuning.studies.plan_cost import PlannedTraining, cost, planned
 from tuning.studies.study import load_study
 from tuning.transfer.projects import finished_seconds
 from tuning.transfer.section import transfer_preset, transfer_section
@@ -47,16 +45,26 @@ def test_a_pretraining_that_cells_share_is_counted_once() -> None:
     assert len(both) == 2 * len(trainings)
 
 
-def test_images_are_counted_as_the_splits_take_them() -> None:
-    words: dict[str, Any] = {
-        "generate": {"images_per_category": 40, "categories": ["rail", "casting"]},
-        "corpus": {"test_share": 0.25},
-        "finetune": {"validation_share": 0.1},
-    }
-    project = Project.model_validate(words)
-    assert (pretraining_images(project), finetuning_images(project)) == (60, 54)
-    words["finetune"] |= {"limit": 8, "background_share": 0.2}
-    assert finetuning_images(Project.model_validate(words)) == 9
+def test_time_is_that_of_finished_trainings_like_these(tmp_path: Path) -> None:
+    workspace = Storage.open(str(tmp_path))
+    done = {"config": {"name": "yolov8n"}, "results": {"training_seconds": 30.0, "epochs": 3}}
+    workspace.at("finetune", "a").write_json(RECORD, done)
+    slow = done | {"results": {"training_seconds": 60.0, "epochs": 3}}
+    workspace.at("finetune", "b").write_json(RECORD, slow)
+    workspace.at("finetune", "c").create()  # not complete
+    trainings = [
+        PlannedTraining("finetune", "yolov8n", 10),
+        PlannedTraining("finetune", "yolov8n", 20),
+        PlannedTraining("finetune", "yolov8s", 10),
+        PlannedTraining("backbone", "yolov8n", 10),
+    ]
+    found = cost(trainings, str(tmp_path))
+    assert found["trainings"] == {"backbone": 1, "detector": 0, "finetune": 3}
+    assert (found["timed"], found["seconds"]) == (2, pytest.approx(30 * 15.0))
+    told = " ".join(told_cost(found))
+    assert "About 8 minutes for 2 of them (none like the others is finished yet)" in told
+    nothing = cost(trainings, str(tmp_path / "new"))
+    assert "Time: not known before" in " ".join(told_cost(nothing))
 
 
 @pytest.mark.parametrize("preset", ["cpu", "full"])
@@ -77,6 +85,15 @@ def test_the_plan_of_a_transfer_study_fits_a_screen(
 def test_finished_trainings_tell_their_seconds(tmp_path: Path) -> None:
     assert finished_seconds(str(tmp_path)) == []
     folder = Storage.open(str(tmp_path)).at("transfer")
-    folder.at("a").write_json(RECORD, {"results": {"training_seconds": 12.5}})
+    folder.at("a").write_json(RECORD, {"config": {}, "results": {"training_seconds": 12.5}})
     folder.at("b").create()  # not complete
     assert finished_seconds(str(tmp_path)) == [12.5]
+
+
+@pytest.mark.parametrize(
+    "text", [b"{", b"[]", b"{}", b"\xff", b'{"config": {}, "results": {"training_seconds": "x"}}']
+)
+def test_a_damaged_record_is_one_sentence(tmp_path: Path, text: bytes) -> None:
+    Storage.open(str(tmp_path)).at("transfer", "a").write(RECORD, text)
+    with pytest.raises(UserError, match=r"stage\.json is damaged; delete"):
+        finished_seconds(str(tmp_path))

@@ -360,7 +360,7 @@ def test_the_picture_says_which_settings_do_nothing(
     stored: tuple[CategoryMaps, ...], pool: ThreadPoolExecutor
 ) -> None:
     curves = threshold_curves(objective_over(stored, pool), {})
-    knobs = {
+    knobs: dict[str, list[tuple[Any, float]]] = {
         "boxes.c": [(0.0, 0.01293), (0.1, 0.4)],
         "boxes.nms_iou": [(0.5, 0.012930), (0.7, 0.012931)],
         "boxes.min_area": [(0, 0.4), (10, 0.4)],
