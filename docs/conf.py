@@ -27,6 +27,7 @@ CONTENTS = """
 tutorial
 howto/prompts
 howto/thresholds
+howto/tiles
 howto/python
 howto/clusters
 howto/labelling-tools
