@@ -6,16 +6,28 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import torch
 from torch import Tensor
 
 from benchmarks.registry import Row, at_least, at_most
 from pipelines.encoder import LoadedEncoder
-from pipelines.maps import CategoryState, KeAD, KeadSettings, MapMethod, WinCLIP, WinclipSettings
+from pipelines.maps import (
+    CategoryState,
+    KeAD,
+    KeadSettings,
+    MapMethod,
+    MapsSection,
+    WinCLIP,
+    WinclipSettings,
+    tiled_image,
+    tiled_maps,
+    tiled_state,
+)
 
 MODEL = "ViT-B-16-plus-240"
 BATCH, SHOTS, ROUNDS = 8, 4, 9
@@ -37,11 +49,20 @@ def run() -> Iterator[Row]:
     yield at_most("KeAD against encode_image, CPU time", ratio, 1.05)
     peaks = {side: peak_bytes(side) for side in ("bare", "kead")}
     yield at_most("KeAD against encode_image, peak memory of the process", peaks["kead"] / peaks["bare"], 1.3)
+    yield at_most("KeAD in tiles against encode_image on the same tiles, CPU time", tiled_ratio(sides), 1.1)
     sides["winclip"]()
     pairs = [(cpu_seconds(sides["winclip"]), cpu_seconds(sides["kead"])) for _ in range(WINCLIP_ROUNDS)]
     yield Row(f"{MODEL}, WinCLIP {SHOTS}-shot: CPU seconds per image", min(pairs)[0] / BATCH)
     faster = statistics.median(winclip / kead for winclip, kead in pairs)
     yield at_least("KeAD against WinCLIP, times as fast", faster, 12)
+
+
+def tiled_ratio(sides: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> float:
+    """CPU time of a tiled image's map over that of the bare image tower on as many pixels, as neighbours."""
+    for side in ("bare", "tiled"):
+        sides[side]()
+    seconds = [(cpu_seconds(sides["tiled"]), cpu_seconds(sides["bare"])) for _ in range(rounds)]
+    return statistics.median(tiled / bare for tiled, bare in seconds)
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -78,8 +99,22 @@ def workloads() -> dict[str, Callable[[], object]]:
 
         return work
 
+    section = MapsSection.model_validate({"tiles": 240, "kead": {"shots": SHOTS}})
+    kead = KeAD(encoder, section.kead)
+    random = np.random.default_rng(0)
+    # 4 × 2 tiles, a batch of them.
+    pictures = [random.integers(0, 255, (416, 768, 3), np.uint8) for _ in range(SHOTS + 1)]
+    tiled_states: list[CategoryState] = []
+
+    def tiled() -> object:
+        if not tiled_states:
+            prompts = section.library().category("rail")
+            tiled_states.append(tiled_state(kead, prompts, pictures[1:], section, BATCH))
+        return tiled_maps(kead, [tiled_image(kead, pictures[0], tiled_states[0], section)], BATCH, 1)
+
     return {
         "bare": bare,
+        "tiled": tiled,
         "kead": mapped(KeAD(encoder, KeadSettings(shots=SHOTS))),
         "winclip": mapped(WinCLIP(encoder, WinclipSettings(shots=SHOTS))),
     }

@@ -28,6 +28,7 @@ tutorial
 howto/prompts
 howto/thresholds
 howto/audit-boxes
+howto/tiles
 howto/python
 howto/clusters
 howto/labelling-tools

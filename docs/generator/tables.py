@@ -118,7 +118,8 @@ MEANINGS = {
     "labelled_share": "0–1",
     "score": "image score A; in `curves.parquet` that of the detection at this point",
     "map_max": "max M",
-    "map": "M on the patch grid, here of 15 × 15 patches; upsample when reading",
+    "map": "M on the patch grid, here of 15 × 15 patches; upsample when reading; of tiled images a "
+    "struct, `cells` row by row and `shape`",
     "map_zero": "M_zero (eq. 3–4)",
     "map_few": "M_few (eq. 5)",
     "mean_max": "mean over images of max M (eq. 10)",

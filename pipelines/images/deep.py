@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pipelines.images.limits import ImageError
 
 Levels = tuple[float, float]  # black and white
+STRIP_PIXELS = 1 << 20  # scaled at once
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,24 @@ class Deep:
         span = white - black
         if not np.isfinite(span):
             raise ImageError(f"its values from {black:g} to {white:g} are too far apart to be grey levels")
+        height, width = self.values.shape[:2]
+        scaled = np.empty((height, width, 3), np.uint8)
+        # Strip by strip: as float64 a line scan of 48 million pixels would take gigabytes.
+        for top in range(0, height, rows := max(1, STRIP_PIXELS // max(1, width))):
+            scaled[top : top + rows] = self._strip(slice(top, top + rows), black, span)
+        return scaled
+
+    def _strip(self, rows: slice, black: float, span: float) -> npt.NDArray[np.float64]:
+        """Rows of the scaled image, (h, W, 3) or (h, W, 1), whole numbers from 0 to 255."""
+        values = self.values[rows].astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            shares = (self.values.astype(np.float64) - black) * (255.0 / span) if span > 0 else None
-        if shares is None:
-            shares = np.zeros(self.values.shape)
+            shares = (values - black) * (255.0 / span) if span > 0 else np.zeros(values.shape)
         shares = np.nan_to_num(shares, nan=0.0, posinf=255.0, neginf=0.0).round().clip(0, 255)
         if shares.ndim == 2:
-            shares = np.repeat(shares[..., None], 3, axis=2)
+            shares = shares[..., None]
         if self.alpha is not None:
-            shares = (shares * self.alpha[..., None]).round()
-        return shares.astype(np.uint8)
+            shares = (shares * self.alpha[rows][..., None]).round()
+        return shares
 
     def _extremes(self) -> Levels:
         measured = self.measured()
