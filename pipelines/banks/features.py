@@ -14,6 +14,7 @@ from pipelines.banks.weights import (
     LITE0_NAME,
     bank_file,
     in_timm_order,
+    published_config,
     read_state,
     timm_name,
 )
@@ -131,7 +132,7 @@ class Backbone:
 def _loaded(bank: BankSection, name: str) -> Any:
     """The backbone with its weights, without a classifier."""
     options: dict[str, Any] = {"num_classes": 0}
-    published = timm.models.get_pretrained_cfg(name)
+    published = published_config(name)
     if published.fixed_input_size:  # ViT and Swin make their positions for one size
         options["img_size"] = bank.size
     file = bank_file(bank)

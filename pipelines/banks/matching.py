@@ -36,7 +36,7 @@ def nearest(patches: Tensor, bank: Tensor) -> Tensor:
         (N,).
     """
     most = torch.full((len(patches),), -1.0, dtype=patches.dtype, device=patches.device)
-    for part in bank.split(max(1, AT_ONCE // max(1, len(patches)))):
+    for part in torch.split(bank, max(1, AT_ONCE // max(1, len(patches)))):
         most = torch.maximum(most, (patches @ part.T).amax(1))
     return (0.5 * (1 - most)).clamp(0, 1)
 

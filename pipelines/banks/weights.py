@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -45,7 +46,7 @@ def timm_name(bank: BankSection) -> str:
             f"{nearest(architecture, timm.list_models())}"
         )
     try:
-        timm.models.get_pretrained_cfg(name)
+        published_config(name)
     except RuntimeError:  # how timm says that it has no such tag
         tags = [known.partition(".")[2] for known in timm.list_pretrained(architecture)]
         raise UserError(
@@ -53,6 +54,15 @@ def timm_name(bank: BankSection) -> str:
             f"it has {', '.join(tags) or 'none at all'}."
         ) from None
     return name
+
+
+def published_config(name: str) -> Any:
+    """timm's `PretrainedCfg` of a name.
+
+    Raises:
+        RuntimeError: timm has no weights of that tag.
+    """
+    return timm.models.get_pretrained_cfg(name)
 
 
 def bank_digest(bank: BankSection) -> str:
@@ -68,7 +78,7 @@ def bank_digest(bank: BankSection) -> str:
     file = bank_file(bank)
     if file is not None:
         return f"sha256:{_sha256(file)}"
-    published = timm.models.get_pretrained_cfg(name)
+    published = published_config(name)
     if not published.has_weights:
         raise UserError(
             f"timm publishes no weights of {name}; give a file as maps.bank.weights, or another model."
@@ -142,7 +152,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     """
     try:
         if file.suffix == ".safetensors":
-            content = load_file(file)
+            content: Any = load_file(file)
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
         for place in PLACES:

@@ -155,7 +155,7 @@ class BankMethod(MapMethod):
         if self.backbone is None:
             kead = kead or self.kead.embed(self._resized(images, self.encoder.image_size))
             side = self.kead.grid
-            return [layer.unflatten(1, (side, side)) for layer in kead.patches]
+            return [layer.reshape(len(layer), side, side, -1) for layer in kead.patches]
         resized = self._resized(images, self.backbone.size).to(self.device)
         kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
         with torch.autocast(self.device.type, kind, enabled=self.precision != "fp32"):

@@ -19,7 +19,7 @@ SIDE = 64  # of the bank's images
 def model_of(name: str) -> Any:
     """A random model of timm, without a classifier; its norms are no identities."""
     torch.manual_seed(7)
-    options = {"img_size": SIDE} if "vit" in name else {}
+    options: dict[str, Any] = {"img_size": SIDE} if "vit" in name else {}
     model = timm.create_model(name, num_classes=0, **options).eval()
     with torch.no_grad():
         for key, value in model.state_dict().items():
@@ -43,7 +43,7 @@ def raw_levels(name: str, images: Array, levels: tuple[int, ...]) -> list[Array]
     """
     config = model_of(name).pretrained_cfg
     mean, std = (np.array(config[key])[:, None, None] for key in ("mean", "std"))
-    options = {"img_size": SIDE} if "vit" in name else {}
+    options: dict[str, Any] = {"img_size": SIDE} if "vit" in name else {}
     extractor = timm.create_model(name, features_only=True, out_indices=levels, **options).eval()
     state = model_of(name).state_dict()
     prefix = "model." if any(key.startswith("model.") for key in extractor.state_dict()) else ""
