@@ -64,6 +64,19 @@ def maps_of(folder: Path, ids: list[str]) -> Artifact:
     return Artifact("maps", "m" * 16, storage, {"results": {}}, reused=True)
 
 
+def refused(folder: Path, section: AuditSection, corpus: Artifact, maps: Artifact) -> str:
+    """The sentence that the paint stage of an audit ends with."""
+    workspace = Storage.open(str(folder))
+    with (
+        Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as run,
+        pytest.raises(UserError) as error,
+    ):
+        paint_for_audit(
+            section, site=Site(workspace, run), corpus=corpus, maps=maps, references_are_compared=True
+        )
+    return str(error.value)
+
+
 @pytest.mark.parametrize("case", ["held out", "unmapped", "references alone"])
 def test_nothing_to_paint_on_is_one_sentence(
     case: str, tracked: Callable[[Path], Path], tmp_path: Path
@@ -71,18 +84,18 @@ def test_nothing_to_paint_on_is_one_sentence(
     changes = {"held out": {"split": "test"}, "references alone": {"role": "reference"}}.get(case, {})
     corpus = corpus_of(tmp_path, **changes)
     maps = maps_of(tmp_path, [] if case == "unmapped" else [f"{number:032x}" for number in range(12)])
-    workspace = Storage.open(str(tracked(tmp_path / "workspace")))
-    with (
-        Tracker.open(TrackingSection(), workspace).pipeline("test", {}) as run,
-        pytest.raises(UserError, match=r"^There is nothing to paint on: .*; add normal images"),
-    ):
-        paint_for_audit(
-            AuditSection(seed=1),
-            site=Site(workspace, run),
-            corpus=corpus,
-            maps=maps,
-            references_are_compared=True,
-        )
+    told = refused(tracked(tmp_path / "workspace"), AuditSection(seed=1), corpus, maps)
+    assert told.startswith("There is nothing to paint on: ")
+    assert told.endswith("add normal images beside the references that maps are compared with.")
+
+
+def test_kinds_of_a_category_that_is_none_are_refused(
+    tracked: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    section = AuditSection.model_validate({"seed": 1, "categories": {"castng": ["pit"]}})
+    told = refused(tracked(tmp_path / "workspace"), section, corpus_of(tmp_path), maps_of(tmp_path, []))
+    assert told.startswith('audit.categories names "castng", which the corpus has not;')
+    assert "casting" in told
 
 
 @pytest.mark.ray
