@@ -33,6 +33,7 @@ def run() -> Iterator[Row]:
             rank = told["spearman"]
             goal = f">= {GOAL}"
             yield Row(f"{name}: Spearman over {audit.results['rules']} settings", rank, goal, rank >= GOAL)
+            yield Row(f"{name}: the same of two halves of the labels", told["labels_agree"])
             yield Row(f"{name}: true F1 of the chosen, first half, percent", told["true_f1"] * 100)
             yield Row(f"{name}: true F1 of the best, first half, percent", told["best_true_f1"] * 100)
         ways = {f"{rule}, defaults": settings_of(rule, {}) for rule in SPACES}

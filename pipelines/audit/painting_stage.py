@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.errors import UserError
+from cluster.errors import UserError, nearest
 from cluster.on_ray import Sender, start_ray
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
@@ -49,13 +49,20 @@ def paint_for_audit(
         references_are_compared: whether the maps' method reads the references, which then aren't painted on.
 
     Raises:
-        UserError: nothing to paint on, or nowhere a defect could be placed.
+        UserError: nothing to paint on, or nowhere a defect could be placed; kinds of an unknown category.
     """
     seed = section.seed or 0
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         tables = CorpusTables(corpus.directory)
         manifest = tables.manifest()
+        known = {row["category"] for row in manifest}
+        for category in section.categories:
+            if category not in known:
+                raise UserError(
+                    f'audit.categories names "{category}", which the corpus has not; '
+                    f"{nearest(category, known)}"
+                )
         mapped = maps.directory.read_table("maps", columns=["image_id"]).column("image_id").to_pylist()
         canvases = choose_canvases(
             manifest,

@@ -11,7 +11,7 @@ from pipelines.audit.judging import judged_schema
 from pipelines.maps import Floats, map_rows
 from pipelines.tables import REFERENCE, SIDES, CorpusTables, sides
 
-LABELLED = 300  # labelled images of a category that the audit is compared with
+LABELLED = 600  # labelled images of a category that the audit is compared with
 
 
 def rows_to_judge(

@@ -103,7 +103,7 @@ def audit_boxes(inputs: AuditInputs, *, site: Site, corpus: Artifact, maps: Arti
             "verdicts": [
                 {"kind": "audit", "sentence": choice.sentence} for _, choice in sorted(choices.items())
             ],
-            **agreement(table),
+            **agreement(table, truths),
         }
 
     return ensure(

@@ -3,20 +3,24 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
+from pipelines.audit.figures import CategoryTally
 from pipelines.audit.table import ALL
 
 
-def agreement(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def agreement(rows: Iterable[Mapping[str, Any]], truths: Mapping[str, CategoryTally]) -> dict[str, Any]:
     """Spearman's correlation of audited and true F1 over rules and settings, by category.
 
     Args:
         rows: rows of `AUDIT`.
+        truths: counts on labelled images, by category.
 
     Returns:
-        `agreement`: category → `spearman` (None where either F1 is the same for all), `true_f1` of the chosen
-        settings and `best_true_f1` of any; nothing at all where there are no labels.
+        `agreement`: category → `spearman` (None where either F1 is the same for all), `labels_agree`, the
+        same of two halves of the labelled images, beyond which little can be expected, `true_f1` of the
+        chosen settings and `best_true_f1` of any; nothing at all where there are no labels.
     """
     by_category: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -28,10 +32,19 @@ def agreement(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         chosen = [row["true_f1"] for row in members if row["chosen"]]
         found[category] = {
             "spearman": spearman([row["f1"] for row in members], true),
+            "labels_agree": _halves(truths[category]),
             "true_f1": chosen[0] if chosen else None,
             "best_true_f1": max(true),
         }
     return {"agreement": found} if found else {}
+
+
+def _halves(truth: CategoryTally) -> float | None:
+    """Spearman's correlation of true F1 on every other labelled image with that on the rest."""
+    _, sizes = truth.groups()[ALL]
+    first = np.arange(len(truth.kinds)) % 2 == 0
+    halves = [truth.figures(images, sizes).values["f1"] for images in (first, ~first)]
+    return spearman(*(np.nan_to_num(f1, nan=0.0).tolist() for f1 in halves))
 
 
 def spearman(first: list[float], second: list[float]) -> float | None:

@@ -67,10 +67,13 @@ def agreement_sentence(category: str, told: Mapping[str, Any]) -> str:
     """How well the audit foresaw what the labels say."""
     if told["spearman"] is None:
         return f'"{category}": the labels tell nothing of the audit, as all rules do alike on one of both.'
-    chosen = "" if told["true_f1"] is None else f" of the chosen {_percent(told['true_f1'])},"
+    chosen = "" if told["true_f1"] is None else f" {_percent(told['true_f1'])} of the chosen and"
+    halves = told["labels_agree"]
+    sure = "" if halves is None else f" (two halves of the labels agree on it by {halves:.2f})"
     return (
-        f'"{category}": by its labels the order of the rules is foretold with a Spearman correlation of '
-        f"{told['spearman']:.2f}; true F1{chosen} of the best {_percent(told['best_true_f1'])} %."
+        f'"{category}": the audit foretells the order of the rules by the labels with a Spearman correlation '
+        f"of {told['spearman']:.2f}{sure}; F1 by labels is{chosen} {_percent(told['best_true_f1'])} % of the "
+        "best."
     )
 
 

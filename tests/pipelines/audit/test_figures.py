@@ -8,7 +8,7 @@ import pytest
 from pipelines.audit.candidates import candidates
 from pipelines.audit.figures import CategoryTally
 from pipelines.audit.judging import judge_rows, judged_image, size_classes
-from pipelines.audit.truth import spearman
+from pipelines.audit.truth import agreement, spearman
 from pipelines.boxes import PseudoBoxSettings
 from pipelines.boxes.pseudo_boxes import CategoryThreshold, pseudo_boxes
 from tests.pipelines.audit.scenes import SIDE, blob_rows
@@ -185,6 +185,28 @@ def test_spearman_is_pearsons_of_the_ranks() -> None:
     ]
     assert spearman(first, second) == pytest.approx(np.corrcoef(*ranks)[0, 1])
     assert spearman([0.5, 0.5], [0.1, 0.2]) is None
+
+
+def test_agreement_is_told_for_categories_with_labels_alone() -> None:
+    tally = tally_of(np.random.default_rng(4), 40, 1)
+    rows = [
+        {"category": name, "part": part, "f1": f1, "true_f1": true, "chosen": f1 == 0.5}
+        for name in ("plate", "rail")
+        for part in ("all", "kind pit")
+        for f1, true in ((0.5, 0.25 if name == "plate" else None), (0.25, 0.75 if name == "plate" else None))
+    ]
+    (told,) = agreement(rows, {"plate": tally})["agreement"].items()
+    halves = [tally.figures(np.arange(40) % 2 == half, np.ones(3, bool)).values["f1"] for half in (0, 1)]
+    assert told == (
+        "plate",
+        {
+            "spearman": pytest.approx(-1),
+            "labels_agree": pytest.approx(spearman(*(each.tolist() for each in halves))),
+            "true_f1": 0.25,
+            "best_true_f1": 0.75,
+        },
+    )
+    assert agreement([row for row in rows if row["category"] == "rail"], {}) == {}
 
 
 def test_every_candidate_has_its_place() -> None:

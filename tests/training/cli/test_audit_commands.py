@@ -45,7 +45,7 @@ def test_rules_stand_side_by_side_and_the_reason_below(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     sentence = f'"{CATEGORY}" takes rule=paper c=0 delta=auto.'
-    told = {"spearman": 0.75, "true_f1": 0.25, "best_true_f1": 0.5}
+    told = {"spearman": 0.75, "labels_agree": 0.5, "true_f1": 0.25, "best_true_f1": 0.5}
     table = [row(0), row(1, own=1), row(0, "kind pit", f1_low=None, f1_high=None)]
     render_audit(
         {
@@ -73,6 +73,11 @@ def test_rules_stand_side_by_side_and_the_reason_below(
 def test_the_labels_word_is_honest_where_nothing_can_be_said() -> None:
     alike = agreement_sentence("rail", {"spearman": None, "true_f1": 0.0, "best_true_f1": 0.0})
     assert "tell nothing of the audit" in alike
-    unchosen = agreement_sentence("rail", {"spearman": -0.3, "true_f1": None, "best_true_f1": 0.5})
-    assert "-0.30" in unchosen
+    unchosen = agreement_sentence(
+        "rail", {"spearman": -0.3, "labels_agree": None, "true_f1": None, "best_true_f1": 0.5}
+    )
+    assert "-0.30;" in unchosen
     assert "chosen" not in unchosen
+    told = {"spearman": 0.53, "labels_agree": 0.22, "true_f1": 0.044, "best_true_f1": 0.065}
+    assert "of 0.53 (two halves of the labels agree on it by 0.22)" in agreement_sentence("tile", told)
+    assert "4.4 of the chosen and 6.5 % of the best" in agreement_sentence("tile", told)
