@@ -23,7 +23,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def objective_over(judged: Judged, metric: str, pool: ThreadPoolExecutor) -> ThresholdObjective:
-    maps = CategoryMaps("c", judged.maps.max((1, 2)).astype(np.float64), judged.scores, judged, judged)
+    maps = CategoryMaps("c", judged.maxima.astype(np.float64), judged.scores, judged, judged)
     knobs = PseudoBoxSettings(c=0.3, delta=0.1, min_area=0)
     return ThresholdObjective((maps,), knobs, metric, score_share=1.0, few_weight=0.5, pool=pool)
 
@@ -32,7 +32,7 @@ def taken(judged: Judged, places: list[int]) -> Judged:
     """The images at these places, some perhaps more than once."""
     return replace(
         judged,
-        maps=judged.maps[places],
+        maps=np.stack([judged.maps[place] for place in places]),
         scores=judged.scores[places],
         sizes=judged.sizes[places],
         normal=judged.normal[places],
@@ -50,7 +50,7 @@ def test_drawn_images_are_measured_as_if_they_stood_there(
     judged = replace(judged, normal=np.arange(7) % 3 == 0)
     objective = objective_over(judged, metric, pool)
     # The thresholds are those of all images, whatever is drawn.
-    level = float(judged.maps.max((1, 2)).mean()) - 0.3
+    level = float(judged.maxima.mean()) - 0.3
     drawn = [[0, 1, 2, 3, 4, 5, 6], [1, 1, 3, 3, 3, 6, 0], [5, 4, 4, 2, 1, 2, 2]]
     counts = np.array([np.bincount(places, minlength=7) for places in drawn])
     (selection,) = objective.selections({}).values()

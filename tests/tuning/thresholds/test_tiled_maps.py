@@ -12,7 +12,8 @@ from tests.pipelines.tiled_tables import SHAPES, write_tiled
 from tuning.thresholds.component_table import component_table
 from tuning.thresholds.curves import threshold_curves
 from tuning.thresholds.judged_maps import read_stored_maps
-from tuning.thresholds.search import ThresholdObjective, default_space
+from tuning.thresholds.objective import ThresholdObjective
+from tuning.thresholds.search import default_space
 
 
 def test_components_are_the_boxes_of_each_map(tmp_path: Path) -> None:
@@ -44,5 +45,5 @@ def test_components_are_the_boxes_of_each_map(tmp_path: Path) -> None:
         assert all(dimension.key != "maps.kead.few_weight" for dimension in default_space([rail], knobs))
         figures = objective.measure({"boxes.c": 0.6, "boxes.delta": 1.0})
         assert figures["mask_iou"] > 0.4
-        curves = threshold_curves(objective, {}, held_out=True)
+        curves = threshold_curves(objective, {})
         assert len(curves.adaptive["all"]) == len(curves.c)
