@@ -112,6 +112,10 @@ def test_document_and_spreadsheet_hold_every_training() -> None:
     assert "| tiles | 50 | 32 | coco + pseudo-boxes of the maps | not run |" in text
     assert "Not run: coco + pseudo-boxes of the maps on tiles: no | references" in text
     assert "can't be below 0.25" in text
+    assert "to finetune on" not in text
+    data.arms[Arm(50, 32, "coco", None)].labelled = 7
+    notes = document([data], SECTION, "quick", "small.")["notes"]
+    assert "tiles has 7 labelled images with objects to finetune on, not 50." in notes
     rows = list(csv.DictReader(io.StringIO(csv_text([data]))))
     assert len(rows) == 6
     assert {(row["source"], row["seed"]): float(row["map50"]) for row in rows}["painted", "1"] == 0.27
