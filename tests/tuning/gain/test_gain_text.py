@@ -66,7 +66,12 @@ def test_verdicts_name_gain_interval_and_limit() -> None:
 
 
 def test_what_is_wrong_with_the_boxes_is_told() -> None:
-    figures = {None: ALONE, "painted": (0.22, 0.23, 0.24), "maps": (0.22, 0.23, 0.24), "labels": (0.3,) * 3}
+    figures: dict[Source | None, Sequence[float]] = {
+        None: ALONE,
+        "painted": (0.22, 0.23, 0.24),
+        "maps": (0.22, 0.23, 0.24),
+        "labels": (0.3,) * 3,
+    }
     data = result(figures, defective=0.4, shares={"maps": BoxShares(90, 50, 0.1, 0.25)})
     (_, painted), (_, maps) = said(data)
     assert "40 % of the labelled training images show real defects, learnt as background" in painted
