@@ -7,8 +7,8 @@ from typing import Any
 from tuning.gain.projects import GainSet
 from tuning.gain.section import CEILING, Arm, GainSection
 
-# Images a second that this detector learns at this size on one of two quiet cores, the other training too: the
-# proof's AGDP (benchmarks/README.md). A first idea of the time, no more.
+# Images a second that this detector learns at this size on one of two quiet cores, the other training too, as
+# the proof's AGDP did (benchmarks/README.md). A first idea of the time, no more.
 DETECTOR, SIDE, PACE = "yolov8n", 128, 56.0
 
 
