@@ -28,7 +28,7 @@ BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of"
 
 def config_page() -> str:
     """The page, Markdown."""
-    studies = {"transfer": TransferSection, "gain": GainSection}
+    studies: dict[str, type[Section]] = {"transfer": TransferSection, "gain": GainSection}
     pages = [line for prefix, model in studies.items() for line in _sections(prefix, model)]
     return "\n".join([INTRO, *_sections("", Project), *pages])
 

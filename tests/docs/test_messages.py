@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from agssp import app
+from cluster.config import Section
 from docs.generator.config import keys, slug
 from pipelines.corpus.section import KEY as DATA_KEY, CorpusSection, LabelledDataSection
 from tests.repository import ROOT
@@ -21,7 +22,7 @@ from tuning.transfer import TransferSection
 
 PACKAGES = ("cluster", "pipelines", "training", "tuning")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-STUDIES = {"transfer": TransferSection, "gain": GainSection}
+STUDIES: dict[str, type[Section]] = {"transfer": TransferSection, "gain": GainSection}
 KEYS = {key for key, _ in keys(Project)} | {
     f"{name}.{key}" for name, section in STUDIES.items() for key, _ in keys(section)
 }

@@ -81,7 +81,7 @@ class DetectorSection(Section):
             file, stage directory or registered model, see `starts.resolve_start`. None: `coco` for `painted`
             and `labels`, else `agbp`.
         freeze_backbone: keep the backbone, batch-norm statistics included, as it starts; true in the paper.
-            False: on top of published weights a frozen backbone gives nearly all of the gain away.
+            False: from COCO's weights true boxes of steel strip gained 9.6 points so, 1.1 frozen at 1e-4.
         confidence_weighted: multiply a pseudo-box's part of the loss by its score over the mean score of all,
             so that the loss keeps its scale. Not offered by the DETR family, nor for painted and labelled
             boxes, which have no scores.

@@ -75,7 +75,7 @@ def render_plan(result: Mapping[str, Any]) -> None:
             f"{data['finetunings']} finetunings)"
         )
         cost = "" if data["images_learnt"] is None else f", {data['images_learnt']:,} images learnt in all"
-        time = "" if data["minutes"] is None else f", about {data['minutes']} min on two CPU cores"
+        time = "" if data["minutes"] is None else f", about {data['minutes']} min on a quiet CPU"
         said.append(f"{data['name']}: {counts}{trainings}{cost}{time}, and the maps.")
         said += [f"  {source} is not run: {reason}" for source, reason in data["not_run"].items()]
     said.append("Weights that a start names are looked at when it runs.")

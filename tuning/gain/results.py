@@ -31,12 +31,13 @@ class ArmResult:
 
     Attributes:
         figures: by seed, the shares of `METRICS`.
-        train_images, test_boxes: images finetuned on and true boxes measured on; 0 before the first seed.
+        labelled, test_boxes: images with objects finetuned on, and true boxes measured on; 0 before the first
+            seed.
         not_run: reason, where it could not be run.
     """
 
     figures: dict[int, dict[str, float]] = field(default_factory=dict)
-    train_images: int = 0
+    labelled: int = 0
     test_boxes: int = 0
     not_run: str | None = None
 

@@ -39,12 +39,12 @@ class Measured:
 
     Attributes:
         evaluated: artifact of its figures on the held-out half.
-        train_images: number of images it was finetuned on.
+        labelled: number of images with objects that it was finetuned on.
         pipeline: stages that it read, all made.
     """
 
     evaluated: Artifact
-    train_images: int
+    labelled: int
     pipeline: Pipeline
 
 
@@ -60,7 +60,8 @@ def measured(project: Project, site: Site) -> Measured:
     pipeline = Pipeline(project, site)
     (start,) = project.finetune.starts
     evaluated = pipeline.evaluated(start)
-    return Measured(evaluated, int(pipeline.finetuned(start).results["train_images"]), pipeline)
+    learnt = pipeline.finetuned(start).results
+    return Measured(evaluated, int(learnt["train_images"]) - int(learnt["train_backgrounds"]), pipeline)
 
 
 def run_gain(
@@ -135,7 +136,7 @@ def _note(result: SetResult, one: ArmResult, arm: Arm, seed: int, got: Measured)
     """Keep a training's figures, and once a source how good its boxes are."""
     figures = got.evaluated.results
     one.figures[seed] = {metric: float(figures[metric]) for metric in METRICS}
-    one.train_images, one.test_boxes = got.train_images, int(figures["boxes"])
+    one.labelled, one.test_boxes = got.labelled, int(figures["boxes"])
     pipeline = got.pipeline
     if pipeline.project.finetune.data is not None or arm.source is None:
         return  # the corpus that pretraining sees has no labels of its own

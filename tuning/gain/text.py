@@ -77,7 +77,7 @@ def footnotes(sets: Sequence[SetResult], section: GainSection, preset: str, summ
         else "One seed: there is no interval and no test.",
         "Pretraining sees the images outside the held-out half, without their labels; true boxes are the "
         "labels of all of them as one class, which no pseudo-boxes can beat by much.",
-        f"Preset {preset}: {summary}",
+        f"Preset {preset}, your own settings over it: {summary}",
     ]
     compared = sum(arm.source not in (None, CEILING) for data in sets for arm in data.arms)
     if compared > 1:
@@ -85,6 +85,15 @@ def footnotes(sets: Sequence[SetResult], section: GainSection, preset: str, summ
             f"{compared} comparisons: of twenty without any gain, one interval leaves out 0 by chance."
         )
     for data in sets:
+        few = {
+            (arm.limit, each.labelled)
+            for arm, each in data.arms.items()
+            if each.figures and arm.limit is not None and each.labelled < arm.limit
+        }
+        notes += [
+            f"{data.name} has {labelled} labelled images with objects to finetune on, not {limit}."
+            for limit, labelled in sorted(few)
+        ]
         for reason in dict.fromkeys(result.not_run for result in data.arms.values() if result.not_run):
             who = dict.fromkeys(arm_name(arm) for arm, each in data.arms.items() if each.not_run == reason)
             notes.append(f"Not run: {', '.join(who)} on {data.name}: {reason}")

@@ -31,17 +31,23 @@ def verdicts(sets: Sequence[SetResult], section: GainSection) -> list[Verdict]:
 
 def _verdict(data: SetResult, arm: Arm, gain: PairedGain, section: GainSection) -> Verdict:
     labels = "all labels" if arm.limit is None else f"{arm.limit} labels"
-    where = f"{data.name}, {labels}, {arm.epochs} epochs, from {arm.start}"
+    length = "1 epoch" if arm.epochs == 1 else f"{arm.epochs} epochs"
+    where = f"{data.name}, {labels}, {length}, from {arm.start}"
+    learnt = LEARNT[str(arm.source)]
     results = (data.arms[arm], data.arms[arm.alone])
     if not any(figure for each in results for row in each.figures.values() for figure in row.values()):
-        return Verdict("zero", f"{where}: nothing is found with or without pretraining: mAP is 0.0.")
+        return Verdict(
+            "zero",
+            f"{where}: nothing is found with or without pretraining on {learnt}: mAP is 0.0. Finetune "
+            "longer, or on more labels.",
+        )
     if data.arms[arm].test_boxes < FEWEST_BOXES:
         return Verdict(
             "few",
             f"{where}: too few test boxes for a claim: {data.arms[arm].test_boxes}, at least {FEWEST_BOXES} "
             "are needed.",
         )
-    claim = _claim(gain, LEARNT[str(arm.source)], METRIC[section.metric])
+    claim = _claim(gain, learnt, METRIC[section.metric])
     return Verdict(gain.verdict, f"{where}: {claim}. {_limit(data, arm, gain, section)}")
 
 

@@ -66,7 +66,12 @@ def test_verdicts_name_gain_interval_and_limit() -> None:
 
 
 def test_what_is_wrong_with_the_boxes_is_told() -> None:
-    figures = {None: ALONE, "painted": (0.22, 0.23, 0.24), "maps": (0.22, 0.23, 0.24), "labels": (0.3,) * 3}
+    figures: dict[Source | None, Sequence[float]] = {
+        None: ALONE,
+        "painted": (0.22, 0.23, 0.24),
+        "maps": (0.22, 0.23, 0.24),
+        "labels": (0.3,) * 3,
+    }
     data = result(figures, defective=0.4, shares={"maps": BoxShares(90, 50, 0.1, 0.25)})
     (_, painted), (_, maps) = said(data)
     assert "40 % of the labelled training images show real defects, learnt as background" in painted
@@ -112,6 +117,10 @@ def test_document_and_spreadsheet_hold_every_training() -> None:
     assert "| tiles | 50 | 32 | coco + pseudo-boxes of the maps | not run |" in text
     assert "Not run: coco + pseudo-boxes of the maps on tiles: no | references" in text
     assert "can't be below 0.25" in text
+    assert "to finetune on" not in text
+    data.arms[Arm(50, 32, "coco", None)].labelled = 7
+    notes = document([data], SECTION, "quick", "small.")["notes"]
+    assert "tiles has 7 labelled images with objects to finetune on, not 50." in notes
     rows = list(csv.DictReader(io.StringIO(csv_text([data]))))
     assert len(rows) == 6
     assert {(row["source"], row["seed"]): float(row["map50"]) for row in rows}["painted", "1"] == 0.27
