@@ -100,10 +100,11 @@ class UltralyticsNetwork(Detector):
         """
         for module in self.eval().modules():
             # Subclasses that add a branch have a forward of their own.
-            if getattr(type(module), "forward", None) is Conv.forward and isinstance(
-                module.bn, nn.BatchNorm2d
-            ):
-                module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
+            if getattr(type(module), "forward", None) is not Conv.forward:
+                continue
+            conv, norm = module.conv, module.bn
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module.conv, module.bn = fuse_conv_bn_eval(conv, norm), nn.Identity()
 
     def stages(self, count: int) -> Stages:
         """See `Detector.stages`; of its own backbone, the layers up to stride 4, 8, 16, 32 (and SPPF)."""
