@@ -26,6 +26,6 @@ def taper(height: int, width: int) -> npt.NDArray[np.float32]:
 
     def side(length: int) -> npt.NDArray[np.float32]:
         places = np.arange(length, dtype=np.float32) + np.float32(0.5)
-        return np.minimum(places, np.float32(length) - places).astype(np.float32)
+        return np.asarray(np.minimum(places, np.float32(length) - places), np.float32)
 
     return np.asarray(side(height)[:, None] * side(width)[None, :], np.float32)

@@ -22,8 +22,8 @@ from tests.silent_tracking import SilentPipeline
 def test_pixel_auroc_of_grids_of_their_own(tmp_path: Path) -> None:
     storage, maps = write_tiled(tmp_path, 24)
     artifact = Artifact("maps", "m" * 16, storage, {}, False)
-    for (row, grid), wanted in zip(map_rows(artifact), maps, strict=True):
-        np.testing.assert_array_equal(grid, wanted.astype(np.float32), err_msg=row["image_id"])
+    for (row, stored), wanted in zip(map_rows(artifact), maps, strict=True):
+        np.testing.assert_array_equal(stored, wanted.astype(np.float32), err_msg=row["image_id"])
     site = Site(storage, SilentPipeline(Tracker.open(TrackingSection(), storage), "p", {}))
     metrics = evaluate_maps(site=site, corpus=artifact, maps=artifact).results
     labels = {row["image_id"]: row for row in storage.read_table("labels.parquet").to_pylist()}
