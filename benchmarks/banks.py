@@ -189,7 +189,7 @@ def auroc_of(scored: tuple[Grid, Grid], surfaces: Surfaces) -> tuple[float | Non
             mask = decode_mask(masks[row["image_id"]], row["width"], row["height"])
         else:
             for box in boxes[row["image_id"]]:
-                x0, y0, x1, y1 = (round(box[side]) for side in ("x0", "y0", "x1", "y1"))  # type: ignore[literal-required]
+                x0, y0, x1, y1 = (round(box[side]) for side in ("x0", "y0", "x1", "y1"))
                 mask[y0:y1, x0:x1] = True
         truth.append(mask)
     defective = [bool(boxes[row["image_id"]]) for row in surfaces.rows]

@@ -26,6 +26,7 @@ CONTENTS = """
 
 tutorial
 howto/prompts
+howto/banks
 howto/thresholds
 howto/audit-boxes
 howto/tiles

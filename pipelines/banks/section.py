@@ -10,7 +10,7 @@ from cluster.config_paths import Location
 
 CLIP, LITE0, TIMM = "clip", "efficientnet-lite0", "timm/"
 LARGEST_LEVEL = 1000
-TEXT_WEIGHT = 0.25  # t of another encoder than clip; see docs/howto/banks.md
+TEXT_WEIGHT = 0.25  # t of another encoder than clip: the best of six on generated surfaces (benchmarks)
 _TIMM_NAME = re.compile(r"timm/[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?")
 
 
@@ -40,7 +40,8 @@ class BankSection(Section):
         levels: feature maps by timm's number, from 0: stages of a ConvNet, blocks of a ViT. None takes the
             levels of strides 8 and 16, of a ViT the blocks at a half and three quarters of its depth.
         size: side in pixels that images have for the encoder.
-        text_weight: t; 0 is the bank alone. None takes the default that generated surfaces gave.
+        text_weight: t; 0 is the bank alone. None takes a quarter,
+            the best on generated surfaces; of `clip` what `kead.few_weight` leaves.
         mode: `references` compares patches with those of each category's normal references; `mutual` needs
             none: with those of other images of the category, of which most patches are normal.
         sample: images of each category that judge all others where the mode is `mutual`.
