@@ -26,7 +26,7 @@ def candidates(own: PseudoBoxSettings) -> tuple[PseudoBoxSettings, ...]:
         own: the user's settings; what no grid names is theirs.
     """
     rules = sorted(RULES, key=lambda rule: rule != own.rule)
-    documents = [{"rule": rule} for rule in rules]
+    documents: list[dict[str, Any]] = [{"rule": rule} for rule in rules]
     documents += [{"rule": "paper", **values} for values in _grid(PAPER)]
     documents += [{"rule": "standardised", "standardised": values} for values in _grid(STANDARDISED)]
     for values in _grid(HYSTERESIS):

@@ -154,7 +154,8 @@ def _figures(weights: Array, sums: Mapping[str, Array], defects: Array) -> dict[
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    ratio: Array = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return ratio
 
 
 def _ends(values: Array) -> tuple[Array, Array]:

@@ -49,7 +49,7 @@ def rows_to_judge(
     schema = judged_schema(shape)
     columns: dict[str, Any] = {}
     for place, name in enumerate(("map", "plain_map")):
-        stack = np.stack([both[place] for both in stacks] or [np.zeros(shape)]).astype(np.float16)
+        stack = np.stack([both[place] for both in stacks] or [np.zeros(shape, np.float32)]).astype(np.float16)
         columns[name] = pa.FixedShapeTensorArray.from_numpy_ndarray(stack)[: len(rows)]
     for name in schema.names:
         if name not in columns:

@@ -34,7 +34,7 @@ def audit_rows(
     plain = tally.plain_boxes()
     true = None if truth is None else truth.figures(*truth.groups()[ALL])
     ranking = figures[ALL].values["f1"]
-    order = sorted(range(len(tried)), key=lambda place: -_or_0(ranking[place]))
+    order = sorted(range(len(tried)), key=lambda place: -_or_0(float(ranking[place])))
     rows = []
     for group, measured in figures.items():
         for place in order:

@@ -28,12 +28,12 @@ from pipelines.tables import LABELS, MANIFEST, box_array
 SHOTS, PAINTED = 2, 14
 
 
-def corpus_of(folder: Path, count: int = 12, **changes: Any) -> Artifact:
+def corpus_of(folder: Path, **changes: Any) -> Artifact:
     """Normal castings: two references, the others labelled as normal."""
     write_corpus(
         folder / "images", seed=3, images_per_category=12, size=64, defect_share=0, categories=["casting"]
     )
-    pictures = sorted((folder / "images").rglob("*.png"))[:count]
+    pictures = sorted((folder / "images").rglob("*.png"))
     rows = [
         {
             "image_id": f"{number:032x}",

@@ -183,7 +183,7 @@ def test_spearman_is_pearsons_of_the_ranks() -> None:
         [(sum(o < v for o in each) + sum(o <= v for o in each) + 1) / 2 for v in each]
         for each in (first, second)
     ]
-    assert spearman(first, second) == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    assert spearman(first, second) == pytest.approx(np.corrcoef(np.array(ranks))[0, 1])
     assert spearman([0.5, 0.5], [0.1, 0.2]) is None
 
 
