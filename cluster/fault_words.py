@@ -37,7 +37,7 @@ WORDS: Mapping[str, str] = {
     "enum": "must be {expected}",
     "none_required": "must be null",
     "missing": "is missing",
-    "too_short": "must have {min_length} entries or more",
+    "too_short": "must have {min_length} or more entries",
     "too_long": "must have at most {max_length} entries",
     "extra_forbidden": "is no key that is known here",
 }

@@ -69,6 +69,7 @@ ROOMS = {
     "training.encoder": "",
     "training.project": "*",
     "training.inputs": "*",
+    "training.model_checks": "*",
     "training.opening": "*",
     "training.pipeline": "*",
     "training.steps": "*",

@@ -62,7 +62,7 @@ def check_project(project: Project, goal: "Goal" = "run") -> None:
     from training.inputs import check_inputs  # brings NumPy and Arrow
 
     check_inputs(project, goal)
-    from training.pipeline import check_models  # brings torch and the model libraries
+    from training.model_checks import check_models  # brings torch and the model libraries where it needs them
 
     check_models(project, goal)
 

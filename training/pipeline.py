@@ -3,16 +3,15 @@
 A stage's code is imported when the stage is asked for: the corpus needs no PyTorch, no map needs a detector.
 """
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cluster.stages import Artifact, Site
 from pipelines.corpus import CorpusImages, CorpusSection, build_corpus, build_labelled, check_unseen
-from training.inputs import Goal, Needs, open_tracker, read_listing
+from training.inputs import read_listing
 from training.loop import TrainingSite
-from training.models import Preprocessing
 from training.project import Project
-from training.starts import AGBP, AGSSP, SCRATCH
+from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
     from training.report import Pretraining, RunArtifacts
@@ -259,53 +258,3 @@ class Pipeline:
     def starts(self) -> tuple[str, ...]:
         """The starts that are compared, in order."""
         return self.project.finetune.starts
-
-
-def check_models(project: Project, goal: Goal = "run") -> None:
-    """Refuse weights that are missing, damaged or of another architecture, and sizes that don't fit.
-
-    Args:
-        project: the config.
-        goal: how far the command goes.
-
-    Raises:
-        UserError: the first fault found.
-    """
-    needs = Needs.of(project, goal)
-    if needs.maps:
-        from pipelines.encoder import weights_digest
-
-        weights_digest(project.maps.encoder.model, project.maps.encoder.weights)
-    backbone, section = project.backbone, project.finetune
-    tracker = partial(open_tracker, project)
-    if needs.backbone:
-        from training.agbp import started_backbone
-        from training.starts import resolve_start
-
-        start = None
-        if backbone.start != SCRATCH:
-            start = resolve_start(backbone.start, backbone.name, tracker)
-        started_backbone(backbone, start, project.seed)
-    if needs.detector_start is not None:
-        detector = project.detector
-        size = Preprocessing(detector.image_size, "square")
-        _check_start(needs.detector_start, detector.name, size, project)
-    for word in (section.weights | section.given).values() if needs.labels else ():
-        _check_start(word, section.name, section.preprocessing, project)
-
-
-def _check_start(word: str, name: str, preprocessing: Preprocessing, project: Project) -> None:
-    """Refuse a start that can't fill the detector `name`."""
-    from training.starts import filled_detector, resolve_start
-
-    start = resolve_start(word, name, partial(open_tracker, project))
-    filled_detector(
-        name,
-        ("anomaly",),
-        preprocessing,
-        project.seed,
-        state=start.state,
-        metadata=start.metadata,
-        source=f"The start {start.source}",
-        whole=start.whole,
-    )

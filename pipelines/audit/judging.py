@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.boxes import CategoryThreshold, PseudoBoxSettings, matched
-from pipelines.boxes.pseudo_boxes import MapCuts, cut_boxes
+from pipelines.boxes import CategoryThreshold, MapCuts, PseudoBoxSettings, cut_boxes, matched
 from pipelines.maps import Floats
 from pipelines.tables import AUDIT_IMAGES, BOX, box_array
 

@@ -2,7 +2,15 @@ from .choice import CHOICE_FILE
 from .export import CLASS_NAME, coco_annotation, coco_document, yolo_line
 from .matching import Matches, matched
 from .outstanding import outstanding_regions
-from .pseudo_boxes import CategoryThreshold, PseudoBox, category_threshold, regions, smallest_area
+from .pseudo_boxes import (
+    CategoryThreshold,
+    MapCuts,
+    PseudoBox,
+    category_threshold,
+    cut_boxes,
+    regions,
+    smallest_area,
+)
 from .region import Region
 from .rows import category_thresholds
 from .section import BoxesSection, PseudoBoxSettings, RegionSettings
@@ -14,6 +22,7 @@ __all__ = [
     "CLASS_NAME",
     "BoxesSection",
     "CategoryThreshold",
+    "MapCuts",
     "Matches",
     "PseudoBox",
     "PseudoBoxSettings",
@@ -23,6 +32,7 @@ __all__ = [
     "category_thresholds",
     "coco_annotation",
     "coco_document",
+    "cut_boxes",
     "derive_boxes",
     "find_boxes",
     "matched",

@@ -153,7 +153,7 @@ def render_predictions(result: Mapping[str, Any]) -> None:
     results, where = result["results"], result["directory"]
     classes = ", ".join(f"{name} {count}" for name, count in results["boxes_by_class"].items() if count)
     read = results["images"] + results["quarantined"]
-    speed = "" if result["reused"] else f", {read / result['seconds']:.1f} images/s with Ray's start"
+    speed = "" if result["reused"] else f", {read / result['seconds']:.1f} images/s with the start"
     lines = [
         f"{results['boxes']} boxes in {results['with_boxes']} of {results['images']} images"
         f"{f' ({classes})' if classes else ''}{speed}",

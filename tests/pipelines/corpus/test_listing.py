@@ -154,7 +154,7 @@ def test_digest_changes_with_a_table(tmp_path: Path) -> None:
         ),
         ({"root": "b", "category": " x"}, "printable text without space around it"),
         ({"root": "b", "categories": {"a": ""}}, "printable text without space around it"),
-        ({"sources": [{"root": "b"}] * 1001}, "at most 1000 items"),
+        ({"sources": [{"root": "b"}] * 1001}, "at most 1000 entries"),
     ],
 )
 def test_mistakes_in_the_config(document: dict[str, Any], says: str) -> None:

@@ -48,6 +48,11 @@ class Adder:
         return rows.set_column(1, "value", pa.array(values))
 
 
+def quotient(whole: int, part: int) -> tuple[int, int]:
+    """Quotient and rest, as `divmod`."""
+    return divmod(whole, part)
+
+
 class Dropper:
     """Leaves out rows as an unreadable image is left out, while `flag` exists."""
 
@@ -209,7 +214,7 @@ def test_both_places_give_the_same(ray_cluster: None, tmp_path: Path) -> None:
     for place in places:
         assert place.read_columns(here, ["b"]).to_pydict() == {"b": ["x", "y"]}
         assert place.share([1, 2]).get() == [1, 2]
-        results = place.run(divmod, 7, 2, results=2, cpus=0.1, gpus=0)
+        results = place.run(quotient, 7, 2, results=2, cpus=0.1, gpus=0)
         assert [result.get() for result in results] == [3, 1]
         assert place.nodes == 1
         assert place.resources()["CPU"] >= 1

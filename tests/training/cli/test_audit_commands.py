@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cluster.cli.command import out
 from pipelines.audit import shown_rows
 from pipelines.boxes import PseudoBoxSettings
 from training.cli.audit_commands import agreement_sentence, render_audit
@@ -43,7 +44,7 @@ def test_the_first_rules_the_configured_one_and_the_chosen_ones_parts_are_shown(
 def test_rules_stand_side_by_side_and_the_reason_below(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(out, "width", 200)
     sentence = f'"{CATEGORY}" takes rule=paper c=0 delta=auto.'
     told = {"spearman": 0.75, "labels_agree": 0.5, "true_f1": 0.25, "best_true_f1": 0.5}
     table = [row(0), row(1, own=1), row(0, "kind pit", f1_low=None, f1_high=None)]

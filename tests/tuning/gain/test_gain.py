@@ -65,10 +65,10 @@ def test_presets_are_whole(name: str, tmp_path: Path) -> None:
     ("words", "reason"),
     [
         ({"sources": ["paint"]}, "painted"),
-        ({"sources": []}, "at least 1"),
+        ({"sources": []}, "1 or more entries"),
         ({"seeds": [1, 1]}, "seeds must all be different"),
         ({"seeds": list(range(17))}, "at most 16"),
-        ({"limits": [0]}, "greater than or equal to 1"),
+        ({"limits": [0]}, "must be 1 or more"),
         ({"starts": {"x": "agssp"}}, "what the study makes"),
         ({"epoch": [3]}, "epochs"),
     ],
