@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torchvision.ops import box_iou
-
 from cluster.stages import Artifact
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
+from tuning.gain import box_shares
 
 Box = Mapping[str, Any]
 
@@ -39,15 +37,9 @@ def box_quality(
         pseudo_boxes, truth: boxes (`x0`, `y0`, `x1`, `y1`) by image; an image without is empty or absent.
         iou: the least IoU, 0–1.
     """
-    boxes = defects = good = met = 0
-    for image, labelled in truth.items():
-        drawn = pseudo_boxes.get(image, ())
-        boxes, defects = boxes + len(drawn), defects + len(labelled)
-        if drawn and labelled:
-            meets = box_iou(_corners(drawn), _corners(labelled)) >= iou
-            good, met = good + int(meets.any(1).sum()), met + int(meets.any(0).sum())
-    nan = float("nan")
-    return BoxQuality(boxes, defects, good / boxes if boxes else nan, met / defects if defects else nan)
+    shares, nan = box_shares(pseudo_boxes, truth, iou), float("nan")
+    precision, recall = (nan if share is None else share for share in (shares.right, shares.met))
+    return BoxQuality(shares.boxes, shares.defects, precision, recall)
 
 
 def labelled_half(half: Path, layout: str) -> dict[str, list[Box]]:
@@ -61,7 +53,3 @@ def stage_quality(boxes: Artifact, truth: Mapping[str, Sequence[Box]], iou: floa
     """Quality of a boxes stage's pseudo-boxes."""
     rows = boxes.directory.read_table("boxes.parquet", columns=["image_id", "boxes"]).to_pylist()
     return box_quality({row["image_id"]: row["boxes"] for row in rows}, truth, iou)
-
-
-def _corners(boxes: Sequence[Box]) -> torch.Tensor:
-    return torch.tensor([[float(box[side]) for side in ("x0", "y0", "x1", "y1")] for box in boxes])

@@ -14,18 +14,19 @@ IOU = 0.5
 Boxes = Sequence[Mapping[str, Any]]
 
 
-def box_shares(learnt: Mapping[str, Boxes], truth: Mapping[str, Boxes]) -> BoxShares:
-    """Shares on the images of `truth`; a box meets each labelled one that it overlaps by `IOU` or more.
+def box_shares(learnt: Mapping[str, Boxes], truth: Mapping[str, Boxes], iou: float = IOU) -> BoxShares:
+    """Shares on the images of `truth`; a box meets each labelled one that it overlaps by `iou` or more.
 
     Args:
         learnt, truth: boxes (`x0`, `y0`, `x1`, `y1`) by image; an image without is empty or absent.
+        iou: the least IoU, 0–1.
     """
     boxes = defects = right = met = 0
     for image, labelled in truth.items():
         drawn = learnt.get(image, ())
         boxes, defects = boxes + len(drawn), defects + len(labelled)
         if drawn and labelled:
-            meets = box_iou(_corners(drawn), _corners(labelled)) >= IOU
+            meets = box_iou(_corners(drawn), _corners(labelled)) >= iou
             right, met = right + int(meets.any(1).sum()), met + int(meets.any(0).sum())
     return BoxShares(boxes, defects, right / boxes if boxes else None, met / defects if defects else None)
 

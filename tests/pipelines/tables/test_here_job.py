@@ -71,7 +71,8 @@ def listed(folder: Path) -> tuple[Storage, Storage, Storage]:
     return write_listing(work, rows), work, target
 
 
-def job(folder: Path, *steps: Step) -> dict[str, int]:
+def run(folder: Path, *steps: Step) -> Storage:
+    """The job's target."""
     source, work, target = listed(folder)
     run_table_job(
         "test",
@@ -83,7 +84,12 @@ def job(folder: Path, *steps: Step) -> dict[str, int]:
         total=ROWS,
         here=True,
     )
-    table = target.read_table("")
+    return target
+
+
+def job(folder: Path, *steps: Step) -> dict[str, int]:
+    """Values by id, each once."""
+    table = run(folder, *steps).read_table("")
     assert len(set(table.column("image_id").to_pylist())) == table.num_rows
     return {row["image_id"]: row["value"] for row in table.to_pylist()}
 
@@ -113,18 +119,7 @@ def test_a_job_all_of_whose_rows_are_left_out_writes_nothing(tmp_path: Path) -> 
     def nothing(rows: pa.Table) -> pa.Table:
         return rows.slice(0, 0)
 
-    source, work, target = listed(tmp_path)
-    run_table_job(
-        "test",
-        source=source,
-        work=work,
-        target=target,
-        steps=[Step(nothing)],
-        id_column="image_id",
-        total=ROWS,
-        here=True,
-    )
-    assert target.children() == []
+    assert run(tmp_path, Step(nothing)).children() == []
 
 
 def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -163,18 +158,9 @@ def test_a_fault_in_a_step_reaches_the_caller_and_leaves_whole_files(tmp_path: P
             raise ZeroDivisionError("a fault in the step")
         return rows
 
-    source, work, target = listed(tmp_path)
     with pytest.raises(ZeroDivisionError, match="a fault in the step"):
-        run_table_job(
-            "test",
-            source=source,
-            work=work,
-            target=target,
-            steps=[Step(broken)],
-            id_column="image_id",
-            total=ROWS,
-            here=True,
-        )
+        run(tmp_path, Step(broken))
+    target = Storage.open(str(tmp_path / "out"))
     assert 0 < target.read_table("").num_rows < 100
 
 
