@@ -134,10 +134,11 @@ def choose(project: Project, request: ThresholdSearch, stored: StoredMaps) -> Ch
                 on_trial=lambda trial: bar.advance(note=f"{metric} {trial.value:.4f}"),
             )
         say(_tried(len(searched), asked))
-        around = summit(objective, searched, space, shown=_shown("one setting at a time around the best"))
+        project_values = own_values(objective, space) or {}
+        shown = _shown("one setting at a time around the best")
+        around = summit(objective, searched, space, project_values, shown=shown)
         trials, best = around.trials, around.best
         curves = threshold_curves(objective, {}, shown=_shown("adaptive and fixed curves"))
-        project_values = own_values(objective, space) or {}
         before = objective.trial(project_values).figures
         held_out = (
             {

@@ -149,20 +149,29 @@ def summit(
     objective: ThresholdObjective,
     trials: Sequence[Trial],
     space: Sequence[Dimension],
+    own: Values,
     *,
     shown: Shown = unshown,
 ) -> Summit:
     """Draw each setting around the best trial; where a point is better, go there and draw anew.
 
+    Of trials that are equally good the one with the most values of the project's own is the best: a setting
+    that makes no difference is left as it is.
+
     Args:
         objective: objective that measures a combination.
         trials: trials of a search, at least one.
         space: searched keys.
+        own: the project's values of these keys; none where a trial can't have them.
         shown: progress of the points that are not tried yet.
     """
+
+    def rank(trial: Trial) -> tuple[float, int]:
+        return trial.value, sum(trial.values[key] == value for key, value in own.items())
+
     tried = {_key(trial.values, space): trial for trial in trials}
     while True:
-        best = max(tried.values(), key=lambda trial: trial.value)
+        best = max(tried.values(), key=rank)
         around = {
             dimension.key: [
                 {**best.values, dimension.key: point}
@@ -180,7 +189,7 @@ def summit(
             for key, values in missing.items():
                 tried[key] = objective.trial(values)
                 on_point()
-        if max(trial.value for trial in tried.values()) == best.value:
+        if max(map(rank, tried.values())) == rank(best):
             knobs = {
                 name: [(values[name], tried[_key(values, space)].value) for values in row]
                 for name, row in around.items()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -318,7 +319,7 @@ def test_curves_hold_the_papers_c_and_the_adaptive_one_survives_a_shift_of_level
     assert best["fixed_best_of_each"]["value"] >= best["fixed_one_for_all"]["value"]
     space = (Dimension("boxes.top_k", (1, 5)), Dimension("boxes.c", None, 0.0, 0.5))
     objective = objective_over(stored, pool)
-    knobs = summit(objective, [objective.trial({"boxes.top_k": 5, "boxes.c": 0.1})], space).knobs
+    knobs = summit(objective, [objective.trial({"boxes.top_k": 5, "boxes.c": 0.1})], space, {}).knobs
     assert [point for point, _ in knobs["boxes.top_k"]] == [1, 5]
     png = threshold_picture(curves, knobs, {"boxes.top_k": 5, "boxes.c": 0.1})
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
@@ -347,13 +348,34 @@ def test_no_point_of_the_picture_is_better_than_what_is_chosen(
         announced.append(count)
         yield lambda: points.append(1)
 
-    top = summit(objective, [begin], space, shown=shown)
+    top = summit(objective, [begin], space, {}, shown=shown)
     assert sum(announced) == len(points) == len(top.trials) - 1
     assert top.best.value >= begin.value
     for key, curve in top.knobs.items():
         assert dict(curve)[top.best.values[key]] == top.best.value == max(value for _, value in curve)
         for point, value in curve:
             assert value == objective_over(stored, pool).trial({**top.best.values, key: point}).value
+
+
+def test_a_setting_that_makes_no_difference_stays_the_projects_own(
+    stored: tuple[CategoryMaps, ...], pool: ThreadPoolExecutor
+) -> None:
+    space = (
+        Dimension("boxes.delta", (0.0, 0.9)),
+        Dimension("boxes.nms_iou", (0.3, 0.8, 0.9)),
+        Dimension("boxes.top_k", (1, 10, 50)),
+    )
+    objective = objective_over(stored, pool)
+    own = {"boxes.delta": 0.0, "boxes.nms_iou": 0.8, "boxes.top_k": 10}
+    begin = objective.trial({"boxes.delta": 0.9, "boxes.nms_iou": 0.9, "boxes.top_k": 50})
+    best = summit(objective, [begin], space, own).best
+    every = [
+        objective.trial(dict(zip(own, values, strict=True)))
+        for values in product((0.0, 0.9), (0.3, 0.8, 0.9), (1, 10, 50))
+    ]
+    assert best.value == max(trial.value for trial in every)
+    for key, value in own.items():  # what differs from the project's own is better for it
+        assert best.values[key] == value or objective.trial({**best.values, key: value}).value < best.value
 
 
 def test_the_picture_says_which_settings_do_nothing(
