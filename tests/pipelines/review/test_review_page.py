@@ -70,8 +70,16 @@ def page(shown: Shown) -> Shown:
     return shown
 
 
-def random_cases(count: int) -> Iterator[tuple[dict[str, Any], list[list[float]]]]:
-    """Maps of all sizes with settings, as the page gets them, and the boxes that Python finds."""
+# Two float32 steps at 1. OpenCV multiplies and adds in one rounding where the CPU can, a browser in two, so
+# that a pixel this near the threshold may lie on its other side.
+ROUNDING = 2 * 2.0**-23
+
+
+def random_cases(count: int) -> Iterator[tuple[dict[str, Any], list[list[list[float]]]]]:
+    """Maps of all sizes with settings, as the page gets them, and the boxes that Python finds.
+
+    Three times, at the threshold and a rounding above and below it: equal where no pixel is that near.
+    """
     rng = np.random.default_rng(11)
     for number in range(count):
         sides = (3, 40), (3, 40), (8, 900), (8, 900)
@@ -87,7 +95,17 @@ def random_cases(count: int) -> Iterator[tuple[dict[str, Any], list[list[float]]
         )
         mean_max, delta = float(stored.max()), float(rng.choice([0.9, 1.1]))
         threshold = CategoryThreshold("x", 1, mean_max, mean_max - settings.c, delta)
-        boxes = pseudo_boxes(stored, 1.0, width=width, height=height, threshold=threshold, settings=settings)
+        boxes = [
+            pseudo_boxes(
+                stored,
+                1.0,
+                width=width,
+                height=height,
+                threshold=replace(threshold, threshold=threshold.threshold + shift),
+                settings=settings,
+            )
+            for shift in (0.0, -ROUNDING, ROUNDING)
+        ]
         case = {
             "map": stored.ravel().tolist(),
             "rows": rows,
@@ -103,7 +121,7 @@ def random_cases(count: int) -> Iterator[tuple[dict[str, Any], list[list[float]]
                 "minArea": None if settings.min_area == "released" else settings.min_area,
             },
         }
-        yield case, [[box.x0, box.y0, box.x1, box.y1, box.score] for box in boxes]
+        yield case, [[[box.x0, box.y0, box.x1, box.y1, box.score] for box in row] for row in boxes]
 
 
 def test_the_page_finds_the_boxes_that_python_finds(page: Shown) -> None:
@@ -112,9 +130,12 @@ def test_the_page_finds_the_boxes_that_python_finds(page: Shown) -> None:
         f"({json.dumps(cases)}).map(c => pseudoBoxes({{...c, map: Float32Array.from(c.map)}}, c.settings)"
         ".map(b => [b.x0, b.y0, b.x1, b.y1, b.score]))"
     )
-    assert sum(map(len, wanted)) > 300
-    for want, got in zip(wanted, found, strict=True):
-        assert [box[:4] for box in got] == [box[:4] for box in want]
+    assert sum(len(exact) for exact, *_ in wanted) > 300
+    assert sum(near == [exact] * 2 for exact, *near in wanted) > 180  # the very boxes are asked for in these
+    for wants, got in zip(wanted, found, strict=True):
+        sides = [box[:4] for box in got]
+        (want, *_) = [boxes for boxes in wants if [box[:4] for box in boxes] == sides] or [wants[0]]
+        assert sides == [box[:4] for box in want]
         assert [box[4] for box in got] == pytest.approx([box[4] for box in want], abs=1e-6)
 
 

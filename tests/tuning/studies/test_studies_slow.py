@@ -76,4 +76,5 @@ def check_tracking(workspace: Path, table: dict[str, Any]) -> None:
     assert parent in studies
     columns = ("lower stages frozen", "stages distilled")
     tracked = {tuple(run.data.params[name] for name in columns): run.data.metrics for run in cells}
+    assert all(figures.pop("evaluate.boxes") > 0 for figures in tracked.values())  # for the verdict alone
     assert tracked == {tuple(cell["row"][name] for name in columns): cell["mean"] for cell in table["cells"]}
