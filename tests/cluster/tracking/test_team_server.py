@@ -325,6 +325,7 @@ def test_no_secret_lands_anywhere(
     }
     words = ["corpus", f"workspace={workspace}", f"tracking.uri={team.uri}", "generate.images_per_category=8"]
     words += ["generate.size=64", "generate.categories=[rail]", "ray.cpus=2", "ray.object_store_gb=0.2"]
+    words += ["ray.small_job=0"] if with_ray else []
     try:
         start = ["-m", "agssp"] if with_ray else ["-c", SURFACES]
         done = python(*start, *words, **secrets, RAY_TMPDIR=str(ray), RAY_worker_niceness="0")
