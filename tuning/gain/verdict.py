@@ -84,10 +84,12 @@ def _beside_ceiling(data: SetResult, arm: Arm, gain: PairedGain, section: GainSe
     if ceiling is None:
         return "What limits it is not known: no run learnt from true boxes (gain.sources)"
     bring = f"True boxes of the whole training half bring {100 * ceiling.mean:+.1f}"
+    if ceiling.verdict == "one":
+        return f"{bring} with one seed: what limits it can't be told yet"
     if ceiling.verdict != "gain":
         return (
-            f"{bring}, no certain gain either: better boxes would not help here, as start, labels and "
-            "finetuning carry what they could teach"
+            f"{bring}, no certain gain either: nothing measured here says that better boxes would help, as "
+            "start, labels and finetuning may carry what they could teach"
         )
     if gain.mean >= NEAR * ceiling.mean:
         return f"{bring}: better boxes could add little more"

@@ -82,7 +82,9 @@ def test_a_ceiling_that_gains_nothing_is_the_limit() -> None:
     (_, sentence) = said(result({None: ALONE, "painted": (0.21, 0.20, 0.23), "labels": (0.20, 0.22, 0.22)}))[
         0
     ]
-    assert "no certain gain either: better boxes would not help here" in sentence
+    assert "no certain gain either: nothing measured here says that better boxes would help" in sentence
+    (_, one) = said(result({None: ALONE[:1], "painted": (0.25,), "labels": (0.23,)}))[0]
+    assert "with one seed: what limits it can't be told yet" in one
     (_, near) = said(result({None: ALONE, "painted": (0.29, 0.30, 0.31), "labels": (0.3, 0.31, 0.32)}))[0]
     assert "better boxes could add little more" in near
 
