@@ -1,4 +1,4 @@
-from .coreset import thinned
+from .coreset import farthest, thinned
 from .features import Backbone
 from .matching import joined, mutual, nearest, on_grid, views
 from .section import CLIP, LITE0, BankSection
@@ -11,6 +11,7 @@ __all__ = [
     "BankSection",
     "bank_digest",
     "bank_findings",
+    "farthest",
     "joined",
     "mutual",
     "nearest",

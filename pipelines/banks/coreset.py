@@ -38,11 +38,27 @@ def greedy(bank: Tensor, most: int, generator: torch.Generator) -> Tensor:
     if bank.shape[1] > PROJECTED:
         projection = torch.randn(bank.shape[1], PROJECTED, generator=generator, dtype=torch.float32)
         points = bank @ projection.to(bank) / PROJECTED**0.5
-    place = int(torch.randint(len(bank), (1,), generator=generator))
-    places = [place]
-    distances = torch.full((len(bank),), torch.inf, dtype=points.dtype, device=points.device)
-    while len(places) < most:
-        distances = torch.minimum(distances, (points - points[place]).square().sum(1))
-        place = int(distances.argmax())
-        places.append(place)
-    return torch.tensor(places, device=bank.device)
+    return farthest(points, most, int(torch.randint(len(bank), (1,), generator=generator)))
+
+
+def farthest(points: Tensor, most: int, first: int) -> Tensor:
+    """Row numbers, (most,) int64: from the first on, each the farthest from those before it, none twice.
+
+    Args:
+        points: (R, D) floats, R ≥ `most`; told apart by Euclidean distance.
+        most: number of rows.
+        first: the row that it begins with.
+    """
+    squares = (points * points).sum(1)
+    places = torch.zeros(most, dtype=torch.long, device=points.device)
+    distances = torch.full_like(squares, torch.inf)
+    last = first
+    for number in range(most):
+        places[number] = last
+        # In place: thousands of steps over all rows.
+        torch.minimum(
+            distances, torch.addmv(squares, points, points[last], alpha=-2).add_(squares[last]), out=distances
+        )
+        distances[last] = -torch.inf
+        last = int(distances.argmax())
+    return places

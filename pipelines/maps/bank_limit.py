@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pipelines.banks import farthest
+
 DIMENSIONS = 32  # of a random projection, by which distances are told; PatchCore takes 128
 
 
@@ -34,16 +36,4 @@ def spread(points: Tensor, most: int) -> Tensor:
     if points.shape[1] > DIMENSIONS:
         generator = torch.Generator().manual_seed(0)
         points = points @ torch.randn(points.shape[1], DIMENSIONS, generator=generator)
-    squares = (points * points).sum(1)
-    chosen = torch.zeros(most, dtype=torch.long)
-    distances = torch.full((len(points),), torch.inf)
-    last = 0
-    for place in range(most):
-        chosen[place] = last
-        # In place: thousands of steps over all rows.
-        torch.minimum(
-            distances, torch.addmv(squares, points, points[last], alpha=-2).add_(squares[last]), out=distances
-        )
-        distances[last] = -torch.inf
-        last = int(distances.argmax())
-    return chosen.sort().values
+    return farthest(points, most, 0).sort().values

@@ -1,13 +1,13 @@
 """How the boxes that a detector is pretrained on lie to the labelled ones of the same images."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torchvision.ops import box_iou
 
 from cluster.stages import Artifact
-from pipelines.tables import CorpusTables, has_defect
+from pipelines.tables import CorpusTables, box_array, has_defect
 from tuning.gain.results import BoxShares
 
 IOU = 0.5
@@ -26,7 +26,7 @@ def box_shares(learnt: Mapping[str, Boxes], truth: Mapping[str, Boxes], iou: flo
         drawn = learnt.get(image, ())
         boxes, defects = boxes + len(drawn), defects + len(labelled)
         if drawn and labelled:
-            meets = box_iou(_corners(drawn), _corners(labelled)) >= iou
+            meets = box_iou(*(torch.from_numpy(box_array(each)) for each in (drawn, labelled))) >= iou
             right, met = right + int(meets.any(1).sum()), met + int(meets.any(0).sum())
     return BoxShares(boxes, defects, right / boxes if boxes else None, met / defects if defects else None)
 
@@ -50,7 +50,3 @@ def defective_share(corpus: Artifact) -> float | None:
     training = tables.pretraining()
     shown = [has_defect(row) for image, row in tables.labels().items() if image in training]
     return sum(shown) / len(shown) if shown else None
-
-
-def _corners(boxes: Iterable[Mapping[str, Any]]) -> torch.Tensor:
-    return torch.tensor([[float(box[side]) for side in ("x0", "y0", "x1", "y1")] for box in boxes])
