@@ -92,7 +92,7 @@ GLUE_ROOMS = ("on_ray", "jobs", "tracking", "registry", "cli")
 GLUE_FILES = {
     "pipelines/tables/place.py",
     "pipelines/tables/table_job.py",
-    "training/loop/fit.py",
+    "training/loop/fit_on_ray.py",
     "training/steps.py",
     "training/opening.py",
     "tuning/search/tuner.py",

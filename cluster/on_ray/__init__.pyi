@@ -3,7 +3,14 @@ from .metrics import record, record_standing
 from .row_counter import RowCounter
 from .section import RaySection
 from .sender import Sender
-from .session import machine_cpus, ray_session, small_here, stall_seconds, start_ray
+from .session import (
+    machine_cpus,
+    own_machine,
+    ray_session,
+    small_here,
+    stall_seconds,
+    start_ray,
+)
 from .trainer import Trainer
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "Trainer",
     "alive_nodes",
     "machine_cpus",
+    "own_machine",
     "ray_session",
     "record",
     "record_standing",

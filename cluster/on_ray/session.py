@@ -37,11 +37,13 @@ _section: ContextVar[RaySection | None] = ContextVar("ray_section", default=None
 
 
 class _Ray:
-    """This process' Ray, under a lock: how many sessions are open, and whether one of them started it."""
+    """This process' Ray, under a lock: how many sessions are open, whether one of them started or joined
+    it, and whether it is this machine's alone."""
 
     lock = threading.RLock()
     sessions = 0
     ours = False
+    local = False
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def ray_session(section: RaySection) -> Iterator[None]:
             if _Ray.ours and not _Ray.sessions:
                 import ray
 
-                _Ray.ours = False
+                _Ray.ours = _Ray.local = False
                 ray.shutdown()
 
 
@@ -74,10 +76,29 @@ def small_here(rows: int) -> bool:
     Never where a cluster is named, in a submitted job, or where this process has Ray already.
     """
     section = _section.get() or RaySection()
-    named = section.address or JOB_CONFIG in os.environ or os.environ.get("RAY_ADDRESS")
+    return not _cluster_named() and not _running() and rows <= section.small_job
+
+
+def own_machine() -> bool:
+    """Whether a training of one process may do without Ray: all is this machine's, and nothing shapes Ray.
+
+    Never where a cluster is named, in a submitted job, or where this process has a Ray that no command of
+    ours started, as a worker has. What the config says of the local one's CPUs, GPUs and niceness would
+    have no hold on this process, so it needs Ray too.
+    """
+    section = _section.get() or RaySection()
+    shaped = section.cpus is not None or section.gpus is not None or section.niceness > 0
+    return not shaped and not _cluster_named() and (_Ray.local or not _running())
+
+
+def _cluster_named() -> bool:
+    section = _section.get() or RaySection()
+    return bool(section.address or JOB_CONFIG in os.environ or os.environ.get("RAY_ADDRESS"))
+
+
+def _running() -> bool:
     ray = sys.modules.get("ray")
-    running = ray is not None and ray.is_initialized()
-    return not named and not running and rows <= section.small_job
+    return ray is not None and bool(ray.is_initialized())
 
 
 def start_ray(*, dashboard: bool = False) -> str | None:
@@ -140,6 +161,7 @@ def _initialised(section: RaySection, dashboard: bool) -> str | None:
             "Ray did not start on this machine in the half minute that it gives itself; run the command "
             "again when less runs here, or start a head node of Ray once and set ray.address=auto."
         ) from None
+    _Ray.local = True
     url = context.dashboard_url if dashboard else None
     return str(url) if url else None
 

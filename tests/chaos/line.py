@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import ray.train
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from cluster.on_ray.section import RaySection
@@ -63,8 +63,8 @@ class FatalLine(Task):
     def begin(self) -> None:
         """Note the epoch; kill the victim if it is time to, from the last rank."""
         self.begun = self.dataset.epoch
-        context, folder = ray.train.get_context(), Path(self.payload["folder"])
-        if context.get_world_rank() + 1 < context.get_world_size():
+        folder = Path(self.payload["folder"])
+        if dist.is_initialized() and dist.get_rank() + 1 < dist.get_world_size():
             return
         with (folder / "epochs").open("a") as file:
             file.write(f"{self.begun}\n")
@@ -99,7 +99,9 @@ def build(payload: dict[str, Any]) -> Task:
     return FatalLine(payload)
 
 
-def fit_line(folder: Path, victim: str | int | None, *, workers: int = 1, budget: int = 2) -> FitResult:
+def fit_line(
+    folder: Path, victim: str | int | None, *, workers: Literal["auto"] | int = 1, budget: int = 2
+) -> FitResult:
     """Fit the line in `folder`; what lies there is gone on with."""
     return fit(
         build,
@@ -109,7 +111,7 @@ def fit_line(folder: Path, victim: str | int | None, *, workers: int = 1, budget
         directory=Storage.open(str(folder)),
         scaling=ScalingSection(
             workers=workers,
-            cpus_per_worker=1,
+            cpus_per_worker=None if workers == "auto" else 1,
             gpu=False,
             max_failures=budget,
             max_controller_failures=budget,
@@ -124,6 +126,10 @@ def epochs_begun(folder: Path) -> list[int]:
     return [int(line) for line in (folder / "epochs").read_text().split()]
 
 
-if __name__ == "__main__":
-    with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.5)):
-        fit_line(Path(sys.argv[1]), os.getpid(), workers=2)
+if __name__ == "__main__":  # FOLDER: on two workers; FOLDER here: as by default, where no cluster is named
+    if "here" in sys.argv:
+        with ray_session(RaySection()):
+            fit_line(Path(sys.argv[1]), os.getpid(), workers="auto")
+    else:
+        with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.5)):
+            fit_line(Path(sys.argv[1]), os.getpid(), workers=2)

@@ -77,6 +77,24 @@ def test_a_killed_driver_is_gone_on_with_by_any_number_of_workers(
     assert_equal(broken, whole, tolerance)
 
 
+def test_a_killed_command_that_trained_by_itself_is_gone_on_with_by_the_same(tmp_path: Path) -> None:
+    """`scaling.workers=auto` without a cluster needs no Ray; the losses are the unbroken one's bit by bit."""
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    broken.mkdir()
+    whole.mkdir()
+    command = [sys.executable, "-m", "tests.chaos.line", str(broken), "here"]
+    for code, begun in ((-signal.SIGKILL, RESUMED[:FATAL_EPOCH]), (0, RESUMED)):
+        done = subprocess.run(command, cwd=ROOT, timeout=300, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr[-2000:]
+        assert epochs_begun(broken) == begun
+    assert f"goes on from the checkpoint of epoch {FATAL_EPOCH - 1}" in done.stderr
+    # A finished training is only read.
+    results = [fit_line(folder, None, workers=0) for folder in (broken, whole)]
+    assert epochs_begun(broken) == RESUMED
+    losses = [[row["loss"] for row in result.history] for result in results]
+    assert losses[0] == losses[1]
+
+
 def test_beyond_the_budget_the_cause_is_told(ray_cluster: None, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"fit a line: .*controller was lost 1 times, more than"):
         fit_line(tmp_path, "controller", budget=0)

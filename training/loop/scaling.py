@@ -17,10 +17,10 @@ def worker_resources(section: ScalingSection, nodes: list[dict[str, float]]) -> 
         UserError: the cluster is too small.
     """
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
-    needed = section.workers * section.gpus_per_worker
+    needed = section.processes * section.gpus_per_worker
     if section.gpu is True and gpus < needed:
         raise UserError(
-            f"scaling.workers={section.workers} with scaling.gpu=true needs as many GPUs, and the cluster "
+            f"scaling.workers={section.processes} with scaling.gpu=true needs as many GPUs, and the cluster "
             f"has {gpus}; use fewer workers or scaling.gpu=false."
         )
     wanted = gpus >= needed if section.gpu == "auto" else section.gpu
@@ -28,11 +28,11 @@ def worker_resources(section: ScalingSection, nodes: list[dict[str, float]]) -> 
     largest = int(max((node.get("CPU", 0.0) for node in nodes), default=0.0))
     asked = section.cpus_per_worker
     for cpus in [asked] if asked is not None else [float(count) for count in range(largest, 0, -1)]:
-        if sum(_fitting(node, cpus, gpu) for node in nodes) >= section.workers:
+        if sum(_fitting(node, cpus, gpu) for node in nodes) >= section.processes:
             return {"CPU": cpus, "GPU": gpu} if gpu else {"CPU": cpus}
     each = f"{asked:g} CPUs" if asked is not None else "a CPU"
     raise UserError(
-        f"scaling.workers={section.workers} with {each} each don't fit on the cluster's nodes (CPUs: "
+        f"scaling.workers={section.processes} with {each} each don't fit on the cluster's nodes (CPUs: "
         f"{', '.join(format(node.get('CPU', 0.0), 'g') for node in nodes)}); use fewer workers or a smaller "
         f"scaling.cpus_per_worker (0.5 is allowed)."
     )

@@ -1,6 +1,6 @@
 """The config of every training: its loop, and how it is spread over workers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -108,7 +108,10 @@ class ScalingSection(Section):
 
     Attributes:
         workers: processes that share each batch; 0 trains in the command's own process, without Ray, which
-            saves small trainings the start of workers (and has no use for what follows but `gpu`).
+            saves small trainings the start of workers (and has no use for what follows but `gpu`). `auto` is
+            0 on this machine alone, with one GPU at most, and 1 on Ray where a cluster is named or joined,
+            where there are several GPUs, or where `cpus_per_worker`, `ray.cpus`, `ray.gpus` or
+            `ray.niceness` shape the worker.
         cpus_per_worker: None gives each the most that lets all fit on the cluster's nodes.
         gpu: whether workers have GPUs; `auto` when the cluster has enough.
         gpus_per_worker: a fraction shares a GPU among trials (`agssp tune`); several workers of one training
@@ -119,10 +122,15 @@ class ScalingSection(Section):
             workers' places.
     """
 
-    workers: int = Field(default=1, ge=0, le=4096)
+    workers: Literal["auto"] | Annotated[int, Field(ge=0, le=4096)] = "auto"
     cpus_per_worker: float | None = Field(default=None, gt=0, le=4096)
     gpu: Literal["auto"] | bool = "auto"
     gpus_per_worker: float = Field(default=1.0, gt=0, le=1)
     max_failures: int = Field(default=3, ge=-1)
     max_preemptions: int = Field(default=-1, ge=-1)
     max_controller_failures: int = Field(default=3, ge=-1)
+
+    @property
+    def processes(self) -> int:
+        """How many processes share each batch, wherever they are."""
+        return 1 if self.workers == "auto" else max(1, self.workers)

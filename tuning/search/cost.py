@@ -114,5 +114,5 @@ def estimate(
             epochs = sum(values) / len(values)
     # Trials at a time share the machine, unless each has GPUs of its own.
     share = 1 if gpus else concurrent
-    seconds = step_seconds(project, stage) * images * epochs * share / max(1, project.scaling.workers)
+    seconds = step_seconds(project, stage) * images * epochs * share / project.scaling.processes
     return Cost(trials, seconds + START_SECONDS, concurrent, gpus)

@@ -54,7 +54,8 @@ def share_of(scaling: ScalingSection, cpus: float, gpus: float, *, asked: int | 
     """Split a cluster among concurrent trials.
 
     Two trials that each hold some CPUs and wait for the other's would hang for ever, so each trial gets a
-    fixed share beforehand.
+    fixed share beforehand. With `workers=auto` a worker of Ray Train trains, not the trial's own process,
+    which would hold its CPUs while the trial's data jobs wait for some.
 
     Args:
         scaling: the project's scaling.
@@ -65,7 +66,7 @@ def share_of(scaling: ScalingSection, cpus: float, gpus: float, *, asked: int | 
     Raises:
         UserError: no trial fits, or fewer than asked.
     """
-    workers = max(1, scaling.workers)  # without any, the trial's own process trains
+    workers = scaling.processes
     use_gpu = bool(gpus) if scaling.gpu == "auto" else scaling.gpu
     each_gpu = workers * scaling.gpus_per_worker if use_gpu else 0.0
     least = workers * (scaling.cpus_per_worker or 1.0)
@@ -86,7 +87,8 @@ def share_of(scaling: ScalingSection, cpus: float, gpus: float, *, asked: int | 
         )
     if per_worker > 1:
         per_worker = float(math.floor(per_worker))
-    fixed = scaling.model_copy(update={"cpus_per_worker": per_worker, "gpu": use_gpu})
+    count = workers if scaling.workers == "auto" else scaling.workers
+    fixed = scaling.model_copy(update={"workers": count, "cpus_per_worker": per_worker, "gpu": use_gpu})
     return Share(concurrent, fixed, each_gpu)
 
 

@@ -1,28 +1,36 @@
 """Training without workers: the same result as the plain loop, resumed where it was, and Ray untouched."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
+import ray
 import torch
 
 from cluster.errors import UserError
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import JOB_CONFIG, ray_session, start_ray
 from cluster.storage.storage import Storage
 from tests.training.loop.test_fit_ray import EPOCHS, Line, Rows, losses, run_fit
-from training.loop import fit as fit_module
+from training.loop import fit_on_ray
+from training.loop.fit import trains_here
 from training.loop.loop import train
 from training.loop.reports import NonFiniteLoss
-from training.loop.section import LoopSettings
+from training.loop.section import LoopSettings, ScalingSection
 
 
 @pytest.fixture(autouse=True)
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever starts Ray fails."""
-    monkeypatch.delattr(fit_module, "start_ray")
+    monkeypatch.delattr(fit_on_ray, "start_ray")
 
 
-def test_it_is_the_plain_loop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, "auto"])
+def test_it_is_the_plain_loop(tmp_path: Path, workers: Literal["auto"] | int) -> None:
     rows = Rows()
-    result = run_fit(tmp_path, {}, "here", rows, workers=0)
+    with ray_session(RaySection()):
+        result = run_fit(tmp_path, {}, "here", rows, workers=workers)
     line = Line({})
     plain = train(
         line,
@@ -59,3 +67,54 @@ def test_errors_reach_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"scaling\.gpu=true needs a GPU"):
         run_fit(tmp_path, {}, "gpu", Rows(), workers=0, gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "session", "environment", "gpus", "here"),
+    [
+        ({}, {}, {}, 0, True),
+        ({}, {}, {}, 1, True),
+        ({}, {"small_job": 0, "object_store_gb": 2}, {}, 0, True),
+        ({}, {}, {}, 2, False),
+        ({"gpu": False}, {}, {}, 2, True),
+        ({"workers": 1}, {}, {}, 0, False),
+        ({"workers": 0}, {"address": "auto"}, {}, 2, True),
+        ({"cpus_per_worker": 1}, {}, {}, 0, False),
+        ({}, {"address": "10.0.0.1:6379"}, {}, 0, False),
+        ({}, {"cpus": 4}, {}, 0, False),
+        ({}, {"gpus": 0}, {}, 0, False),
+        ({}, {"niceness": 10}, {}, 0, False),
+        ({}, {}, {"RAY_ADDRESS": "10.0.0.1:6379"}, 0, False),
+        ({}, {}, {JOB_CONFIG: "{}"}, 0, False),
+    ],
+)
+def test_auto_takes_ray_where_it_has_something_to_give(
+    scaling: dict[str, Any],
+    session: dict[str, Any],
+    environment: dict[str, str],
+    gpus: int,
+    here: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with ray_session(RaySection.model_validate(session)):
+        assert trains_here(ScalingSection.model_validate(scaling)) is here
+
+
+@pytest.mark.parametrize(("ours", "here"), [(True, True), (False, False)])
+def test_auto_leaves_the_work_of_a_foreign_ray_there(
+    ours: bool, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ray that the command began for its data job is no reason; one that it was begun in is."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    running: list[bool] = [] if ours else [True]
+    monkeypatch.setattr(ray, "is_initialized", lambda: bool(running))
+    monkeypatch.setattr(ray, "init", lambda **options: running.append(True) or SimpleNamespace())
+    monkeypatch.setattr(ray, "shutdown", running.clear)
+    with ray_session(RaySection()):
+        start_ray()
+        assert running
+        assert trains_here(ScalingSection(gpu=False)) is here

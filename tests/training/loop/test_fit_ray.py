@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -95,7 +95,7 @@ def run_fit(
     payload: dict[str, Any],
     name: str,
     rows: Rows,
-    workers: int = 1,
+    workers: Literal["auto"] | int = 1,
     max_failures: int = 3,
     gpu: bool = False,
 ) -> FitResult:
@@ -106,7 +106,12 @@ def run_fit(
         LoopSettings(epochs=EPOCHS, batch_size=8, lr=0.05, ema_decay=0.9, seed=0),
         name=name,
         directory=Storage.open(str(folder)),
-        scaling=ScalingSection(workers=workers, cpus_per_worker=1, gpu=gpu, max_failures=max_failures),
+        scaling=ScalingSection(
+            workers=workers,
+            cpus_per_worker=None if workers == "auto" else 1,
+            gpu=gpu,
+            max_failures=max_failures,
+        ),
         run=rows,  # type: ignore[arg-type]
         title="fit a line",
     )

@@ -196,6 +196,7 @@ def test_all_concurrent_trials_fit_at_once(
 def test_two_trials_share_two_cpus_and_a_fraction_of_a_gpu() -> None:
     share = share_of(ScalingSection(), 2, 0, asked=None, trials=9)
     assert (share.concurrent, share.scaling.cpus_per_worker, share.gpus) == (2, 0.9, 0.0)
+    assert share.scaling.workers == 1  # `auto` in a trial's own process would hold what its data jobs need
     half = share_of(ScalingSection(gpus_per_worker=0.5), 8, 1, asked=4, trials=9)
     assert (half.concurrent, half.gpus) == (2, 0.5)
     assert worker_resources(half.scaling, [{"CPU": 8.0, "GPU": 1.0}])["GPU"] == 0.5
