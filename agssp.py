@@ -152,6 +152,9 @@ COMMANDS = {
     "models": Entry(FIND, "cluster.cli.model_commands", "Registered models: look up, promote, pull."),
     "run": Entry(RUN, _PIPELINE, "All stages in order: from images to a report and a registered detector."),
     "demo": Entry(RUN, _PIPELINE, "`run` on generated surfaces, without any data."),
+    "serve": Entry(
+        RUN, "training.cli.serve_command", "Serve a registered detector over HTTP; promotions take over."
+    ),
     "submit": Entry(RUN, _JOBS, "Run a command as a job on a Ray cluster."),
     "jobs": Entry(RUN, _JOBS, "Jobs of a Ray cluster."),
     "tracking": Entry(RUN, "cluster.cli.tracking_commands", "A tracking server for a team."),

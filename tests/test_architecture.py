@@ -65,6 +65,7 @@ ROOMS = {
     "training.prediction": "metrics models pictures starts",
     "training.evaluation": "detection metrics models pictures prediction starts",
     "training.export": "models starts weights",
+    "training.serving": "models pictures prediction starts",
     "training.report": "agbp metrics pictures",
     "training.encoder": "",
     "training.project": "*",
@@ -72,6 +73,7 @@ ROOMS = {
     "training.model_checks": "*",
     "training.opening": "*",
     "training.pipeline": "*",
+    "training.served": "*",
     "training.steps": "*",
     "training.cli": "*",
     "tuning.outcomes": "",
@@ -95,6 +97,9 @@ GLUE_FILES = {
     "training/loop/fit_on_ray.py",
     "training/steps.py",
     "training/opening.py",
+    "training/served.py",
+    "training/serving/deployment.py",
+    "training/serving/running.py",
     "tuning/search/tuner.py",
 }
 

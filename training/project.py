@@ -22,6 +22,7 @@ from training.loop import ScalingSection
 from training.models import backbone_of
 from training.prediction import PredictSection
 from training.report import ReportSection
+from training.serving import ServeSection
 from training.starts import AGBP, AGSSP
 
 
@@ -37,6 +38,7 @@ class Project(Section):
         ray, tracking, scaling: where and how it runs; they change no result.
         corpus, maps, audit, boxes, paint, backbone, detector, finetune, evaluate, predict, report: the
             stages.
+        serve: how a registered detector is served.
     """
 
     name: str = Field(default="surfaces", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
@@ -57,6 +59,7 @@ class Project(Section):
     evaluate: EvaluateSection = EvaluateSection()
     predict: PredictSection = PredictSection()
     report: ReportSection = ReportSection()
+    serve: ServeSection = ServeSection()
 
     def seeded(self) -> "Project":
         """This project with its seed in every loop without one; trainings take their sections from it."""

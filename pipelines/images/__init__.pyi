@@ -1,5 +1,6 @@
 from .components import joined_components
 from .levels import dataset_colours, source_levels
+from .limits import pixel_limit
 from .reading import (
     IMAGE_SUFFIXES,
     MAX_FILE_BYTES,
@@ -27,6 +28,7 @@ __all__ = [
     "decode_image",
     "joined_components",
     "named_pixels",
+    "pixel_limit",
     "read_bytes",
     "read_image",
     "read_mask",

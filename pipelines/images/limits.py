@@ -2,6 +2,9 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 MAX_PIXELS = 100_000_000  # 10,000 × 10,000: above any line-scan tile, far below a decompression bomb
 MIN_SIDE = 8
@@ -25,14 +28,28 @@ class ImageError(Exception):
     """An image that can't be used; the message is the quarantine reason."""
 
 
+_most_pixels: ContextVar[int] = ContextVar("most_pixels", default=MAX_PIXELS)
+
+
+@contextmanager
+def pixel_limit(most: int) -> Iterator[None]:
+    """Within the block (of this context alone), an image may have at most so many pixels."""
+    token = _most_pixels.set(min(most, MAX_PIXELS))
+    try:
+        yield
+    finally:
+        _most_pixels.reset(token)
+
+
 def check_size(width: int, height: int) -> None:
     """Refuse a size before any pixel is decoded.
 
     Raises:
-        ImageError: more than `MAX_PIXELS`, or a side below `MIN_SIDE`.
+        ImageError: more than `MAX_PIXELS`, or the fewer of a `pixel_limit`; a side below `MIN_SIDE`.
     """
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width}×{height} pixels exceed the limit of {MAX_PIXELS:,} (decompression bomb?)")
+    most = _most_pixels.get()
+    if width * height > most:
+        raise ImageError(f"{width}×{height} pixels exceed the limit of {most:,} (decompression bomb?)")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{width}×{height} pixels are smaller than {MIN_SIDE} on a side")
 

@@ -1,4 +1,4 @@
-from .predict import ImagePrediction, UnreadableImage
+from .predict import ImagePrediction, UnreadableImage, detect_batch
 from .rows import draw_rows, predict_rows, read_rows
 from .section import PredictSection
 from .stage import predict_images
@@ -7,6 +7,7 @@ __all__ = [
     "ImagePrediction",
     "PredictSection",
     "UnreadableImage",
+    "detect_batch",
     "draw_rows",
     "predict_images",
     "predict_rows",

@@ -1,0 +1,5 @@
+"""a registered detector that answers over HTTP, and follows its alias."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
