@@ -140,6 +140,7 @@ COMMANDS = {
     "maps": Entry(MAKE, _PIPELINE, "Make anomaly maps with KeAD."),
     "boxes": Entry(MAKE, _BOXES, "Derive pseudo-boxes (build), or write them for labelling tools."),
     "audit": Entry(MAKE, "training.cli.audit_commands", "Judge rules of boxes without labels."),
+    "next": Entry(MAKE, "training.cli.next_commands", "Choose the images to label first."),
     "paint": Entry(MAKE, _PIPELINE, "Paint defects with exact boxes onto the images."),
     "pretrain": Entry(MAKE, _PIPELINE, "Pretrain a backbone (AGBP) or a detector (AGDP)."),
     "finetune": Entry(MAKE, _PIPELINE, "Finetune the detector from every start of finetune.starts."),

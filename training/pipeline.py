@@ -15,6 +15,7 @@ from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
     from training.report import Pretraining, RunArtifacts
+    from training.starts import ModelSource
 
 # Where and how it runs; the report leaves it out, as it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
@@ -94,6 +95,33 @@ class Pipeline:
             maps=self.maps,
             audit=self.audit if self.project.boxes.rule == "auto" else None,
         )
+
+    @cached_property
+    def embeddings(self) -> Artifact:
+        """The encoder's embedding of every pretraining image."""
+        from pipelines.choice import embed_images
+
+        return embed_images(self.project.maps, site=self.site, corpus=self.corpus)
+
+    def chosen(self, model: "ModelSource | None" = None) -> Artifact:
+        """The images to label first; with a detector, those that it and the maps disagree on before others."""
+        from pipelines.boxes import CLASS_NAME
+        from pipelines.choice import ChoiceSources, PreAnnotations, choose_images
+
+        data = self.project.finetune.data
+        elsewhere = None if data is None else build_labelled(data, site=self.site)
+        limit = self.corpus_section.near_duplicate_distance
+        sources = ChoiceSources(self.corpus, self.maps, self.embeddings, elsewhere, limit)
+        sources.refuse_without_candidates()
+        predictions = None
+        if model is not None:
+            from training.prediction import predict_images
+
+            section = self.project.predict.model_copy(update={"draw": False})
+            files = sources.listing()
+            predictions = predict_images(section, files=files, model=model, site=self.site)
+        shown = PreAnnotations(self.boxes, CLASS_NAME, predictions)
+        return choose_images(self.project.next, self.project.seed, sources, shown, site=self.site)
 
     @cached_property
     def paint(self) -> Artifact:

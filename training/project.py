@@ -11,6 +11,7 @@ from cluster.on_ray import RaySection
 from cluster.tracking import TrackingSection
 from pipelines.audit import AuditSection
 from pipelines.boxes import BoxesSection
+from pipelines.choice import NextSection
 from pipelines.corpus import CorpusSection
 from pipelines.maps import MapsSection
 from pipelines.painting import PaintSection
@@ -36,7 +37,7 @@ class Project(Section):
         seed: seed of every stage.
         generate: generated surfaces that replace `corpus.root` and `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
-        corpus, maps, audit, boxes, paint, backbone, detector, finetune, evaluate, predict, report: the
+        corpus, maps, audit, boxes, next, paint, backbone, detector, finetune, evaluate, predict, report: the
             stages.
         serve: how a registered detector is served.
     """
@@ -52,6 +53,7 @@ class Project(Section):
     maps: MapsSection = MapsSection()
     audit: AuditSection = AuditSection()
     boxes: BoxesSection = BoxesSection()
+    next: NextSection = NextSection()
     paint: PaintSection = PaintSection()
     backbone: BackboneSection = BackboneSection()
     detector: DetectorSection = DetectorSection()

@@ -41,17 +41,27 @@ def greedy(bank: Tensor, most: int, generator: torch.Generator) -> Tensor:
     return farthest(points, most, int(torch.randint(len(bank), (1,), generator=generator)))
 
 
-def farthest(points: Tensor, most: int, first: int) -> Tensor:
+def farthest(
+    points: Tensor,
+    most: int,
+    first: int,
+    *,
+    weights: Tensor | None = None,
+    apart: Tensor | None = None,
+) -> Tensor:
     """Row numbers, (most,) int64: from the first on, each the farthest from those before it, none twice.
 
     Args:
         points: (R, D) floats, R ≥ `most`; told apart by Euclidean distance.
         most: number of rows.
         first: the row that it begins with.
+        weights: (R,) ≥ 0, by which a row's squared distance is multiplied before rows are compared; None
+            takes 1 for all.
+        apart: (R,) squared distance of each row to what is there already; None where nothing is.
     """
     squares = (points * points).sum(1)
     places = torch.zeros(most, dtype=torch.long, device=points.device)
-    distances = torch.full_like(squares, torch.inf)
+    distances = torch.full_like(squares, torch.inf) if apart is None else apart.to(squares, copy=True)
     last = first
     for number in range(most):
         places[number] = last
@@ -60,5 +70,9 @@ def farthest(points: Tensor, most: int, first: int) -> Tensor:
             distances, torch.addmv(squares, points, points[last], alpha=-2).add_(squares[last]), out=distances
         )
         distances[last] = -torch.inf
-        last = int(distances.argmax())
+        compared = distances
+        if weights is not None:
+            compared = distances.clamp_min(0).mul_(weights)  # rounding puts equal points below 0
+            compared[places[: number + 1]] = -torch.inf
+        last = int(compared.argmax())
     return places

@@ -4,6 +4,7 @@ from .inspection import inspect
 from .labelled import build_labelled, check_unseen
 from .labelled_listing import list_labelled
 from .listing import Listing
+from .near_duplicates import nearest
 from .section import CorpusSection, LabelledDataSection, ReferenceNeed
 from .sorting import Corpus
 from .split import is_test
@@ -32,5 +33,6 @@ __all__ = [
     "is_test",
     "list_labelled",
     "listing_digest",
+    "nearest",
     "split_advice",
 ]
