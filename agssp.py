@@ -160,6 +160,7 @@ COMMANDS = {
     "jobs": Entry(RUN, _JOBS, "Jobs of a Ray cluster."),
     "tracking": Entry(RUN, "cluster.cli.tracking_commands", "A tracking server for a team."),
     "encoder": Entry(RUN, "training.cli.encoder_commands", "Train the shipped encoder anew."),
+    "start": Entry(RUN, "training.cli.start_commands", "Train the start `surface` of detectors anew."),
 }
 
 

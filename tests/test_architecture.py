@@ -61,7 +61,7 @@ ROOMS = {
     "training.loop": "models weights",
     "training.starts": "models weights",
     "training.agbp": "loop models pictures starts weights",
-    "training.detection": "loop metrics models pictures starts weights",
+    "training.detection": "loop metrics models pictures prediction starts weights",
     "training.dense": "detection loop metrics models pictures starts weights",
     "training.prediction": "metrics models pictures starts",
     "training.evaluation": "detection metrics models pictures prediction starts",

@@ -146,17 +146,31 @@ class Pipeline:
     @cached_property
     def detector(self) -> Artifact:
         """The detector pretrained on pseudo-boxes (AGDP) over that backbone, or as its section says."""
-        from training.detection import pretrain_detector
+        return self.rounds[-1]
 
-        section = self.seeded.detector
-        return pretrain_detector(
-            section,
-            site=self.site,
-            corpus=self.corpus,
-            boxes=self.boxes if section.needs_pseudo_boxes else None,
-            painted=self.paint if section.needs_painted else None,
-            backbone=self.backbone if section.needs_backbone else None,
-        )
+    @cached_property
+    def rounds(self) -> tuple[Artifact, ...]:
+        """The detector of each round; what one finds corrects the boxes of the next."""
+        from training.detection import pretrain_detector, propose_boxes
+
+        section, predict = self.seeded.detector, self.project.predict
+        made: list[Artifact] = []
+        for number in range(1, section.rounds + 1):
+            proposals = None
+            if made:
+                proposals = propose_boxes(predict, site=self.site, corpus=self.corpus, detector=made[-1])
+            detector = pretrain_detector(
+                section,
+                site=self.site,
+                corpus=self.corpus,
+                boxes=self.boxes if section.reads_pseudo_boxes(number) else None,
+                painted=self.paint if section.needs_painted else None,
+                backbone=self.backbone if section.needs_backbone else None,
+                proposals=proposals,
+                number=number,
+            )
+            made.append(detector)
+        return tuple(made)
 
     def source_names(self, start: str) -> tuple[str, ...]:
         """Names of the stages that the start `agbp` or `agssp` comes from, in order."""

@@ -170,6 +170,7 @@ def write_corpus(
     defect_share: float,
     categories: list[str] | None = None,
     normal_references: int = 4,
+    lines: int = 1,
 ) -> None:
     """Write a corpus as `folder/CATEGORY/{good,DEFECT}/NAME.png`, masks beside as `NAME_mask.png`.
 
@@ -181,6 +182,8 @@ def write_corpus(
         images_per_category: number of images of each category.
         categories: keys of `CATEGORIES`; all when left out.
         normal_references: number of images of each category that are good whatever the share.
+        lines: number of production lines; the first images of each category are of the line `seed`, the last
+            of `seed + lines - 1`.
 
     Raises:
         UserError: as `generate`; fewer images than references; a folder that can't be written.
@@ -193,8 +196,9 @@ def write_corpus(
     for category in categories if categories is not None else list(CATEGORIES):
         for index in range(images_per_category):
             forced = NORMAL if index < normal_references else None
+            line = seed + index * lines // images_per_category
             sample = generate(
-                seed, index, size=size, category=category, defect=forced, defect_share=defect_share
+                line, index, size=size, category=category, defect=forced, defect_share=defect_share
             )
             place = folder / category / (sample.defect or "good")
             try:

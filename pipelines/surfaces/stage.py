@@ -31,13 +31,14 @@ def generate_surfaces(section: GenerateSection, *, site: Site) -> Artifact:
             size=section.size,
             defect_share=section.defect_share,
             categories=list(section.categories) if section.categories is not None else None,
+            lines=section.lines,
         )
         return {"files": sum(1 for path in folder.rglob("*.png"))}
 
     return ensure(
         "surfaces",
         site=site,
-        config=section.model_dump(mode="json"),
+        config=section.deciding,
         inputs={},
         body=body,
     )

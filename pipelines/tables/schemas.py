@@ -48,6 +48,8 @@ THRESHOLDS = pa.schema(
     ]
 )
 BOXES = pa.schema([*IDENTITY, *SIZE, ("boxes", pa.list_(SCORED_BOX))])
+# Boxes that a further round of a detector's pretraining learns, and regions that it hides.
+CORRECTED = pa.schema([*BOXES, ("ignored", pa.list_(SCORED_BOX))])
 # `uri` is the user's image, `painted` the file with the defects in the stage's directory, null without any.
 PAINTED = pa.schema([*BOXES, ("painted", pa.string())])
 # `image_id` names the painted copy, `original` the image; `normal`: whether that is known to have no defect.

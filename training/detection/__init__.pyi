@@ -3,6 +3,7 @@ from .augment import colour
 from .data import DetectionDataset, Sample
 from .finetune import labelled_samples
 from .finetune_stage import finetune_detector
+from .proposals_stage import propose_boxes
 from .section import BoxAugment, ColourSection, DetectorSection, FinetuneSection
 from .selection import shuffled, with_backgrounds
 from .task import DetectionTask
@@ -19,6 +20,7 @@ __all__ = [
     "finetune_detector",
     "labelled_samples",
     "pretrain_detector",
+    "propose_boxes",
     "shuffled",
     "with_backgrounds",
 ]

@@ -1,26 +1,17 @@
 """The detector stage: AGDP on Ray Train, from a start and the boxes of maps, painted defects or labels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from cluster.errors import UserError
+import pyarrow as pa
+
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
-from pipelines.review import LeftOut, left_out, read_decisions
-from pipelines.tables import CorpusTables
-from training.detection.agdp import (
-    CLASSES,
-    ignoring_boxes,
-    labelled_as_one,
-    painted_rows,
-    pseudo_samples,
-    with_painted,
-)
-from training.detection.data import Sample
+from pipelines.tables import CORRECTED
+from training.detection.agdp import CLASSES
+from training.detection.defect_boxes import DefectBoxes
 from training.detection.section import DetectorSection
-from training.detection.selection import hold_out
 from training.detection.training import BoxTraining, train_detector, training_results
 from training.loop import ScalingSection, TrainingSite
 from training.models import Preprocessing
@@ -37,132 +28,14 @@ from training.starts import (
 )
 from training.weights import TransferReport
 
+# A later round's boxes before painting; its name and columns are the boxes stage's.
+CORRECTED_FILE = "boxes.parquet"
 LEARNT = {
     "maps": "pseudo-boxes",
     "painted": "painted defects",
     "both": "pseudo-boxes and painted defects",
     "labels": "labelled boxes as one class",
 }
-
-
-@dataclass(frozen=True)
-class DefectBoxes:
-    """The sources of the detector's pretraining.
-
-    Attributes:
-        corpus: the corpus stage's artifact.
-        review: what the workspace's review leaves out; nothing where there is no review.
-        boxes, painted: the stages' artifacts that the boxes come from, None for one that is not asked;
-            without both they are the corpus' labels.
-        backbone: the backbone stage's artifact; None with another start.
-    """
-
-    corpus: Artifact
-    review: LeftOut
-    boxes: Artifact | None = None
-    painted: Artifact | None = None
-    backbone: Artifact | None = None
-
-    @classmethod
-    def reviewed(
-        cls,
-        workspace: Storage,
-        *,
-        corpus: Artifact,
-        boxes: Artifact | None = None,
-        painted: Artifact | None = None,
-        backbone: Artifact | None = None,
-    ) -> "DefectBoxes":
-        """The artifacts with the review that the workspace holds.
-
-        Raises:
-            UserError: a damaged review.
-        """
-        decisions = read_decisions(workspace)
-        review = LeftOut(frozenset(), {})
-        if decisions and boxes is not None:
-            review = left_out(decisions, _rows(boxes))
-        elif decisions:  # a verdict on a box is one on a pseudo-box
-            rows = _training_rows(corpus) if painted is None else _painted_rows(painted)
-            review = left_out(decisions, [{**row, "boxes": []} for row in rows])
-        return cls(corpus, review, boxes, painted, backbone)
-
-    @property
-    def artifacts(self) -> dict[str, Artifact]:
-        """The stages by name."""
-        artifacts = {
-            "corpus": self.corpus,
-            "boxes": self.boxes,
-            "paint": self.painted,
-            "backbone": self.backbone,
-        }
-        return {name: artifact for name, artifact in artifacts.items() if artifact is not None}
-
-    def samples(self, section: DetectorSection) -> list[Sample]:
-        """The images outside the test split with the boxes to learn, without what the review rejects."""
-        tables = CorpusTables(self.corpus.directory)
-        if self.boxes is None and self.painted is None:
-            rows = self.review.kept(_training_rows(self.corpus))
-            return labelled_as_one(rows, tables.boxes(), tables.ignored())
-        rows = self._rows(hidden=section.ignore == "maps")
-        return pseudo_samples(rows, tables.held_out(), tables.levels(), weighted=section.confidence_weighted)
-
-    def _rows(self, *, hidden: bool) -> list[dict[str, Any]]:
-        if self.painted is None:
-            assert self.boxes is not None
-            return self.review.kept(_rows(self.boxes))
-        painted = _painted_rows(self.painted)
-        if self.boxes is None:
-            return self.review.kept(painted)
-        found = self.review.kept(_rows(self.boxes))
-        return with_painted(ignoring_boxes(found) if hidden else found, painted)
-
-    def training(self, section: DetectorSection) -> BoxTraining:
-        """The remaining images, split by the seed, and the section's settings.
-
-        Raises:
-            UserError: no box is left.
-        """
-        samples = self.samples(section)
-        if not any(len(sample.labels) for sample in samples):
-            raise UserError(self._nothing())
-        train, held_out = hold_out(samples, section.holdout, section.loop.resolved_seed)
-        return BoxTraining(
-            train=train,
-            held_out=held_out,
-            augment=section.augment,
-            loop=section.loop,
-            freeze="backbone" if section.freeze_backbone else "none",
-            masks=section.masks,
-        )
-
-    def _nothing(self) -> str:
-        """Why there is no box, and what helps."""
-        if self.boxes is None and self.painted is None:
-            why = "The review leaves no" if self.review else "The corpus has no"
-            return (
-                f"{why} labelled box in its training split, so detector.boxes=labels has nothing to learn; "
-                "detector.boxes=painted needs no label."
-            )
-        if self.boxes is None and not self.review:
-            return (
-                "No defect could be painted onto any image, so there is nothing to pretrain a detector on; "
-                "images need sides of at least 32 pixels: raise paint.share, or allow more paint.kinds."
-            )
-        if self.boxes is None:
-            return (
-                "The review leaves no painted image, so there is nothing to pretrain a detector on; take "
-                "some rejections back with agssp view."
-            )
-        if self.review:
-            return (
-                "The review leaves no pseudo-box in any image, so there is nothing to pretrain a "
-                "detector on; take some rejections back with agssp view."
-            )
-        return (
-            "The boxes stage found no pseudo-box in any image, so there is nothing to pretrain a "
-            "detector on; raise boxes.c (with another boxes.rule lower its cut) or lower boxes.delta."
-        )
 
 
 def pretrain_detector(
@@ -173,11 +46,14 @@ def pretrain_detector(
     boxes: Artifact | None = None,
     painted: Artifact | None = None,
     backbone: Artifact | None = None,
+    proposals: Artifact | None = None,
+    number: int = 1,
 ) -> Artifact:
     """Train backbone, neck and head to find the boxes that the section names, one class `anomaly`.
 
     The test split is never read. Images and boxes that the workspace's review rejects are left out, and are
-    part of the fingerprint. Writes `detector.safetensors`, `history.parquet`; with a review `review.json`.
+    part of the fingerprint. Writes `detector.safetensors`, `history.parquet`; with a review `review.json`; in
+    later rounds `boxes.parquet`, with the boxes that are learnt (but painted ones) and the `ignored` regions.
 
     Args:
         section: the config.
@@ -185,12 +61,14 @@ def pretrain_detector(
         corpus: the corpus stage's artifact.
         boxes, painted: those of the boxes and the paint stage, as `section.boxes` needs them.
         backbone: the backbone stage's; None where the section names another start.
+        proposals: what the detector of the round before finds; None in the first round.
+        number: the round, from 1.
 
     Raises:
         UserError: no box, a damaged review, or weights that are not those of `section.name`.
     """
     inputs = DefectBoxes.reviewed(
-        site.workspace, corpus=corpus, boxes=boxes, painted=painted, backbone=backbone
+        site.workspace, corpus=corpus, boxes=boxes, painted=painted, backbone=backbone, proposals=proposals
     )
     review = inputs.review
     start, extra = None, {"review": review.digest} if review else {}
@@ -205,7 +83,7 @@ def pretrain_detector(
         config=section.deciding,
         inputs=inputs.artifacts,
         extra=extra,
-        body=lambda bench: _learn(section, inputs, start, bench, site.scaling),
+        body=lambda bench: _learn(section, inputs, start, bench, site.scaling, number),
         revision=2,  # metrics: boxes outside the image take no place among the best
     )
 
@@ -252,17 +130,29 @@ def _learn(
     start: Start | None,
     bench: Workbench,
     scaling: ScalingSection,
+    number: int,
 ) -> Mapping[str, Any]:
     """The stage's body: from the start to a detector of boxes."""
     training, detector, report = prepared(section, inputs, bench.directory, start)
     weights = {} if start is None else {"weights": start.digest}
+    about: dict[str, Any] = {}
+    title = f"detector: learning {LEARNT[section.boxes]}"
+    if inputs.proposals is not None:
+        correction = inputs.correction(section)
+        about = {"round": number, "corrected": {"learnt": correction.learnt, "hidden": correction.hidden}}
+        say(
+            f"detector: of what round {number - 1} finds, {correction.learnt} boxes are learnt and "
+            f"{correction.hidden} doubtful regions hidden"
+        )
+        bench.directory.write_table(CORRECTED_FILE, pa.Table.from_pylist(correction.rows, schema=CORRECTED))
+        title = f"detector, round {number} of {section.rounds}: learning {LEARNT[section.boxes]}"
     result = train_detector(
         detector,
         bench,
         training,
         scaling=scaling,
         lineage={name: artifact.fingerprint for name, artifact in inputs.artifacts.items()} | weights,
-        title=f"detector: learning {LEARNT[section.boxes]}",
+        title=title,
     )
     review = inputs.review
     return {
@@ -272,22 +162,8 @@ def _learn(
         "held_out_images": len(training.held_out),
         "backbone_frozen": training.freeze == "backbone",
         **({"rejected": {"images": len(review.images), "boxes": review.count}} if review else {}),
+        **about,
         "masks": section.masks,
         **training_results(result),
         "transfer": None if report is None else report_json(report),
     }
-
-
-def _rows(boxes: Artifact) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = boxes.directory.read_table("boxes.parquet").to_pylist()
-    return rows
-
-
-def _painted_rows(painted: Artifact) -> list[dict[str, Any]]:
-    table = painted.directory.read_table("painted.parquet")
-    return painted_rows(table.to_pylist(), painted.directory)
-
-
-def _training_rows(corpus: Artifact) -> list[dict[str, Any]]:
-    rows = CorpusTables(corpus.directory).manifest(split="train")
-    return [{**row, "boxes": []} for row in rows]

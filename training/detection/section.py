@@ -8,7 +8,7 @@ from cluster.config import Section
 from pipelines.corpus import LabelledDataSection
 from training.loop import LoopSettings
 from training.models import Freeze, Masks, Resize, check_detector_name, check_masks, weighs_boxes
-from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, StartWord
+from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE, StartWord
 
 if TYPE_CHECKING:
     from training.models import Preprocessing
@@ -77,9 +77,13 @@ class DetectorSection(Section):
             one class, which tells how much better boxes could bring.
         ignore: what is hidden in training, neither object nor background: `nothing`; or `maps`, with
             `boxes=painted`, the pseudo-boxes: real defects are then not learnt as background.
-        start: weights before the first step: `agbp`, the backbone stage's; `imagenet`, `coco`, `scratch`, a
-            file, stage directory or registered model, see `starts.resolve_start`. None: `coco` for `painted`
-            and `labels`, else `agbp`.
+        rounds: trainings one after another, each from `start`. From the second on, the detector before
+            corrects the boxes (docs/method.md#rounds): its surest detections stand for the maps'
+            pseudo-boxes; beside painted defects those that the maps agree with are learnt too. What is
+            doubtful is hidden, neither object nor background. Each round takes the time of the first.
+        start: weights before the first step: `agbp`, the backbone stage's; `imagenet`, `coco`, `surface`,
+            `scratch`, a file, stage directory or registered model, see `starts.resolve_start`. None: `coco`
+            for `painted` and `labels`, else `agbp`.
         freeze_backbone: keep the backbone, batch-norm statistics included, as it starts; true in the paper.
             False: from COCO's weights true boxes of steel strip gained 9.6 points so, 1.1 frozen at 1e-4.
         confidence_weighted: multiply a pseudo-box's part of the loss by its score over the mean score of all,
@@ -96,6 +100,7 @@ class DetectorSection(Section):
     image_size: int = Field(default=224, ge=32, le=4096, multiple_of=32)
     boxes: Literal["maps", "painted", "both", "labels"] = "maps"
     ignore: Literal["nothing", "maps"] = "nothing"
+    rounds: int = Field(default=1, ge=1, le=5)
     start: StartWord | None = None
     freeze_backbone: bool = False
     confidence_weighted: bool = False
@@ -119,6 +124,12 @@ class DetectorSection(Section):
             )
         if self.ignore == "maps" and self.boxes != "painted":
             raise ValueError("ignore=maps needs boxes=painted; with other boxes nothing is left to hide")
+        if self.rounds > 1 and self.boxes == "labels":
+            raise ValueError("rounds above 1 correct pseudo-boxes and painted defects, not labels")
+        if self.rounds > 1 and self.confidence_weighted:
+            raise ValueError(
+                "confidence_weighted=true needs rounds=1: a detector's scores have a scale of their own"
+            )
         if self.start == AGSSP:
             raise ValueError(f"start={AGSSP} is what this stage makes; it begins with e.g. {AGBP} or coco")
         check_masks(self.name, self.masks)
@@ -132,7 +143,12 @@ class DetectorSection(Section):
     @property
     def needs_pseudo_boxes(self) -> bool:
         """Whether the boxes stage comes first."""
-        return self.boxes in ("maps", "both") or self.ignore == "maps"
+        return self.reads_pseudo_boxes(self.rounds)
+
+    def reads_pseudo_boxes(self, number: int) -> bool:
+        """Whether a round, counted from 1, reads the boxes stage's; painted ones do from the second on."""
+        later = self.boxes == "painted" and number > 1
+        return self.boxes in ("maps", "both") or self.ignore == "maps" or later
 
     @property
     def needs_painted(self) -> bool:
@@ -142,7 +158,7 @@ class DetectorSection(Section):
     @property
     def paints_beside_boxes(self) -> bool:
         """Whether nothing is painted over pseudo-boxes, as these are learnt too, or hidden."""
-        return self.needs_painted and self.needs_pseudo_boxes
+        return self.boxes == "both" or self.ignore == "maps"
 
     @property
     def needs_backbone(self) -> bool:
@@ -156,8 +172,11 @@ class DetectorSection(Section):
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """What decides the detector, JSON-able; without the method's own sources, as in former versions."""
-        written = self.model_dump(mode="json", exclude={"boxes", "start", "ignore"})
+        """What decides a detector, JSON-able; without the method's own sources, as in former versions.
+
+        A round is told by what it reads: the first is the same whatever `rounds` is.
+        """
+        written = self.model_dump(mode="json", exclude={"boxes", "start", "ignore", "rounds"})
         known = self.begins_with in (AGBP, SCRATCH, *PUBLISHED)  # a file counts by its content, not its path
         begins = self.begins_with if known else "weights"
         sources = {"boxes": self.boxes, "start": begins, "ignore": self.ignore}
@@ -194,7 +213,8 @@ class FinetuneSection(Section):
         image_size: side of the square input, or its height and width (`[256, 1600]` for strips), pixels.
         resize: `letterbox` keeps the aspect, `square` stretches.
         starts: starts to compare: `scratch`, `agbp` (pretrained backbone), `agssp` (pretrained detector),
-            `imagenet` and `coco` (published by the library), names of `weights`.
+            `imagenet` and `coco` (published by the library), `surface` (shipped, for YOLOv8n), names of
+            `weights`.
         weights: further starts, name → file, stage directory or registered model, in the library's keys; see
             `starts.resolve_start`.
         data: labelled images to learn from and to measure on; None takes the corpus' own labels.
@@ -235,9 +255,9 @@ class FinetuneSection(Section):
         check_masks(self.name, self.masks)
         if not self.starts or len(set(self.starts)) != len(self.starts):
             raise ValueError("starts must name one or more starts, all different")
-        if reserved := sorted(set(self.weights) & set(OWN_STARTS)):
+        if reserved := sorted(set(self.weights) & {*OWN_STARTS, SURFACE}):
             raise ValueError(f'weights can\'t be named "{reserved[0]}", which is a start of its own')
-        valid = (*OWN_STARTS, *PUBLISHED, *self.weights)
+        valid = (*OWN_STARTS, *PUBLISHED, SURFACE, *self.weights)
         if unknown := [start for start in self.starts if start not in valid]:
             raise ValueError(
                 f'there is no start "{unknown[0]}"; valid: {", ".join(valid)}, or a name of finetune.weights'
@@ -256,7 +276,7 @@ class FinetuneSection(Section):
     @property
     def given(self) -> dict[str, str]:
         """The starts that are neither made here nor random, as words for `starts.resolve_start`."""
-        words = {start: start for start in self.starts if start in PUBLISHED}
+        words = {start: start for start in self.starts if start in (*PUBLISHED, SURFACE)}
         return {start: word for start, word in {**words, **self.weights}.items() if start in self.starts}
 
     @property

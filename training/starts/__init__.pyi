@@ -3,7 +3,8 @@ from .detector_file import WEIGHTS_FILE, load_detector, save_detector
 from .filling import filled_detector, fresh_detector, report_json
 from .model_source import ModelSource, open_model
 from .resolving import Start, resolve_start, start_of_artifact, state_digest
-from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, StartWord
+from .shipped import write_start
+from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE, StartWord
 
 __all__ = [
     "AGBP",
@@ -13,6 +14,7 @@ __all__ = [
     "OWN_STARTS",
     "PUBLISHED",
     "SCRATCH",
+    "SURFACE",
     "WEIGHTS_FILE",
     "ModelSource",
     "Start",
@@ -28,4 +30,5 @@ __all__ = [
     "save_detector",
     "start_of_artifact",
     "state_digest",
+    "write_start",
 ]

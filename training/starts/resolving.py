@@ -14,7 +14,8 @@ from training.models.detectors import published_weights
 from training.starts.backbone_file import BACKBONE_FILE
 from training.starts.detector_file import WEIGHTS_FILE
 from training.starts.model_source import open_model
-from training.starts.words import PUBLISHED
+from training.starts.shipped import surface_file
+from training.starts.words import PUBLISHED, SURFACE
 from training.weights import SUFFIXES, StateDict, load_weights
 
 
@@ -41,9 +42,9 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
     """The weights that a config names.
 
     Args:
-        word: `imagenet` or `coco`, which the library publishes; a .safetensors, .pt or .pth file or the
-            directory of a backbone, detector or finetune stage (local or by URI); or `NAME@VERSION` or
-            `NAME@ALIAS` of the model registry, also as `models:/NAME@ALIAS`.
+        word: `imagenet` or `coco`, which the library publishes; `surface`, shipped for YOLOv8n; a
+            .safetensors, .pt or .pth file or the directory of a backbone, detector or finetune stage (local
+            or by URI); or `NAME@VERSION` or `NAME@ALIAS` of the registry, also as `models:/NAME@ALIAS`.
         name: the backbone or detector whose library is asked for published weights.
         tracker: opens the registry; called only when the registry is asked.
 
@@ -55,6 +56,8 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
         return Start(
             state, {}, f"{word} of {name}", f"{word}:{state_digest(state)}", whole=word != "imagenet"
         )
+    if word == SURFACE:
+        word = str(surface_file())
     path = str(Path(word).expanduser()) if word.startswith("~") else word
     files = (BACKBONE_FILE, WEIGHTS_FILE)
     with open_model(path, tracker, files=files, suffixes=(".safetensors", *SUFFIXES)) as source:

@@ -32,10 +32,11 @@ def box_shares(learnt: Mapping[str, Boxes], truth: Mapping[str, Boxes], iou: flo
 
 
 def pseudo_box_shares(corpus: Artifact, boxes: Artifact) -> BoxShares:
-    """Shares of the boxes stage's pseudo-boxes in the labelled images of the training half.
+    """Shares of the pseudo-boxes, or of what later rounds made of them, in the labelled training images.
 
     Args:
-        corpus, boxes: the stages' artifacts.
+        corpus: the corpus stage's artifact.
+        boxes: that of the boxes stage, or of a detector's later round: both hold `boxes.parquet`.
     """
     tables = CorpusTables(corpus.directory)
     training, labelled = tables.pretraining(), tables.boxes()

@@ -36,12 +36,17 @@ class Work:
 
 def work_of(section: GainSection, data: GainSet) -> Work:
     """The trainings of one data set; one that several arms share is counted once."""
-    arms = [arm for arm in section.arms if arm.source not in data.not_run]
+    arms = [arm for arm in section.arms if arm.learnt not in data.not_run]
     backbones = {arm.start for arm in arms if section.pretrains_backbone(arm)}
-    detectors = {(arm.start, arm.source) for arm in arms if arm.source is not None}
+    detectors = {  # the first round of two is that of one
+        (arm.start, arm.source, number)
+        for arm in arms
+        if arm.source is not None
+        for number in range(1, arm.rounds + 1)
+    }
     seeds, project = len(section.seeds), data.project
     images = minutes = None
-    parts = list(_parts(data, arms, len(backbones), [source for _, source in detectors]))
+    parts = list(_parts(data, arms, len(backbones), [source for _, source, _ in detectors]))
     if parts:
         images = round(seeds * sum(count for count, _ in parts))
         if project.detector.name == project.finetune.name == DETECTOR:
@@ -91,4 +96,4 @@ def gain_plan(section: GainSection, sets: Sequence[GainSet]) -> dict[str, Any]:
                 "not_run": {str(source): reason for source, reason in data.not_run.items()},
             }
         )
-    return {"data": planned, "gain": section.model_dump(mode="json")}
+    return {"data": planned, "gain": section.deciding}

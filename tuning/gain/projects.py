@@ -25,7 +25,7 @@ class GainSet:
         config: settings of its projects, an arm's own left out.
         images, labelled, annotated: number of listed images, of those whose truth is known, and of those with
             a file or row of labels; None where the images are yet to be generated.
-        not_run: by source of boxes, the reason why no arm can learn from it.
+        not_run: by what arms would learn from (`Arm.learnt`), the reason why none can.
     """
 
     name: str
@@ -59,7 +59,7 @@ class GainSet:
             finetune |= {"starts": [word if known else WEIGHTS], "weights": {} if known else {WEIGHTS: word}}
         else:
             finetune["starts"] = [AGSSP]
-            detector = {"boxes": arm.source, "start": word}
+            detector: dict[str, Any] = {"boxes": arm.source, "start": word, "rounds": arm.rounds}
             if arm.source != "painted":
                 detector["ignore"] = "nothing"  # pseudo-boxes can be hidden beside painted defects alone
             if section.pretrains_backbone(arm):
@@ -121,12 +121,12 @@ def _checked(data: GainSet, section: GainSection) -> GainSet:
                 "give the folder of images and labels together."
             )
     not_run: dict[str | None, str] = {}
-    for arm in {(arm.start, arm.source): arm for arm in section.arms}.values():
+    for arm in {(arm.start, arm.learnt): arm for arm in section.arms}.values():
         cell = data.cell(section, arm, section.seeds[0])
         try:
             check_inputs(cell, "finetune")
         except UserError as error:
             if arm.source is None:
                 raise
-            not_run[arm.source] = str(error)
+            not_run[arm.learnt] = str(error)
     return GainSet(data.name, data.config, images, labelled, annotated, not_run)

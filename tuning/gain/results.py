@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tuning.gain.section import CEILING, Arm, Source
+from tuning.gain.section import CEILING, Arm
 from tuning.gain.statistics import PairedGain, paired_gain
 
 METRICS = ("map50", "map50_95")
@@ -54,13 +54,13 @@ class SetResult:
         name: name of the data set.
         arms: results by arm.
         defective: share of the labelled training images that show a defect; None before it is known.
-        shares: quality of the boxes by source, where it is known.
+        shares: quality of the boxes by what is learnt from (`Arm.learnt`), where it is known.
     """
 
     name: str
     arms: dict[Arm, ArmResult]
     defective: float | None = None
-    shares: dict[Source, BoxShares] = field(default_factory=dict)
+    shares: dict[str | None, BoxShares] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, name: str, arms: Sequence[Arm], not_run: Mapping[str | None, str]) -> "SetResult":
@@ -69,9 +69,9 @@ class SetResult:
         Args:
             name: name of the data set.
             arms: the study's arms.
-            not_run: reason by source of boxes, for those that can't be run.
+            not_run: reason by `Arm.learnt`, for those that can't be run.
         """
-        return cls(name, {arm: ArmResult(not_run=not_run.get(arm.source)) for arm in arms})
+        return cls(name, {arm: ArmResult(not_run=not_run.get(arm.learnt)) for arm in arms})
 
     def leave_out(self, arm: Arm, reason: str) -> None:
         """Note why an arm can't be run; without a start alone, the arms that it is the pair of are none.
@@ -90,5 +90,5 @@ class SetResult:
 
     def ceiling(self, arm: Arm, metric: str) -> PairedGain | None:
         """The gain of true boxes from the same start, labels and epochs; None where it is not known."""
-        other = arm._replace(source=CEILING)
+        other = arm._replace(source=CEILING, rounds=1)
         return self.gain(other, metric) if other in self.arms else None

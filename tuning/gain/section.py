@@ -24,17 +24,24 @@ class Arm(NamedTuple):
         epochs: the finetuning's epochs.
         start: name of the start.
         source: source of the pretraining's boxes; None is the start as it is.
+        rounds: rounds of the pretraining, see `detector.rounds`.
     """
 
     limit: int | None
     epochs: int
     start: str
     source: Source | None
+    rounds: int = 1
 
     @property
     def alone(self) -> "Arm":
         """The same start without pretraining, which the arm is paired with."""
-        return self._replace(source=None)
+        return self._replace(source=None, rounds=1)
+
+    @property
+    def learnt(self) -> str | None:
+        """What the pretraining learns from, with its rounds where they are several; None without any."""
+        return self.source if self.rounds == 1 else f"{self.source}, {self.rounds} rounds"
 
     @property
     def labels(self) -> str:
@@ -51,6 +58,7 @@ class GainSection(Section):
             registered model, see `starts.resolve_start`.
         sources: boxes that the detector is pretrained on, see `detector.boxes`; `labels`, the true boxes of
             the whole training half, is the ceiling: no pseudo-boxes could teach more.
+        rounds: numbers of rounds of the pretraining, see `detector.rounds`; true boxes have one.
         limits: numbers of labelled images to finetune on; null takes all of the training half.
         epochs: lengths of the finetuning.
         seeds: of label choice, new layers, order and augmentation, and of the pretraining; each makes a pair.
@@ -61,6 +69,7 @@ class GainSection(Section):
 
     starts: dict[str, StartWord] = Field(min_length=1)
     sources: tuple[Source, ...] = Field(default=("painted", "maps", "labels"), min_length=1)
+    rounds: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(default=(1,), min_length=1)
     limits: tuple[Annotated[int, Field(ge=1)] | None, ...] = Field(default=(50,), min_length=1)
     epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(default=(32,), min_length=1)
     # The exact test looks at 2 to the power of their number.
@@ -72,7 +81,7 @@ class GainSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "GainSection":
-        for name in ("sources", "limits", "epochs", "seeds"):
+        for name in ("sources", "rounds", "limits", "epochs", "seeds"):
             entries = getattr(self, name)
             if len(set(entries)) < len(entries):
                 raise ValueError(f"{name} must all be different")
@@ -83,8 +92,16 @@ class GainSection(Section):
     @property
     def arms(self) -> tuple[Arm, ...]:
         """Every arm, in the order of the table."""
-        combined = product(self.limits, self.epochs, self.starts, (None, *self.sources))
-        return tuple(Arm(*each) for each in combined)
+        learnt: list[tuple[Source | None, int]] = [(None, 1)]
+        for source in self.sources:
+            learnt += [(source, number) for number in ((1,) if source == CEILING else self.rounds)]
+        combined = product(self.limits, self.epochs, self.starts, learnt)
+        return tuple(Arm(limit, epochs, start, *each) for limit, epochs, start, each in combined)
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What decides the table, JSON-able; one round as in former versions, which had no key for it."""
+        return self.model_dump(mode="json", exclude={"rounds"} if self.rounds == (1,) else None)
 
     def pretrains_backbone(self, arm: Arm) -> bool:
         """Whether AGBP comes before the arm's detector."""

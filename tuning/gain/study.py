@@ -142,8 +142,9 @@ def _note(result: SetResult, one: ArmResult, arm: Arm, seed: int, got: Measured)
         return  # the corpus that pretraining sees has no labels of its own
     if result.defective is None:
         result.defective = defective_share(pipeline.corpus)
-    if arm.source in ("maps", "both") and arm.source not in result.shares:
-        result.shares[arm.source] = pseudo_box_shares(pipeline.corpus, pipeline.boxes)
+    if (arm.rounds > 1 or arm.source in ("maps", "both")) and arm.learnt not in result.shares:
+        boxes = pipeline.boxes if arm.rounds == 1 else pipeline.detector
+        result.shares[arm.learnt] = pseudo_box_shares(pipeline.corpus, boxes)
 
 
 class _Clock:
@@ -174,4 +175,4 @@ def _key(section: GainSection, sets: Sequence[GainSet]) -> str:
     """Digest of study and projects, so that other settings get a table of their own."""
     left_out = {"workspace", "ray", "tracking", "scaling"}
     projects = [data.project.model_dump(mode="json", exclude=left_out) for data in sets]
-    return digest([section.model_dump(mode="json"), projects])
+    return digest([section.deciding, projects])

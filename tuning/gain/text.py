@@ -14,7 +14,7 @@ from tuning.markdown import bullets, grid
 
 TITLE = "What pretraining on unlabelled images gains here"
 HEADER = ("data", "labels", "epochs", "start", "mAP@.5", "mAP@.5:.95", "gain", "95 % interval", "ahead", "p")
-CSV_HEADER = ("data", "labels", "epochs", "start", "source", "seed", *METRICS)
+CSV_HEADER = ("data", "labels", "epochs", "start", "source", "rounds", "seed", *METRICS)
 NAMES = {"map50": "mAP@.5", "map50_95": "mAP@.5:.95"}
 SAID = {
     "painted": "painted defects",
@@ -25,8 +25,11 @@ SAID = {
 
 
 def arm_name(arm: Arm) -> str:
-    """The arm's start and source in words."""
-    return arm.start if arm.source is None else f"{arm.start} + {SAID[arm.source]}"
+    """The arm's start and source in words, with the rounds where they are several."""
+    if arm.source is None:
+        return arm.start
+    rounds = "" if arm.rounds == 1 else f", {arm.rounds} rounds"
+    return f"{arm.start} + {SAID[arm.source]}{rounds}"
 
 
 def lines(sets: Sequence[SetResult], section: GainSection) -> list[list[str]]:
@@ -130,9 +133,13 @@ def csv_text(sets: Sequence[SetResult]) -> str:
     return stream.getvalue()
 
 
+def _names(data: SetResult, arm: Arm) -> list[Any]:
+    return [data.name, arm.labels, arm.epochs, arm.start, arm.source or "", arm.rounds if arm.source else ""]
+
+
 def _cells(sets: Sequence[SetResult]) -> list[list[Any]]:
     return [
-        [data.name, arm.labels, arm.epochs, arm.start, arm.source or "", seed, *(row[m] for m in METRICS)]
+        [*_names(data, arm), seed, *(row[metric] for metric in METRICS)]
         for data in sets
         for arm, result in data.arms.items()
         for seed, row in sorted(result.figures.items())

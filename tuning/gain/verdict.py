@@ -33,7 +33,7 @@ def _verdict(data: SetResult, arm: Arm, gain: PairedGain, section: GainSection) 
     labels = "all labels" if arm.limit is None else f"{arm.limit} labels"
     length = "1 epoch" if arm.epochs == 1 else f"{arm.epochs} epochs"
     where = f"{data.name}, {labels}, {length}, from {arm.start}"
-    learnt = LEARNT[str(arm.source)]
+    learnt = LEARNT[str(arm.source)] + ("" if arm.rounds == 1 else f" in {arm.rounds} rounds")
     results = (data.arms[arm], data.arms[arm.alone])
     if not any(figure for each in results for row in each.figures.values() for figure in row.values()):
         return Verdict(
@@ -99,13 +99,13 @@ def _beside_ceiling(data: SetResult, arm: Arm, gain: PairedGain, section: GainSe
 def _why(data: SetResult, arm: Arm) -> str:
     """What is wrong with the boxes, as far as the labels tell."""
     parts = []
-    shares = data.shares.get(arm.source) if arm.source is not None else None
+    shares = data.shares.get(arm.learnt)
     if shares is not None and shares.right is not None and shares.met is not None:
         parts.append(
             f"{100 * shares.right:.0f} % of the pseudo-boxes meet a labelled one (IoU 0.5), and "
             f"{100 * shares.met:.0f} % of the labelled ones are met"
         )
-    if arm.source == "painted" and data.defective:
+    if arm.learnt == "painted" and data.defective:
         parts.append(
             f"{100 * data.defective:.0f} % of the labelled training images show real defects, learnt as "
             "background"

@@ -23,6 +23,20 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def test_lines_share_a_corpus_and_one_line_is_as_before(tmp_path: Path) -> None:
+    settings = {"images_per_category": 8, "size": 32, "defect_share": 0.5, "categories": ["casting"]}
+    write_corpus(tmp_path / "one", seed=4, **settings)  # type: ignore[arg-type]
+    write_corpus(tmp_path / "three", seed=4, lines=3, **settings)  # type: ignore[arg-type]
+    corpora = [digests(tmp_path / part) for part in ("one", "three")]
+    one, three = ({Path(name).name: each for name, each in corpus.items()} for corpus in corpora)
+    same = {f"{index:05d}.png" for index in range(8) if one[f"{index:05d}.png"] == three[f"{index:05d}.png"]}
+    assert same == {"00000.png", "00001.png", "00002.png"}  # the first of three lines has the seed's own look
+    for index, line in ((3, 5), (5, 5), (6, 6), (7, 6)):
+        sample = generate(line, index, size=32, category="casting", defect="normal" if index < 4 else None)
+        (path,) = (tmp_path / "three").rglob(f"{index:05d}.png")
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), sample.image)
+
+
 def test_there_is_variety() -> None:
     assert len(CATEGORIES) >= 8
     assert len(DEFECTS) >= 8

@@ -16,7 +16,7 @@ from pipelines.review.decisions import Change, save_changes
 from pipelines.surfaces.generator import write_corpus
 from pipelines.tables.schemas import BOXES, LABELS, MANIFEST, PAINTED
 from training.detection.agdp import painted_rows, with_painted
-from training.detection.agdp_stage import DefectBoxes
+from training.detection.defect_boxes import DefectBoxes
 from training.detection.section import DetectorSection
 from training.inputs import Needs
 from training.opening import open_pipeline
@@ -138,8 +138,9 @@ def test_an_image_that_was_not_painted_keeps_its_pseudo_boxes(tmp_path: Path) ->
 def test_the_methods_own_sources_leave_the_fingerprint_as_it_was() -> None:
     """The keys of the former section, no more; what differs from them is named."""
     plain = DetectorSection().deciding
-    assert {"boxes", "start", "ignore"} & set(plain) == set()
-    assert set(plain) == set(DetectorSection.model_fields) - {"boxes", "start", "ignore"}
+    assert {"boxes", "start", "ignore", "rounds"} & set(plain) == set()
+    assert set(plain) == set(DetectorSection.model_fields) - {"boxes", "start", "ignore", "rounds"}
+    assert DetectorSection(rounds=2).deciding == plain  # a later round is told by the proposals that it reads
     assert DetectorSection(start="agbp").deciding == plain
     assert DetectorSection(boxes="both").deciding == plain | {"boxes": "both"}
     painted = plain | {"boxes": "painted", "start": "coco"}

@@ -14,8 +14,9 @@ from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import PipelineRun, Tracker
 from pipelines.review.decisions import Change, save_changes
 from pipelines.tables.schemas import BOXES, MANIFEST
-from training.detection.agdp_stage import DefectBoxes, prepared, pretrain_detector
+from training.detection.agdp_stage import prepared, pretrain_detector
 from training.detection.data import Sample
+from training.detection.defect_boxes import DefectBoxes
 from training.detection.section import DetectorSection
 from training.loop.section import ScalingSection
 from training.loop.site import TrainingSite

@@ -69,6 +69,8 @@ def test_presets_are_whole(name: str, tmp_path: Path) -> None:
         ({"seeds": [1, 1]}, "seeds must all be different"),
         ({"seeds": list(range(17))}, "at most 16"),
         ({"limits": [0]}, "must be 1 or more"),
+        ({"rounds": [1, 1]}, "rounds must all be different"),
+        ({"rounds": [6]}, "must be 5 or less"),
         ({"starts": {"x": "agssp"}}, "what the study makes"),
         ({"epoch": [3]}, "epochs"),
     ],
@@ -147,6 +149,27 @@ def test_work_is_counted(tmp_path: Path) -> None:
     # One backbone and three detectors, 8 epochs each; four arms of 4 or 10 with boxes, a fifth background.
     assert work.images == 2 * (8 * 15 + 3 * 8 * 15 + 4 * 32 * (5 + 12.5))
     assert work.minutes is not None
+
+
+def test_rounds_are_rows_of_their_own_and_true_boxes_have_one(tmp_path: Path) -> None:
+    section = gain_section(QUICK, {"rounds": [1, 2], "sources": ["painted", "labels"], "seeds": [3]})
+    assert [(arm.source, arm.rounds) for arm in section.arms] == [
+        (None, 1), ("painted", 1), ("painted", 2), ("labels", 1),
+    ]  # fmt: skip
+    (data,) = sets_of(tree(tmp_path / "tiles", 30), section)
+    cells = [data.cell(section, arm, 3).detector for arm in section.arms if arm.source]
+    assert [(cell.boxes, cell.rounds) for cell in cells] == [("painted", 1), ("painted", 2), ("labels", 1)]
+    work = work_of(section, data)  # painted once and twice are two detectors, as the first round is shared
+    assert (work.detectors, work.finetunings) == (3, 4)
+    # One round of painted defects needs no reference; the maps that correct it do.
+    folder = tree(tmp_path / "few", 3)
+    (few,) = gain_sets(QUICK, [str(folder)], {}, section)
+    assert list(few.not_run) == ["painted, 2 rounds"]
+
+
+def test_a_study_without_further_rounds_keeps_its_table() -> None:
+    assert "rounds" not in gain_section(QUICK, {}).deciding
+    assert gain_section(QUICK, {"rounds": [2]}).deciding["rounds"] == [2]
 
 
 class Stages:

@@ -65,6 +65,32 @@ def test_verdicts_name_gain_interval_and_limit() -> None:
     assert "ore seeds than are worth running would be needed" in level
 
 
+def test_rounds_are_told_in_table_verdict_and_cells() -> None:
+    section = GainSection.model_validate(
+        {"starts": {"coco": "coco"}, "sources": ["painted", "labels"], "rounds": [1, 2], "seeds": [0, 1, 2]}
+    )
+    data = SetResult.empty("tiles", section.arms, {})
+    for arm in section.arms:
+        gain = {None: 0.0, "painted": 0.02 * arm.rounds, "labels": 0.1}[arm.source]
+        rows = {seed: {"map50": value + gain, "map50_95": 0.1} for seed, value in enumerate(ALONE)}
+        data.arms[arm] = ArmResult(rows, 50, 90)
+    data.defective = 0.4
+    data.shares["painted, 2 rounds"] = BoxShares(90, 50, 0.37, 0.18)
+    assert [row[3] for row in lines([data], section)] == [
+        "coco", "coco + painted defects", "coco + painted defects, 2 rounds", "coco + true boxes (ceiling)",
+    ]  # fmt: skip
+    once, twice = (verdict.sentence for verdict in verdicts([data], section))
+    assert "pretraining on painted defects in 2 rounds gains 4.0 points" in twice
+    assert "True boxes of the whole training half bring +10.0" in twice
+    assert "37 % of the pseudo-boxes meet a labelled one" in twice
+    assert "learnt as background" in once
+    assert "learnt as background" not in twice
+    cells = list(csv.DictReader(io.StringIO(csv_text([data]))))
+    assert [(cell["source"], cell["rounds"]) for cell in cells[::3]] == [
+        ("", ""), ("painted", "1"), ("painted", "2"), ("labels", "1"),
+    ]  # fmt: skip
+
+
 def test_what_is_wrong_with_the_boxes_is_told() -> None:
     figures: dict[Source | None, Sequence[float]] = {
         None: ALONE,

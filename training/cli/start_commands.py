@@ -1,0 +1,65 @@
+"""Commands about starts: `agssp start train`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli.command import Json, Words, run_command
+from cluster.cli.projects import project_of
+from cluster.progress import say
+from cluster.recipes import recipes
+from training.cli.base import render_stage
+
+app = typer.Typer()
+start = typer.Typer(help="Weights that trainings of detectors begin with.", no_args_is_help=True)
+app.add_typer(start, name="start")
+
+RECIPE = "surface-start"
+
+
+@start.callback()
+def _start() -> None:
+    """Weights that trainings of detectors begin with."""
+
+
+@start.command("train")
+def train_command(
+    out: Annotated[Path, typer.Option(help="Folder for the weights; an interrupted run in it is resumed.")],
+    words: Words = None,
+    as_json: Json = False,
+) -> None:
+    """Train the start `surface` on generated surfaces alone: recipe:surface-start, as one float16 file."""
+
+    def body() -> Mapping[str, Any]:
+        base = {**recipes()[RECIPE], "workspace": str(out / "work")}
+        project = project_of(words, base)
+        from training.opening import open_pipeline
+        from training.starts import WEIGHTS_FILE, write_start
+
+        with open_pipeline(project, "start train", "detector") as pipeline:
+            detector = pipeline.detector
+            stages = pipeline.sources("agssp")
+            surfaces = pipeline.surfaces
+            if surfaces is not None:
+                stages = {"surfaces": surfaces, **stages}
+            made = {
+                "stages": {
+                    name: {key: stage.record[key] for key in ("fingerprint", "config", "versions")}
+                    for name, stage in stages.items()
+                }
+            }
+            with detector.directory.local_copy(WEIGHTS_FILE) as path:
+                digest = write_start(path, out / WEIGHTS_FILE, made)
+        size = (out / WEIGHTS_FILE).stat().st_size
+        say(f"start: {out / WEIGHTS_FILE}, {size / 1e6:.1f} MB")
+        return {
+            "stage": "start",
+            "directory": str(out),
+            "reused": detector.reused,
+            "seconds": detector.record["seconds"],
+            "results": {"file": str(out / WEIGHTS_FILE), "bytes": size, "sha256": digest},
+        }
+
+    run_command(body, json_mode=as_json, render=render_stage)

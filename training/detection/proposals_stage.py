@@ -1,0 +1,131 @@
+"""The proposals stage: what a pretrained detector finds on the pretraining images, for its next round."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from cluster.on_ray import Sender, machine_cpus
+from cluster.stages import Artifact, Site, Workbench, ensure
+from cluster.storage import Storage
+from pipelines.tables import (
+    ACTOR_CPUS,
+    BOXES,
+    CorpusTables,
+    Step,
+    actor_pool,
+    job_place,
+    run_table_job,
+    write_listing,
+)
+from training.detection.rounds import FLOOR
+from training.pictures import lost_image
+from training.prediction import PredictSection, UnreadableImage
+from training.prediction.predict import predict
+from training.starts import WEIGHTS_FILE, load_detector
+
+PROPOSALS_FILE = "proposals.parquet"
+LISTED = ("image_id", "uri", "category", "width", "height", "split")
+FOUND = pa.schema([*BOXES, ("error", pa.string())])
+
+
+def propose_boxes(section: PredictSection, *, site: Site, corpus: Artifact, detector: Artifact) -> Artifact:
+    """Run a round's detector over the images outside the test split, as they are, nothing painted.
+
+    Writes `proposals.parquet`, the boxes table's columns: every detection of a score of `FLOOR` or more.
+
+    Args:
+        section: workers and batch size; they change no result.
+        site: workspace, which every worker reaches, and tracking run.
+        corpus, detector: the stages' artifacts.
+
+    Raises:
+        UserError: an image is gone; actors that leave no CPU for reading and writing.
+    """
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        work, found = bench.directory.at("work"), bench.directory.at("work", "found")
+        tables = CorpusTables(corpus.directory)
+        manifest = tables.manifest_table(LISTED)
+        keep = [split != "test" for split in manifest.column("split").to_pylist()]
+        manifest = manifest.drop_columns(["split"]).filter(pa.array(keep))
+        levels = tables.levels()
+        pairs = [levels.get(one) for one in manifest.column("image_id").to_pylist()]
+        manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
+        place = job_place(work, found, manifest.num_rows, actors=section.actors)
+        pool = actor_pool("predict", section, place.resources())
+        run_table_job(
+            "proposals: finding defects for the next round",
+            source=write_listing(work.at("listing"), manifest),
+            work=work,
+            target=found,
+            steps=[
+                Step(
+                    ProposeActor,
+                    {"weights": detector.directory, "cuda": pool.gpus > 0},
+                    actors=pool.actors,
+                    cpus=ACTOR_CPUS,
+                    gpus=pool.gpus,
+                    batch_size=section.batch_size,
+                    counted=True,
+                )
+            ],
+            id_column="image_id",
+            total=manifest.num_rows,
+            here=place.here,
+        )
+        rows = found.read_table("").sort_by("image_id").to_pylist()
+        if len(rows) != manifest.num_rows:
+            raise RuntimeError(
+                f"{found.uri} holds {len(rows)} rows for {manifest.num_rows} images; delete {work.uri} and "
+                "run again."
+            )
+        lost = [row for row in rows if row["error"] is not None]
+        bench.directory.delete("work")  # else a mended image's row would be taken for done
+        if lost:
+            raise lost_image(lost[0]["uri"], lost[0]["error"])
+        bench.directory.write_table(PROPOSALS_FILE, pa.Table.from_pylist(rows, schema=BOXES))
+        counts = [len(row["boxes"]) for row in rows]
+        return {"images": len(rows), "with_boxes": int(np.count_nonzero(counts)), "boxes": sum(counts)}
+
+    return ensure(
+        "proposals",
+        site=site,
+        config={"floor": FLOOR},
+        inputs={"corpus": corpus, "detector": detector},
+        body=body,
+    )
+
+
+class ProposeActor:
+    """Holds the detector; reads images and finds boxes in them."""
+
+    def __init__(self, weights: Storage, cuda: bool, counter: Sender | None = None) -> None:
+        torch.set_num_threads(machine_cpus())
+        with weights.local_copy(WEIGHTS_FILE) as path:
+            self.detector = load_detector(path)
+        self.detector.fold_norms()
+        self.device, self.counter = torch.device("cuda" if cuda else "cpu"), counter
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        listed = {row["image_id"]: row for row in rows.to_pylist()}
+        levels = {key: (pair[0], pair[1]) for key, row in listed.items() if (pair := row.pop("levels"))}
+        results = predict(
+            self.detector,
+            {key: row["uri"] for key, row in listed.items()},
+            device=self.device,
+            batch_size=max(1, len(listed)),
+            min_score=FLOOR,
+            levels=levels,
+        )
+        for result in results:
+            row = listed[result.image_id]
+            if isinstance(result, UnreadableImage):
+                row |= {"boxes": [], "error": result.reason}
+            else:
+                row |= {"boxes": result.row(self.detector.classes)["boxes"], "error": None}
+        if self.counter is not None:
+            self.counter.add(rows.num_rows)
+        return pa.Table.from_pylist(list(listed.values()), schema=FOUND)
