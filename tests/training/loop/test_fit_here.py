@@ -1,7 +1,6 @@
 """Training without workers: the same result as the plain loop, resumed where it was, and Ray untouched."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -112,7 +111,7 @@ def test_auto_leaves_the_work_of_a_foreign_ray_there(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     running: list[bool] = [] if ours else [True]
     monkeypatch.setattr(ray, "is_initialized", lambda: bool(running))
-    monkeypatch.setattr(ray, "init", lambda **options: running.append(True) or SimpleNamespace())
+    monkeypatch.setattr(ray, "init", lambda **options: running.append(True))
     monkeypatch.setattr(ray, "shutdown", running.clear)
     with ray_session(RaySection()):
         start_ray()
