@@ -10,6 +10,7 @@ from cluster.on_ray import Sender, machine_cpus
 from cluster.storage import Storage
 from pipelines.images import Levels
 from pipelines.maps.build import build_method
+from pipelines.maps.method import MapMethod
 from pipelines.maps.mutual_sample import Pairs, judged_states
 from pipelines.maps.resources import images_at_once
 from pipelines.maps.rows import category_states, readable_rows
@@ -25,14 +26,15 @@ def prepare(
     cuda: bool,
     neighbours: int,
     sample: tuple[Storage, Pairs] | None,
-) -> tuple[Any, int]:
-    """Every category's state, and the number of images an actor gets at once."""
+    kept: bool,
+) -> tuple[Any, int, MapMethod | None]:
+    """Every category's state, the number of images an actor gets at once, and the method if it is `kept`."""
     torch.set_num_threads(machine_cpus())
     method = build_method(section, "cuda" if cuda else "cpu")
     states = category_states(method, section, references, levels)
     if sample is not None:
         states = judged_states(states, *sample)
-    return states, images_at_once(section, method, neighbours)
+    return states, images_at_once(section, method, neighbours), method if kept else None
 
 
 class MapActor:
@@ -43,7 +45,7 @@ class MapActor:
 
     Args:
         section: the stage's config.
-        states: the states that `prepare` made.
+        states, method: what `prepare` made; without a method the actor builds its own.
         cuda: whether the actor has (a share of) a GPU.
         neighbours: number of actors that share the device.
         errors: directory for `write_errors`.
@@ -54,13 +56,15 @@ class MapActor:
         self,
         section: MapsSection,
         states: Shared,
+        method: Shared,
         cuda: bool,
         neighbours: int,
         errors: Storage,
         counter: Sender,
     ) -> None:
         torch.set_num_threads(max(1, machine_cpus() // neighbours))
-        self.method, self.counter = build_method(section, "cuda" if cuda else "cpu"), counter
+        self.method = method.get() or build_method(section, "cuda" if cuda else "cpu")
+        self.counter = counter
         self.section, self.errors = section, errors
         self.tiles_at_once = images_at_once(section, self.method, neighbours)
         self.states = states.get()

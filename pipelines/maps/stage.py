@@ -97,7 +97,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
                 place=place,
             )
             sample = features, near_pairs(corpus.directory)
-        states, batch = place.run(
+        states, batch, method = place.run(
             prepare,
             section,
             references,
@@ -105,7 +105,8 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             cuda,
             neighbours,
             sample,
-            results=2,
+            place.here,  # this process would only build the same encoder again
+            results=3,
             cpus=ACTOR_CPUS,
             gpus=pool.gpus,
         )
@@ -130,6 +131,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
                     {
                         "section": section,
                         "states": states,
+                        "method": method,
                         "cuda": cuda,
                         "neighbours": neighbours,
                         "errors": work.at("errors"),

@@ -1,4 +1,4 @@
-"""The guide's commands and snippets are run as they are written, in one folder, on Ray as it is in tests."""
+"""The guide's commands and snippets are run as they are written, in one folder, as on a laptop."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
     "backbone": {"image_size": 64, "loop": {"epochs": 1}},
     "detector": {"image_size": 64, "loop": {"epochs": 1}},
     "finetune": {"image_size": 64, "starts": ["agssp"], "loop": {"epochs": 1, "eval_every": 1}},
-    "scaling": {"workers": 0, "gpu": False},
+    "scaling": {"gpu": False},
     "report": {"gallery": 2, "examples": 1},
 }
 
@@ -64,9 +64,7 @@ def write_config(page: Path, block: Block) -> None:
 
 
 @pytest.fixture(scope="module")
-def after_the_tutorial(
-    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def after_the_tutorial(tracked: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that a reader of the tutorial has at its end."""
     folder = tmp_path_factory.mktemp("guide")
     tracked(folder / "runs/my-line")
@@ -75,7 +73,7 @@ def after_the_tutorial(
     return folder
 
 
-@pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page != TUTORIAL], ids=lambda page: str(page.relative_to(ROOT))
 )
@@ -84,7 +82,7 @@ def test_page(page: Path, after_the_tutorial: Path) -> None:
         run_page(page)
 
 
-@pytest.mark.ray
+@pytest.mark.slow
 def test_notebook_and_commands_share_their_artifacts(after_the_tutorial: Path) -> None:
     """What the commands made is what the functions find."""
     import agssp

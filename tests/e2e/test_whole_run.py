@@ -30,7 +30,6 @@ SMALL = [
     "detector.loop.epochs=2",
     "finetune.image_size=96",
     "finetune.loop.epochs=2",
-    "scaling.workers=0",  # the chaos and stage tests train on Ray Train; here it would cost minutes
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -21,7 +21,6 @@ SMALL = [
     "finetune.loop.epochs=1",
     "finetune.loop.eval_every=1",
     "finetune.starts=[scratch, agssp]",
-    "scaling.workers=0",
     "report.gallery=2",
     "report.examples=1",
 ]
@@ -49,9 +48,8 @@ def test_three_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {path.name for path in folder.glob("*.map.png")} == {"4.map.png", "5.map.png", "6.map.png"}
 
 
-@pytest.mark.ray
 @pytest.mark.slow
-def test_whole_run(ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["recipe:demo", f"workspace={tmp_path}", *SMALL]
     example("whole_run.py")["main"](words)
     lines = capsys.readouterr().out.splitlines()

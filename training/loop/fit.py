@@ -63,6 +63,7 @@ def fit(
             checkpoints=checkpoints,
             directory=directory,
             gpu=scaling.gpu,
+            retries=scaling.max_failures if scaling.workers == "auto" else 0,
             run=run,
             title=title,
         )

@@ -111,7 +111,7 @@ class ScalingSection(Section):
             saves small trainings the start of workers (and has no use for what follows but `gpu`). `auto` is
             0 on this machine alone, with one GPU at most, and 1 on Ray where a cluster is named or joined,
             where there are several GPUs, or where `cpus_per_worker`, `ray.cpus`, `ray.gpus` or
-            `ray.niceness` shape the worker.
+            `ray.niceness` shape the worker; `max_failures` then counts failures to read or write too.
         cpus_per_worker: None gives each the most that lets all fit on the cluster's nodes.
         gpu: whether workers have GPUs; `auto` when the cluster has enough.
         gpus_per_worker: a fraction shares a GPU among trials (`agssp tune`); several workers of one training

@@ -21,14 +21,14 @@ from pipelines.surfaces.generator import write_corpus
 from pipelines.tables.corpus_tables import REFERENCE
 
 
-def corpus_of(folder: Path) -> tuple[Artifact, pa.Table]:
-    """150 rows over twelve pictures, and one row whose file is no image."""
+def corpus_of(folder: Path, rows: int = 150) -> tuple[Artifact, pa.Table]:
+    """Rows over twelve pictures, and one more whose file is no image."""
     write_corpus(
         folder / "images", seed=3, images_per_category=12, size=48, defect_share=0.5, categories=["casting"]
     )
     (folder / "broken.png").write_bytes(b"no picture")
     pictures = sorted(path for path in (folder / "images").rglob("*.png") if "mask" not in path.stem)
-    uris = [*(str(pictures[n % len(pictures)]) for n in range(150)), str(folder / "broken.png")]
+    uris = [*(str(pictures[n % len(pictures)]) for n in range(rows)), str(folder / "broken.png")]
     manifest = pa.table(
         {
             "image_id": [f"{n:032x}" for n in range(len(uris))],

@@ -59,10 +59,8 @@ def test_words_that_start_no_command_build() -> None:
         assert "none.yaml" in result["error"]
 
 
-@pytest.mark.ray
-def test_pseudo_boxes_go_out_and_come_back(
-    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_pseudo_boxes_go_out_and_come_back(tracked: Callable[[Path], Path], tmp_path: Path) -> None:
     write_corpus(
         tmp_path / "photos", seed=3, images_per_category=16, size=64, defect_share=0.5, categories=["rail"]
     )

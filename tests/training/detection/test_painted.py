@@ -216,6 +216,7 @@ def test_painted_defects_are_learnt_without_references_prompts_or_maps(
             "seed": 3,
             "corpus": {"root": str(tmp_path / "photos")},
             "paint": {"share": 1.0},
+            "scaling": {"workers": 1},  # on Ray Train
             "detector": {
                 "boxes": "painted",
                 "start": "scratch",

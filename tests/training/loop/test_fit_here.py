@@ -1,7 +1,6 @@
 """Training without workers: the same result as the plain loop, resumed where it was, and Ray untouched."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -55,6 +54,24 @@ def test_what_was_broken_off_goes_on(tmp_path: Path) -> None:
     assert losses(broken) == losses(whole)
     assert torch.equal(broken.state_dict["weight"], whole.state_dict["weight"])
     assert run_fit(tmp_path, {"refuse": True}, "broken", Rows(), workers=0).history == broken.history
+
+
+def test_a_store_that_fails_for_a_moment_ends_no_training_by_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, rows, log = run_fit(tmp_path, {}, "whole", Rows(), workers=0), Rows(), tmp_path / "log"
+    with ray_session(RaySection()):
+        result = run_fit(tmp_path, {"marker": str(tmp_path / "failed")}, "away", rows, workers="auto")
+        assert "fit a line: the disk went away; going on from the last checkpoint" in capsys.readouterr().err
+        for_good = {"marker": str(tmp_path / "no" / "such")}
+        with pytest.raises(OSError, match="the disk went away"):
+            run_fit(tmp_path, for_good, "lost", Rows(), workers="auto", max_failures=2)
+        assert capsys.readouterr().err.count("the disk went away") == 2
+        with pytest.raises(OSError, match="No space left on device"):
+            run_fit(tmp_path, {"full": str(log)}, "full", Rows(), workers="auto")
+    assert log.read_text().split() == ["tried"]
+    assert losses(result) == losses(whole)
+    assert sorted(rows.rows) == list(range(1, EPOCHS + 1))
 
 
 def test_errors_reach_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +129,7 @@ def test_auto_leaves_the_work_of_a_foreign_ray_there(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     running: list[bool] = [] if ours else [True]
     monkeypatch.setattr(ray, "is_initialized", lambda: bool(running))
-    monkeypatch.setattr(ray, "init", lambda **options: running.append(True) or SimpleNamespace())
+    monkeypatch.setattr(ray, "init", lambda **options: running.append(True))
     monkeypatch.setattr(ray, "shutdown", running.clear)
     with ray_session(RaySection()):
         start_ray()

@@ -241,11 +241,8 @@ def test_the_plan_fits_a_screen_and_writes_nothing(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, [*words, "gain.seed=[1]"]).exit_code == 2
 
 
-@pytest.mark.ray
 @pytest.mark.slow
-def test_a_study_is_run_and_found_again(
-    ray_cluster: None, tmp_path: Path, tracked: Callable[[Path], Path]
-) -> None:
+def test_a_study_is_run_and_found_again(tmp_path: Path, tracked: Callable[[Path], Path]) -> None:
     loop = "{epochs: 1, batch_size: 4}"
     words = [
         str(tree(tmp_path / "tiles", 24)),

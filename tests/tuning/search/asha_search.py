@@ -22,7 +22,7 @@ DOCUMENT = {
         "defect_share": 0.7,
         "categories": ["rail"],
     },
-    "backbone": {"name": "yolov8n", "image_size": 64, "loop": {"epochs": 20, "batch_size": 8}},
+    "backbone": {"name": "yolov8n", "image_size": 64, "loop": {"epochs": 10, "batch_size": 8}},
 }
 SEARCHED = ["backbone.loop.lr=[0.003, 1e-7, 2e-7, 3e-7]"]
 

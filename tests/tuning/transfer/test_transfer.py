@@ -183,6 +183,7 @@ def test_a_study_is_run_registered_and_found_again(
         "transfer.regimes=[full]",
         "transfer.seeds=[0]",
         "transfer.crop.side=64",
+        "scaling.workers=1",  # on Ray Train
         "transfer.loop={epochs: 2, eval_every: 1, batch_size: 4, checkpoint_every: 2}",
     ]
     runner = CliRunner()
