@@ -218,6 +218,7 @@ class Front:
         replicas = [
             {
                 "replica": one.replica,
+                "pid": one.pid,
                 "version": one.version,
                 "grounds": one.grounds,
                 "refused": one.refused,

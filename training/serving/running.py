@@ -19,7 +19,7 @@ from training.serving.front import Front
 from training.serving.section import ServeSection
 
 if TYPE_CHECKING:
-    from training.serving.deployment import Settings
+    from training.serving.settings import Settings
 
 
 class _Server(uvicorn.Server):
@@ -44,7 +44,8 @@ def run_server(settings: "Settings", access: Access, announce: Callable[[str], N
         start_ray()
         from ray import serve
 
-        from training.serving.deployment import BOARD, RayBackend, detectors_of
+        from training.serving.deployment import BOARD, detectors_of
+        from training.serving.ray_front import RayBackend
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         name = f"agssp-{settings.reference}-{secrets.token_hex(3)}"  # another's on the same cluster stays
