@@ -1,8 +1,8 @@
 """A served detector under load: answers a second and their times at once, twice and four times its capacity.
 
 Capacity is what clients that ask again as soon as they are answered get; then images come at a fixed rate,
-whatever becomes of those before, as from cameras. Requests that are told to come again (429, 503) are counted,
-not repeated.
+whatever becomes of those before, as from cameras. Requests that are told to come again (429, 503) are
+counted, not repeated.
 """
 
 import asyncio

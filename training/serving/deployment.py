@@ -20,9 +20,8 @@ def detectors_of(settings: Settings) -> tuple[Application, Application]:
     """The deployments of replicas and board, the second a part of the first."""
     section = settings.section
     light: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0}}
-    board = serve.deployment(BoardActor, name=BOARD, max_ongoing_requests=1000, **light).bind(
-        forget_after(section)
-    )
+    boards = serve.deployment(BoardActor, name=BOARD, max_ongoing_requests=1000, **light)
+    board = boards.bind(forget_after(section))
     detectors = serve.deployment(
         DetectorActor,
         name=DETECTORS,
