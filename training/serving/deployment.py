@@ -28,6 +28,7 @@ def detectors_of(settings: Settings) -> tuple[Application, Application]:
         num_replicas=section.replicas,
         user_config={},  # without one `reconfigure` is not called
         max_ongoing_requests=2 * section.batch_size,  # the next batch is laid out while one is looked at
+        max_constructor_retry_count=3,
         max_queued_requests=-1,  # the front counts what waits
         graceful_shutdown_timeout_s=section.timeout_s,
         health_check_period_s=HEALTH_S,

@@ -66,6 +66,8 @@ class Load:
                 self.versions[image["model"]["version"]] += 1
             elif "Retry-After" not in answer.headers:
                 self.lost.append(answer.text)
+            elif "ending" in answer.text:
+                return
 
 
 def until(done: Callable[[], bool], what: str) -> None:
