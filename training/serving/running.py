@@ -50,7 +50,7 @@ def run_server(settings: "Settings", access: Access, announce: Callable[[str], N
         from training.serving.deployment import BOARD, detectors_of
         from training.serving.ray_front import RayBackend
 
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        logging.getLogger(serve.__name__).setLevel(logging.ERROR)
         name = f"agssp-{settings.reference}-{secrets.token_hex(3)}"  # another's on the same cluster stays
         serve.start(proxy_location="Disabled")
         try:
