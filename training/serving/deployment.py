@@ -1,7 +1,5 @@
 """The served detector as an application of Ray Serve: replicas, their board, a front where one is needed."""
 
-from typing import Any
-
 from ray import serve
 from ray.serve import Application
 
@@ -19,34 +17,31 @@ HEALTH_S = 2.0  # seconds between two looks at whether a replica lives
 def detectors_of(settings: Settings) -> tuple[Application, Application]:
     """The deployments of replicas and board, the second a part of the first."""
     section = settings.section
-    light: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0}}
-    boards = serve.deployment(BoardActor, name=BOARD, max_ongoing_requests=1000, **light)
-    board = boards.bind(forget_after(section))
-    detectors = serve.deployment(
-        DetectorActor,
+    boards = serve.deployment(name=BOARD, max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0})
+    board = boards(BoardActor).bind(forget_after(section))
+    replicas = serve.deployment(
         name=DETECTORS,
         num_replicas=section.replicas,
         user_config={},  # without one `reconfigure` is not called
         max_ongoing_requests=2 * section.batch_size,  # the next batch is laid out while one is looked at
-        max_constructor_retry_count=3,
         max_queued_requests=-1,  # the front counts what waits
+        max_constructor_retry_count=3,
         graceful_shutdown_timeout_s=section.timeout_s,
         health_check_period_s=HEALTH_S,
         health_check_timeout_s=section.timeout_s,
         ray_actor_options={"num_cpus": section.cpus_per_replica, "num_gpus": section.gpus_per_replica},
-    ).bind(board, settings)
-    return detectors, board
+    )
+    return replicas(DetectorActor).bind(board, settings), board
 
 
 def application_of(settings: Settings, access: Access) -> Application:
     """All of it with a front on Serve's own proxies."""
     section = settings.section
     detectors, board = detectors_of(settings)
-    front = serve.deployment(
-        serve.ingress()(FrontActor),
+    fronts = serve.deployment(
         name=FRONT,
         max_ongoing_requests=section.queue + 1000,  # the front itself tells who must come again
         graceful_shutdown_timeout_s=2 * section.timeout_s,
         ray_actor_options={"num_cpus": 0},
     )
-    return front.bind(detectors, board, settings, access)
+    return fronts(serve.ingress()(FrontActor)).bind(detectors, board, settings, access)

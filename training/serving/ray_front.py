@@ -43,7 +43,7 @@ class RayBackend:
             except RayActorError:  # looking twice changes nothing
                 lost()
             except asyncio.CancelledError:
-                response.cancel()
+                response.cancel()  # type: ignore[no-untyped-call]
                 raise
         raise NoAnswerError
 

@@ -123,8 +123,7 @@ def test_nothing_taken_in_is_lost_whatever_happens(tracked: Callable[[Path], Pat
             until(lambda: all_serve(2), "the better version is served")
             registered(tracker, tmp_path / "3", 3, map50=0.55)
             until(lambda: all_refuse(3), "the worse version is refused")
-            broken = {"model.model.0.conv.weight": float("nan")}
-            registered(tracker, tmp_path / "4", 4, map50=0.9, damage=broken)
+            registered(tracker, tmp_path / "4", 4, map50=0.9, broken=True)
             until(lambda: all_refuse(4), "the broken version is refused")
             victim = replicas()[0]["pid"]
             os.kill(victim, signal.SIGKILL)
