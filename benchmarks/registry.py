@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, str] = {
     "threshold_trials": "benchmarks.threshold_trials",
     "near_duplicates": "benchmarks.near_duplicates",
     "predict_speed": "benchmarks.predict_speed",
+    "serve_load": "benchmarks.serve_load",
     "registry_lookup": "benchmarks.registry_lookup",
     "review_page": "benchmarks.review_page",
     "pre_annotations": "benchmarks.pre_annotations.measure",

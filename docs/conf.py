@@ -37,6 +37,7 @@ howto/few-labels
 howto/painted-defects
 howto/gain
 howto/labelling
+howto/serve
 howto/x-ray
 howto/extending
 method

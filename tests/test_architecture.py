@@ -100,6 +100,8 @@ GLUE_FILES = {
     "training/opening.py",
     "training/served.py",
     "training/serving/deployment.py",
+    "training/serving/ray_front.py",
+    "training/serving/replica.py",
     "training/serving/running.py",
     "tuning/search/tuner.py",
 }

@@ -68,6 +68,8 @@ def test_no_answer_about_the_users_words_brings_a_heavy_library(tmp_path: Path) 
         (["finetune", "generate={}", f"finetune.data.train.root={tmp_path / 'missing'}"], 2),
         (["references", f"corpus.root={tmp_path / 'missing'}"], 2),
         (["predict", str(tmp_path / "missing"), "--model", "line@champion"], 2),
+        (["serve", "line@champion", "serve.prot=80"], 2),
+        (["serve", "line@champion", f"workspace={tmp_path / 'missing'}"], 2),
         (["study", "transfer", str(tmp_path / "missing")], 2),
         (["study", "gain", str(tmp_path / "missing")], 2),
         (["study", "gain", str(tmp_path / "missing"), "--plan"], 2),

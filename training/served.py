@@ -47,13 +47,14 @@ def checked(project: Project, reference: str) -> tuple["Settings", str]:
     Raises:
         UserError: no such version, or one that can't be served.
     """
-    import torch
-
     from cluster.registry import Registry
-    from training.serving import ServedModel, Settings
 
     tracker = open_tracker(project)
     version = Registry.open(tracker).version(reference)
+    import torch  # after the answer about the user's words
+
+    from training.serving import ServedModel, Settings
+
     ServedModel.load(tracker, version, torch.device("cpu"))
     return Settings(tracker, reference, project.serve), version.reference
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
-from importlib import metadata, resources
+from importlib import import_module, metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -141,18 +141,27 @@ JOB = closed(
     },
     ("entrypoint", "rayClusterSpec"),
 )
+SERVICE = closed(
+    {
+        "serviceUnhealthySecondThreshold": COUNT,
+        "deploymentUnhealthySecondThreshold": COUNT,
+        "serveConfigV2": TEXT,
+        "rayClusterConfig": CLUSTER,
+    },
+    ("serveConfigV2", "rayClusterConfig"),
+)
 # Of the fields that the files use, after KubeRay's API reference (ray.io/v1).
-SCHEMAS = {"RayCluster": CLUSTER, "RayJob": JOB}
+SCHEMAS = {"RayCluster": CLUSTER, "RayJob": JOB, "RayService": SERVICE}
 
 
-@pytest.mark.parametrize("name", ["raycluster", "rayjob"])
+@pytest.mark.parametrize("name", ["raycluster", "rayjob", "rayservice"])
 def test_kuberays_files(name: str) -> None:
     (document,) = documents(KUBERAY / f"{name}.yaml")
     assert document["apiVersion"] == "ray.io/v1"
     assert set(document["metadata"]) in ({"name"}, {"generateName"})
     spec = document["spec"]
     jsonschema.Draft202012Validator(SCHEMAS[document["kind"]]).validate(spec)
-    cluster = spec.get("rayClusterSpec", spec)
+    cluster = spec.get("rayClusterSpec", spec.get("rayClusterConfig", spec))
     assert cluster["rayVersion"] == metadata.version("ray")
     assert cluster["authOptions"]["mode"] == "token"
     for group in cluster["workerGroupSpecs"]:
@@ -207,6 +216,24 @@ def test_both_kuberay_files_describe_one_cluster() -> None:
     head.pop("volumes")
     head["containers"][0].pop("volumeMounts")
     assert inner == cluster["spec"]
+
+
+def test_the_services_application_is_ours_and_ray_accepts_its_config() -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    from training.project import read_project
+
+    (service,) = documents(KUBERAY / "rayservice.yaml")
+    config = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
+    (application,) = config.applications
+    module, _, name = application.import_path.partition(":")
+    assert callable(getattr(import_module(module), name))
+    assert set(application.args) == {"model", "words"}
+    words = [word for word in application.args["words"] if not word.endswith(".yaml")]
+    project = read_project(words)
+    assert config.http_options.request_timeout_s > 2 * project.serve.timeout_s  # read, then answered
+    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    assert {port["containerPort"] for port in head["ports"]} >= {config.http_options.port}
 
 
 def test_the_batch_script_is_sound() -> None:

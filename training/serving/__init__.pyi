@@ -1,8 +1,9 @@
 from .access import TOKEN, Access, access_of
-from .deployment import Settings, application_of
+from .deployment import application_of
 from .running import run_server
 from .section import ServeSection
 from .served_model import ServedModel
+from .settings import Settings
 
 __all__ = [
     "TOKEN",

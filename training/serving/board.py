@@ -34,3 +34,26 @@ class Board:
         since = time.monotonic() - self.forget_s
         self._reports = {name: entry for name, entry in self._reports.items() if entry[0] >= since}
         return [standing for _, standing in self._reports.values()]
+
+
+class BoardActor:
+    """A `Board` as a deployment, in a process without any heavy library.
+
+    Args:
+        forget_s: see `Board`.
+    """
+
+    def __init__(self, forget_s: float) -> None:
+        self._board = Board(forget_s)
+
+    async def report(self, report: Report) -> Identity:
+        """See `Board.report`."""
+        return self._board.report(report)
+
+    async def accepted(self) -> Identity | None:
+        """See `Board`."""
+        return self._board.accepted
+
+    async def standings(self) -> list[Standing]:
+        """See `Board.standings`."""
+        return self._board.standings()

@@ -105,8 +105,8 @@ class Follower:
         self.fault = ""
         if accepted is not None and accepted != served.identity:
             others = _of(registry, meant.name, accepted)
-            if others is not None and self._take(others, "the other replicas serve it"):
-                served = self.model
+            if others is not None:
+                served = self._taken(others, "the other replicas serve it") or served
         if identity_of(meant) == served.identity:
             self.refusal = None
             return None
@@ -116,16 +116,16 @@ class Follower:
         if against is not None:
             self._refuse(meant, against)
             return None
-        if not self._take(meant, grounds(meant, now_served, self._metric)):
+        if self._taken(meant, grounds(meant, now_served, self._metric)) is None:
             return None
         self.refusal = None
         return served.identity
 
-    def _take(self, version: ModelVersion, why: str) -> bool:
-        """Load a version and serve it; a refusal where that fails."""
+    def _taken(self, version: ModelVersion, why: str) -> ServedModel | None:
+        """A version loaded and served from now on; None, and a refusal, where that fails."""
         identity, pause = identity_of(version), self._pause
         if pause is not None and pause.identity == identity and time.monotonic() < pause.until:
-            return False
+            return None
         try:
             model = self._load(version)
         except (UserError, *LACKS) as error:
@@ -134,10 +134,10 @@ class Follower:
             known = pause is not None and pause.identity == identity
             seconds = min(pause.seconds * 2, LONGEST_PAUSE) if pause is not None and known else self._poll_s
             self._pause = _Pause(identity, seconds, time.monotonic() + seconds)
-            return False
+            return None
         self._pause = None
         self.model, self.grounds = model, why
-        return True
+        return model
 
     def _refuse(self, version: ModelVersion, reason: str) -> None:
         refusal = Refusal(identity_of(version), reason)

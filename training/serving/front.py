@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
@@ -114,8 +115,8 @@ class Front:
         """
         if not self._access.allows(request.headers.get("authorization")):
             raise RefusedRequest(401, "The token is missing or wrong: send Authorization: Bearer TOKEN.")
-        host = request.headers.get("host", "").rpartition(":")
-        name = host[0] if host[0] and not host[2].endswith("]") else request.headers.get("host", "")
+        host = request.headers.get("host", "").lower()
+        name = re.sub(r":[0-9]*$", "", host) if not host.endswith("]") else host
         if self._access.token is None and name not in (*LOCAL, self._section.host):
             raise RefusedRequest(403, "Without a token only names of this machine are answered.")
 
@@ -218,6 +219,7 @@ class Front:
         replicas = [
             {
                 "replica": one.replica,
+                "pid": one.pid,
                 "version": one.version,
                 "grounds": one.grounds,
                 "refused": one.refused,

@@ -19,7 +19,10 @@ from training.serving.front import Front
 from training.serving.section import ServeSection
 
 if TYPE_CHECKING:
-    from training.serving.deployment import Settings
+    from training.serving.settings import Settings
+
+
+END_S = 1.0  # seconds in which an ending server still tells clients to come again
 
 
 class _Server(uvicorn.Server):
@@ -33,7 +36,7 @@ def run_server(settings: "Settings", access: Access, announce: Callable[[str], N
     """Deploy the replicas on this session's Ray and answer until a signal; what was taken in is answered.
 
     Args:
-        settings: see `deployment.Settings`.
+        settings: see `Settings`.
         access: who may ask.
         announce: called with the URL once images are answered.
 
@@ -44,13 +47,14 @@ def run_server(settings: "Settings", access: Access, announce: Callable[[str], N
         start_ray()
         from ray import serve
 
-        from training.serving.deployment import BOARD, RayBackend, detectors_of
+        from training.serving.deployment import BOARD, detectors_of
+        from training.serving.ray_front import RayBackend
 
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        logging.getLogger(serve.__name__).setLevel(logging.ERROR)
         name = f"agssp-{settings.reference}-{secrets.token_hex(3)}"  # another's on the same cluster stays
         serve.start(proxy_location="Disabled")
         try:
-            say(f"serve: starting {settings.section.replicas} replicas")
+            say(f"serve: replicas that start: {settings.section.replicas}")
             detectors, _ = detectors_of(settings)
             try:
                 handle = serve.run(detectors, name=name, route_prefix=None)
@@ -58,8 +62,10 @@ def run_server(settings: "Settings", access: Access, announce: Callable[[str], N
                 raise UserError(_first_reason(error)) from None
             board = serve.get_deployment_handle(BOARD, name)
             front = Front(RayBackend(handle, board), settings.section, access, settings.reference)
-            asyncio.run(_answer(front, listener, announce))
-            say("serve: ended; everything taken in was answered.")
+            if asyncio.run(answer(front, listener, announce)):
+                say("serve: ended; everything taken in was answered.")
+            else:
+                say("serve: ended at once, as asked; what waited was not answered.")
         finally:
             serve.delete(name)
 
@@ -88,19 +94,36 @@ def listening(section: ServeSection) -> Iterator[socket.socket]:
         yield listener
 
 
-async def _answer(front: Front, listener: socket.socket, announce: Callable[[str], None]) -> None:
+async def answer(front: Front, listener: socket.socket, announce: Callable[[str], None]) -> bool:
+    """Answer until SIGTERM or Ctrl-C; a second one ends it at once.
+
+    Args:
+        front: the front.
+        listener: the socket, listening.
+        announce: called with the URL.
+
+    Returns:
+        Whether everything taken in was answered.
+    """
     config = uvicorn.Config(
         front.app, log_level="error", access_log=False, server_header=False, proxy_headers=False
     )
     server = _Server(config)
+    loop = asyncio.get_running_loop()
+
+    def close() -> None:
+        server.should_exit = True
 
     def end() -> None:
-        server.force_exit = front.ending  # the second signal
-        front.ending = server.should_exit = True
+        if front.ending:  # the second signal
+            server.force_exit = server.should_exit = True
+        front.ending = True
+        # Closed at once, the socket would cut off clients that are connected and not yet heard.
+        loop.call_later(END_S, close)
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     host, port = listener.getsockname()[:2]
     announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     await server.serve(sockets=[listener])
+    return not server.force_exit

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ def registered(
     alias: str = ALIAS,
     map50: float | None = None,
     digest: str = DIGEST,
-    damage: Mapping[str, float] | None = None,
+    broken: bool = False,
 ) -> Path:
     """Register a random detector as a new version and let an alias point at it.
 
@@ -52,22 +51,22 @@ def registered(
         seed: seed of its weights.
         map50: its figure on the data set `line`; None where it was not evaluated.
         digest: digest of that data set.
-        damage: value by which all of a named tensor is replaced.
+        broken: whether its first layer is no numbers.
 
     Returns:
         The weights' file.
     """
     folder.mkdir()
     detector = random_detector(seed)
-    for name, value in (damage or {}).items():
-        detector.state_dict()[name].fill_(value)
+    if broken:
+        next(iter(detector.state_dict().values())).fill_(float("nan"))
     save_detector(detector, Storage.open(str(folder)), WEIGHTS_FILE, {})
     file = folder / WEIGHTS_FILE
     run = tracker.create_run("detector", {})
     run.log_file(file, "weights")
     evaluation = Evaluation("line", digest, 12, {"map50": map50}) if map50 is not None else None
     tags = {
-        "fingerprint": f"{seed}-{map50}-{digest}-{damage}",
+        "fingerprint": f"{seed}-{map50}-{digest}-{broken}",
         **file_tags({WEIGHTS_FILE: hashlib.sha256(file.read_bytes()).hexdigest()}),
         **(evaluation.tags() if evaluation else {}),
     }

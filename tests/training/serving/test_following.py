@@ -71,7 +71,7 @@ def test_versions_that_cannot_be_served_are_refused(tracker: Tracker, tmp_path: 
     registered(tracker, tmp_path / "1", 1, map50=0.5)
     following = begun(tracker)
     # Numbers that are none, behind a perfect figure.
-    registered(tracker, tmp_path / "2", 2, map50=0.9, damage={"model.model.0.conv.weight": float("nan")})
+    registered(tracker, tmp_path / "2", 2, map50=0.9, broken=True)
     following.look(None)
     assert served(following) == 1
     assert following.refusal is not None

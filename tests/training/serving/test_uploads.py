@@ -41,10 +41,10 @@ def test_a_forms_files_come_out_as_they_went_in(contents: list[bytes]) -> None:
 
 
 def test_a_form_of_another_library_is_read() -> None:
-    files = [("image", ("schön.png", b"\x00\r\n\xff", "image/png")), ("image", ("b.png", b"--", None))]
+    files = [("image", ("schön.png", b"\x00\r\n\xff", "image/png")), ("image", ("b.png", b"--", "image/png"))]
     request = requests.Request("POST", "http://localhost", files=files).prepare()
     assert isinstance(request.body, bytes)
-    told = images(request.body, request.headers["Content-Type"])
+    told = images(request.body, str(request.headers["Content-Type"]))
     assert [(one.name, one.data) for one in told] == [("schön.png", b"\x00\r\n\xff"), ("b.png", b"--")]
 
 
