@@ -4,8 +4,8 @@ from .embedding_rows import EMBEDDINGS_FOLDER
 from .embedding_stage import embed_images, read_embeddings
 from .section import NextSection
 from .sources import ChoiceSources
-from .stage import CHOSEN_BOXES, CHOSEN_FILE, PreAnnotations, choose_images
-from .stored import Place, newest_choice
+from .stage import CHOSEN_BOXES, PreAnnotations, choose_images
+from .stored import CHOSEN_FILE, Place, newest_choice
 
 __all__ = [
     "CHOSEN_BOXES",
