@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import statistics
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ WEIGHTS = SHARED_DATA.parent / "weights" / "yolov8n_coco_int8.safetensors"
 SEED_COUNT = "AGSSP_BENCH_SEEDS"
 COUNTS = (50, 100)
 POOL, TEST = 300, 200  # images of a seed's pool, drawn anew for each seed; images measured on
+POOLS = 20  # of the figures that need no training
 LEARNT_PER_LABEL = 32  # images that a training sees in all, by label: as many steps whatever was chosen
 SIDE = 128
 WAYS = ("chosen", "random")
@@ -139,15 +142,13 @@ def picked(surfaces: Surfaces, way: str, count: int, seed: int) -> list[Image]:
 
 def compared(surfaces: Surfaces, count: int, seeds: Sequence[int], folder: Path) -> Iterator[Row]:
     """The rows of one set and number of labels."""
+    yield from shown(surfaces, count)
     figures: dict[str, dict[int, float]] = {way: {} for way in WAYS}
-    for seed in seeds:
+    for seed in seeds if WEIGHTS.exists() else ():
         for way in WAYS:
-            images = picked(surfaces, way, count, seed)
+            figures[way][seed] = trained(surfaces, picked(surfaces, way, count, seed), seed, folder)
             said = f"{surfaces.name}, {count} labels, seed {seed}, {way}"
-            yield Row(f"{said}: images with a defect", sum(bool(image.boxes) for image in images))
-            if WEIGHTS.exists():
-                figures[way][seed] = trained(surfaces, images, seed, folder)
-                yield Row(f"{said}: mAP@0.5, percent", 100 * figures[way][seed])
+            yield Row(f"{said}: mAP@0.5, percent", 100 * figures[way][seed])
     gain = paired_gain(figures["chosen"], figures["random"])
     what = f"{surfaces.name}, {count} labels: chosen less random, points of mAP@0.5"
     if gain is None:
@@ -158,6 +159,23 @@ def compared(surfaces: Surfaces, count: int, seeds: Sequence[int], folder: Path)
         low, high = gain.interval
         yield Row(f"{what}, least of the 95 % interval", 100 * low)
         yield Row(f"{what}, most of the 95 % interval", 100 * high)
+
+
+def shown(surfaces: Surfaces, count: int) -> Iterator[Row]:
+    """What the images show that are labelled, before anything is trained: means over many pools."""
+    for way in WAYS:
+        drawn = [picked(surfaces, way, count, seed) for seed in range(POOLS)]
+        boxes = [[box["label"] for image in images for box in image.boxes] for images in drawn]
+        rarest = [min(Counter(labels).values(), default=0) for labels in boxes]
+        figures = {
+            "images with a defect": [sum(bool(image.boxes) for image in images) for images in drawn],
+            "boxes": [len(labels) for labels in boxes],
+            "classes": [len(set(labels)) for labels in boxes],
+            "boxes of the rarest class that is there": rarest,
+        }
+        for what, values in figures.items():
+            said = f"{surfaces.name}, {count} labels, {way}: {what}"
+            yield Row(f"{said}, mean of {POOLS} pools", statistics.fmean(values))
 
 
 def trained(surfaces: Surfaces, images: Sequence[Image], seed: int, folder: Path) -> float:

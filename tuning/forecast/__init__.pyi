@@ -1,4 +1,4 @@
-from .curve import Curves, Forecast, fitted
+from .curve import Curves, DrawnCurve, Forecast, drawn_curve
 from .plan import forecast_plan
 from .projects import ForecastSet, forecast_set
 from .section import ForecastSection, forecast_preset, forecast_section
@@ -6,10 +6,11 @@ from .study import run_forecast
 
 __all__ = [
     "Curves",
+    "DrawnCurve",
     "Forecast",
     "ForecastSection",
     "ForecastSet",
-    "fitted",
+    "drawn_curve",
     "forecast_plan",
     "forecast_preset",
     "forecast_section",

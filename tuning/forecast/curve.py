@@ -76,29 +76,39 @@ class Forecast:
     """What a curve foretells.
 
     Attributes:
-        counts: (T,) numbers of labels.
         expected: (T,) figures, 0–1: the mean of such trainings.
         low, high: (T,) ends of their 95 % intervals.
         draws: (B, T) figures of the drawn curves.
-        curve: the fitted law, one row.
     """
 
-    counts: Floats
     expected: Floats
     low: Floats
     high: Floats
     draws: Floats
+
+
+@dataclass(frozen=True)
+class DrawnCurve:
+    """A fitted power law and how it might have been.
+
+    Attributes:
+        curve: the law, one row.
+        drawn: the laws of figures drawn anew, `DRAWS` rows.
+    """
+
     curve: Curves
+    drawn: Curves
+
+    def at(self, targets: Sequence[float] | Floats) -> Forecast:
+        """The forecast at numbers of labels."""
+        expected, draws = self.curve.at(targets)[0], self.drawn.at(targets)
+        low, high = np.percentile(draws, PERCENTILES, axis=0)
+        return Forecast(expected, np.minimum(low, expected), np.maximum(high, expected), draws)
 
 
-def forecast(
-    counts: Floats,
-    figures: Floats,
-    targets: Sequence[float],
-    *,
-    seed: int = 0,
-    images: Floats | None = None,
-) -> Forecast:
+def drawn_curve(
+    counts: Floats, figures: Floats, *, seed: int = 0, images: Floats | None = None
+) -> DrawnCurve:
     """Fit the law and draw it anew: noise of the runs by their residuals, noise of the images as given.
 
     Each draw takes a deviation of the runs that the residuals allow (its square is a scaled inverse χ²), adds
@@ -107,7 +117,6 @@ def forecast(
     Args:
         counts: (R,) number of labels of each run.
         figures: (R,) its figure, 0–1.
-        targets: numbers of labels that are asked for.
         seed: seed of the draws.
         images: (B, R) each run's figure on drawn test images minus its own; None leaves that out.
 
@@ -123,14 +132,4 @@ def forecast(
     drawn = curve.at(counts) + deviation[:, None] * rng.standard_normal((DRAWS, len(figures)))
     if images is not None:
         drawn = drawn + images[rng.integers(0, len(images), DRAWS)]
-    draws = fitted(counts, drawn).at(targets)
-    expected = curve.at(targets)[0]
-    low, high = np.percentile(draws, PERCENTILES, axis=0)
-    return Forecast(
-        np.asarray(targets, np.float64),
-        expected,
-        np.minimum(low, expected),
-        np.maximum(high, expected),
-        draws,
-        curve,
-    )
+    return DrawnCurve(curve, fitted(counts, drawn))

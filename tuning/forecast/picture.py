@@ -28,9 +28,9 @@ def curves_picture(results: Sequence[StartResult], section: ForecastSection) -> 
         axes.plot(*zip(*points, strict=True), "o", color=colour, ms=4, alpha=0.6, mew=0, label=result.name)
         ends = [result.sizes[0], targets_of(result, section)[-1]]
         counts = np.geomspace(min(ends[0], *section.targets), ends[1], POINTS)
-        made = result.foretold(counts.tolist())
-        if made is None:
+        if result.curve is None:
             continue
+        made = result.curve.at(counts)
         axes.fill_between(counts, 100 * made.low, 100 * made.high, color=colour, alpha=0.15, lw=0)
         axes.plot(counts, 100 * made.expected, "-", color=colour, lw=1.5)
     axes.set_xscale("log")

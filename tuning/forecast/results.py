@@ -1,6 +1,5 @@
 """What a forecast has measured, and what follows: the curve of each start, or why there is none."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from cluster.verdicts import FEWEST_BOXES
-from tuning.forecast.curve import FREE, Forecast, forecast
+from tuning.forecast.curve import FREE, DrawnCurve, drawn_curve
 from tuning.forecast.section import LEAST_SIZES
 
 CHANCE = 0.01  # figures of which nothing is above find nothing
@@ -47,6 +46,7 @@ class StartResult:
     runs: list[Run] = field(default_factory=list)
     test_boxes: int | None = None
     not_run: str | None = None
+    _fitted: tuple[int, DrawnCurve] | None = field(default=None, init=False, repr=False)
 
     @property
     def sizes(self) -> list[int]:
@@ -75,15 +75,20 @@ class StartResult:
             )
         return None
 
-    def foretold(self, targets: Sequence[float]) -> Forecast | None:
-        """Figures at numbers of labels; None where `unfit` has a reason."""
+    @property
+    def curve(self) -> DrawnCurve | None:
+        """The curve of the runs so far, fitted once; None where `unfit` has a reason."""
         if self.unfit() is not None:
             return None
-        runs = sorted(self.runs, key=lambda run: (run.size, run.seed))
-        moved = [run.images for run in runs if run.images is not None]
-        return forecast(
-            np.array([run.size for run in runs], np.float64),
-            np.array([run.figure for run in runs]),
-            targets,
-            images=np.stack(moved, axis=1) if len(moved) == len(runs) else None,
-        )
+        if self._fitted is None or self._fitted[0] != len(self.runs):
+            runs = sorted(self.runs, key=lambda run: (run.size, run.seed))
+            moved = [run.images for run in runs if run.images is not None]
+            self._fitted = (
+                len(runs),
+                drawn_curve(
+                    np.array([run.size for run in runs], np.float64),
+                    np.array([run.figure for run in runs]),
+                    images=np.stack(moved, axis=1) if len(moved) == len(runs) else None,
+                ),
+            )
+        return self._fitted[1]

@@ -31,9 +31,9 @@ def lines(results: Sequence[StartResult], section: ForecastSection) -> tuple[lis
     rows = []
     for result in results:
         targets = targets_of(result, section)
-        made = result.foretold(targets)
         cells = dict.fromkeys(columns, "–")
-        if made is not None:
+        if result.curve is not None:
+            made = result.curve.at(targets)
             ends = zip(made.expected, made.low, made.high, strict=True)
             cells |= dict(zip(targets, (_figure(*each) for each in ends), strict=True))
         rows.append([result.name, *cells.values()])
@@ -48,13 +48,11 @@ def verdicts(results: Sequence[StartResult], section: ForecastSection) -> list[V
 def _verdict(result: StartResult, section: ForecastSection) -> Verdict:
     if result.not_run is not None and not result.runs:
         return Verdict("not run", f"{result.name}: not run: {result.not_run}")
-    reason = result.unfit()
-    if reason is not None:
-        return Verdict("none", f"{result.name}: no forecast: {reason}.")
+    if result.curve is None:
+        return Verdict("none", f"{result.name}: no forecast: {result.unfit()}.")
     largest = result.sizes[-1]
     targets = targets_of(result, section)
-    made = result.foretold(targets)
-    assert made is not None  # it is not unfit
+    made = result.curve.at(targets)
     told = [
         f"{target:,} labels: {_figure(*each)}"
         for target, each in zip(targets, zip(made.expected, made.low, made.high, strict=True), strict=True)
@@ -128,11 +126,11 @@ def document(
 
 
 def _curve(result: StartResult, section: ForecastSection) -> dict[str, Any]:
-    targets = targets_of(result, section)
-    made = result.foretold(targets)
-    if made is None:
+    if result.curve is None:
         return {"start": result.name, "forecast": None, "reason": result.not_run or result.unfit()}
-    law = {name: float(getattr(made.curve, name)[0]) for name in "abc"}
+    targets = targets_of(result, section)
+    made, fitted = result.curve.at(targets), result.curve.curve
+    law = {"a": float(fitted.a[0]), "b": float(fitted.b[0]), "c": float(fitted.c[0])}
     rows = [
         {"labels": target, "expected": float(expected), "low": float(low), "high": float(high)}
         for target, expected, low, high in zip(targets, made.expected, made.low, made.high, strict=True)

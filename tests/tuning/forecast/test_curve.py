@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from tuning.forecast import curve
-from tuning.forecast.curve import fitted, forecast
+from tuning.forecast.curve import drawn_curve, fitted
 
 SIZES = np.repeat([12.0, 25.0, 50.0, 100.0], 3)
 TARGETS = (50, 100, 300, 1000)
@@ -51,7 +51,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(monkeypatch: pyt
         a, c = rng.uniform(0.35, 0.95), rng.uniform(0.25, 1.1)
         b = a * rng.uniform(0.4, 0.98) * SIZES[0] ** c
         noise = rng.uniform(0.01, 0.04) * rng.standard_normal(len(SIZES))
-        made = forecast(SIZES, np.clip(law(SIZES, a, b, c) + noise, 0, 1), TARGETS, seed=number)
+        made = drawn_curve(SIZES, np.clip(law(SIZES, a, b, c) + noise, 0, 1), seed=number).at(TARGETS)
         truth = law(TARGETS, a, b, c)
         held += (made.low <= truth) & (truth <= made.high)
     assert (held / CURVES >= 0.88).all(), held / CURVES
@@ -60,23 +60,23 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(monkeypatch: pyt
 def test_the_interval_is_no_wider_than_it_must_be() -> None:
     rng = np.random.default_rng(0)
     figures = law(SIZES, 0.7, 1.4, 0.6) + 0.02 * rng.standard_normal(len(SIZES))
-    made = forecast(SIZES, figures, TARGETS)
+    made = drawn_curve(SIZES, figures).at(TARGETS)
     halves = (made.high - made.low) / 2
     assert halves[1] < 0.04
     assert halves[3] < 0.2
     assert halves[3] > halves[1]  # farther is less sure
-    again = forecast(SIZES, figures, TARGETS)
+    again = drawn_curve(SIZES, figures).at(TARGETS)
     assert (again.low == made.low).all()
 
 
 def test_noise_of_the_images_widens_it() -> None:
     figures = law(SIZES, 0.7, 1.4, 0.6)
     shifts = 0.05 * np.random.default_rng(1).standard_normal((200, 1)) * np.ones(len(SIZES))
-    alone, wider = (forecast(SIZES, figures, TARGETS, images=images) for images in (None, shifts))
+    alone, wider = (drawn_curve(SIZES, figures, images=images).at(TARGETS) for images in (None, shifts))
     assert (alone.high - alone.low < 0.01).all()
     assert ((wider.high - wider.low)[:2] > 0.12).all()  # about 4 deviations of 0.05
 
 
 def test_too_few_runs_are_refused() -> None:
     with pytest.raises(ValueError, match="too few"):
-        forecast(SIZES[:3], np.array([0.1, 0.2, 0.3]), TARGETS)
+        drawn_curve(SIZES[:3], np.array([0.1, 0.2, 0.3]))
