@@ -150,6 +150,7 @@ COMMANDS = {
     "report": Entry(MAKE, _PIPELINE, "Write the HTML report (and whatever it still needs)."),
     "tune": Entry(FIND, "tuning.cli.tune_commands", "Search for better settings."),
     "study": Entry(FIND, "tuning.cli.commands", "Studies: the papers' tables on your own images."),
+    "forecast": Entry(FIND, "tuning.cli.forecast_commands", "Foretell what more labels would bring."),
     "models": Entry(FIND, "cluster.cli.model_commands", "Registered models: look up, promote, pull."),
     "run": Entry(RUN, _PIPELINE, "All stages in order: from images to a report and a registered detector."),
     "demo": Entry(RUN, _PIPELINE, "`run` on generated surfaces, without any data."),

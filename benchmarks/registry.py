@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, str] = {
     "registry_lookup": "benchmarks.registry_lookup",
     "review_page": "benchmarks.review_page",
     "pre_annotations": "benchmarks.pre_annotations.measure",
+    "label_choice": "benchmarks.label_choice",
     "rivals": "benchmarks.rivals",
     "real_surfaces": "benchmarks.real_surfaces.proof",
 }

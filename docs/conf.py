@@ -34,6 +34,8 @@ howto/python
 howto/clusters
 howto/labelling-tools
 howto/few-labels
+howto/next
+howto/forecast
 howto/painted-defects
 howto/gain
 howto/labelling

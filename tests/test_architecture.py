@@ -88,6 +88,7 @@ ROOMS = {
     "tuning.table4": "markdown",
     "tuning.transfer": "finished markdown paired",
     "tuning.gain": "markdown",
+    "tuning.forecast": "gain markdown",
     "tuning.cli": "*",
 }
 # Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.

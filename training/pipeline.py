@@ -104,7 +104,7 @@ class Pipeline:
         return embed_images(self.project.maps, site=self.site, corpus=self.corpus)
 
     def chosen(self, model: "ModelSource | None" = None) -> Artifact:
-        """The images to label first; with a detector, before others those that it and the maps disagree on."""
+        """The images to label first; a detector's disagreement with the maps counts where one is given."""
         from pipelines.boxes import CLASS_NAME
         from pipelines.choice import ChoiceSources, PreAnnotations, choose_images
 

@@ -11,6 +11,7 @@ from cluster.config import Section
 from docs.generator.cli import cell
 from docs.generator.docstrings import attributes, parse
 from training.project import Project
+from tuning.forecast import ForecastSection
 from tuning.gain import GainSection
 from tuning.transfer import TransferSection
 
@@ -21,14 +22,19 @@ and any key as `section.key=value` on the command line. Keys not given have the 
 is answered with the nearest valid one, before anything is started.
 
 `NAME` in a key stands for a name of your own, `N` for a place in a list. The last sections are those of
-studies: from `transfer` on of `agssp study transfer`, `gain` of `agssp study gain`.
+studies: from `transfer` on of `agssp study transfer`, `gain` of `agssp study gain`, `forecast` of
+`agssp forecast`.
 """
 BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "a multiple of"))
 
 
 def config_page() -> str:
     """The page, Markdown."""
-    studies: dict[str, type[Section]] = {"transfer": TransferSection, "gain": GainSection}
+    studies: dict[str, type[Section]] = {
+        "transfer": TransferSection,
+        "gain": GainSection,
+        "forecast": ForecastSection,
+    }
     pages = [line for prefix, model in studies.items() for line in _sections(prefix, model)]
     return "\n".join([INTRO, *_sections("", Project), *pages])
 

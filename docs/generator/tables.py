@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from docs.generator.cli import cell
+from pipelines.choice import BOXED, CHOSEN, embedding_schema
 from pipelines.corpus import STATISTICS
 from pipelines.maps import PARTS, map_schema
 from pipelines.tables import (
@@ -48,7 +49,7 @@ TABLES = (
     Table("labels.parquet", "corpus, labels", LABELS, "an image whose truth is known"),
     Table(
         "quarantine.parquet",
-        "corpus, labels, maps, paint, audit_images, predict",
+        "corpus, labels, maps, embeddings, paint, audit_images, predict",
         QUARANTINE,
         "an image that can't be used",
     ),
@@ -65,6 +66,9 @@ TABLES = (
     Table("boxes.parquet", "boxes", BOXES, "a pretraining image"),
     Table("proposals.parquet", "proposals", BOXES, "a pretraining image, with what a round's detector finds"),
     Table("boxes.parquet", "detector", CORRECTED, "a pretraining image, from the second round on"),
+    Table("embeddings/", "embeddings", embedding_schema(128), "an image outside the test split"),
+    Table("next.parquet", "next", CHOSEN, "an image to label, the first to label first"),
+    Table("boxes.parquet", "next", BOXED, "an image to label, in the same order"),
     Table("painted.parquet", "paint", PAINTED, "a pretraining image; its boxes are those of painted defects"),
     Table("painted.parquet", "audit_images", AUDIT_IMAGES, "a painted copy; its box is the defect's"),
     Table("audit.parquet", "audit", AUDIT, "a rule with its settings on painted defects"),
@@ -84,8 +88,8 @@ MEANINGS = {
     "role": "`reference` (a normal image that maps compare with) or `train`",
     "width": "of the original image, pixels",
     "height": "of the original image, pixels",
-    "boxes": "pixels of the original image, `x1` and `y1` exclusive; in `classes.parquet` and "
-    "`audit.parquet` a count",
+    "boxes": "pixels of the original image, `x1` and `y1` exclusive; in `classes.parquet`, "
+    "`audit.parquet` and `next.parquet` a count",
     "painted": "file with the defects, below the stage's directory; null where none was painted",
     "mask": "run-length text as COCO writes it, at the image's size; null where no pixel truth is known",
     "ignored": "as `boxes`: regions with defects that are no objects; what is found there is not counted",
@@ -119,7 +123,15 @@ MEANINGS = {
     "grey_mean": "mean of the images' mean luma, 0–255",
     "grey_deviation": "mean of the images' standard deviation of luma",
     "labelled_share": "0–1",
-    "score": "image score A; in `curves.parquet` that of the detection at this point",
+    "score": "image score A; in `curves.parquet` that of the detection at this point; in `next.parquet` "
+    "anomaly, diversity and disagreement multiplied, each to its exponent",
+    "place": "from 1, the first to label",
+    "map_score": "image score A",
+    "anomaly": "rank of A in the category, above 0 to 1",
+    "diversity": "half the distance to the nearest labelled or earlier image, 0–1; 1 where there is none",
+    "disagreement": "½ + ½ · share of the boxed area that maps or detector box alone, ½–1; null without one",
+    "nearest": "URI of the nearest labelled or earlier image; null where there is none",
+    "embedding": "the encoder's, of the whole image, L2-normalised; here of 128 numbers",
     "map_max": "max M",
     "map": "M on the patch grid, here of 15 × 15 patches; upsample when reading; of tiled images a "
     "struct, `cells` row by row and `shape`",

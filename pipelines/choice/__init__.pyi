@@ -1,13 +1,15 @@
 from .choosing import Chosen, Pool, category_ranks, choose
 from .disagreement import box_disagreement
-from .embedding_rows import EMBEDDINGS_FOLDER
+from .embedding_rows import EMBEDDINGS_FOLDER, embedding_schema
 from .embedding_stage import embed_images, read_embeddings
 from .section import NextSection
 from .sources import ChoiceSources
-from .stage import CHOSEN_BOXES, CHOSEN_FILE, PreAnnotations, choose_images
-from .stored import Place, newest_choice
+from .stage import BOXED, CHOSEN, CHOSEN_BOXES, PreAnnotations, choose_images
+from .stored import CHOSEN_FILE, Place, newest_choice
 
 __all__ = [
+    "BOXED",
+    "CHOSEN",
     "CHOSEN_BOXES",
     "CHOSEN_FILE",
     "EMBEDDINGS_FOLDER",
@@ -22,6 +24,7 @@ __all__ = [
     "choose",
     "choose_images",
     "embed_images",
+    "embedding_schema",
     "newest_choice",
     "read_embeddings",
 ]

@@ -166,7 +166,7 @@ def _squared(points: Tensor, others: Vectors) -> Tensor:
 
 
 def _nearest(chosen: Vectors, known: Vectors | None) -> list[tuple[float, int | None, bool]]:
-    """Of each chosen image the distance to the nearest known or earlier one, its place, and whether earlier."""
+    """Of each chosen image: distance and place of the nearest known or earlier one; whether it is earlier."""
     points = torch.from_numpy(chosen)
     found: list[tuple[float, int | None, bool]] = []
     for number, point in enumerate(points):

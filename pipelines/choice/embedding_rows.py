@@ -57,6 +57,12 @@ class EmbeddingActor:
         return done
 
 
+def embedding_schema(width: int) -> pa.Schema:
+    """Schema of the embeddings' table; `embedding` has so many numbers."""
+    tensor = pa.fixed_shape_tensor(pa.float16(), (width,))
+    return pa.schema([("image_id", pa.string()), ("embedding", tensor)])
+
+
 def embedding_rows(encoder: LoadedEncoder, rows: pa.Table) -> pa.Table:
     """Readable decoded rows as `image_id` and `embedding`, float16 (D,), L2-normalised.
 
@@ -70,6 +76,5 @@ def embedding_rows(encoder: LoadedEncoder, rows: pa.Table) -> pa.Table:
         pixels = torch.from_numpy(rows.column("pixels").combine_chunks().to_numpy_ndarray().copy())
     values = embedded(encoder, pixels).numpy().astype(np.float16)
     column = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(values))
-    return pa.table(
-        {"image_id": rows.column("image_id").cast(pa.string()), "embedding": column[: rows.num_rows]}
-    )
+    columns = [rows.column("image_id"), column[: rows.num_rows]]
+    return pa.table(columns, schema=embedding_schema(values.shape[1]))

@@ -48,7 +48,7 @@ def embed_images(section: MapsSection, *, site: Site, corpus: Artifact) -> Artif
     def body(bench: Workbench) -> Mapping[str, Any]:
         tables = CorpusTables(corpus.directory)
         seen, levels = tables.pretraining(), tables.levels()
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"image_id": row["image_id"], "uri": row["uri"], "levels": levels.get(row["image_id"])}
             for row in tables.manifest(columns=("image_id", "uri"))
             if row["image_id"] in seen

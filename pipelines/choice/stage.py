@@ -15,9 +15,10 @@ from pipelines.choice.choosing import Chosen, Pool, choose
 from pipelines.choice.disagreement import box_disagreement
 from pipelines.choice.section import NextSection
 from pipelines.choice.sources import ChoiceSources
+from pipelines.choice.stored import CHOSEN_FILE, STAGE
 from pipelines.tables import IDENTITY, PREDICTED_BOX, SIZE
 
-STAGE, CHOSEN_FILE, CSV_FILE, CHOSEN_BOXES = "next", "next.parquet", "next.csv", "boxes.parquet"
+CSV_FILE, CHOSEN_BOXES = "next.csv", "boxes.parquet"
 CHOSEN = pa.schema(
     [
         ("place", pa.int32()),

@@ -6,7 +6,8 @@ from typing import Any
 from cluster.errors import UserError
 from cluster.stages import RECORD
 from cluster.storage import Storage
-from pipelines.choice.stage import CHOSEN_FILE, STAGE
+
+STAGE, CHOSEN_FILE = "next", "next.parquet"
 
 
 @dataclass(frozen=True)

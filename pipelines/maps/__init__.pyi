@@ -6,7 +6,7 @@ from .method import CategoryState, MapMethod, anomaly_probability
 from .metrics import Masks, aupro, image_auroc, pixel_auroc
 from .reading import Floats, map_rows, upsample
 from .resources import images_at_once
-from .rows import PARTS, category_states, decode_rows, map_batch, map_schema
+from .rows import PARTS, category_states, decode_rows, map_batch, map_schema, readable_rows
 from .section import KeadSettings, MapsSection, WinclipSettings
 from .sentences import check_sentences, unread
 from .stage import make_maps
@@ -43,6 +43,7 @@ __all__ = [
     "map_schema",
     "method_over",
     "pixel_auroc",
+    "readable_rows",
     "tiled_image",
     "tiled_maps",
     "tiled_state",

@@ -18,6 +18,7 @@ from PIL import Image
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.boxes import PseudoBoxSettings, category_thresholds
+from pipelines.choice import Place
 from pipelines.images import ImageError, decode_image, read_bytes
 from pipelines.maps import grid_shapes, map_grids
 from pipelines.tables import IDENTITY, REFERENCE, SIZE, CorpusTables
@@ -35,6 +36,7 @@ class Gallery:
         maps: directory of a maps stage's artifact.
         corpus: directory of the corpus artifact that the maps were made of.
         settings: pseudo-box settings that the page starts with.
+        to_label: by image id its place among those to label first, see `newest_choice`; None without any.
 
     Attributes:
         rows: one an image: `image_id`, `uri`, `category`, `width`, `height`, `score`, `map_max`, `role`,
@@ -47,8 +49,15 @@ class Gallery:
         UserError: there is no map, or the tables can't be read.
     """
 
-    def __init__(self, maps: Storage, corpus: Storage, settings: PseudoBoxSettings) -> None:
+    def __init__(
+        self,
+        maps: Storage,
+        corpus: Storage,
+        settings: PseudoBoxSettings,
+        to_label: Mapping[str, Place] | None = None,
+    ) -> None:
         self.settings = settings
+        self._to_label = to_label or {}
         self._folder = maps.at("maps")
         try:
             levels = CorpusTables(corpus).levels()
@@ -138,6 +147,7 @@ class Gallery:
                 "reference": [int(row["role"] == REFERENCE) for row in self.rows],
                 "defects": [_corners(row["defects"]) for row in self.rows],
                 "ignored": [_corners(row["ignored"]) for row in self.rows],
+                "to_label": [_place(self._to_label.get(row["image_id"])) for row in self.rows],
             },
         }
 
@@ -197,6 +207,11 @@ def _corners(boxes: Sequence[Mapping[str, Any]] | None) -> list[list[Any]] | Non
     if boxes is None:
         return None
     return [[*(box[name] for name in ("x0", "y0", "x1", "y1")), box["label"]] for box in boxes]
+
+
+def _place(place: Place | None) -> list[Any] | None:
+    """`[place, reason]`; None where the image is not among those to label."""
+    return None if place is None else [place.place, place.reason]
 
 
 def shown_name(uri: str) -> str:

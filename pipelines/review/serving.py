@@ -6,6 +6,7 @@ from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
 from pipelines.boxes import PseudoBoxSettings
+from pipelines.choice import newest_choice
 from pipelines.corpus import CorpusSection
 from pipelines.maps import MapsSection
 from pipelines.references import references_patch
@@ -53,7 +54,8 @@ def review_server(project: Reviewed, maps: str | None = None, port: int = 0) -> 
         )
     workspace = Storage.open(project.workspace)
     stored = find_maps(workspace, project.maps, project.corpus, maps)
-    gallery = Gallery(stored.maps, stored.corpus, project.boxes)
+    to_label = newest_choice(workspace, str(stored.record["fingerprint"]))
+    gallery = Gallery(stored.maps, stored.corpus, project.boxes, to_label)
     about = {
         "project": project.name,
         "workspace": workspace.uri,

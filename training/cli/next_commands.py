@@ -30,8 +30,8 @@ Detector = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="A detector to compare with the maps: a .safetensors file, the directory of a finetune stage, or a "
-        "registered NAME, NAME@VERSION or NAME@ALIAS.",
+        help="A detector that is compared with the maps: a .safetensors file, the directory of a finetune "
+        "stage, or a registered NAME, NAME@VERSION or NAME@ALIAS.",
         show_default=False,
     ),
 ]

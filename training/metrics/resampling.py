@@ -32,18 +32,19 @@ class ClassMatches:
     wrong: Bools
     objects: Ints
 
-    def precision(self, counts: Ints) -> float | None:
+    def precision(self, counts: Ints, thresholds: int = len(THRESHOLDS)) -> float | None:
         """AP@0.5:0.95 where each image counts so many times; None without an object.
 
         Args:
             counts: (N,) times each image is in the set.
+            thresholds: the mean is over so many of the first IoU thresholds; 1 is AP@0.5.
         """
         total = int(counts @ self.objects)
         if not total:
             return None
         weights = counts[self.images]
-        right = np.cumsum(self.right * weights, axis=1)
-        every = right + np.cumsum(self.wrong * weights, axis=1)
+        right = np.cumsum(self.right[:thresholds] * weights, axis=1)
+        every = right + np.cumsum(self.wrong[:thresholds] * weights, axis=1)
         precision = right / np.maximum(every, 1)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)  # recalls that are not reached
@@ -70,9 +71,13 @@ class MatchedDetections:
         """
         return cls(tuple(_class_matches(truths, detections, number) for number in range(classes)))
 
-    def precision(self, counts: Ints) -> float:
-        """Mean AP@0.5:0.95 over the classes with an object; NaN where there is none."""
-        known = [value for each in self.classes if (value := each.precision(counts)) is not None]
+    def precision(self, counts: Ints, thresholds: int = len(THRESHOLDS)) -> float:
+        """Mean AP@0.5:0.95 over the classes with an object; NaN where there is none.
+
+        Args:
+            counts, thresholds: see `ClassMatches.precision`.
+        """
+        known = [value for each in self.classes if (value := each.precision(counts, thresholds)) is not None]
         return float(np.mean(known)) if known else float("nan")
 
 

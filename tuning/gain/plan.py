@@ -4,12 +4,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from training.project import Project
 from tuning.gain.projects import GainSet
 from tuning.gain.section import CEILING, Arm, GainSection
 
 # Images a second that this detector learns at this size on one of two quiet cores, the other training too, as
 # the proof's AGDP did (benchmarks/README.md). A first idea of the time, no more.
 DETECTOR, SIDE, PACE = "yolov8n", 128, 56.0
+
+
+def quiet_minutes(project: Project, images: float) -> float | None:
+    """Minutes of finetuning on a quiet CPU; None for a detector that was not timed.
+
+    Args:
+        project: the settings.
+        images: images that are learnt from, each counted once an epoch.
+    """
+    if project.finetune.name != DETECTOR:
+        return None
+    size = project.finetune.image_size
+    pixels = size**2 if isinstance(size, int) else size[0] * size[1]
+    return images * pixels / (PACE * SIDE**2 * 60)
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ function applyLayers() {
 
 // ---- Filter and order
 
-let byScore, byName;
+let byScore, byName, byPlace;
 
 const AGREED = ["met", "missed", "false"]; // filters that need the boxes, and so the map, of every labelled image
 let filterTimer = 0, asked = 0;
@@ -310,9 +310,10 @@ function show(fitting) {
     references: (n) => isReference(n) || verdictOn("reference", n) !== null,
     anomalous: (n) => images.score[n] >= categoryDelta(images.category[n]),
     normal: (n) => images.score[n] < categoryDelta(images.category[n]),
+    "to-label": (n) => images.to_label[n] !== null,
   }[state];
   const order = at("order").value;
-  const all = order === "name" ? byName : byScore;
+  const all = { name: byName, "to-label": byPlace }[order] ?? byScore;
   shown = all.filter((n) =>
     (category === "" || images.category[n] === Number(category)) &&
     images.score[n] >= least && images.score[n] <= most &&
@@ -325,6 +326,8 @@ function show(fitting) {
 function orderImages() {
   const numbers = images.id.map((_, n) => n);
   byScore = [...numbers].sort((a, b) => images.score[b] - images.score[a] || a - b);
+  const place = (n) => images.to_label[n]?.[0] ?? Infinity; // the others after them, by score
+  byPlace = [...byScore].sort((a, b) => (place(a) < place(b) ? -1 : place(a) > place(b) ? 1 : 0));
   byName = numbers.sort((a, b) => (images.name[a] < images.name[b] ? -1 : images.name[a] > images.name[b] ? 1 : a - b));
 }
 
@@ -392,7 +395,9 @@ function drawBadges({ number, element, badges }) {
   if (verdict !== null) texts.push([VERDICTS[verdict], verdict]);
   if (isReference(number)) texts.push(["reference", "reference"]);
   else if (reference === "rejected") texts.push(["no reference", "plain"]);
-  badges.replaceChildren(...texts.map(([text, kind]) => make("span", { class: `badge ${kind}` }, text)));
+  const chosen = images.to_label[number];
+  if (chosen !== null) texts.push([`label ${chosen[0]}`, "plain", chosen[1]]);
+  badges.replaceChildren(...texts.map(([text, kind, why]) => make("span", { class: `badge ${kind}`, title: why ?? "" }, text)));
   element.classList.toggle("rejected", verdict === "rejected");
 }
 
@@ -524,7 +529,8 @@ function drawLarge() {
   at("large-facts").textContent =
     `${category.category}, ${images.width[number]}×${images.height[number]}, score A ${figures(images.score[number])}, ` +
     `δ ${figures(categoryDelta(images.category[number]))}, T ${figures(category.mean_max - settings.c)}. ` +
-    `Image ${counted(open + 1)} of ${counted(shown.length)}.`;
+    `Image ${counted(open + 1)} of ${counted(shown.length)}.` +
+    (images.to_label[number] === null ? "" : ` To label: ${images.to_label[number].join(", ")}.`);
   for (const button of document.querySelectorAll("#large .verdict button")) {
     const kind = button.dataset.kind;
     button.setAttribute("aria-pressed", verdictOn(kind, number) === button.dataset.verdict);
@@ -722,6 +728,9 @@ async function start() {
     ? `${counted(labelled.length)} images here have labels, ${counted(defective.length)} of them defects.`
     : "No image here has labels.";
   orderImages();
+  if (images.to_label.some((each) => each !== null)) {
+    for (const option of document.querySelectorAll('option[value="to-label"]')) option.hidden = false;
+  }
   listen();
   showSettings();
   applyLayers();

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipelines.banks.coreset import greedy, thinned
+from pipelines.banks.coreset import farthest, greedy, thinned
 from pipelines.banks.matching import nearest
 
 
@@ -46,3 +46,23 @@ def test_a_bank_read_in_pieces_gives_the_same(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("pipelines.banks.matching.AT_ONCE", 20)
     torch.testing.assert_close(nearest(patches, rows), whole, atol=1e-7, rtol=0)
     torch.testing.assert_close(whole, 0.5 * (1 - (patches @ rows.T).amax(1)), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("known", [0, 5])
+def test_weights_and_what_is_there_already_count(known: int) -> None:
+    points, there = bank(40, 6).double(), bank(known, 6, 9).double()
+    weights = torch.rand(40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    apart = torch.cdist(points, there).square().amin(1) if known else None
+    places = farthest(points, 12, 3, weights=weights, apart=apart).tolist()
+    assert len(set(places)) == 12
+    values = points.numpy()
+    for number in range(1, len(places)):
+        others = np.concatenate([there.numpy(), values[places[:number]]])
+        worth = weights.numpy() * np.linalg.norm(values[:, None] - others, axis=-1).min(1) ** 2
+        worth[places[:number]] = -1
+        assert worth[places[number]] == pytest.approx(worth.max(), abs=1e-12)
+
+
+def test_weights_of_nothing_take_every_row_once() -> None:
+    points = bank(4, 3).repeat(3, 1)
+    assert sorted(farthest(points, 12, 0, weights=torch.zeros(12)).tolist()) == list(range(12))

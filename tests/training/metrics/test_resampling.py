@@ -33,8 +33,9 @@ def scene(seed: int, noise: float) -> tuple[list[TrueObjects], list[Detections]]
 def test_every_image_once_is_cocos_average_precision(seed: int) -> None:
     truths, detections = scene(seed, 2.0)
     matched = MatchedDetections.of(truths, detections, len(CLASSES))
-    expected = average_precision(truths, detections, CLASSES).map50_95
-    assert matched.precision(np.ones(IMAGES, np.int64)) == pytest.approx(expected, abs=1e-9)
+    expected = average_precision(truths, detections, CLASSES)
+    assert matched.precision(np.ones(IMAGES, np.int64)) == pytest.approx(expected.map50_95, abs=1e-9)
+    assert matched.precision(np.ones(IMAGES, np.int64), 1) == pytest.approx(expected.map50, abs=1e-9)
 
 
 def test_an_image_that_counts_twice_is_the_image_given_twice() -> None:

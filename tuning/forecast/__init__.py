@@ -1,0 +1,5 @@
+"""`agssp forecast`: what more labels would bring, from nested subsets of those at hand."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

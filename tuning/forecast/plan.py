@@ -1,0 +1,39 @@
+"""What a forecast would run, counted; nothing is read but lists of files."""
+
+from typing import Any
+
+from cluster.errors import UserError
+from tuning.forecast.projects import ForecastSet
+from tuning.forecast.section import ForecastSection
+from tuning.gain import quiet_minutes
+
+
+def forecast_plan(section: ForecastSection, data: ForecastSet) -> dict[str, Any]:
+    """What would be run, JSON-able; sizes are about, as labels are read when it runs."""
+    project = data.project
+    finetune, held = project.finetune, project.corpus.test_share
+    if finetune.data is not None:
+        held = 0.0 if finetune.data.test.root else finetune.data.test_share
+    sizes: list[int] | None = None
+    reason = images = minutes = None
+    if section.sizes is not None:
+        sizes = sorted(section.sizes)
+    elif data.annotated is not None:
+        try:
+            sizes = list(section.sizes_of(round(data.annotated * (1 - held))))
+        except UserError as error:
+            reason = str(error)
+    count = None if sizes is None else len(sizes) * len(section.starts) * len(section.seeds)
+    if sizes is not None:
+        learnt = sum(sizes) * len(section.starts) * len(section.seeds) / (1 - finetune.background_share)
+        images = round(learnt * finetune.loop.epochs)
+        minutes = quiet_minutes(project, images)
+    return {
+        "annotated": data.annotated,
+        "sizes": sizes,
+        "reason": reason,
+        "trainings": count,
+        "images_learnt": images,
+        "minutes": None if minutes is None else round(minutes),
+        "forecast": section.model_dump(mode="json"),
+    }

@@ -1,0 +1,156 @@
+"""Runs a forecast training by training; each is a fingerprinted stage, so the same command goes on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.errors import UserError
+from cluster.on_ray import ray_session
+from cluster.progress import say
+from cluster.stages import Site, digest
+from cluster.storage import Storage, no_space, workspace_faults
+from cluster.tracking import Tracker
+from pipelines.tables import CorpusTables
+from training.pipeline import Pipeline
+from training.project import Project
+from tuning.forecast.images import moved_by_images
+from tuning.forecast.picture import curves_picture
+from tuning.forecast.projects import ForecastSet
+from tuning.forecast.results import Run, StartResult
+from tuning.forecast.section import ForecastSection
+from tuning.forecast.text import csv_text, document, markdown
+
+FILES = ("forecast.md", "runs.csv", "curves.svg")
+
+
+@dataclass(frozen=True)
+class ForecastResult:
+    """Where a forecast lies, and what is in it."""
+
+    directory: Storage
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one training gave.
+
+    Attributes:
+        figure: share of the metric on the held-out half, 0–1.
+        test_boxes: true boxes it was measured on.
+        images: (B,) how the figure moves with the test images; None where that is not known.
+    """
+
+    figure: float
+    test_boxes: int
+    images: npt.NDArray[np.float64] | None = None
+
+
+Measure = Callable[[Project, Site, str], Measured]
+
+
+def measured(project: Project, site: Site, metric: str) -> Measured:
+    """Finetune and evaluate the one start of a project, or find it done.
+
+    Raises:
+        UserError: a stage refuses.
+    """
+    pipeline = Pipeline(project, site)
+    (start,) = project.finetune.starts
+    evaluated = pipeline.evaluated(start)
+    moved = moved_by_images(evaluated, pipeline.labelled, metric)
+    return Measured(float(evaluated.results[metric]), int(evaluated.results["boxes"]), moved)
+
+
+def at_hand(project: Project, site: Site) -> int:
+    """Labelled images with objects in the training half."""
+    tables = CorpusTables(Pipeline(project, site).labelled.directory)
+    boxes = tables.boxes()
+    return sum(bool(boxes.get(row["image_id"])) for row in tables.manifest(split="train"))
+
+
+def run_forecast(
+    preset: str,
+    summary: str,
+    section: ForecastSection,
+    data: ForecastSet,
+    measure: Measure = measured,
+    count: Callable[[Project, Site], int] = at_hand,
+) -> ForecastResult:
+    """Run every training; the table is written anew after each, so a killed forecast shows its part.
+
+    Writes `forecast.json`, `forecast.md`, `runs.csv` (a line a training) and `curves.svg`.
+
+    Args:
+        preset, summary: name of the preset, and what it is.
+        section, data: the forecast and its data set.
+        measure: function that gives a training's figures.
+        count: function that gives the number of labelled images with objects.
+
+    Raises:
+        UserError: too few labels, the workspace or the tracking server is at fault, or nothing could be run.
+    """
+    project = data.project
+    workspace = Storage.open(project.workspace)
+    workspace.create()
+    tracker = Tracker.open(project.tracking, workspace)
+    directory = workspace.at("study", f"forecast-{_key(section, project)[:16]}")
+    results = {start: StartResult(start) for start in section.starts}
+
+    def write() -> dict[str, Any]:
+        shown = list(results.values())
+        table = document(shown, section, preset, summary)
+        directory.write_json("forecast.json", table)
+        contents = (markdown(table).encode(), csv_text(shown).encode(), curves_picture(shown, section))
+        for name, content in zip(FILES, contents, strict=True):
+            directory.write(name, content)
+        return table
+
+    tags = {"agssp.project": project.name, "agssp.command": "forecast", "agssp.preset": preset}
+    with (
+        workspace_faults(workspace),
+        ray_session(project.ray),
+        tracker.pipeline(f"{project.name}: forecast", tags) as run,
+    ):
+        site = Site(workspace, run)
+        first = data.cell(section, next(iter(section.starts)), 1, section.seeds[0])
+        sizes = section.sizes_of(count(first, site))
+        cells = list(product(section.seeds, sizes, section.starts))
+        for number, (seed, size, start) in enumerate(cells, start=1):
+            result = results[start]
+            if result.not_run is not None:
+                continue
+            title = f"forecast: {number} of {len(cells)}: {start}, {size} labels, seed {seed}"
+            say(title)
+            try:
+                got = measure(data.cell(section, start, size, seed), site, section.metric)
+            except UserError as error:
+                if no_space(error):  # the next one has none either
+                    raise
+                say(f"{title}: not run: {error}")
+                result.not_run = str(error)
+            else:
+                result.runs.append(Run(size, seed, got.figure, got.images))
+                result.test_boxes = got.test_boxes
+            write()
+        table = write()
+        reasons = [result.not_run for result in results.values() if result.not_run]
+        if reasons and not any(result.runs for result in results.values()):
+            raise UserError(f"No training of the forecast could be run: {reasons[0]}")
+        if run.run is not None:
+            run.run.log_json(table, "forecast.json")
+            for name in FILES:
+                with directory.local_copy(name) as path:
+                    run.run.log_file(Path(path))
+    return ForecastResult(directory, table)
+
+
+def _key(section: ForecastSection, project: Project) -> str:
+    """Digest of forecast and project, so that other settings get a table of their own."""
+    left_out = {"workspace", "ray", "tracking", "scaling"}
+    return digest([section.model_dump(mode="json"), project.model_dump(mode="json", exclude=left_out)])
