@@ -8,6 +8,7 @@ import typer
 
 from cluster.cli.command import Json, Words, run_command
 from cluster.cli.projects import project_of
+from cluster.errors import UserError
 from cluster.progress import say
 from cluster.recipes import recipes
 from training.cli.base import render_stage
@@ -35,6 +36,10 @@ def train_command(
     def body() -> Mapping[str, Any]:
         base = {**recipes()[RECIPE], "workspace": str(out / "work")}
         project = project_of(words, base)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"Folder {out} can't be made: {error.strerror}.") from None
         from training.opening import open_pipeline
         from training.starts import WEIGHTS_FILE, write_start
 
