@@ -30,6 +30,7 @@ SMALL = [
     "detector.loop.epochs=2",
     "finetune.image_size=96",
     "finetune.loop.epochs=2",
+    "finetune.starts=[scratch,agbp,agssp]",
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -151,7 +152,7 @@ def test_the_registered_model_can_be_looked_up(first: dict[str, Any], place: lis
     assert made["corpus"] == shown["lineage"]["corpus"]
     assert len(made["prompts"]) == 64
     assert set(made["thresholds"]) == {"casting", "magnetic_tile", "rail"}
-    assert made["seeds"] == {"surfaces": 7, "backbone": 0, "detector": 0, "finetune": 0}
+    assert made["seeds"] == {"surfaces": 7, "paint": 0, "backbone": 0, "detector": 0, "finetune": 0}
     assert made["code_version"].startswith(f"{metadata.version('agssp')}+")
     (evaluation,) = shown["evaluations"].values()
     assert evaluation["metrics"]["map50"] == first["table"][-1]["map50"]

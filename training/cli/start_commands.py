@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cluster.cli.command import Json, Words, run_command
 from cluster.cli.projects import project_of
+from cluster.errors import UserError
 from cluster.progress import say
 from cluster.recipes import recipes
 from training.cli.base import render_stage
+
+if TYPE_CHECKING:
+    from cluster.stages import Artifact
 
 app = typer.Typer()
 start = typer.Typer(help="Weights that trainings of detectors begin with.", no_args_is_help=True)
@@ -35,6 +39,10 @@ def train_command(
     def body() -> Mapping[str, Any]:
         base = {**recipes()[RECIPE], "workspace": str(out / "work")}
         project = project_of(words, base)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"Folder {out} can't be made: {error.strerror}.") from None
         from training.opening import open_pipeline
         from training.starts import WEIGHTS_FILE, write_start
 
@@ -44,12 +52,7 @@ def train_command(
             surfaces = pipeline.surfaces
             if surfaces is not None:
                 stages = {"surfaces": surfaces, **stages}
-            made = {
-                "stages": {
-                    name: {key: stage.record[key] for key in ("fingerprint", "config", "versions")}
-                    for name, stage in stages.items()
-                }
-            }
+            made = {"stages": {name: _said(stage) for name, stage in stages.items()}}
             with detector.directory.local_copy(WEIGHTS_FILE) as path:
                 digest = write_start(path, out / WEIGHTS_FILE, made)
         size = (out / WEIGHTS_FILE).stat().st_size
@@ -63,3 +66,10 @@ def train_command(
         }
 
     run_command(body, json_mode=as_json, render=render_stage)
+
+
+def _said(stage: "Artifact") -> dict[str, Any]:
+    """What the weights' file says of a stage; where its images lay on this machine is nobody's business."""
+    record = stage.record
+    config = {key: value for key, value in record["config"].items() if key != "root"}
+    return {"fingerprint": stage.fingerprint, "config": config, "versions": record["versions"]}

@@ -40,8 +40,11 @@ def planned(cells: Sequence[Cell]) -> list[PlannedTraining]:
         if start == AGBP or (start == AGSSP and source.detector.needs_backbone):
             left_out = NOT_TRAINED | {"boxes", "paint", "detector"}
             trainings["backbone", _settings(source, left_out)] = _training("backbone", source)
-        if start == AGSSP:
-            trainings["detector", _settings(source, NOT_TRAINED)] = _training("detector", source)
+        for number in range(1, source.detector.rounds + 1 if start == AGSSP else 1):
+            # The first round of two is that of one.
+            section = source.detector.model_copy(update={"rounds": number})
+            settings = _settings(source.model_copy(update={"detector": section}), NOT_TRAINED)
+            trainings["detector", settings] = _training("detector", source)
         trainings[cell.row, cell.dataset, cell.seed] = _training("finetune", cell.target)
     return list(trainings.values())
 

@@ -89,7 +89,7 @@ class Stage:
         run = StoppingPipeline(Tracker.open(TrackingSection(), self.workspace), "test", {})
         site = TrainingSite(self.workspace, run, ScalingSection())
         with pytest.raises(ReachedError):
-            pretrain_detector(SECTION, site=site, **self.inputs)
+            pretrain_detector(SECTION, site=site, number=1, **self.inputs)
         new = set(folder.children()) - before
         directory = folder.at(*new) if new else folder
         inputs = DefectBoxes.reviewed(self.workspace, **self.inputs)

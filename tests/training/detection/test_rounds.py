@@ -94,7 +94,8 @@ def test_rounds_agree_with_a_plain_reference(images: list[Any], agreeing: bool) 
     pseudo = [row(n, boxes, category) for n, (category, boxes, _) in enumerate(images)]
     proposals = {f"{n:032x}": found for n, (_, _, found) in enumerate(images)}
     made = corrected(pseudo, proposals, agreeing=agreeing)
-    scores, count = defaultdict(list), defaultdict(int)
+    scores: dict[str, list[float]] = defaultdict(list)
+    count: dict[str, int] = defaultdict(int)
     for category, boxes, found in images:
         scores[category] += [each["score"] for each in found]
         count[category] += len(boxes)

@@ -45,6 +45,16 @@ def test_a_pretraining_that_cells_share_is_counted_once() -> None:
     assert len(both) == 2 * len(trainings)
 
 
+def test_every_round_is_counted_and_the_first_is_that_of_one() -> None:
+    """The two rows from AGSSP differ in the backbone being frozen, so that they share no round."""
+    study = load_study("fig6-freeze")
+    counts = []
+    for rounds in (1, 2):
+        cells = plan_cells(study, "cpu", {"detector": {"rounds": rounds}}, {}, seeds=(0,), only=())
+        counts.append([each.stage for each in planned(cells)].count("detector"))
+    assert counts == [2, 4]
+
+
 def test_time_is_that_of_finished_trainings_like_these(tmp_path: Path) -> None:
     workspace = Storage.open(str(tmp_path))
     done = {"config": {"name": "yolov8n"}, "results": {"training_seconds": 30.0, "epochs": 3}}
