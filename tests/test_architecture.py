@@ -78,13 +78,15 @@ ROOMS = {
     "tuning.markdown": "",
     "tuning.paired": "",
     "tuning.finished": "",
+    "tuning.image_counts": "",
+    "tuning.pace": "",
     "tuning.space": "",
     "tuning.thresholds": "space",
     "tuning.search": "outcomes space",
-    "tuning.studies": "finished markdown outcomes paired thresholds",
+    "tuning.studies": "finished image_counts markdown outcomes pace paired thresholds",
     "tuning.table4": "markdown",
-    "tuning.transfer": "finished markdown paired",
-    "tuning.gain": "markdown",
+    "tuning.transfer": "finished image_counts markdown pace paired",
+    "tuning.gain": "markdown pace",
     "tuning.cli": "*",
 }
 # Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.

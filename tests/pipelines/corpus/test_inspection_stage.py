@@ -80,7 +80,7 @@ def inspections(workspace: Path) -> set[str]:
         {"reference_count": 1},
         {"near_duplicate_distance": 0},
         {"category": "plate"},
-        {"references": {"images": ["images/1.png"]}},
+        {"references": {"surface": ["images/1.png"]}},
         {"bad_labels": "clip"},
         {"crowds": "ignored"},
     ],
