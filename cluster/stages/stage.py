@@ -80,6 +80,7 @@ def ensure(
     inputs: Mapping[str, Artifact],
     extra: Mapping[str, str] | None = None,
     revision: int = 1,
+    prepare: Callable[[], Mapping[str, Artifact]] | None = None,
     body: Callable[[Workbench], Mapping[str, Any]],
 ) -> Artifact:
     """The stage's artifact: found complete, or made by `body` (which resumes what it finds half-made).
@@ -91,6 +92,9 @@ def ensure(
         inputs: artifacts read, by name.
         extra: further digests that decide the content (weights, prompts, listings).
         revision: raised by the stage's code when its output changes for the same config.
+        prepare: makes further artifacts that `body` reads, before the stage is begun and only where it is not
+            complete. The record names them among the inputs; they are no part of the fingerprint, as all that
+            decides them is.
         body: makes the artifact and returns JSON-able counts and figures.
 
     When several runs want the same artifact at once, one makes it; the others wait and use it.
@@ -99,7 +103,7 @@ def ensure(
         ClaimLostError: another run took the stage over while this one gave no sign of life.
         RemovedError: the stage's directory was removed meanwhile.
     """
-    key = {
+    key: dict[str, Any] = {
         "stage": stage,
         "revision": revision,
         "config": dict(config),
@@ -110,6 +114,7 @@ def ensure(
     directory = site.workspace.at(stage, fingerprint[:16])
     if directory.exists(RECORD):
         return _reused(stage, fingerprint, directory)
+    prepared = {} if prepare is None else {name: made.fingerprint for name, made in prepare().items()}
     directory.create()
     with claimed(stage, directory, lambda: directory.exists(RECORD)) as claim:
         if claim is None:
@@ -121,6 +126,7 @@ def ensure(
             seconds = round(time.monotonic() - start, 3)
             record = {
                 **key,
+                "inputs": {**key["inputs"], **prepared},
                 "fingerprint": fingerprint,
                 "versions": versions(),
                 "results": results,

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from docs.generator.cli import cell
 from pipelines.choice import BOXED, CHOSEN, embedding_schema
-from pipelines.corpus import STATISTICS
+from pipelines.corpus import INSPECTED, STATISTICS
 from pipelines.maps import PARTS, map_schema
 from pipelines.tables import (
     AUDIT,
@@ -45,6 +45,12 @@ class Table(NamedTuple):
 
 
 TABLES = (
+    Table(
+        "read/",
+        "inspection",
+        INSPECTED,
+        "an image that was read; those of earlier ones are in `taken.parquet`",
+    ),
     Table("manifest/", "corpus, labels", MANIFEST, "an image that is used"),
     Table("labels.parquet", "corpus, labels", LABELS, "an image whose truth is known"),
     Table(
@@ -99,6 +105,11 @@ MEANINGS = {
     "line": "in that file; null where files have no lines",
     "levels": "values that become black and white where the image has more than 8 bits; null takes its own",
     "action": "`used` (the label was mended), `image left out` or `image unlabelled` (an empty mask)",
+    "looks_key": "digest of what decides the next columns up to the label's: path, size, time, levels",
+    "label_key": "digest of what decides the label: its text or its files' sizes and times, the image's too",
+    "empty": "whether the label says that there is no defect",
+    "error": "why the image can't be used; null where it can",
+    "faults": "of the label, as in `bad_labels.parquet`",
     "first": "the file that is kept",
     "group": "of near-duplicates",
     "image_id_a": "one of the pair",

@@ -3,28 +3,37 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow.fs as pafs
+
+from cluster.storage import locate
 from pipelines.annotations.base import Annotation, AnnotationError, checked_size, finite, mapping
 from pipelines.annotations.class_names import written_label
-from pipelines.annotations.faults import Faults
+from pipelines.annotations.faults import Faults, LabelFault
 from pipelines.annotations.json_files import read_json, rows_of
 from pipelines.annotations.png_masks import png_mask
 from pipelines.annotations.shapes import Canvas, Shape, flat, points_of, read_shapes
+
+MAX_NAME = 255
 
 
 def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
     """Polygons, circles and masks with their inside; rectangles, turned ones and lines as boxes.
 
-    `annotation.content` is a JSON list of names, in lower case: an image without shapes is normal unless a
-    flag of another name is set on it.
+    `annotation.content` is JSON: `normal`, names in lower case: an image without shapes is normal unless a
+    flag of another name is set on it; `image`, the image's name where the file lies beside it. If it names
+    another that lies there too, nobody can tell which it is for; if that one is gone, both were renamed.
 
     Raises:
-        AnnotationError: no LabelMe file, another size; a shape of one point; flags that say something of an
-            image without shapes.
+        AnnotationError: no LabelMe file, another size or image; a shape of one point; flags that say
+            something of an image without shapes.
     """
     (uri,) = annotation.files
     document = read_json(uri)
+    about: Mapping[str, Any] = json.loads(annotation.content) if annotation.content else {}
+    _check_image(document.get("imagePath"), about.get("image"), uri, faults)
     with faults.at(uri):
         size = (document.get("imageWidth"), document.get("imageHeight"))
         if None not in size:
@@ -34,7 +43,7 @@ def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults:
     shapes = read_shapes(placed, _shape, annotation, (width, height), faults)
     if not items:
         flags = document.get("flags") or {}
-        known = set(json.loads(annotation.content)) if annotation.content else set()
+        known = set(about.get("normal", ()))
         said = [str(name)[:40] for name, value in mapping(flags, "flags").items() if value]
         if any(name.lower() not in known for name in said):
             raise AnnotationError(
@@ -42,6 +51,22 @@ def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults:
                 f"defects {', '.join(sorted(known))}"
             )
     return shapes
+
+
+def _check_image(named: object, own: str | None, uri: str, faults: Faults) -> None:
+    """Whether a file that lies beside an image is for it; `uri` is the file's."""
+    name = PurePosixPath(str(named or "").replace("\\", "/")).name
+    if not name.isprintable() or len(name) > MAX_NAME:
+        raise AnnotationError("its imagePath is no file's name")
+    if own is None or PurePosixPath(name).stem in {"", PurePosixPath(own).stem}:
+        return
+    reason = f"it lies beside {own[:100]}, but its imagePath names {name[:100]}"
+    filesystem, path = locate(uri)
+    # Names alone are looked up, in the file's own folder.
+    other = filesystem.get_file_info(str(PurePosixPath(path).with_name(name)))
+    if other.type != pafs.FileType.NotFound:
+        raise AnnotationError(f"{reason}, which lies there too")
+    faults.found.append(LabelFault(uri, None, f"{reason}, which is not there: taken as renamed", mended=True))
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:

@@ -1,6 +1,6 @@
 from .contamination import EXACT, NEAR, HashedImage, hash_images
 from .image_paths import find_images, listing_digest
-from .inspection import inspect
+from .inspection import INSPECTED, inspect
 from .labelled import build_labelled, check_unseen
 from .labelled_listing import list_labelled
 from .listing import Listing
@@ -15,6 +15,7 @@ from .statistics import COUNTED, STATISTICS
 __all__ = [
     "COUNTED",
     "EXACT",
+    "INSPECTED",
     "NEAR",
     "STATISTICS",
     "Corpus",

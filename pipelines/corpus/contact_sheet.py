@@ -6,17 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.images import ImageError, Levels, read_image
+from pipelines.corpus.thumbnails import FRAME, INSIDE, SIDE, TILES, Key, key_of, thumbnail
+from pipelines.images import ImageError
 from pipelines.tables import REFERENCE
 
-TILES = 40  # images on a sheet, whatever the size of the category
 SHEETS = 100  # categories that get one
 COLUMNS = 8
-SIDE = 120  # pixels of a tile
-FRAME = 5  # pixels of a reference's border, within its tile
 GAP = 4
 CAPTION = 46
 MARGIN = 8
@@ -54,15 +51,17 @@ def contact_sheets(
     rows: Sequence[Mapping[str, Any]],
     statistics: Sequence[Mapping[str, Any]],
     defects: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    thumbnails: Mapping[Key, bytes] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """File name and PNG of each category's sheet, for the first `SHEETS` categories.
 
     References are framed, labelled defects have their boxes drawn; the caption says so.
 
     Args:
-        rows: usable images: image_id, category, role, uri, levels.
+        rows: usable images: image_id, category, role, uri, levels, width, height.
         statistics: rows of `category_statistics`.
         defects: labelled boxes by image_id; None has none.
+        thumbnails: those that are made already (`thumbnails.by_key`); others are read from the images.
     """
     categories = {row["category"] for row in statistics[:SHEETS]}
     by_category: dict[str, list[Mapping[str, Any]]] = {category: [] for category in categories}
@@ -73,7 +72,7 @@ def contact_sheets(
         chosen = sample(by_category[figures["category"]])
         boxes = [(defects or {}).get(row["image_id"], ()) for row in chosen]
         caption = _caption(figures, chosen, boxes)
-        yield sheet_name(figures["category"]), _encoded(_sheet(chosen, boxes, caption))
+        yield sheet_name(figures["category"]), _encoded(_sheet(chosen, boxes, caption, thumbnails or {}))
 
 
 def _caption(
@@ -99,6 +98,7 @@ def _sheet(
     chosen: Sequence[Mapping[str, Any]],
     boxes: Sequence[Sequence[Mapping[str, Any]]],
     caption: Sequence[tuple[str, Colour]],
+    thumbnails: Mapping[Key, bytes],
 ) -> Image.Image:
     lines = max(1, -(-len(chosen) // COLUMNS))
     step = SIDE + GAP
@@ -113,7 +113,7 @@ def _sheet(
     for place, (row, defects) in enumerate(zip(chosen, boxes, strict=True)):
         left = MARGIN + place % COLUMNS * step
         top = MARGIN + CAPTION + place // COLUMNS * step
-        tile = _tile(str(row["uri"]), row["levels"], defects)
+        tile = _tile(row, defects, thumbnails.get(key_of(row)))
         middle = left + (SIDE - tile.width) // 2, top + (SIDE - tile.height) // 2
         if row["role"] == REFERENCE:
             draw.rectangle(
@@ -123,17 +123,14 @@ def _sheet(
     return sheet
 
 
-def _tile(uri: str, levels: Levels | None, defects: Sequence[Mapping[str, Any]]) -> Image.Image:
+def _tile(row: Mapping[str, Any], defects: Sequence[Mapping[str, Any]], made: bytes | None) -> Image.Image:
     """The image with its defects at the size of the frame's inside; a red tile when it can't be read."""
-    inside = SIDE - 2 * FRAME
     try:
-        image = Image.fromarray(np.asarray(read_image(uri, levels)))
+        image = Image.open(io.BytesIO(made)) if made else thumbnail(str(row["uri"]), row["levels"])
     except ImageError:
-        return Image.new("RGB", (inside, inside), MISSING)
-    across, down = image.size
-    image.thumbnail((inside, inside), reducing_gap=2.0)
+        return Image.new("RGB", (INSIDE, INSIDE), MISSING)
     draw = ImageDraw.Draw(image)
-    scale = image.width / across, image.height / down
+    scale = image.width / row["width"], image.height / row["height"]
     for box in defects:
         # The line lies around the defect, so that it hides none of it; the tile's edge cuts it.
         left, top, right, bottom = (

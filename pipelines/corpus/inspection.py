@@ -1,5 +1,6 @@
 """One image of a listing, read and looked at: its hash, size and labels."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,69 +12,127 @@ from pipelines.corpus.statistics import grey_levels
 from pipelines.images import ImageError, content_hash, decode_image, read_bytes
 from pipelines.tables import BAD_LABELS, LABELLED_BOX, LISTED
 
-_INSPECTED = pa.schema(
+# What the image's own file says, and what its label says.
+LOOKS = pa.struct(
     [
-        *(field for field in LISTED if field.name != "annotation"),
         ("image_id", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("phash", pa.string()),
         ("grey_mean", pa.float64()),
         ("grey_deviation", pa.float64()),
-        ("boxes", pa.list_(LABELLED_BOX)),
-        ("mask", pa.string()),
-        ("ignored", pa.list_(LABELLED_BOX)),
-        ("error", pa.string()),
-        ("faults", pa.list_(pa.struct(list(BAD_LABELS)))),
     ]
 )
+TRUTH = [
+    ("boxes", pa.list_(LABELLED_BOX)),
+    ("mask", pa.string()),
+    ("ignored", pa.list_(LABELLED_BOX)),
+    ("empty", pa.bool_()),
+]
+FOUND = [("error", pa.string()), ("faults", pa.list_(pa.struct(list(BAD_LABELS))))]
+# Digests of all that decides an image's looks and its label.
+KEYS = [("looks_key", pa.string()), ("label_key", pa.string())]
+TO_READ = pa.schema(
+    [*(LISTED.field(name) for name in ("uri", "annotation", "levels")), *KEYS, ("looks", LOOKS)]
+)
+INSPECTED = pa.schema([LISTED.field("uri"), LISTED.field("levels"), *KEYS, *LOOKS, *TRUTH, *FOUND])
+
+_JOINED = pa.schema(
+    [
+        *(field for field in LISTED if field.name != "annotation"),
+        *LOOKS,
+        *(field for field in TRUTH if field[0] != "empty"),
+        *FOUND,
+    ]
+)
+_NO_LOOKS: dict[str, Any] = dict.fromkeys(field.name for field in LOOKS)
+_NO_TRUTH: dict[str, Any] = {"boxes": [], "mask": None, "ignored": [], "empty": False}
 
 
-def _truth(row: dict[str, Any], width: int, height: int, faults: Faults) -> dict[str, Any]:
-    """The columns that come from an annotation: boxes, mask (COCO run-length text), ignored, normal."""
-    if row["annotation"] is None:
-        return {"boxes": [], "mask": None, "ignored": []}
-    annotation = Annotation(**row["annotation"])
-    truth = read_truth(annotation, width, height, faults)
+def _looks(uri: str, levels: Any) -> dict[str, Any]:
+    data = read_bytes(uri)
+    image = decode_image(data, levels)
+    height, width = image.shape[:2]
+    size = {"image_id": content_hash(data), "width": width, "height": height}
+    return {**size, "phash": perceptual_hash(image), **grey_levels(image)}
+
+
+def _truth(annotation: Mapping[str, Any], width: int, height: int, faults: Faults) -> dict[str, Any]:
+    """The columns that come from an annotation; `mask` is COCO's run-length text."""
+    truth = read_truth(Annotation(**annotation), width, height, faults)
     return {
         "boxes": [vars(box) for box in truth.boxes],
         "mask": None if truth.mask is None else encode_mask(truth.mask),
         "ignored": [vars(box) for box in truth.ignored],
-        "normal": row["normal"] or (truth.empty and annotation.empty_is_normal),
+        "empty": truth.empty,
     }
 
 
-def _inspect_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
+def _read_one(row: dict[str, Any], clip: bool) -> dict[str, Any]:
     faults = Faults(clip)
-    row = {**row, "image_id": None, "faults": []}
+    known = {name: row[name] for name in ("uri", "levels", "looks_key", "label_key")}
+    known |= {**_NO_LOOKS, **_NO_TRUTH, "error": None, "faults": []}
     try:
-        if row["fault"] is not None:
-            row["faults"] = [fault_row(LabelFault("", None, row["fault"]), row["uri"])]
-            raise ImageError(row["fault"])
-        data = read_bytes(row["uri"])
-        image = decode_image(data, row["levels"])
-        height, width = image.shape[:2]
-        row["image_id"] = content_hash(data)  # also where the label is at fault: copies are not normal then
-        try:
-            row |= _truth(row, width, height, faults)
-        finally:
-            row["faults"] = [fault_row(fault, row["uri"]) for fault in faults.found]
-        if row["annotation"] is not None and not row["normal"] and marks_nothing(row, width, height):
-            row["faults"] += empty_rows(row["annotation"]["files"], row["uri"])
+        # Looks are kept where the label is at fault: copies of the image are not normal then.
+        looks = known | (row["looks"] or _looks(row["uri"], row["levels"]))
     except ImageError as error:
-        return {**row, "error": str(error)}
-    looks = {"phash": perceptual_hash(image), **grey_levels(image)}
-    return {**row, "width": width, "height": height, **looks, "error": None}
+        return {**known, "error": str(error)}
+    if row["annotation"] is None:
+        return looks
+    try:
+        looks |= _truth(row["annotation"], looks["width"], looks["height"], faults)
+    except ImageError as error:
+        looks["error"] = str(error)
+    return {**looks, "faults": [fault_row(fault, row["uri"]) for fault in faults.found]}
+
+
+def read_images(rows: pa.Table, *, clip: bool = False) -> pa.Table:
+    """Decode and hash each image, unless its looks are known, and read its label; schema `INSPECTED`.
+
+    An unusable one gets an `error` instead. `image_id` is the first 32 hex digits of the file's SHA-256,
+    `phash` its perceptual hash, `empty` says that its label names no defect, `faults` are the label's faults.
+
+    Args:
+        rows: images, schema `TO_READ`.
+        clip: whether boxes are cut to the image, see `Faults`.
+    """
+    return pa.Table.from_pylist([_read_one(row, clip) for row in rows.to_pylist()], schema=INSPECTED)
+
+
+def joined(listed: pa.Table, inspected: pa.Table) -> pa.Table:
+    """The listed images with what was read of them: what a `Corpus` is made of.
+
+    Args:
+        listed: schema `LISTED`; an image that the listing itself faults needs no other row.
+        inspected: schema `INSPECTED`, in any order.
+    """
+    read = {row["uri"]: row for row in inspected.to_pylist()}
+    rows = [_joined_one(row, read.get(row["uri"])) for row in listed.to_pylist()]
+    return pa.Table.from_pylist(rows, schema=_JOINED)
+
+
+def _joined_one(row: dict[str, Any], read: Mapping[str, Any] | None) -> dict[str, Any]:
+    annotation, uri = row.pop("annotation"), row["uri"]
+    if row["fault"] is not None:
+        faults = [fault_row(LabelFault("", None, row["fault"]), uri)]
+        return {**row, **_NO_LOOKS, **_NO_TRUTH, "error": row["fault"], "faults": faults}
+    if read is None:
+        raise ValueError(f"{uri} was listed, but its inspection is missing")
+    row = {**row, **read}
+    if annotation is not None and row["error"] is None:
+        row["normal"] = row["normal"] or (row["empty"] and annotation["empty_is_normal"])
+        if not row["normal"] and marks_nothing(row, row["width"], row["height"]):
+            row["faults"] = row["faults"] + empty_rows(annotation["files"], uri)
+    return row
 
 
 def inspect(rows: pa.Table, *, clip: bool = False) -> pa.Table:
-    """Hash and decode each listed image and read its annotation; an unusable one gets an `error` instead.
-
-    `image_id` is the first 32 hex digits of the file's SHA-256, `phash` its perceptual hash, `faults` the
-    faults of its labels.
+    """Hash and decode each listed image and read its annotation here and now; see `read_images`, `joined`.
 
     Args:
         rows: listed images, schema `LISTED`.
         clip: whether boxes are cut to the image, see `Faults`.
     """
-    return pa.Table.from_pylist([_inspect_one(row, clip) for row in rows.to_pylist()], schema=_INSPECTED)
+    none = dict.fromkeys(("looks_key", "label_key", "looks"))
+    readable = [{**row, **none} for row in rows.to_pylist() if row["fault"] is None]
+    return joined(rows, read_images(pa.Table.from_pylist(readable, schema=TO_READ), clip=clip))

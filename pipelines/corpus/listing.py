@@ -98,14 +98,14 @@ class SourceListing:
     def _category(self, name: str) -> str:
         return self.source.category or self.source.categories.get(name, name)
 
-    def rows(self) -> Iterator[tuple[dict[str, object], str]]:
-        """Rows of `LISTED`, each with the sizes and times of its files as text."""
+    def rows(self) -> Iterator[tuple[dict[str, object], list[tuple[int, int] | None]]]:
+        """Rows of `LISTED`, each with size and time of its image and of its label's files."""
         for entry in self.entries:
             note = entry.annotation
             files = [entry.path, *(note.files if note else ())]
             about = self._outside.get(entry.path)
             states = [about] if about else [self.tree.files.get(PurePosixPath(file)) for file in files]
-            yield self._row(entry), repr(states)
+            yield self._row(entry), states
 
     def _row(self, entry: Entry) -> dict[str, object]:
         return {
@@ -166,8 +166,8 @@ class Listing:
         """Changes when an image or annotation is added, removed or changed (by name, size and time)."""
         hasher = hashlib.sha256()
         for source in self.sources:
-            for row, state in source.rows():
-                hasher.update(f"{sorted(row.items())!r}\0{state}\n".encode())
+            for row, states in source.rows():
+                hasher.update(f"{sorted(row.items())!r}\0{states!r}\n".encode())
             hasher.update("".join(f"{fault!r}\n" for fault in source.label_faults()).encode())
         return hasher.hexdigest()
 

@@ -1,22 +1,23 @@
-"""The corpus stage: the listing inspected by Ray Data, its tables written."""
+"""The corpus stage: inspected images sorted into splits, references and duplicates, its tables written."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
-
-import pyarrow as pa
 
 from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.corpus.bad_labels import first_names
 from pipelines.corpus.contact_sheet import contact_sheets
-from pipelines.corpus.inspection import inspect
+from pipelines.corpus.inspection import joined
+from pipelines.corpus.inspection_stage import inspect_images
+from pipelines.corpus.known_images import INSPECTION, inspected_images
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
-from pipelines.tables import Step, job_place, run_table_job, write_listing
+from pipelines.corpus.thumbnails import THUMBNAILS, by_key
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def build_corpus(
     stage: str = "corpus",
     key: str = "corpus",
 ) -> Artifact:
-    """List, hash, decode and split the images of all sources.
+    """Split the images of all sources, after their inspection (a stage of its own, see `inspect_images`).
 
     Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`,
     `near_duplicates.parquet`, `hashes.parquet`, `bad_labels.parquet`, `statistics.parquet`,
@@ -75,26 +76,15 @@ def build_corpus(
     """
     listing = images.listing
 
+    @cache
+    def inspection() -> Artifact:
+        return inspect_images(listing, clip=section.bad_labels != "drop", site=site, inputs=images.inputs)
+
     def body(bench: Workbench) -> Mapping[str, Any]:
-        work = bench.directory.at("listing")
-        rows = listing.table(listing.levels)
-        source = write_listing(work, rows)
-        inspected = bench.directory.at("inspected")
-        run_table_job(
-            f"{stage}: hashing and decoding",
-            source=source,
-            work=work,
-            target=inspected,
-            steps=[Step(_inspect_counted, {"clip": section.bad_labels != "drop"}, counted=True)],
-            id_column="uri",
-            total=rows.num_rows,
-            here=job_place(work, inspected, rows.num_rows).here,
-        )
+        inspected = joined(listing.table(), inspected_images(inspection().directory))
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()
-        corpus = Corpus(
-            inspected.read_table(""), section, candidates, images.test, key, faults, listing.published
-        )
+        corpus = Corpus(inspected, section, candidates, images.test, key, faults, listing.published)
         record("agssp_quarantined", len(corpus.quarantine), stage=key)
         for name, table in corpus.unusable_tables().items():
             bench.directory.write_table(f"{name}.parquet", table)
@@ -104,7 +94,9 @@ def build_corpus(
             bench.directory.write_table(folder, table)
         sheets = 0
         defects = {row["image_id"]: row["boxes"] for row in corpus.labels}
-        for file, picture in contact_sheets(corpus.manifest, corpus.statistics().to_pylist(), defects):
+        thumbnails = by_key(inspection().directory.read_table(THUMBNAILS))
+        statistics = corpus.statistics().to_pylist()
+        for file, picture in contact_sheets(corpus.manifest, statistics, defects, thumbnails):
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
@@ -125,15 +117,12 @@ def build_corpus(
         config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
-        revision=6,  # masks by one rule; levels; ids given twice; all pairs; defects on the sheets
+        # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets. The inspection apart
+        # changed no table: corpora of before it are found as they are.
+        revision=6,
+        prepare=lambda: {INSPECTION: inspection()},
         body=body,
     )
     if moved := done.results.get("moved"):
         say(moved_sentence(moved, done.results["test"], section.key, f"{done.directory.uri}/moved.parquet"))
-    return done
-
-
-def _inspect_counted(rows: pa.Table, clip: bool, counter: Any) -> pa.Table:
-    done = inspect(rows, clip=clip)
-    counter.add(rows.num_rows)
     return done

@@ -24,8 +24,8 @@ class Entry:
         annotation: where the truth is written, paths relative to the source's root.
         fault: why it can't be used, if listing shows that, e.g. an annotation without an image.
         doubt: why it is left unlabelled though nothing is listed for it, see `doubt_of`.
-        published: the splits (`train`, `val`, `test`) that the data set's own files name it for, see
-            `stated_splits`; empty where none does, or where nobody asked.
+        published: the splits (`train`, `val`, `test`) that the data set's own files name it for: as its table
+            says, or see `stated_splits`; empty where none does, or where nobody asked.
     """
 
     path: str

@@ -2,16 +2,15 @@
 
 JSON files of any name and folder that hold `images`, `annotations` and `categories`; where some are named
     annotations/*.json, *coco*.json or instances*.json, those alone
-images where their `file_name` says, relative to the root, to the JSON file, or to a folder whose name is in
+images where their `file_name` says, relative to the JSON file or the root, or to a folder whose name is in
     the JSON file's (`train2017` for `instances_train2017.json`); else the only file of that path's end. A
-    name that leads out of the root (`../`, `/data/upload/4/`, a URL) means the only file of its last part.
+    name that leads out of the root (`../`, `/data/upload/4/`, a URL) means the only file of its last parts.
 """
 
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,14 +22,20 @@ from pipelines.annotations import (
     is_tagged,
     written_label,
 )
-from pipelines.layouts.base import SURFACE, Entry, LostLabel, annotated, doubt_of, layout
-from pipelines.layouts.listed_images import objects_in, read_json_document
+from pipelines.layouts.base import SURFACE, Entry, LostLabel, doubt_of, layout
+from pipelines.layouts.listed_images import (
+    Listed,
+    ListedImages,
+    found_entries,
+    objects_in,
+    read_json_document,
+)
 from pipelines.layouts.outline import LIST
+from pipelines.layouts.split_names import split_of_place, split_of_table
 from pipelines.layouts.tree import SAMPLES, Tree
 
 PARTS = ("images", "annotations", "categories")
 NUMBER = re.compile(r"(0|-?[1-9]\d{0,17})(?:\.0+)?", re.ASCII)  # not 007, which is a name
-ELSEWHERE = re.compile(r"[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://")  # a drive, a URL
 DEPTHS = {"id": 0, "iscrowd": 0, "bbox": 1, "segmentation": 2}  # lists in lists that each part may have
 
 
@@ -69,11 +74,12 @@ def coco(tree: Tree) -> Iterable[Entry | LostLabel]:
 
     An image that a file lists without annotation is normal, unless the file has annotations of images that it
     does not list; one that no file lists is unlabelled. Such annotations are lost labels. A listed image that
-    is not below the root is a fault, wherever its name leads.
+    is not below the root is a fault, wherever its name leads; so is one of which two files say different
+    things, as nobody can tell which is right.
 
     Raises:
-        UserError: no JSON of this form, a key twice, ids that are missing or used twice, an image
-            listed twice.
+        UserError: no JSON of this form, a key twice, ids that are missing or used twice, an image that one
+            file lists twice.
     """
     files = [path for path in tree.ending(".json") if _is_named_so(path)] or tree.ending(".json")
     yield from entries_of(tree, files, SURFACE)
@@ -87,30 +93,34 @@ def entries_of(tree: Tree, files: Iterable[PurePosixPath], category: str) -> Ite
         files: files of COCO's form; JSON of another kind is skipped.
         category: object category of every image.
     """
-    finder = _Finder(tree)
-    listed: dict[str, Entry] = {}
+    finder = ListedImages(tree)
+    by_image: dict[str, list[Listed]] = defaultdict(list)
+    unusable: list[Entry] = []
     for path in files:
         document = _read(tree, path)
         if document is None:
             tree.tables.discard(path)  # it is passed over
             continue
-        for entry in _entries(tree, path, document, finder):
-            if isinstance(entry, LostLabel):
-                yield entry
+        own: set[str] = set()
+        for one in _listed(tree, path, document):
+            if isinstance(one, LostLabel):
+                yield one
                 continue
-            if entry.path in listed:
-                raise UserError(
-                    f"{tree.uri(path)} lists {entry.path[:200]} a second time; list every image once."
-                )
-            listed[entry.path] = replace(entry, category=category)
-    if not listed:
+            file, reason = finder.find(one)
+            name = one.names[0] if file is None else file
+            if name in own:
+                raise UserError(f"{tree.uri(path)} lists {name[:200]} a second time; list every image once.")
+            own.add(name)
+            if file is None:
+                unusable.append(Entry(name, category, fault=f"{tree.uri(path)} lists it, but {reason}"))
+            else:
+                by_image[file].append(one)
+    if not by_image and not unusable:
         raise UserError(
             f"{tree.root.uri} holds no COCO file that lists images ({', '.join(PARTS)}); set another layout."
         )
-    yield from listed.values()
-    for image in tree.images:
-        if str(image) not in listed:
-            yield Entry(str(image), category)
+    yield from {entry.path: entry for entry in unusable}.values()
+    yield from found_entries(tree, by_image, category)
 
 
 def _read(tree: Tree, path: PurePosixPath) -> Mapping[str, Any] | None:
@@ -123,10 +133,8 @@ def _read(tree: Tree, path: PurePosixPath) -> Mapping[str, Any] | None:
     return document
 
 
-def _entries(
-    tree: Tree, path: PurePosixPath, document: Mapping[str, Any], finder: "_Finder"
-) -> Iterable[Entry | LostLabel]:
-    where = tree.uri(path)
+def _listed(tree: Tree, path: PurePosixPath, document: Mapping[str, Any]) -> Iterable[Listed | LostLabel]:
+    where, subset = tree.uri(path), split_of_table(path.stem) or split_of_place(path)
     images, categories = _by_id(document, "images", where), _by_id(document, "categories", where)
     names = {}
     for number, category in categories.items():
@@ -156,19 +164,14 @@ def _entries(
         name = record.get("file_name")
         if not isinstance(name, str) or not name or len(name) > 1000 or not name.isprintable():
             raise UserError(f"{where}: image {str(number)[:20]} has no file_name; correct it.")
-        file, fault = finder.find(name, path)
-        if file is None:
-            yield Entry(name, SURFACE, fault=f"{where} lists it, but {fault}")
-            continue
         if doubt is not None and not objects[number]:
-            yield Entry(file, SURFACE, doubt=doubt)
+            yield Listed(path, (name,), doubt=doubt, subset=subset)
             continue
         size = [record["width"], record["height"]] if "width" in record and "height" in record else None
         image_objects = objects[number]
         content = json.dumps({"size": size, "objects": image_objects, "among_objects": among_objects})
-        yield annotated(
-            file, SURFACE, Annotation("coco", (str(path),), content=content, empty_is_normal=True)
-        )
+        note = Annotation("coco", (str(path),), content=content, empty_is_normal=True)
+        yield Listed(path, (name,), note, subset=subset)
 
 
 def _by_id(document: Mapping[str, Any], part: str, where: str) -> dict[object, dict[str, Any]]:
@@ -199,31 +202,3 @@ def _key(value: object) -> object:
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-class _Finder:
-    """Which file below the root an image's `file_name` means; names are looked up, never opened."""
-
-    def __init__(self, tree: Tree) -> None:
-        self.known, self.by_name = tree.image_names, tree.images_by_name
-
-    def find(self, name: str, table: PurePosixPath) -> tuple[str | None, str]:
-        """The file's path, or None and the reason."""
-        wanted = PurePosixPath(name.replace("\\", "/"))
-        same = self.by_name.get(wanted.name, [])
-        if wanted.is_absolute() or ".." in wanted.parts or ELSEWHERE.match(name):
-            # Where a labelling tool kept the image. Its place is never opened, its name alone counts.
-            if len(same) == 1:
-                return str(same[0]), ""
-            several = ", ".join(str(path) for path in same[:3])
-            how = f"several below it have that name: {several}" if same else "no image below it has that name"
-            return None, f"its name leads out of the folder, and {how}"
-        for candidate in (str(wanted), str(table.parent / wanted)):
-            if candidate in self.known:
-                return candidate, ""
-        ends = [path for path in same if path.parts[-len(wanted.parts) :] == wanted.parts]
-        if len(ends) > 1:
-            ends = [path for path in ends if path.parts[-len(wanted.parts) - 1] in table.stem]
-        if len(ends) == 1:
-            return str(ends[0]), ""
-        return None, "several may be meant" if same else "no such image is below the folder"

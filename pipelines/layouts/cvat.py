@@ -1,7 +1,8 @@
 """`cvat`: CVAT for images 1.1, an XML file for all images of a task or project.
 
     annotations.xml, or XML files of any name, with `<annotations>` of `<image name=…>`
-    images at the only path that ends as `name` does; at …/SUBSET/NAME where the image has a subset
+    images at the only path that ends as `name` does; at …/SUBSET/NAME where the image has a subset, which is
+    its published split where it is called so (`Train`, `Validation`, `Test`)
 
 CVAT lists every image of a task, whether somebody has looked at it or not, so an image without shapes is
 unlabelled. One whose tags all are `good`, `normal`, `ok` or `free` is normal.
@@ -71,15 +72,17 @@ def _listed(tree: Tree, path: PurePosixPath, lost: list[LostLabel]) -> Iterator[
             lost.append(LostLabel(str(path), f"{str(part.tag)[:40]!r} at place {place} is no image"))
     for image in root.iter("image"):
         name = image_name(image.get("name"), f"image {image.get('id', '')[:20]}", where)
-        names = (f"{subset}/{name}", name) if (subset := image.get("subset")) else (name,)
+        subset = image.get("subset")
+        names = (f"{subset}/{name}", name) if subset else (name,)
         places = tuple(f"{IMAGES}/{name}" for name in names)
         shapes = [shape for shape in image if shape.tag != "tag"]
         if shapes:
             note = Annotation("cvat", (str(path),), content=_content(image, shapes, name))
-            yield Listed(path, names, note, places=places)
+            yield Listed(path, names, note, places=places, subset=subset)
         else:
             tags = [tag.get("label", "") for tag in image]
-            yield Listed(path, names, normal=bool(tags) and all(map(is_normal, tags)), places=places)
+            free = bool(tags) and all(map(is_normal, tags))
+            yield Listed(path, names, normal=free, places=places, subset=subset)
 
 
 def _content(image: Element, shapes: list[Element], name: str) -> str:

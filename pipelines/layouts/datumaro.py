@@ -19,6 +19,7 @@ from pipelines.images import IMAGE_SUFFIXES
 from pipelines.layouts.base import Entry, is_normal, layout
 from pipelines.layouts.listed_images import Listed, image_name, listed_entries, objects_in, read_json_table
 from pipelines.layouts.outline import LIST
+from pipelines.layouts.split_names import split_of_place, split_of_table
 from pipelines.layouts.tree import Tree
 
 WHOLE = ("label", "caption")  # annotations of an image, not of a place in it
@@ -43,7 +44,7 @@ def datumaro(tree: Tree) -> Iterable[Entry]:
 
 
 def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
-    where = tree.uri(path)
+    where, subset = tree.uri(path), split_of_table(path.stem) or split_of_place(path)
     document = read_json_table(tree, path)
     classes = _classes(document, where)
     for item in objects_in(document.get("items"), "items", where):
@@ -56,10 +57,10 @@ def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
         names = _names(name, about.get("path"), path.stem)
         if objects:
             content = json.dumps({"name": name, "size": about.get("size"), "objects": objects})
-            yield Listed(path, names, Annotation("datumaro", (str(path),), content=content))
+            yield Listed(path, names, Annotation("datumaro", (str(path),), content=content), subset=subset)
         else:
             said = [str(row["class"]) for row in named if row.get("type") == "label"]
-            yield Listed(path, names, normal=bool(said) and all(map(is_normal, said)))
+            yield Listed(path, names, normal=bool(said) and all(map(is_normal, said)), subset=subset)
 
 
 def _classes(document: object, where: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""`label_studio`: Label Studio's own export "JSON", a list of tasks.
+"""`label_studio`: Label Studio's own exports "JSON", a list of tasks, and "JSON-MIN".
 
     JSON files of any name: [{"annotations": […], "data": {"image": "/data/upload/4/1a2b3c4d-NAME.jpg"}}]
     images of these names, with or without the eight digits that an upload puts before them, anywhere
@@ -11,7 +11,7 @@ one that was changed last; where only some of them have regions, the image is a 
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from cluster.errors import UserError
 from pipelines.annotations import Annotation
 from pipelines.images import IMAGE_SUFFIXES
+from pipelines.layouts import label_studio_min
 from pipelines.layouts.base import Entry, is_normal, layout
 from pipelines.layouts.listed_images import Listed, image_name, listed_entries, objects_in, read_json_table
 from pipelines.layouts.outline import LIST
@@ -39,7 +40,7 @@ SAYING = ("choices", "taxonomy", "rating", "pairwise", "number", "text")  # resu
 
 def _is_export(tree: Tree, path: PurePosixPath) -> bool:
     keys = tree.json_keys(path)
-    return TASK in keys and bool(SIGNS & keys)
+    return (TASK in keys and bool(SIGNS & keys)) or keys >= label_studio_min.SIGNS
 
 
 @layout(fits=lambda tree: any(_is_export(tree, path) for path in tree.samples(".json")))
@@ -59,7 +60,10 @@ def label_studio(tree: Tree) -> Iterable[Entry]:
 
 def _listed(tree: Tree, path: PurePosixPath) -> Iterator[Listed]:
     where = tree.uri(path)
-    for place, task in enumerate(objects_in(read_json_table(tree, path), "the export", where), start=1):
+    tasks: Sequence[Mapping[str, Any]] = objects_in(read_json_table(tree, path), "the export", where)
+    if tree.json_keys(path) >= label_studio_min.SIGNS:
+        tasks = label_studio_min.tasks_of(tasks, _names_image)
+    for place, task in enumerate(tasks, start=1):
         number = str(task.get("id", f"at place {place}"))[:20]
         names = _names(task.get("data"), f"task {number}", where)
         if "annotations" not in task:  # an export has the key even where the list is empty

@@ -2,6 +2,8 @@
 
     NAME.jpg with NAME.json beside it; or a JSON file elsewhere whose `imagePath` names the image
 
+A file beside an image whose `imagePath` names another one that lies there too is a fault.
+
 An image without a JSON file is unlabelled. A file without shapes means normal, as somebody saved it so; a
 flag in it of another name than `good`, `normal`, `ok` or `free` makes that a fault.
 """
@@ -52,13 +54,15 @@ def labelme(tree: Tree) -> Iterable[Entry]:
                 yield Entry(str(path), SURFACE, fault=f"it is for {listed.names[0][:200]}, but {reason}")
             else:
                 files[file].append(path)
-    flags = json.dumps(sorted(NORMAL_NAMES))
     for file, several in files.items():
         if len(several) > 1:
             names = ", ".join(map(str, several[:3]))
             yield Entry(file, SURFACE, fault=f"several files annotate it: {names}")
         else:
-            note = Annotation("labelme", (str(several[0]),), content=flags, empty_is_normal=True)
+            beside = several[0].with_suffix("") == PurePosixPath(file).with_suffix("")
+            about = {"normal": sorted(NORMAL_NAMES)} | ({"image": PurePosixPath(file).name} if beside else {})
+            content = json.dumps(about)
+            note = Annotation("labelme", (str(several[0]),), content=content, empty_is_normal=True)
             yield annotated(file, SURFACE, note)
     for image in tree.images:
         if str(image) not in files:

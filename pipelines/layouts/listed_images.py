@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from posixpath import normpath
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 from cluster.errors import UserError
 from pipelines.annotations import Annotation, parse_json
 from pipelines.layouts.base import SURFACE, Entry, annotated, normal
+from pipelines.layouts.split_names import split_of_folder
 from pipelines.layouts.tree import Tree
 
 MAX_NAME = 1000
 ELSEWHERE = re.compile(
-    r"^(?:[A-Za-z]:)?/|^[a-z][a-z0-9+.-]*://|(?:^|/)\.\.(?:/|$)"
+    r"^(?:[A-Za-z]:)?/|^[A-Za-z][A-Za-z0-9+.-]*://|(?:^|/)\.\.(?:/|$)"
 )  # a name of another machine
+LEADS_OUT = "its name leads out of the folder"
 DEEP = 64  # lists and objects in each other that a table may have
 
 
@@ -31,6 +33,8 @@ class Listed:
         normal: whether the table says that the image has no defect.
         fault: why its annotation can't be used.
         places: paths where it lies as a rule, from the table or the root; elsewhere its names are looked for.
+        doubt: why it is left unlabelled though the table lists nothing for it.
+        subset: the split that the table states for it.
     """
 
     table: PurePosixPath
@@ -39,6 +43,8 @@ class Listed:
     normal: bool = False
     fault: str | None = None
     places: tuple[str, ...] = ()
+    doubt: str | None = None
+    subset: str | None = None
 
 
 def listed_entries(tree: Tree, listed: Iterable[Listed]) -> Iterator[Entry]:
@@ -55,28 +61,45 @@ def listed_entries(tree: Tree, listed: Iterable[Listed]) -> Iterator[Entry]:
             yield Entry(path, SURFACE, fault=f"{tree.uri(one.table)} lists it, but {reason}")
         else:
             by_image[file].append(one)
+    yield from found_entries(tree, by_image)
+
+
+def found_entries(
+    tree: Tree, by_image: Mapping[str, Sequence[Listed]], category: str = SURFACE
+) -> Iterator[Entry]:
+    """The images by what tables say of them, then all others, unlabelled.
+
+    Args:
+        tree: all files.
+        by_image: path → its places in tables; one that is listed twice is a fault, unless alike.
+        category: object category of every image.
+    """
     for file, several in by_image.items():
-        one = several[0]
-        if any(_says(other) != _says(one) for other in several[1:]):
-            tables = ", ".join(sorted({tree.uri(other.table) for other in several})[:3])
-            yield Entry(file, SURFACE, fault=f"{tables} lists it {len(several)} times")
-        elif one.fault is not None:
-            yield Entry(file, SURFACE, fault=f"{tree.uri(one.table)}: {one.fault}")
-        elif one.annotation is not None:
-            yield annotated(file, SURFACE, one.annotation)
-        elif one.normal:
-            yield normal(file, SURFACE)
-        else:
-            yield Entry(file, SURFACE)
+        splits = frozenset(split for each in several if (split := split_of_folder(each.subset or "")))
+        yield replace(_entry(tree, file, several, category), published=splits)
     for image in tree.images:
         if str(image) not in by_image:
-            yield Entry(str(image), SURFACE)
+            yield Entry(str(image), category)
+
+
+def _entry(tree: Tree, file: str, several: Sequence[Listed], category: str) -> Entry:
+    one = several[0]
+    if any(_says(other) != _says(one) for other in several[1:]):
+        tables = ", ".join(sorted({tree.uri(other.table) for other in several})[:3])
+        return Entry(file, category, fault=f"{tables} lists it {len(several)} times, and not alike")
+    if one.fault is not None:
+        return Entry(file, category, fault=f"{tree.uri(one.table)}: {one.fault}")
+    if one.annotation is not None:
+        return annotated(file, category, one.annotation)
+    if one.normal:
+        return normal(file, category)
+    return Entry(file, category, doubt=one.doubt)
 
 
 def _says(one: Listed) -> tuple[object, ...]:
     """What a table says of an image, wherever it is written."""
     note = one.annotation
-    return (note and (note.format, note.content), one.normal, one.fault)
+    return (note and (note.format, note.content), one.normal, one.fault, one.doubt)
 
 
 def read_json_document(tree: Tree, path: PurePosixPath) -> Any:
@@ -134,6 +157,13 @@ def _deeper(value: object, depth: int) -> bool:
     )
 
 
+def _is_named_in(folders: tuple[str, ...], table: PurePosixPath) -> bool:
+    """Whether the last of these folders is in the table's name; of one or two letters as a word alone."""
+    folder = folders[-1] if folders else ""
+    words = re.split(r"[^A-Za-z0-9]+", table.stem)
+    return folder in words or (len(folder) > 2 and folder in table.stem)
+
+
 class ListedImages:
     """Which file below the root a name means."""
 
@@ -142,8 +172,10 @@ class ListedImages:
 
     def find(self, listed: Listed) -> tuple[str | None, str]:
         """The file's path, or None and the reason."""
-        reason = "no such image is below the folder"
         wanted_names = [name.replace("\\", "/") for name in listed.names]
+        reason = "no such image is below the folder"
+        if ELSEWHERE.search(wanted_names[0]):
+            reason = f"no such image is here: {LEADS_OUT}, and no image below it has that name"
         for place in (*listed.places, *wanted_names):
             for home in (listed.table.parent, PurePosixPath()):
                 path = normpath(str(home / place))  # an absolute one is never known
@@ -157,10 +189,15 @@ class ListedImages:
                 ends = self._ending(parts[len(parts) - length :])
                 if len(ends) > 1:
                     ends = [end for end in ends if end.is_relative_to(listed.table.parent)] or ends
+                if len(ends) > 1:  # train2017 of instances_train2017.json
+                    ends = [end for end in ends if _is_named_in(end.parts[:-length], listed.table)] or ends
                 if len(ends) == 1:
                     return str(ends[0]), ""
                 if ends:
-                    reason = f"several may be meant: {', '.join(map(str, ends[:3]))}"
+                    names = ", ".join(map(str, ends[:3]))
+                    reason = f"several may be meant: {names}"
+                    if ELSEWHERE.search(wanted):
+                        reason = f"{LEADS_OUT}, and several below it have that name: {names}"
                     break
         return None, reason
 

@@ -28,7 +28,8 @@ LISTS: dict[str, Callable[[Tree], NamedSplits | None]] = {
 def stated_splits(layout: str, tree: Tree, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     """The entries with the published splits that name them, and sentences on names of no image here.
 
-    Lists and YAML files come before the names of tables, those before the names of folders.
+    Lists, YAML files and what a table says of an image come before the names of tables, those before the
+    names of folders.
 
     Args:
         layout: the layout's name.
@@ -42,7 +43,10 @@ def stated_splits(layout: str, tree: Tree, entries: Sequence[Entry]) -> tuple[li
     if named is not None:
         splits = named.splits
         return [replace(one, published=frozenset(splits.get(one.path, ()))) for one in entries], named.missing
-    return [replace(one, published=frozenset(filter(None, [_place(layout, one)]))) for one in entries], []
+    return [
+        replace(one, published=one.published or frozenset(filter(None, [_place(layout, one)])))
+        for one in entries
+    ], []
 
 
 def _place(layout: str, entry: Entry) -> str | None:

@@ -10,6 +10,7 @@ from .rows import PARTS, category_states, decode_rows, map_batch, map_schema, re
 from .section import KeadSettings, MapsSection, WinclipSettings
 from .sentences import check_sentences, unread
 from .stage import make_maps
+from .tile_section import TileSettings
 from .tiled_rows import TILED_SCHEMA
 from .tiling import tiled_image, tiled_maps, tiled_state
 from .winclip import WinCLIP
@@ -24,6 +25,7 @@ __all__ = [
     "MapMethod",
     "MapsSection",
     "Masks",
+    "TileSettings",
     "WinCLIP",
     "WinclipSettings",
     "anomaly_probability",

@@ -16,7 +16,14 @@ from pipelines.annotations import Annotation, read_truth
 from pipelines.corpus import Listing, is_test
 from pipelines.encoder import CategoryPrompts
 from pipelines.images import ImageError, Levels, content_hash, decode_image, read_bytes, read_image
-from pipelines.maps import KeAD, anomaly_probability, zero_shot_map
+from pipelines.maps import (
+    CategoryState,
+    KeAD,
+    TileSettings,
+    anomaly_probability,
+    tiled_image,
+    zero_shot_map,
+)
 from pipelines.references.selection import select_references
 
 BATCH = 16
@@ -31,7 +38,8 @@ class Proposal:
         source: number of its source in the corpus.
         path: path as that source's `references` take it.
         uri: path or URI of the file.
-        score: zero-shot anomaly score, s(c) + max M_zero (paper eq. 2 and 4), 0…2.
+        score: zero-shot anomaly score, s(c) + max M_zero (paper eq. 2 and 4), 0…2; with tiles the mean of the
+            most anomalous ones.
         rank: share of the sample with a lower score, 0…1.
         represents: share of the least anomalous images that look most like this one, 0…1.
         picture: (H, W, 3) uint8, sides of at most `SIDE` pixels.
@@ -109,7 +117,7 @@ def _order(image: Eligible) -> tuple[bytes, int]:
 @dataclass(frozen=True)
 class _Looked:
     image: Eligible
-    pixels: npt.NDArray[np.uint8]
+    tiles: list[npt.NDArray[np.uint8]]  # what the encoder sees of it: the whole, or tiles
 
 
 def propose(
@@ -117,6 +125,7 @@ def propose(
     category: str,
     *,
     kead: KeAD,
+    tiling: TileSettings,
     prompts: CategoryPrompts,
     count: int,
     sample: int,
@@ -132,6 +141,7 @@ def propose(
         listing: the corpus' listing.
         category: one of its categories.
         kead: the zero-shot method (`shots` is 0).
+        tiling: how the maps cut images into tiles; they are looked at as the maps will see them.
         prompts: the category's prompts.
         count: number of images to propose.
         sample: most images looked at.
@@ -145,23 +155,16 @@ def propose(
     by_content = listing.published is None and any(entry.labelled for entry in listing.entries)
     share = test_share if by_content else 0.0
     skipped: list[tuple[str, str]] = []
-    looked_at = _look(eligible, kead, share, listing.levels, skipped)
-    images: list[Eligible] = []
-    scores: list[npt.NDArray[np.float64]] = []
-    embeddings: list[npt.NDArray[np.float64]] = []
     state = kead.category_state(prompts, None)
-    for batch in _batches(looked_at, sample):
-        pixels = torch.from_numpy(np.stack([looked.pixels for looked in batch]))
-        embedded = kead.embed(pixels)
-        t_n, t_a = state.t_n.to(kead.device), state.t_a.to(kead.device)
-        tau = kead.settings.temperature
-        score = anomaly_probability(embedded.cls, t_n, t_a, tau)
-        score = score + zero_shot_map(embedded.patches, t_n, t_a, tau).amax(-1)
-        texture = torch.stack([layer.float().mean(1) for layer in embedded.patches]).mean(0)
-        halves = [F.normalize(part.float(), dim=-1) for part in (embedded.cls, texture)]
-        images += [looked.image for looked in batch]
-        scores.append(score.double().cpu().numpy())
-        embeddings.append(torch.cat(halves, dim=-1).double().cpu().numpy())
+    looked_at = _look(eligible, _Tiler(kead, tiling, state), share, listing.levels, skipped)
+    images: list[Eligible] = []
+    scores: list[float] = []
+    embeddings: list[npt.NDArray[np.float64]] = []
+    for batch in _batches(looked_at, sample, BATCH if tiling.tiles == "off" else 1):
+        for looked, score, embedding in _embedded(kead, state, batch, tiling.top_tiles):
+            images.append(looked.image)
+            scores.append(score)
+            embeddings.append(embedding)
         advance(len(batch))
     if len(images) < count:
         remedy = "lower --count" if images else "do without references (maps.kead.shots=0)"
@@ -170,9 +173,9 @@ def propose(
             f"(unlabelled or normal, readable, outside the held-out test split), fewer than {count}; add "
             f"images or {remedy}."
         )
-    all_scores = np.concatenate(scores)
+    all_scores = np.array(scores)
     proposals = []
-    for pick in select_references(all_scores, np.concatenate(embeddings), count):
+    for pick in select_references(all_scores, np.stack(embeddings), count):
         image = images[pick.index]
         proposals.append(
             Proposal(
@@ -188,14 +191,51 @@ def propose(
     return CategoryProposal(category, tuple(proposals), len(eligible), len(images), tuple(skipped))
 
 
+@dataclass(frozen=True)
+class _Tiler:
+    kead: KeAD
+    tiling: TileSettings
+    state: CategoryState
+
+    def tiles(self, pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+        """The encoder's inputs of one image."""
+        if self.tiling.tiles == "off":
+            return [self.kead.preprocess(pixels)]
+        image = tiled_image(self.kead, pixels, self.state, self.tiling)
+        return [image.plan.tile(image.pixels, corner) for corner in image.plan.corners]
+
+
+def _embedded(
+    kead: KeAD, state: CategoryState, batch: Sequence[_Looked], top_tiles: int
+) -> Iterator[tuple[_Looked, float, npt.NDArray[np.float64]]]:
+    """Each image with the mean score of its most anomalous tiles, and the mean embedding of all."""
+    tiles = [tile for looked in batch for tile in looked.tiles]
+    t_n, t_a = state.t_n.to(kead.device), state.t_a.to(kead.device)
+    tau = kead.settings.temperature
+    scores: list[npt.NDArray[np.float64]] = []
+    embeddings: list[npt.NDArray[np.float64]] = []
+    for start in range(0, len(tiles), BATCH):
+        embedded = kead.embed(torch.from_numpy(np.stack(tiles[start : start + BATCH])))
+        score = anomaly_probability(embedded.cls, t_n, t_a, tau)
+        score = score + zero_shot_map(embedded.patches, t_n, t_a, tau).amax(-1)
+        texture = torch.stack([layer.float().mean(1) for layer in embedded.patches]).mean(0)
+        halves = [F.normalize(part.float(), dim=-1) for part in (embedded.cls, texture)]
+        scores.append(score.double().cpu().numpy())
+        embeddings.append(torch.cat(halves, dim=-1).double().cpu().numpy())
+    places = np.cumsum([len(looked.tiles) for looked in batch])[:-1]
+    parts = (np.split(np.concatenate(every), places) for every in (scores, embeddings))
+    for looked, own, embedding in zip(batch, *parts, strict=True):
+        yield looked, float(np.sort(own)[::-1][:top_tiles].mean()), embedding.mean(axis=0)
+
+
 def _look(
     eligible: Iterable[Eligible],
-    kead: KeAD,
+    tiler: _Tiler,
     share: float,
     levels: Sequence[Levels | None],
     skipped: list[tuple[str, str]],
 ) -> Iterator[_Looked]:
-    """Readable images outside the held-out share, each content once, resized for the encoder."""
+    """Readable images outside the held-out share, each content once, cut and resized for the encoder."""
     seen: set[str] = set()
     for image in eligible:
         try:
@@ -210,7 +250,7 @@ def _look(
             skipped.append((image.path, str(error)))
             continue
         seen.add(image_id)
-        yield _Looked(image, kead.preprocess(pixels))
+        yield _Looked(image, tiler.tiles(pixels))
 
 
 def _has_defect(image: Eligible, pixels: npt.NDArray[np.uint8]) -> bool:
@@ -229,12 +269,12 @@ def _picture(uri: str, levels: Levels | None) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _batches(looked_at: Iterator[_Looked], most: int) -> Iterator[list[_Looked]]:
-    """Batches of `most` images in all."""
+def _batches(looked_at: Iterator[_Looked], most: int, size: int) -> Iterator[list[_Looked]]:
+    """Batches of so many images, `most` in all."""
     batch: list[_Looked] = []
     for looked in islice(looked_at, most):
         batch.append(looked)
-        if len(batch) == BATCH:
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:

@@ -63,6 +63,7 @@ def propose_references(
                         listing,
                         name,
                         kead=kead,
+                        tiling=maps,
                         prompts=prompts[name],
                         count=count,
                         sample=sample,

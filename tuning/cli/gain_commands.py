@@ -8,6 +8,7 @@ import typer
 from cluster.cli.command import Json, out, run_command
 from cluster.config import merged, section_of
 from tuning.cli.transfer_commands import is_config
+from tuning.pace import about
 
 Words = Annotated[
     list[str] | None,
@@ -76,7 +77,9 @@ def render_plan(result: Mapping[str, Any]) -> None:
             f"{data['finetunings']} finetunings)"
         )
         cost = "" if data["images_learnt"] is None else f", {data['images_learnt']:,} images learnt in all"
-        time = "" if data["minutes"] is None else f", about {data['minutes']} min on a quiet CPU"
+        time = (
+            "" if data["minutes"] is None else f", about {about(60 * data['minutes'])} on one quiet CPU core"
+        )
         said.append(f"{data['name']}: {counts}{trainings}{cost}{time}, and the maps.")
         said += [f"  {source} is not run: {reason}" for source, reason in data["not_run"].items()]
     said.append("Weights that a start names are looked at when it runs.")

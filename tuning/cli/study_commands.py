@@ -11,6 +11,7 @@ from cluster.config import merged, split_words, validate
 from cluster.errors import UserError
 from cluster.yaml_files import read_config_file
 from training.cli.base import artifact_json
+from tuning.pace import about
 
 Preset = Annotated[str, typer.Option(help="How large: cpu, or full as the paper has it.")]
 Data = Annotated[
@@ -164,15 +165,24 @@ def told_cost(result: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{total} trainings: {parts}; finished ones are found again, and a pretraining serves all its cells."
     ]
-    seconds, timed = result["seconds"], result["timed"]
-    time = f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
-    which = "" if timed == total else f" for {timed} of them (none like the others is finished yet)"
-    lines.append(
-        f"About {time}{which}, by the epochs of finished trainings of the same models in this workspace; "
-        "anomaly maps and evaluation come on top, early stopping takes off."
-        if timed
-        else "Time: not known before a training of these models is finished in this workspace."
-    )
+    timed, estimated = result["timed"], result["estimated"]
+    left = total - timed - estimated
+    if timed:
+        which = "" if timed == total else f" for {timed} of them"
+        lines.append(
+            f"About {about(result['seconds'])}{which}, by the epochs of finished trainings of the same "
+            "models in this workspace; anomaly maps and evaluation come on top, early stopping takes off."
+        )
+    if estimated:
+        which = "" if estimated == total else f" for {estimated} of them"
+        lines.append(
+            f"About {about(result['estimated_seconds'])}{which} on one quiet CPU core (here are "
+            f"{result['cores']}), by the pace of such models on another machine; anomaly maps and evaluation "
+            "come on top, a GPU is many times faster. What is finished here is told by its own time."
+        )
+    if left:
+        which = "Time: not known" if left == total else f"Not known for {left} of them"
+        lines.append(f"{which} before a training of these models is finished in this workspace.")
     return lines
 
 

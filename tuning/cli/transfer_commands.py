@@ -7,6 +7,7 @@ import typer
 
 from cluster.cli.command import Json, out, run_command
 from cluster.config import merged, section_of
+from tuning.pace import about
 
 Words = Annotated[
     list[str] | None,
@@ -38,6 +39,7 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
         from tuning.transfer import (
             cell_count,
             data_sets,
+            estimated_seconds,
             finished_seconds,
             transfer_preset,
             transfer_section,
@@ -52,6 +54,7 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
                 "data": [data.name for data in sets],
                 "trainings": cell_count(section, sets),
                 "finished": finished_seconds(sets[0].project.workspace),
+                "estimated_seconds": estimated_seconds(section, sets),
                 "transfer": section.model_dump(mode="json"),
             }
         from tuning.transfer import run_transfer
@@ -70,6 +73,8 @@ def is_config(word: str) -> bool:
 def render_plan(result: Mapping[str, Any]) -> None:
     """What would be trained, on one screen."""
     from rich.text import Text
+
+    from cluster.on_ray import machine_cpus
 
     section, trainings = result["transfer"], result["trainings"]
     loop, models = section["loop"], section["models"]
@@ -102,6 +107,11 @@ def render_plan(result: Mapping[str, Any]) -> None:
         lines.append(
             f"  time: about {trainings * mean / 3600:.1f} hours if all take as long as the {len(seconds)} "
             f"finished in this workspace ({mean:.0f} s each)"
+        )
+    elif (estimated := result["estimated_seconds"]) is not None:
+        lines.append(
+            f"  time: about {about(estimated)} on two quiet CPU cores (here are {machine_cpus()}), by the "
+            "pace of such models on another machine, without AGBP and measuring; ask again when one is done"
         )
     else:
         lines.append("  time: not known before a training is finished in this workspace; ask again then")

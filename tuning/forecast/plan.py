@@ -5,7 +5,7 @@ from typing import Any
 from cluster.errors import UserError
 from tuning.forecast.projects import ForecastSet
 from tuning.forecast.section import ForecastSection
-from tuning.gain import quiet_minutes
+from tuning.pace import Learnt, core_seconds
 
 
 def forecast_plan(section: ForecastSection, data: ForecastSet) -> dict[str, Any]:
@@ -27,7 +27,10 @@ def forecast_plan(section: ForecastSection, data: ForecastSet) -> dict[str, Any]
     if sizes is not None:
         learnt = sum(sizes) * len(section.starts) * len(section.seeds) / (1 - finetune.background_share)
         images = round(learnt * finetune.loop.epochs)
-        minutes = quiet_minutes(project, images)
+        size = finetune.image_size
+        pixels = size**2 if isinstance(size, int) else size[0] * size[1]
+        seconds = core_seconds(finetune.name, Learnt(images, pixels))
+        minutes = None if seconds is None else seconds / 60
     return {
         "annotated": data.annotated,
         "sizes": sizes,

@@ -1,5 +1,5 @@
 from .boxes import box_shares
-from .plan import gain_plan, quiet_minutes
+from .plan import gain_plan
 from .projects import gain_sets
 from .section import GainSection, gain_preset, gain_section
 from .study import run_gain
@@ -11,6 +11,5 @@ __all__ = [
     "gain_preset",
     "gain_section",
     "gain_sets",
-    "quiet_minutes",
     "run_gain",
 ]

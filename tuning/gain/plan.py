@@ -4,27 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.project import Project
 from tuning.gain.projects import GainSet
 from tuning.gain.section import CEILING, Arm, GainSection
-
-# Images a second that this detector learns at this size on one of two quiet cores, the other training too, as
-# the proof's AGDP did (benchmarks/README.md). A first idea of the time, no more.
-DETECTOR, SIDE, PACE = "yolov8n", 128, 56.0
-
-
-def quiet_minutes(project: Project, images: float) -> float | None:
-    """Minutes of finetuning on a quiet CPU; None for a detector that was not timed.
-
-    Args:
-        project: the settings.
-        images: images that are learnt from, each counted once an epoch.
-    """
-    if project.finetune.name != DETECTOR:
-        return None
-    size = project.finetune.image_size
-    pixels = size**2 if isinstance(size, int) else size[0] * size[1]
-    return images * pixels / (PACE * SIDE**2 * 60)
+from tuning.pace import Learnt, core_seconds
 
 
 @dataclass(frozen=True)
@@ -34,7 +16,7 @@ class Work:
     Attributes:
         backbones, detectors, finetunings: their numbers.
         images: images that all of them learn from, each counted once an epoch; None without a listing.
-        minutes: on a quiet CPU, maps and evaluation left out; None for another detector or no listing.
+        minutes: on one quiet CPU core, see `tuning.pace`; None for a model unmeasured or no listing.
     """
 
     backbones: int
@@ -59,36 +41,41 @@ def work_of(section: GainSection, data: GainSet) -> Work:
         if arm.source is not None
         for number in range(1, arm.rounds + 1)
     }
-    seeds, project = len(section.seeds), data.project
+    seeds = len(section.seeds)
     images = minutes = None
     parts = list(_parts(data, arms, len(backbones), [source for _, source, _ in detectors]))
     if parts:
-        images = round(seeds * sum(count for count, _ in parts))
-        if project.detector.name == project.finetune.name == DETECTOR:
-            minutes = seeds * sum(count * pixels for count, pixels in parts) / (PACE * SIDE**2 * 60)
+        images = round(seeds * sum(learnt.images for _, learnt in parts))
+        seconds = [known for part in parts if (known := core_seconds(*part)) is not None]
+        if len(seconds) == len(parts):
+            minutes = seeds * sum(seconds) / 60
     return Work(seeds * len(backbones), seeds * len(detectors), seeds * len(arms), images, minutes)
 
 
 def _parts(
     data: GainSet, arms: Sequence[Arm], backbones: int, sources: Sequence[str | None]
-) -> Iterator[tuple[float, int]]:
-    """Images learnt from by one seed's trainings, and pixels of each; nothing where no listing told."""
+) -> Iterator[tuple[str, Learnt]]:
+    """What one seed's trainings learn from, each with its model; nothing where no listing told."""
     if data.images is None or data.labelled is None or data.annotated is None:
         return
     project = data.project
     finetune, section = project.finetune, project.corpus
     labelled = data.labelled * (1 - section.test_share)
     pretraining = data.images - data.labelled * section.test_share
-    yield backbones * pretraining * project.backbone.loop.epochs, project.backbone.image_size**2
+    backbone, detector = project.backbone, project.detector
+    if backbones:
+        seen = backbones * pretraining * backbone.loop.epochs
+        yield backbone.name, Learnt(seen, backbone.image_size**2)
     for source in sources:
         known = labelled if source == CEILING else pretraining
-        yield known * project.detector.loop.epochs, project.detector.image_size**2
+        yield detector.name, Learnt(known * detector.loop.epochs, detector.image_size**2)
     size = finetune.image_size
     pixels = size**2 if isinstance(size, int) else size[0] * size[1]
     annotated = data.annotated * (1 - section.test_share)
     for arm in arms:
         chosen = annotated if arm.limit is None else min(arm.limit, annotated)
-        yield min(chosen / (1 - finetune.background_share), labelled) * arm.epochs, pixels
+        seen = min(chosen / (1 - finetune.background_share), labelled) * arm.epochs
+        yield finetune.name, Learnt(seen, pixels)
 
 
 def gain_plan(section: GainSection, sets: Sequence[GainSet]) -> dict[str, Any]:

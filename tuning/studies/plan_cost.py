@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.on_ray import machine_cpus
 from cluster.stages import digest
 from training.project import Project
 from training.starts import AGBP, AGSSP
 from tuning.finished import finished_trainings
+from tuning.image_counts import ImageCounts
+from tuning.pace import Learnt, core_seconds
 from tuning.studies.plan import Cell
 
 STAGES = ("backbone", "detector", "finetune")
@@ -22,16 +25,19 @@ class PlannedTraining:
         stage: one of `STAGES`.
         model: name of the model.
         epochs: number of epochs.
+        learnt: images and their pixels; None where nobody has listed them.
     """
 
     stage: str
     model: str
     epochs: int
+    learnt: Learnt | None = None
 
 
 def planned(cells: Sequence[Cell]) -> list[PlannedTraining]:
     """The trainings of all cells that can be run, each once: a pretraining serves all its cells."""
     trainings: dict[Any, PlannedTraining] = {}
+    counts = ImageCounts()
     for cell in cells:
         if cell.pretraining is None or cell.target is None:
             continue
@@ -39,18 +45,21 @@ def planned(cells: Sequence[Cell]) -> list[PlannedTraining]:
         source = cell.pretraining
         if start == AGBP or (start == AGSSP and source.detector.needs_backbone):
             left_out = NOT_TRAINED | {"boxes", "paint", "detector"}
-            trainings["backbone", _settings(source, left_out)] = _training("backbone", source)
+            trainings["backbone", _settings(source, left_out)] = _training("backbone", source, counts)
         for number in range(1, source.detector.rounds + 1 if start == AGSSP else 1):
             # The first round of two is that of one.
             section = source.detector.model_copy(update={"rounds": number})
             settings = _settings(source.model_copy(update={"detector": section}), NOT_TRAINED)
-            trainings["detector", settings] = _training("detector", source)
-        trainings[cell.row, cell.dataset, cell.seed] = _training("finetune", cell.target)
+            trainings["detector", settings] = _training("detector", source, counts)
+        trainings[cell.row, cell.dataset, cell.seed] = _training("finetune", cell.target, counts)
     return list(trainings.values())
 
 
 def cost(trainings: Sequence[PlannedTraining], workspace: str) -> Mapping[str, Any]:
-    """Number of trainings by stage, and the seconds of those like which some are finished; JSON-able.
+    """Number of trainings by stage, and their seconds; JSON-able.
+
+    `timed` are those like which some are finished, and `seconds` their time; `estimated` those of the others
+    whose model was measured elsewhere, and `estimated_seconds` their time on one quiet CPU core.
 
     Args:
         trainings: see `planned`.
@@ -62,16 +71,26 @@ def cost(trainings: Sequence[PlannedTraining], workspace: str) -> Mapping[str, A
     stages = [training.stage for training in trainings]
     epoch_seconds = _epoch_seconds(workspace)
     known = [each for each in trainings if (each.stage, each.model) in epoch_seconds]
+    others = [each for each in trainings if (each.stage, each.model) not in epoch_seconds and each.learnt]
+    guesses = [core_seconds(each.model, each.learnt) for each in others if each.learnt is not None]
+    estimates = [seconds for seconds in guesses if seconds is not None]
     return {
         "trainings": {stage: stages.count(stage) for stage in STAGES},
         "timed": len(known),
         "seconds": sum(each.epochs * epoch_seconds[each.stage, each.model] for each in known),
+        "estimated": len(estimates),
+        "estimated_seconds": round(sum(estimates)),
+        "cores": machine_cpus(),
     }
 
 
-def _training(stage: str, project: Project) -> PlannedTraining:
+def _training(stage: str, project: Project, counts: ImageCounts) -> PlannedTraining:
     section = getattr(project, stage)
-    return PlannedTraining(stage, section.name, section.loop.epochs)
+    images = counts.learnt(stage, project)
+    size = section.image_size
+    pixels = size**2 if isinstance(size, int) else size[0] * size[1]
+    learnt = None if images is None else Learnt(images * section.loop.epochs, pixels)
+    return PlannedTraining(stage, section.name, section.loop.epochs, learnt)
 
 
 def _settings(project: Project, left_out: set[str]) -> str:

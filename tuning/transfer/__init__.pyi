@@ -1,5 +1,5 @@
 from .objects import OBJECTS
-from .projects import cell_count, data_sets, finished_seconds
+from .projects import cell_count, data_sets, estimated_seconds, finished_seconds
 from .section import TransferSection, transfer_preset, transfer_section
 from .study import run_transfer
 
@@ -8,6 +8,7 @@ __all__ = [
     "TransferSection",
     "cell_count",
     "data_sets",
+    "estimated_seconds",
     "finished_seconds",
     "run_transfer",
     "transfer_preset",

@@ -13,6 +13,8 @@ from training.inputs import read_listing
 from training.project import Project
 from training.starts import AGBP
 from tuning.finished import finished_trainings
+from tuning.image_counts import ImageCounts
+from tuning.pace import Learnt, crop_seconds
 from tuning.transfer.section import TransferPreset, TransferSection
 
 
@@ -85,3 +87,20 @@ def cell_count(section: TransferSection, sets: Sequence[DataSet]) -> int:
 def finished_seconds(workspace: str) -> list[float]:
     """Seconds of every finished training of transfer studies in a workspace."""
     return [training.seconds for training in finished_trainings(workspace, "transfer")]
+
+
+def estimated_seconds(section: TransferSection, sets: Sequence[DataSet]) -> float | None:
+    """Seconds of all trainings on two CPU cores, see `tuning.pace`; None where a model was not measured."""
+    counts, total = ImageCounts(), 0.0
+    for data in sets:
+        images = counts.mixed(data.project, section.train_limit, section.background_share)
+        if images is None:
+            return None
+        learnt = Learnt(images * section.loop.epochs, section.crop.side**2)
+        for task in section.tasks:
+            for start in section.starts.values():
+                seconds = crop_seconds(section.model(task, start), learnt)
+                if seconds is None:
+                    return None
+                total += seconds * len(section.regimes) * len(section.seeds)
+    return round(total)

@@ -78,6 +78,24 @@ def test_whatever_decides_the_content_makes_a_new_directory(make: Make, workspac
     )
 
 
+def test_what_is_prepared_is_named_but_decides_nothing(make: Make) -> None:
+    plain, upstream = make({"k": 2}), make({"up": 1})
+    prepared: list[Artifact] = []
+
+    def prepare() -> Mapping[str, Artifact]:
+        prepared.append(upstream)
+        return {"inspection": upstream}
+
+    first = make(prepare=prepare, inputs={"corpus": plain})
+    assert first.fingerprint == make(inputs={"corpus": plain}).fingerprint
+    assert first.directory.read_json(RECORD)["inputs"] == {
+        "corpus": plain.fingerprint,
+        "inspection": upstream.fingerprint,
+    }
+    assert make(prepare=prepare, inputs={"corpus": plain}).reused
+    assert len(prepared) == 1  # a complete stage prepares nothing
+
+
 def test_an_interrupted_stage_is_resumed_in_its_own_directory(make: Make, workspace: Storage) -> None:
     def interrupted(bench: Workbench) -> Mapping[str, Any]:
         bench.directory.write("half", b"1")

@@ -160,9 +160,12 @@ def test_a_hole_in_supervisely_is_drawn_as_its_sdk_draws(tmp_path: Path) -> None
     assert truth.mask.sum() == sum(row.count("1") for row in drawn)
 
 
+NORMAL = '{"normal": ["good", "ok"]}'
+
+
 def labelme_truth(tmp_path: Path, *shapes: dict[str, Any], **more: Any) -> Any:
     (tmp_path / "a.json").write_text(files.labelme_text("a.jpg", *shapes, **more))
-    return read_truth(Annotation("labelme", (str(tmp_path / "a.json"),), content='["good", "ok"]'), 20, 16)
+    return read_truth(Annotation("labelme", (str(tmp_path / "a.json"),), content=NORMAL), 20, 16)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_file_names_differ_even_where_case_does_not_count(categories: list[str])
 def test_labelled_defects_are_drawn_and_named_in_the_caption(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "rail", [(200, 0, 0), (0, 200, 0), (0, 0, 200)])
     Image.new("RGB", (440, 220), (200, 0, 0)).save(rows[0]["uri"])  # shown at a quarter
+    rows[0] |= {"width": 440, "height": 220}
     statistics = category_statistics(rows, [], {}).to_pylist()
     defects = {
         rows[0]["image_id"]: [{"x0": 80.0, "y0": 40.0, "x1": 240.0, "y1": 120.0, "label": "dent"}],
