@@ -10,7 +10,7 @@ from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.banks import CLIP
-from pipelines.encoder import weights_digest
+from pipelines.encoder import LICENCES, map_licences, weights_digest
 from pipelines.maps.coverage import say_coverage
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
@@ -147,7 +147,8 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             block_rows=max(ROWS_PER_FILE, min(256, manifest.num_rows // 20)),
             here=place.here,
         )
-        return _finish(bench, manifest, read_errors(work.at("errors")), section.max_bad_share)
+        results = _finish(bench, manifest, read_errors(work.at("errors")), section.max_bad_share)
+        return {**results, LICENCES: map_licences({"config": section.deciding})}
 
     return ensure(
         "maps",

@@ -8,6 +8,7 @@ from cluster.errors import UserError
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
+from pipelines.encoder import LICENCES
 from pipelines.review import LeftOut, left_out, read_decisions
 from pipelines.tables import CorpusTables
 from training.detection.agdp import (
@@ -255,6 +256,8 @@ def _learn(
 ) -> Mapping[str, Any]:
     """The stage's body: from the start to a detector of boxes."""
     training, detector, report = prepared(section, inputs, bench.directory, start)
+    if inputs.boxes is not None:  # boxes made before licences were kept name none
+        detector.licences = {**detector.licences, **inputs.boxes.results.get(LICENCES, {})}
     weights = {} if start is None else {"weights": start.digest}
     result = train_detector(
         detector,

@@ -22,6 +22,7 @@ from .names import (
     detector_adapter,
     detector_adapters,
     on_backbone_adapters,
+    published_origin,
     segmenter_adapters,
     weighs_boxes,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "get_cfg",
     "make_anchors",
     "on_backbone_adapters",
+    "published_origin",
     "register_layer",
     "segmenter_adapters",
     "v8DetectionLoss",
