@@ -112,8 +112,8 @@ class BoxesSection(PseudoBoxSettings):
     Attributes:
         export_yolo: also write a YOLO data set (links to the images).
         masks: how each box's region of the map goes into `coco.json` as its `segmentation`, for Mask R-CNN
-            and segmenters: `none`, not at all; `runs`, COCO's run lengths, to the pixel; or `polygons` along the
-            pixels' edges, holes filled.
+            and segmenters: `none`, not at all; `runs`, COCO's run lengths, to the pixel; or `polygons`
+            along the pixels' edges, holes filled.
     """
 
     export_yolo: bool = True

@@ -135,6 +135,7 @@ class DefectBoxes:
             loop=section.loop,
             freeze="backbone" if section.freeze_backbone else "none",
             masks=section.masks,
+            cut=section,
         )
 
     def _nothing(self) -> str:

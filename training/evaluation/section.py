@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from training.metrics import CONFUSION_SCORE
-from training.prediction import DetectorTiles
+from training.models import DetectorTiles
 
 
 class EvaluateSection(DetectorTiles):

@@ -27,6 +27,7 @@ from .names import (
     weighs_boxes,
 )
 from .parted import PartedModel, Stages, Targets
+from .tile_section import DetectorTiles
 from .ultralytics_library import (
     DEFAULT_CFG,
     Conv,
@@ -54,6 +55,7 @@ __all__ = [
     "Boxes",
     "Conv",
     "DetectionModel",
+    "DetectorTiles",
     "E2ELoss",
     "Family",
     "Freeze",

@@ -2,10 +2,8 @@ from .predict import ImagePrediction, UnreadableImage
 from .rows import draw_rows, predict_rows, read_rows
 from .section import PredictSection
 from .stage import predict_images
-from .tile_section import DetectorTiles
 
 __all__ = [
-    "DetectorTiles",
     "ImagePrediction",
     "PredictSection",
     "UnreadableImage",

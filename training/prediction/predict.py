@@ -11,9 +11,9 @@ import torch
 
 from pipelines.images import ImageError, ImageSource, Levels, read_image
 from pipelines.tables import SIDES
+from training.models import DetectorTiles
 from training.models.detectors import MIN_SCORE, Detector
 from training.prediction.batch import detect_batch
-from training.prediction.tile_section import DetectorTiles
 from training.prediction.tiled import detect_tiled
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from training.prediction.tile_section import DetectorTiles
+from training.models import DetectorTiles
 
 
 class PredictSection(DetectorTiles):

@@ -6,10 +6,10 @@ import torch
 
 from pipelines.images import tile_corners
 from training.metrics import Detections
+from training.models import DetectorTiles
 from training.models.detectors import MIN_SCORE, Detector
 from training.prediction.batch import detect_batch
 from training.prediction.seams import joined_over_seams
-from training.prediction.tile_section import DetectorTiles
 
 
 def detect_tiled(
@@ -35,15 +35,16 @@ def detect_tiled(
         UserError: see `Detector.predict`.
     """
     height, width = image.shape[:2]
-    side = cut.side(width, height, detector.preprocessing.size)
-    corners = tile_corners(width, height, side, cut.tile_overlap)
-    tiles = [(left, top, min(left + side, width), min(top + side, height)) for left, top in corners]
+    placing = detector.preprocessing
+    across, down = cut.size(width, height, placing.shape, placing.resize == "square")
+    corners = tile_corners(width, height, (across, down), cut.tile_overlap)
+    tiles = [(left, top, left + across, top + down) for left, top in corners]
     found: list[Detections] = []
     for start in range(0, len(tiles), batch_size):
         some = tiles[start : start + batch_size]
         sizes = [(right - left, bottom - top) for left, top, right, bottom in some]
         inputs = [
-            detector.preprocessing.place(*size).image(image[top:bottom, left:right])
+            placing.place(*size).image(image[top:bottom, left:right])
             for size, (left, top, right, bottom) in zip(sizes, some, strict=True)
         ]
         results = detect_batch(detector, np.stack(inputs), sizes, device=device, min_score=min_score)

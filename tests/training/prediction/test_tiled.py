@@ -2,6 +2,7 @@
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,11 +18,11 @@ from training.evaluation.section import EvaluateSection
 from training.metrics.coco import Detections
 from training.models.detectors.base import Detector, Stages
 from training.models.letterbox import Preprocessing
+from training.models.tile_section import DetectorTiles
 from training.prediction.predict import ImagePrediction, predict
 from training.prediction.rows import PREDICTED, predict_tiled_rows
 from training.prediction.seams import joined_over_seams
 from training.prediction.section import PredictSection
-from training.prediction.tile_section import DetectorTiles
 from training.prediction.tiled import detect_tiled
 
 CPU = torch.device("cpu")
@@ -110,14 +111,25 @@ def test_an_image_that_is_not_cut_gives_what_it_gave() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "tiles", "side"),
+    ("image", "tiles", "shape", "stretched", "tile"),
     [
-        (70, 60, "auto", 70), (1600, 256, "auto", 64), (80, 80, "auto", 80), (81, 40, "auto", 64),
-        (1600, 256, "off", 1600), (1600, 256, 256, 256), (100, 90, 256, 100),
+        ((70, 60), "auto", (64, 64), False, (70, 60)),
+        ((80, 80), "auto", (64, 64), False, (80, 80)),
+        ((81, 40), "auto", (64, 64), False, (64, 40)),
+        ((1600, 256), "auto", (64, 64), False, (64, 64)),
+        ((1600, 256), "off", (64, 64), False, (1600, 256)),
+        ((1600, 256), 640, (64, 64), False, (640, 256)),
+        ((1600, 256), 640, (64, 64), True, (256, 256)),  # a part would be stretched
+        ((6400, 256), "auto", (256, 1600), False, (1600, 256)),
+        ((6400, 512), 800, (256, 1600), True, (800, 128)),
+        ((100, 90), 256, (64, 64), False, (100, 90)),
+        ((5, 4000), 64, (64, 64), True, (5, 5)),
     ],
-)  # fmt: skip
-def test_a_tiles_side(width: int, height: int, tiles: str | int, side: int) -> None:
-    assert DetectorTiles.model_validate({"tiles": tiles}).side(width, height, INPUT) == side
+)
+def test_a_tiles_sides(
+    image: tuple[int, int], tiles: Any, shape: tuple[int, int], stretched: bool, tile: tuple[int, int]
+) -> None:
+    assert DetectorTiles(tiles=tiles).size(*image, shape, stretched) == tile
 
 
 def detections(boxes: list[list[float]], scores: list[float], labels: list[int] | None = None) -> Detections:
