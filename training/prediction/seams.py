@@ -1,7 +1,7 @@
 """Boxes of overlapping tiles joined to the boxes of one image: no object twice, none in parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from training.metrics import Detections
 AGREEMENT = 0.5  # IoU above which two boxes are one, of what both tiles saw
 LIKE_SCORES = 0.5  # least share of the better box's score at which the worse one is another part of it
 BORDER = 0.01  # of a tile's side, and two pixels at least: a box so near its border is cut there
-LEAST_SHARED = 2.0  # pixels of a box within the part that both tiles saw
+LEAST_SHARED = 0.5  # pixels of a box within the part that both tiles saw
+CONTAINED = 0.8  # share of a cut box within another tile's box at which it is a part of that
+ROWS = 256  # boxes compared with all others at once
 MOST_COMPARED = 10_000  # boxes that suppression compares, the best ones
 MOST_BOXES = 1_000  # of an image, the best ones
 
@@ -39,8 +41,8 @@ def joined_over_seams(
 
     Two boxes of a class are of one object where, of the part that both tiles saw, their IoU is above
     `AGREEMENT` and a tile's border cuts one of them. A cut box goes where a whole one is its object; cut ones
-    alone become the box around them, with the best score. A much better box takes the place of a cut one.
-    What is left goes through suppression by class.
+    alone become the box around them, with the best score. A much better box takes the place of a cut one. A
+    cut box that lies in one of another tile goes too. What is left goes through suppression by class.
 
     Args:
         found: each tile's boxes, in pixels of the image.
@@ -58,7 +60,9 @@ def joined_over_seams(
         np.concatenate([_cut(one.boxes, tile, size) for one, tile in zip(found, tiles, strict=True)]),
     )
     boxes, scores, kept = _joined(every, tiles)
+    kept = kept[(boxes[kept, 2:] > boxes[kept, :2]).all(1)]
     order = kept[np.argsort(-scores[kept], kind="stable")][:MOST_COMPARED]
+    order = order[~_parts(replace(every, boxes=boxes, scores=scores), order)]
     best = unsuppressed(
         torch.from_numpy(boxes[order]),
         AGREEMENT if limit is None else limit,
@@ -109,6 +113,22 @@ def _joined(every: _Boxes, tiles: Sequence[Rectangle]) -> tuple[Array, Array, np
     return boxes, scores, np.setdiff1d(np.arange(len(scores)), np.array(sorted(gone), np.int64))
 
 
+def _parts(every: _Boxes, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of the boxes at these places are cut and lie in one of another tile, of a like score."""
+    parts = np.zeros(len(places), np.bool_)
+    boxes, scores, tiles = every.boxes[places], every.scores[places], every.tiles[places]
+    areas, labels = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), every.labels[places]
+    cut = np.flatnonzero(every.cut[places])
+    for start in range(0, len(cut), ROWS):
+        some = cut[start : start + ROWS]
+        shared = _shared(boxes[some], boxes) / areas[some][:, None]
+        larger = areas[None] > areas[some][:, None]
+        alike = (labels[some][:, None] == labels[None]) & (tiles[some][:, None] != tiles[None])
+        sure = scores[None] >= LIKE_SCORES * scores[some][:, None]
+        parts[some] = (larger & alike & sure & (shared >= CONTAINED)).any(1)
+    return parts
+
+
 def _one_object(every: _Boxes, tiles: Sequence[Rectangle]) -> npt.NDArray[np.int64]:
     """(P, 2) places of boxes of different tiles that agree on what both tiles saw, a border cutting one."""
     places = [np.flatnonzero(every.tiles == tile) for tile in range(len(tiles))]
@@ -136,10 +156,14 @@ def _within(boxes: Array, low: Array, high: Array) -> Array:
 
 def _iou(one: Array, other: Array) -> Array:
     """(A, B) of (A, 4) and (B, 4); 0 where there is no area."""
-    sides = np.minimum(one[:, None, 2:], other[None, :, 2:]) - np.maximum(
-        one[:, None, :2], other[None, :, :2]
-    )
-    shared = np.prod(np.maximum(sides, 0), axis=2)
+    shared = _shared(one, other)
     areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, other)]
     union = areas[0][:, None] + areas[1][None] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def _shared(one: Array, other: Array) -> Array:
+    """(A, B): the area that each of (A, 4) shares with each of (B, 4)."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    return np.asarray(np.prod(np.maximum(high - low, 0), axis=2))
