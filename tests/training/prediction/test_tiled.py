@@ -11,19 +11,30 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from scipy import ndimage
+from torch import nn
 
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import ray_session
+from cluster.stages.site import Site
+from cluster.storage.storage import Storage
+from cluster.tracking.section import TrackingSection
+from cluster.tracking.tracker import Tracker
 from pipelines.corpus.image_paths import find_images
-from pipelines.images.reading import content_hash
+from pipelines.images.reading import content_hash, read_image
+from tests.silent_tracking import SilentPipeline
 from training.evaluation.section import EvaluateSection
 from training.metrics.coco import Detections
-from training.models.detectors.base import Detector, Stages
+from training.models.detectors.base import Detector, Stages, build_detector
 from training.models.letterbox import Preprocessing
 from training.models.tile_section import DetectorTiles
 from training.prediction.predict import ImagePrediction, predict
 from training.prediction.rows import PREDICTED, predict_tiled_rows
 from training.prediction.seams import joined_over_seams
 from training.prediction.section import PredictSection
+from training.prediction.stage import predict_images
 from training.prediction.tiled import detect_tiled
+from training.starts.detector_file import save_detector
+from training.starts.model_source import open_model
 
 CPU = torch.device("cpu")
 MOST = 40  # candidates of an input
@@ -206,3 +217,38 @@ def test_tiles_decide_the_boxes_where_there_are_any() -> None:
     assert EvaluateSection().deciding == {"min_score": EvaluateSection().min_score}
     assert EvaluateSection(tiles="auto", batch_size=3).deciding == EvaluateSection(tiles="auto").deciding
     assert EvaluateSection(tiles="auto").deciding != EvaluateSection().deciding
+
+
+def test_the_stage_finds_in_tiles_what_one_image_after_another_finds(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    detector = build_detector("yolov8n", ("crack", "hole"), Preprocessing(64, "letterbox")).eval()
+    state = detector.state_dict()
+    for key in state:  # so that an untrained one finds something
+        if detector.part_of(key) == "classes" and key.endswith("bias"):
+            nn.init.zeros_(state[key])
+    save_detector(detector, Storage.open(str(tmp_path)), "d.safetensors", {})
+    photos, rng = tmp_path / "photos", np.random.default_rng(0)
+    photos.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(photos / f"{number}.png"), rng.integers(0, 255, (60, 90 + 70 * number, 3), np.uint8))
+    (photos / "bad.png").write_bytes(b"nothing")
+    files = find_images(str(photos))
+    workspace = Storage.open(str(tmp_path / "workspace"))
+    site = Site(workspace, SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {}))
+    section = PredictSection(tiles=64, min_score=0.4, batch_size=3)
+    with ray_session(RaySection()), open_model(str(tmp_path / "d.safetensors"), pytest.fail) as model:
+        made = predict_images(section, files=files, model=model, site=site)
+        assert predict_images(section, files=files, model=model, site=site).reused
+        whole = predict_images(PredictSection(min_score=0.4), files=files, model=model, site=site)
+    assert made.fingerprint != whole.fingerprint
+    assert (made.results["images"], made.results["quarantined"]) == (3, 1)
+    found = {row["uri"]: row["boxes"] for row in made.directory.read_table("predictions.parquet").to_pylist()}
+    for number in range(3):
+        uri = str(photos / f"{number}.png")
+        image = read_image(uri)
+        want = detect_tiled(detector, image, section, device=CPU, batch_size=9, min_score=0.4)
+        assert len(want.scores) > 0
+        corners = [[box[side] for side in ("x0", "y0", "x1", "y1")] for box in found[uri]]
+        np.testing.assert_allclose(corners, want.boxes, atol=0.05)
+        np.testing.assert_allclose([box["score"] for box in found[uri]], want.scores, atol=1e-4)
+        assert (Path(made.directory.path) / "drawn" / f"{number}.jpg").is_file()
