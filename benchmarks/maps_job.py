@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import psutil
 import pyarrow as pa
 import torch
 from safetensors.torch import save_file
@@ -22,7 +23,17 @@ from cluster.stages import Artifact, Site
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
 from pipelines.encoder import CONFIG_FILE, WEIGHTS_FILE
-from pipelines.maps import MapsSection, build_method, category_states, decode_rows, make_maps, map_batch
+from pipelines.images import read_image
+from pipelines.maps import (
+    MapsSection,
+    build_method,
+    category_states,
+    decode_rows,
+    make_maps,
+    map_batch,
+    tiled_image,
+    tiled_maps,
+)
 from pipelines.surfaces import write_corpus
 from pipelines.tables import REFERENCE
 
@@ -31,6 +42,8 @@ SHORT, LONG = 1_000, 6_000  # the difference is the steady state, without Ray's 
 SMALL, LARGE = 5_000, 50_000  # of the driver's memory
 BATCH = 32
 SHOTS = 4
+TILED, TILES = "surface-clip in tiles", 128  # nine tiles a picture
+TILED_SHORT, TILED_LONG = 100, 700
 
 
 def run() -> Iterator[Row]:
@@ -54,6 +67,14 @@ def run() -> Iterator[Row]:
             "surface-clip, Ray Data: seconds before that (Ray, encoder, tracking)", short - SHORT / steady
         )
         yield at_least("Ray Data against the bare loop", steady / bare, 0.90)
+        bare = _child("bare", folder, TILED_SHORT, TILED)
+        ends = [_child("job", folder, count, TILED) for count in (TILED_SHORT, TILED_LONG)]
+        of_both = {key: ends[1][key] - ends[0][key] for key in ("seconds", "cpu_seconds")}
+        steady = (TILED_LONG - TILED_SHORT) / of_both["seconds"]
+        yield Row(f"{TILED}, bare loop: images/s", bare["images_per_s"])
+        yield at_least("in tiles: Ray Data against the bare loop", steady / bare["images_per_s"], 0.95)
+        cpu = (bare["cpu_seconds"] / TILED_SHORT) / (of_both["cpu_seconds"] / (TILED_LONG - TILED_SHORT))
+        yield Row("in tiles: the same by CPU time", cpu)
         _tiny_encoder(Path(folder) / "tiny")
         peaks = [_child("job", folder, count, "tiny")["driver_mb"] for count in (SMALL, LARGE)]
         yield Row(f"driver's memory with {SMALL:,} images, MB", peaks[0])
@@ -69,9 +90,10 @@ def _child(side: str, folder: str, count: int, encoder: str = "surface-clip") ->
 
 
 def _section(folder: str, encoder: str) -> MapsSection:
-    model = encoder if encoder == "surface-clip" else str(Path(folder) / encoder)
+    model = str(Path(folder) / encoder) if encoder == "tiny" else "surface-clip"
+    tiles = TILES if encoder == TILED else "off"
     return MapsSection.model_validate(
-        {"encoder": {"model": model}, "batch_size": BATCH, "kead": {"shots": SHOTS}}
+        {"encoder": {"model": model}, "batch_size": BATCH, "kead": {"shots": SHOTS}, "tiles": tiles}
     )
 
 
@@ -108,13 +130,20 @@ def _bare(folder: str, count: int, encoder: str) -> dict[str, float]:
     states = category_states(method, section, {"steel_strip": references})
 
     def one(start: int) -> None:
-        map_batch(method, states, decode_rows(manifest.slice(start, BATCH), method.encoder.image_size))
+        rows = manifest.slice(start, min(BATCH, count - start))
+        if section.tiles == "off":
+            map_batch(method, states, decode_rows(rows, method.encoder.image_size))
+            return
+        pictures = [read_image(uri) for uri in rows.column("uri").to_pylist()]
+        cut = [tiled_image(method, pixels, states["steel_strip"], section) for pixels in pictures]
+        tiled_maps(method, cut, BATCH, section.top_tiles)
 
     one(0)
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     for start in range(0, count, BATCH):
         one(start)
-    return {"images_per_s": count / (time.monotonic() - began)}
+    seconds = time.monotonic() - began
+    return {"images_per_s": count / seconds, "cpu_seconds": time.process_time() - cpu}
 
 
 def _job(folder: str, count: int, encoder: str) -> dict[str, float]:
@@ -130,10 +159,19 @@ def _job(folder: str, count: int, encoder: str) -> dict[str, float]:
             site=Site(workspace, run),
             corpus=Artifact("corpus", str(count), corpus, {"results": {}}, reused=True),
         )
+        cpu = _cpu_seconds()  # while Ray's processes live
     if maps.results["images"] != count + SHOTS:
         raise RuntimeError(f"{maps.results['images']} maps of {count + SHOTS} images")
     peak = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    return {"seconds": time.monotonic() - began, "driver_mb": int(peak[0]) / 1024}
+    seconds = time.monotonic() - began
+    return {"seconds": seconds, "cpu_seconds": cpu, "driver_mb": int(peak[0]) / 1024}
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of all below it, those that ended included."""
+    here = psutil.Process()
+    times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
+    return float(sum(one.user + one.system + one.children_user + one.children_system for one in times))
 
 
 def _tiny_encoder(folder: Path) -> None:

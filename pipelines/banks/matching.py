@@ -41,7 +41,7 @@ def nearest(patches: Tensor, bank: Tensor) -> Tensor:
     return (0.5 * (1 - most)).clamp(0, 1)
 
 
-def mutual(patches: Tensor, sample: Tensor, lowest: float) -> Tensor:
+def mutual(patches: Tensor, sample: Sequence[Tensor], lowest: float) -> Tensor:
     """The mean of each patch's `lowest` distances, one to the nearest patch of every sample image.
 
     Mutual scoring of MuSc (Li et al., ICLR 2024, arXiv 2401.16753, section 3.2), whose mean is over the
@@ -49,7 +49,7 @@ def mutual(patches: Tensor, sample: Tensor, lowest: float) -> Tensor:
 
     Args:
         patches: (N, D) L2-normalised.
-        sample: (S, R, D) L2-normalised, S ≥ 1.
+        sample: S ≥ 1 images' patches, (R, D) L2-normalised each.
         lowest: share of the S images, of which at least one counts.
 
     Returns:

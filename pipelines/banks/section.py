@@ -48,7 +48,8 @@ class BankSection(Section):
         lowest: share of these images whose distances count, the lowest ones.
         views: what is kept of each reference: the image, with its `flips` (4 views), or with `turns` by
             quarters too (8).
-        most: patches a category keeps of each level of its references; None keeps all.
+        most: patches a category keeps of each level of its references; None keeps all, of tiles
+            `maps.bank_limit`.
         coreset: which patches stay: the farthest from one another (`greedy`), or any (`random`).
         seed: seed of the sample and of the coreset.
     """
@@ -91,8 +92,13 @@ class BankSection(Section):
             return self.text_weight
         return 1 - few_weight if self.encoder == CLIP else TEXT_WEIGHT
 
-    @property
-    def deciding(self) -> dict[str, Any]:
-        """The settings that decide the maps, JSON-able."""
-        others = {"sample", "lowest"} if self.mode == "references" else {"views", "most", "coreset"}
+    def deciding(self, tiled: bool) -> dict[str, Any]:
+        """The settings that decide the maps, JSON-able.
+
+        Args:
+            tiled: whether images are cut into tiles, of which a judging image keeps a coreset.
+        """
+        others = {"sample", "lowest"} if self.mode == "references" else {"views", "most"}
+        if self.mode == "mutual" and not tiled:
+            others.add("coreset")
         return self.model_dump(mode="json", exclude=others)

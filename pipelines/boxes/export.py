@@ -9,19 +9,23 @@ import yaml
 
 from cluster.errors import UserError
 from cluster.storage import Storage
+from pipelines.boxes.outlines import Outlines, segmentation
 from pipelines.images import read_bytes
 
 CLASS_NAME = "anomaly"
 
 
 def coco_document(
-    rows: Sequence[Mapping[str, Any]], classes: Sequence[str] = (CLASS_NAME,)
+    rows: Sequence[Mapping[str, Any]],
+    classes: Sequence[str] = (CLASS_NAME,),
+    masks: Outlines = "none",
 ) -> dict[str, Any]:
     """COCO detection JSON of the boxes table; `file_name` is the image's URI, ids are counted from 1.
 
     Args:
         rows: rows of the boxes table, or predictions, whose boxes name their class as `label`.
         classes: class names in the order of their ids.
+        masks: how the rows' `masks`, run-length text by box, become each `segmentation`.
     """
     number_of = {name: number for number, name in enumerate(classes, start=1)}
     images: list[dict[str, Any]] = []
@@ -36,9 +40,12 @@ def coco_document(
                 **{name: row[name] for name in ("image_id", "category") if name in row},
             }
         )
-        for box in row["boxes"]:
+        for place, box in enumerate(row["boxes"]):
             category = number_of[box.get("label", classes[0])]
             annotations.append(coco_annotation(box, len(annotations) + 1, image=number, category=category))
+            if masks != "none":
+                shape, area = segmentation(row["masks"][place], row["width"], row["height"], masks)
+                annotations[-1] |= {"segmentation": shape, "area": area}
     categories = [{"id": number, "name": name} for name, number in number_of.items()]
     return {"images": images, "annotations": annotations, "categories": categories}
 

@@ -134,6 +134,25 @@ def pseudo_boxes(
 ) -> list[PseudoBox]:
     """Boxes of one image, best first; empty for a normal image (A < δ).
 
+    See `pseudo_regions`, whose regions they are.
+    """
+    regions_of_image = pseudo_regions(
+        anomaly_map, score, width=width, height=height, threshold=threshold, settings=settings
+    )
+    return [box for box, _ in regions_of_image]
+
+
+def pseudo_regions(
+    anomaly_map: Floats,
+    score: float,
+    *,
+    width: int,
+    height: int,
+    threshold: CategoryThreshold,
+    settings: PseudoBoxSettings,
+) -> list[tuple[PseudoBox, Region]]:
+    """Boxes of one image with the regions that they were drawn around, best first; empty for a normal image.
+
     Args:
         anomaly_map: M on its grid, (rows, columns).
         score: image score A.
@@ -157,7 +176,7 @@ def pseudo_boxes(
         )
     if score < threshold.delta:
         return []
-    return cut_boxes(MapCuts(anomaly_map, width, height), threshold.threshold, settings)
+    return cut_regions(MapCuts(anomaly_map, width, height), threshold.threshold, settings)
 
 
 class MapCuts:
@@ -198,7 +217,14 @@ class MapCuts:
 
 
 def cut_boxes(cuts: MapCuts, threshold: float, settings: PseudoBoxSettings) -> list[PseudoBox]:
-    """Boxes of one map that isn't below δ, best first; see `pseudo_boxes`.
+    """Boxes of one map that isn't below δ, best first; see `pseudo_boxes`."""
+    return [box for box, _ in cut_regions(cuts, threshold, settings)]
+
+
+def cut_regions(
+    cuts: MapCuts, threshold: float, settings: PseudoBoxSettings
+) -> list[tuple[PseudoBox, Region]]:
+    """Boxes and regions of one map that isn't below δ, best first; see `pseudo_regions`.
 
     Args:
         cuts: the map's regions.
@@ -216,8 +242,8 @@ def cut_boxes(cuts: MapCuts, threshold: float, settings: PseudoBoxSettings) -> l
     else:
         both = settings.hysteresis
         kept = kept_regions(cuts.raised(both, both.low), width, height, both, both.high)
-    boxes = [PseudoBox(*region.corners, region.peak) for region in kept]
+    boxes = [(PseudoBox(*region.corners, region.peak), region) for region in kept]
     if len(boxes) < 2:
         return boxes
-    corners = np.array([[box.x0, box.y0, box.x1, box.y1] for box in boxes], np.float64).reshape(-1, 4)
+    corners = np.array([region.corners for region in kept], np.float64).reshape(-1, 4)
     return [boxes[index] for index in unsuppressed_few(corners, settings.nms_iou)]

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.boxes.pseudo_boxes import CategoryThreshold, category_threshold, pseudo_boxes
+from pipelines.boxes.outlines import runs_of
+from pipelines.boxes.pseudo_boxes import CategoryThreshold, category_threshold, pseudo_regions
 from pipelines.boxes.section import PseudoBoxSettings
 from pipelines.maps import map_grids
 from pipelines.tables import BOXES
 
+MASKED = pa.schema([*BOXES, ("masks", pa.list_(pa.string()))])
 STATISTICS = ("image_id", "category", "score", "map_max")  # columns of the first pass
 Ids = npt.NDArray[np.bytes_]
 
@@ -51,28 +53,38 @@ def category_thresholds(rows: pa.Table, settings: Settings) -> dict[str, Categor
     }
 
 
-def box_rows(rows: pa.Table, thresholds: Mapping[str, CategoryThreshold], settings: Settings) -> pa.Table:
+def box_rows(
+    rows: pa.Table,
+    thresholds: Mapping[str, CategoryThreshold],
+    settings: Settings,
+    masks: bool = False,
+) -> pa.Table:
     """Pseudo-boxes of maps, in the schema of the boxes table.
 
     Args:
         rows: rows of the maps table.
         thresholds: thresholds of every category in `rows`.
         settings: the method's other settings, for all categories or by category.
+        masks: whether to add `masks`, run-length text of each box's region (`MASKED`).
     """
+    schema = MASKED if masks else BOXES
     if rows.num_rows == 0:
-        return BOXES.empty_table()
+        return schema.empty_table()
     cv2.setNumThreads(1)  # the workers are the parallel part
     done: list[dict[str, Any]] = []
     for row, anomaly_map in zip(rows.drop_columns(["map"]).to_pylist(), map_grids(rows), strict=True):
-        boxes = pseudo_boxes(
+        width, height = row["width"], row["height"]
+        found = pseudo_regions(
             anomaly_map,
             row["score"],
-            width=row["width"],
-            height=row["height"],
+            width=width,
+            height=height,
             threshold=thresholds[row["category"]],
             settings=settings_for(row["category"], settings),
         )
         done.append(
-            {**{name: row[name] for name in BOXES.names[:-1]}, "boxes": [asdict(box) for box in boxes]}
+            {**{name: row[name] for name in BOXES.names[:-1]}, "boxes": [asdict(box) for box, _ in found]}
         )
-    return pa.Table.from_pylist(done, schema=BOXES)
+        if masks:
+            done[-1]["masks"] = [runs_of(region, width, height) for _, region in found]
+    return pa.Table.from_pylist(done, schema=schema)

@@ -111,9 +111,20 @@ class BoxesSection(PseudoBoxSettings):
 
     Attributes:
         export_yolo: also write a YOLO data set (links to the images).
+        masks: how each box's region of the map goes into `coco.json` as its `segmentation`, for Mask R-CNN
+            and segmenters: `none`, not at all; `runs`, COCO's run lengths, to the pixel; or `polygons`
+            along the pixels' edges, holes filled.
     """
 
     export_yolo: bool = True
+    masks: Literal["none", "runs", "polygons"] = "none"
+
+    def deciding(self) -> dict[str, Any]:
+        """See `PseudoBoxSettings.deciding`; boxes without masks are found under their former key."""
+        document = super().deciding()
+        if self.masks == "none":
+            document.pop("masks")
+        return document
 
     @property
     def settings(self) -> PseudoBoxSettings:

@@ -13,7 +13,15 @@ from cluster.storage import Storage
 from pipelines.boxes.choice import RULES_FILE, chosen_settings
 from pipelines.boxes.export import coco_document, write_yolo
 from pipelines.boxes.pseudo_boxes import CategoryThreshold
-from pipelines.boxes.rows import STATISTICS, Settings, box_rows, category_thresholds, packed_ids, without
+from pipelines.boxes.rows import (
+    MASKED,
+    STATISTICS,
+    Settings,
+    box_rows,
+    category_thresholds,
+    packed_ids,
+    without,
+)
 from pipelines.boxes.section import BoxesSection
 from pipelines.tables import BOXES, THRESHOLDS, CorpusTables, Shared, Step, job_place, run_table_job
 
@@ -25,7 +33,8 @@ def derive_boxes(
 ) -> Artifact:
     """Turn the stored maps of the pretraining images into pseudo-boxes, without held-out images.
 
-    Writes `thresholds.parquet`, `boxes.parquet`, `coco.json`, of `auto` `rules.json` and, if asked, `yolo/`.
+    Writes `thresholds.parquet`, `boxes.parquet`, `coco.json`, of `auto` `rules.json` and, if asked, `yolo/`
+    and `masks.parquet` (run-length text of each box's region, in the boxes' order).
 
     Args:
         section: the config.
@@ -52,17 +61,21 @@ def derive_boxes(
             settings,
             bench.directory.at("work"),
             images=int(maps.results["images"]),
+            masks=section.masks != "none",
         )
-        bench.directory.write_table("boxes.parquet", table)
+        bench.directory.write_table("boxes.parquet", table.select(BOXES.names))
+        if section.masks != "none":
+            bench.directory.write_table("masks.parquet", table.select(["image_id", "masks"]))
         bench.directory.delete("work")
         rows = table.to_pylist()
         bench.directory.write_table(
             "thresholds.parquet",
             pa.Table.from_pylist([asdict(t) for t in thresholds.values()], schema=THRESHOLDS),
         )
-        bench.directory.write_json("coco.json", coco_document(rows))
+        bench.directory.write_json("coco.json", coco_document(rows, masks=section.masks))
         if section.export_yolo:
             write_yolo(bench.directory.at("yolo"), rows)
+        licences = maps.results.get("licences")
         box_counts = [len(row["boxes"]) for row in rows]
         return {
             "images": len(rows),
@@ -70,6 +83,7 @@ def derive_boxes(
             "boxes": int(sum(box_counts)),
             "thresholds": {t.category: round(t.threshold, 6) for t in thresholds.values()},
             **({"rules": rules} if rules else {}),
+            **({"licences": licences} if licences else {}),
         }
 
     return ensure(
@@ -83,7 +97,13 @@ def derive_boxes(
 
 
 def find_boxes(
-    source: Storage, held_out: list[str], settings: Settings, work: Storage, *, images: int
+    source: Storage,
+    held_out: list[str],
+    settings: Settings,
+    work: Storage,
+    *,
+    images: int,
+    masks: bool = False,
 ) -> tuple[dict[str, CategoryThreshold], pa.Table]:
     """Run both passes over the maps table, statistics, then boxes; resumable.
 
@@ -93,6 +113,7 @@ def find_boxes(
         settings: the method's knobs, for all categories or by category.
         work: directory for checkpoint and partial output.
         images: number of the table's rows.
+        masks: see `box_rows`.
 
     Returns:
         Thresholds by category, and rows of the boxes table by `image_id`.
@@ -102,7 +123,12 @@ def find_boxes(
     left_out = packed_ids(held_out)
     statistics = without(place.read_columns(source, STATISTICS), left_out)
     thresholds = category_thresholds(statistics, settings)
-    arguments = {"held_out": place.share(left_out), "thresholds": thresholds, "settings": settings}
+    arguments = {
+        "held_out": place.share(left_out),
+        "thresholds": thresholds,
+        "settings": settings,
+        "masks": masks,
+    }
     run_table_job(
         "boxes: thresholding maps",
         source=source,
@@ -114,7 +140,8 @@ def find_boxes(
         block_rows=BLOCK_ROWS,
         here=place.here,
     )
-    table = output.read_table("").select(BOXES.names).sort_by("image_id")
+    names = (MASKED if masks else BOXES).names
+    table = output.read_table("").select(names).sort_by("image_id")
     if table.num_rows != statistics.num_rows:
         raise RuntimeError(
             f"{output.uri} holds {table.num_rows} rows for {statistics.num_rows} maps; delete {work.uri} and "
@@ -128,8 +155,9 @@ def _found(
     held_out: Shared,
     thresholds: Mapping[str, CategoryThreshold],
     settings: Settings,
+    masks: bool,
     counter: Sender,
 ) -> pa.Table:
     rows = without(rows, held_out.get())
     counter.add(rows.num_rows)
-    return box_rows(rows, thresholds, settings)
+    return box_rows(rows, thresholds, settings, masks)

@@ -1,5 +1,14 @@
 from .faults import LOADING, reason_of
 from .input_shape import input_patches, input_size
+from .licences import (
+    LICENCES,
+    bank_licence,
+    encoder_licence,
+    licence_of,
+    licences_text,
+    map_licences,
+    written_licences,
+)
 from .loading import LoadedEncoder, load_encoder, say_normalisation, tokenizer_of
 from .names import PRESETS, SHIPPED
 from .prompts import (
@@ -18,6 +27,7 @@ from .tokens import LongSentence, long_sentences, refuse_long
 
 __all__ = [
     "CONFIG_FILE",
+    "LICENCES",
     "LOADING",
     "PRESETS",
     "SHIPPED",
@@ -30,13 +40,18 @@ __all__ = [
     "LongSentence",
     "PromptLibrary",
     "PromptState",
+    "bank_licence",
     "defect_sentence",
+    "encoder_licence",
     "exact",
     "input_patches",
     "input_size",
+    "licence_of",
+    "licences_text",
     "load_encoder",
     "load_library",
     "long_sentences",
+    "map_licences",
     "prompt_states",
     "reason_of",
     "refuse_long",
@@ -45,4 +60,5 @@ __all__ = [
     "sentences",
     "tokenizer_of",
     "weights_digest",
+    "written_licences",
 ]

@@ -4,19 +4,23 @@ import numpy as np
 import numpy.typing as npt
 
 
-def tile_corners(width: int, height: int, side: int, overlap: float) -> list[tuple[int, int]]:
-    """Left and top of square tiles that cover a plane, row by row; the last ones are flush with its border.
+def tile_corners(
+    width: int, height: int, side: int | tuple[int, int], overlap: float
+) -> list[tuple[int, int]]:
+    """Left and top of tiles that cover a plane, row by row; the last ones are flush with its border.
 
     Args:
         width, height: sides of the plane; one shorter than a tile is covered by a tile that sticks out.
-        side: side of a tile, in the same units.
+        side: side of a square tile, or width and height of any, in the same units.
         overlap: least share of a tile that it has in common with the next, 0 ≤ overlap < 1.
     """
+    across, down = side if isinstance(side, tuple) else (side, side)
+    columns, rows = _places(width, across, overlap), _places(height, down, overlap)
+    return [(left, top) for top in rows for left in columns]
+
+
+def _places(length: int, side: int, overlap: float) -> list[int]:
     step = max(1, int(side * (1 - overlap)))
-    return [(left, top) for top in _places(height, side, step) for left in _places(width, side, step)]
-
-
-def _places(length: int, side: int, step: int) -> list[int]:
     last = max(0, length - side)
     return [*range(0, last, step), last]
 

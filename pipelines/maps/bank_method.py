@@ -16,6 +16,7 @@ from pipelines.maps.method import CategoryState, MapMethod, MapOutput, anomaly_p
 from pipelines.maps.section import KeadSettings, Precision
 
 MIB = 2**20
+LEAST_OF_TILE = 400
 
 
 class BankMethod(MapMethod):
@@ -87,16 +88,27 @@ class BankMethod(MapMethod):
             references = references[: self.shots]
         state = self.kead.category_state(prompts, self._resized(references, self.encoder.image_size))
         assert references is not None  # KeAD has refused too few
-        banks: list[list[Tensor]] = []
-        for reference in references:  # one at a time: views are many
-            levels = self.features(views(reference[None], self.bank.views))
-            banks.append([level.flatten(0, 2).cpu() for level in levels])
-        whole = [torch.cat(parts) for parts in zip(*banks, strict=True)]
-        kept = tuple(thinned(level, self.bank.most, self.bank.coreset, self.bank.seed) for level in whole)
-        numbers = ", ".join(f"{len(few)} of {len(every)}" for few, every in zip(kept, whole, strict=True))
+        whole = [level.flatten(0, 1).cpu() for level in self.remembered(references)]
+        return replace(state, banks=self.kept(whole, None, prompts.object))
+
+    def remembered(self, images: Tensor) -> list[Tensor]:
+        """See `MapMethod.remembered`: every view of an image counts."""
+        seen = [self.features(views(image[None], self.bank.views)) for image in images]  # views are many
+        return [torch.stack([view.flatten(0, 2) for view in level]) for level in zip(*seen, strict=True)]
+
+    @property
+    def least_remembered(self) -> int:
+        """See `MapMethod.least_remembered`: fine levels would fill a bank with few tiles."""
+        return min(self.grid**2, LEAST_OF_TILE)
+
+    def kept(self, banks: Sequence[Tensor], most: int | None, category: str) -> tuple[Tensor, ...]:
+        """See `MapMethod.kept`; `bank.most` wins over `most`, and what stays is said."""
+        limit = self.bank.most or most
+        kept = tuple(thinned(level, limit, self.bank.coreset, self.bank.seed) for level in banks)
+        numbers = ", ".join(f"{len(few)} of {len(every)}" for few, every in zip(kept, banks, strict=True))
         memory = sum(level.numel() * level.element_size() for level in kept) / MIB
-        say(f'bank of "{prompts.object}": {numbers} patches by level, {memory:.1f} MiB')
-        return replace(state, banks=kept)
+        say(f'bank of "{category}": {numbers} patches by level, {memory:.1f} MiB')
+        return kept
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> list[Tensor]:
@@ -123,12 +135,12 @@ class BankMethod(MapMethod):
         Raises:
             UserError: no image of the category is left to compare with.
         """
-        if not state.banks or not all(map(len, state.banks)):
+        if not state.banks or not all(len(bank) > len(state.out) for bank in state.banks):
             raise UserError(
                 "maps.bank.mode=mutual needs other images of the category, near-duplicates apart."
             )
         levels = len(state.banks)
-        few = self._bank_map(embedded.patches[-levels:], state.banks)
+        few = self._bank_map(embedded.patches[-levels:], state)
         zero, text_score = torch.zeros_like(few), torch.zeros(len(few), device=few.device)
         tau, t = self.kead.settings.temperature, self.text_weight
         if t:
@@ -139,14 +151,15 @@ class BankMethod(MapMethod):
         score = 2 * t * text_score + maps.amax((1, 2))
         return MapOutput(score, text_score, maps, torch.stack([zero, few], dim=1))
 
-    def _bank_map(self, patches: Sequence[Tensor], banks: Sequence[Tensor]) -> Tensor:
+    def _bank_map(self, patches: Sequence[Tensor], state: CategoryState) -> Tensor:
         """M_bank, (B, g, g) in 0…1."""
         levels = []
-        for level, bank in zip(patches, banks, strict=True):
+        for number, level in enumerate(patches):
             if self.bank.mode == "mutual":
-                far = torch.stack([mutual(image, bank, self.bank.lowest) for image in level])
+                judges = state.judges(number)
+                far = torch.stack([mutual(image, judges, self.bank.lowest) for image in level])
             else:
-                far = torch.stack([nearest(image, bank) for image in level])
+                far = torch.stack([nearest(image, state.banks[number]) for image in level])
             side = round(far.shape[1] ** 0.5)
             levels.append(far.view(-1, side, side))
         return joined(levels, self.grid)

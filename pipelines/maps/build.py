@@ -1,11 +1,12 @@
 """The map method that a config asks for, over its encoder."""
 
-from pipelines.banks import CLIP
-from pipelines.encoder import LoadedEncoder, input_size, load_encoder
+from pipelines.banks import CLIP, Backbone
+from pipelines.encoder import LoadedEncoder, input_patches, input_size, load_encoder
 from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.kead import KeAD
 from pipelines.maps.method import MapMethod
 from pipelines.maps.section import MapsSection
+from pipelines.maps.tile_plan import EncoderInput
 from pipelines.maps.winclip import WinCLIP
 
 
@@ -18,14 +19,20 @@ def build_method(section: MapsSection, device: str) -> MapMethod:
     return method_over(load_encoder(section.encoder.model, section.encoder.weights, device=device), section)
 
 
-def side_of(section: MapsSection) -> int:
-    """Pixels of the side that the chosen method takes images at, without building it.
+def input_of(section: MapsSection) -> EncoderInput:
+    """The square input of the chosen method; of a bank's encoder the backbone is built, not the encoder.
 
     Raises:
-        UserError: see `input_size`.
+        UserError: see `input_size` and `Backbone`.
     """
-    side = input_size(section.encoder.model, section.encoder.weights)
-    return side if section.bank.encoder == CLIP else max(side, section.bank.size)
+    model, weights = section.encoder.model, section.encoder.weights
+    encoder = EncoderInput(input_size(model, weights), input_patches(model, weights))
+    if section.bank.encoder == CLIP:
+        return encoder
+    grids = Backbone(section.bank).grids
+    with_text = section.bank.weight_of_text(section.kead.few_weight) > 0
+    finest = max(*grids, encoder.patches if with_text else 0)
+    return EncoderInput(max(encoder.size, section.bank.size), finest)
 
 
 def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:

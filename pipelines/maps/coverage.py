@@ -6,7 +6,6 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.progress import say
-from pipelines.encoder import input_patches, input_size
 from pipelines.maps.section import MapsSection
 from pipelines.maps.tile_plan import EncoderInput, tile_plan
 
@@ -14,10 +13,8 @@ MOST_SQUASHED = 2.0  # sides' ratio above which a whole image is said to be squa
 MOST_PIXELS = 48  # of an image in a patch's side: a defect of that size is one patch, or half of two
 
 
-def say_coverage(section: MapsSection, manifest: pa.Table) -> None:
+def say_coverage(section: MapsSection, manifest: pa.Table, encoder: EncoderInput) -> None:
     """Say how coarsely the images of a manifest (`uri`, `width`, `height`) are seen, if at all coarse."""
-    model, weights = section.encoder.model, section.encoder.weights
-    encoder = EncoderInput(input_size(model, weights), input_patches(model, weights))
     note = coverage(section, manifest.select(["uri", "width", "height"]).to_pylist(), encoder)
     if note:
         say(f"maps: {note}")
@@ -29,7 +26,7 @@ def coverage(section: MapsSection, rows: Sequence[Mapping[str, Any]], encoder: E
     Args:
         section: the stage's config.
         rows: every image's `uri`, `width` and `height`.
-        encoder: the encoder's input.
+        encoder: the method's input.
     """
     coarse = []
     tiles = 0

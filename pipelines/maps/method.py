@@ -1,7 +1,7 @@
 """What anomaly-map methods share: category states, batches of mixed categories, input images, prompts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipelines.encoder import (
     prompt_states,
     refuse_long,
 )
+from pipelines.maps.bank_limit import spread_banks
 from pipelines.maps.section import Precision
 
 TEXT_BATCH = 256
@@ -34,20 +35,23 @@ class CategoryState:
         banks: per layer (or window size) (k·N, D) L2-normalised embeddings of the references; (S, N, D) of
             the images of a sample, for mutual scoring; empty when zero-shot.
         barred: image_id → numbers of the sample's images that must not judge it: itself, near-duplicates.
+        out: numbers of the sample's images that do not judge, where the state is one image's own.
     """
 
     t_n: Tensor
     t_a: Tensor
     banks: tuple[Tensor, ...]
     barred: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    out: tuple[int, ...] = ()
 
     def judging(self, image_id: str) -> "CategoryState":
-        """What an image is compared with: this state, without what is barred for it."""
+        """What an image is compared with: this state, without what is barred for it; nothing is copied."""
         out = self.barred.get(image_id)
-        if not out:
-            return self
-        kept = [place for place in range(len(self.banks[0])) if place not in out]
-        return replace(self, banks=tuple(bank[kept] for bank in self.banks), barred={})
+        return replace(self, out=out, barred={}) if out else self
+
+    def judges(self, layer: int) -> list[Tensor]:
+        """The images of the sample that judge, (N, D) each, by one of the layers."""
+        return [image for place, image in enumerate(self.banks[layer]) if place not in self.out]
 
 
 @dataclass(frozen=True)
@@ -196,15 +200,19 @@ class MapMethod(ABC):
         count, grid = len(images), self.grid
         output = MapOutput(torch.empty(count), torch.empty(count), torch.empty(count, grid, grid))
         parts: dict[int, Tensor] = {}
+        moved: dict[int, tuple[Tensor, ...]] = {}  # banks on the device; images of a category share them
         for state in {id(state): state for state in states}.values():
             rows = [row for row, other in enumerate(states) if other is state]
             category_embeddings = DenseEmbeddings(
                 embedded.cls[rows], [layer[rows] for layer in embedded.patches]
             )
-            on_device = CategoryState(
-                state.t_n.to(self.device),
-                state.t_a.to(self.device),
-                tuple(bank.to(self.device) for bank in state.banks),
+            if id(state.banks) not in moved:
+                moved[id(state.banks)] = tuple(bank.to(self.device) for bank in state.banks)
+            on_device = replace(
+                state,
+                t_n=state.t_n.to(self.device),
+                t_a=state.t_a.to(self.device),
+                banks=moved[id(state.banks)],
             )
             part = self.match(category_embeddings, on_device)
             output.score[rows] = part.score.float().cpu()
@@ -230,6 +238,19 @@ class MapMethod(ABC):
         with torch.autocast(self.device.type, kind, enabled=self.precision != "fp32"):
             embedded = self._embed((scaled - self._mean) / self._std)
         return DenseEmbeddings(embedded.cls.float(), [layer.float() for layer in embedded.patches])
+
+    def remembered(self, images: Tensor) -> list[Tensor]:
+        """What a bank may keep of normal images as `__call__` takes them: (B, R, D) by layer."""
+        return self.embed(images).patches
+
+    @property
+    def least_remembered(self) -> int:
+        """Patches of a tile and layer that a bank is chosen from, at least; all where it has fewer."""
+        return self.grid**2
+
+    def kept(self, banks: Sequence[Tensor], most: int | None, category: str) -> tuple[Tensor, ...]:
+        """The patches of each layer, (R, D), that stay in a category's bank: at most `most`, None for all."""
+        return tuple(banks) if most is None else spread_banks(banks, most)
 
     def compile(self) -> None:
         """Let torch.compile compile the image tower at its first batch, which takes a minute or more."""

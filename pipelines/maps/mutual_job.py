@@ -1,5 +1,7 @@
 """The first pass of mutual scoring: the sample's features, by the same kind of job as the maps."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -7,11 +9,14 @@ import torch
 from cluster.on_ray import Sender, machine_cpus
 from cluster.storage import Storage
 from pipelines.maps.bank_method import BankMethod
-from pipelines.maps.build import build_method, side_of
+from pipelines.maps.build import build_method
 from pipelines.maps.mutual_sample import FOLDER, chosen, feature_rows, near_pairs
-from pipelines.maps.resources import DECODE_CPUS
-from pipelines.maps.rows import decode_rows, readable_rows
+from pipelines.maps.resources import DECODE_CPUS, images_at_once
+from pipelines.maps.rows import readable_rows
 from pipelines.maps.section import MapsSection
+from pipelines.maps.tile_plan import EncoderInput, tile_plan
+from pipelines.maps.tiled_rows import decoding
+from pipelines.maps.tiled_sample import tiled_feature_rows
 from pipelines.tables import ACTOR_CPUS, ActorPool, CorpusTables, Place, Step, run_table_job, write_listing
 
 AT_ONCE = 8  # images in a forward pass; their features are many times a map's size
@@ -24,17 +29,26 @@ class FeatureActor:
         section: the stage's config.
         cuda: whether the actor has (a share of) a GPU.
         neighbours: number of actors that share the device.
+        tiles: numbers of tiles of the sample's images.
         counter: counter of finished images.
     """
 
-    def __init__(self, section: MapsSection, cuda: bool, neighbours: int, counter: Sender) -> None:
+    def __init__(
+        self, section: MapsSection, cuda: bool, neighbours: int, tiles: Sequence[int], counter: Sender
+    ) -> None:
         torch.set_num_threads(max(1, machine_cpus() // neighbours))
         method = build_method(section, "cuda" if cuda else "cpu")
         assert isinstance(method, BankMethod)
         self.method, self.counter = method, counter
+        self.section, self.tiles = section, tiles
+        self.at_once = images_at_once(section, method, neighbours)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        done = feature_rows(self.method, readable_rows(rows))
+        readable = readable_rows(rows)
+        if self.section.tiles == "off":
+            done = feature_rows(self.method, readable)
+        else:
+            done = tiled_feature_rows(self.method, readable, self.section, self.tiles, self.at_once)
         self.counter.add(rows.num_rows)
         return done
 
@@ -45,6 +59,7 @@ def write_sample(
     corpus: Storage,
     directory: Storage,
     manifest: pa.Table,
+    encoder: EncoderInput,
     pool: ActorPool,
     place: Place,
 ) -> Storage:
@@ -54,7 +69,8 @@ def write_sample(
         section: the stage's config.
         corpus: the corpus artifact's directory.
         directory: the stage's directory.
-        manifest: the stage's rows, with `image_id`, `uri` and `levels`.
+        manifest: the stage's rows, with `image_id`, `uri`, `width`, `height` and `levels`.
+        encoder: result of `input_of`.
         pool: the stage's actors.
         place: where the stage's jobs run.
 
@@ -67,6 +83,9 @@ def write_sample(
     rows = CorpusTables(corpus).manifest(columns=("image_id", "category", "split"))
     judges = chosen(rows, near_pairs(corpus), section.bank)
     wanted = manifest.filter(pc.is_in(manifest.column("image_id"), value_set=pa.array(judges)))
+    sizes = list(zip(*(wanted.column(side).to_pylist() for side in ("width", "height")), strict=True))
+    tiles = sorted({len(tile_plan(*size, section, encoder).corners) for size in sizes})
+    decode, arguments, rows_a_call = decoding(section, sizes, AT_ONCE, encoder)
     work, target = directory.at("listing", FOLDER), directory.at(FOLDER)
     run_table_job(
         "maps: features of the sample",
@@ -75,11 +94,11 @@ def write_sample(
         target=target,
         steps=[
             Step(
-                decode_rows,
-                {"size": side_of(section)},
+                decode,
+                arguments,
                 cpus=DECODE_CPUS,
                 tasks=section.decode_workers,
-                batch_size=AT_ONCE,
+                batch_size=rows_a_call,
             ),
             Step(
                 FeatureActor,
@@ -87,11 +106,12 @@ def write_sample(
                     "section": section,
                     "cuda": pool.gpus > 0,
                     "neighbours": pool.neighbours(place.nodes),
+                    "tiles": tiles,
                 },
                 actors=pool.actors,
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
-                batch_size=AT_ONCE,
+                batch_size=rows_a_call,
                 counted=True,
             ),
         ],

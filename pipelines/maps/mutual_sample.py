@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from cluster.errors import UserError
 from cluster.progress import say
@@ -74,9 +75,14 @@ def feature_rows(method: BankMethod, rows: pa.Table) -> pa.Table:
     pixels = torch.zeros(1, 3, method.input_side, method.input_side)  # gives the columns' shapes
     if rows.num_rows:
         pixels = torch.from_numpy(rows.column("pixels").combine_chunks().to_numpy_ndarray().copy())
+    return feature_table(rows, [level.flatten(1, 2) for level in method.features(pixels)])
+
+
+def feature_table(rows: pa.Table, levels: Sequence[Tensor]) -> pa.Table:
+    """Identity of the rows with their features, (B, N, D) by level; without rows B is 1 and gives shapes."""
     columns = {name: rows.column(name) for name in ("image_id", "category")}
-    for number, level in enumerate(method.features(pixels)):
-        values = np.ascontiguousarray(level.flatten(1, 2).float().cpu().numpy())
+    for number, level in enumerate(levels):
+        values = np.ascontiguousarray(level.float().cpu().numpy())
         tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(values)
         columns[f"level_{number}"] = tensors[: rows.num_rows]
     return pa.table(columns)

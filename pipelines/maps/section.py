@@ -145,8 +145,6 @@ class MapsSection(TileSettings):
     def _has_bank(self) -> "MapsSection":
         if self.bank.own:
             return self
-        if self.tiles != "off":
-            raise ValueError("bank needs tiles=off: tiles are compared with KeAD's own bank alone")
         if self.method != "kead":
             raise ValueError("bank is of method=kead; winclip has a bank of its own")
         if self.store_parts:
@@ -196,7 +194,7 @@ class MapsSection(TileSettings):
         deciding |= self.deciding_tiles  # none where tiles are off: maps made before they existed stay valid
         document = self.model_dump(mode="json", include=deciding)
         # KeAD's own bank is left out: maps made before there was another stay valid.
-        return document if self.bank.own else {**document, "bank": self.bank.deciding}
+        return document if self.bank.own else {**document, "bank": self.bank.deciding(self.tiles != "off")}
 
     def library(self) -> PromptLibrary:
         """Shipped prompts, then the files, then those given in the config.

@@ -10,7 +10,7 @@ from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.banks import CLIP
-from pipelines.encoder import weights_digest
+from pipelines.encoder import LICENCES, map_licences, weights_digest
 from pipelines.maps.coverage import say_coverage
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
@@ -65,9 +65,9 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         # They bring PyTorch and the encoder's library, which reading finished maps does not need.
-        from pipelines.banks import Backbone
         from pipelines.encoder import say_normalisation
         from pipelines.maps.actor import MapActor, prepare
+        from pipelines.maps.build import input_of
         from pipelines.maps.mutual_job import write_sample
         from pipelines.maps.mutual_sample import near_pairs
         from pipelines.maps.resources import DECODE_CPUS
@@ -78,13 +78,12 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         pairs = [levels.get(uri) for uri in manifest.column("uri").to_pylist()]
         manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
         source = write_listing(work, manifest)
-        if section.bank.encoder != CLIP:
-            Backbone(section.bank)  # a level or weights that don't fit are told before Ray is started
+        encoder = input_of(section)  # a level or weights that don't fit are told before Ray is started
         place = job_place(work, target, manifest.num_rows, actors=section.actors)
         pool = actor_pool("maps", section, place.resources())
         say(f"maps: {pool.note}")
         say_normalisation(section.encoder.model, section.encoder.weights)
-        say_coverage(section, manifest)
+        say_coverage(section, manifest, encoder)
         cuda, neighbours = pool.gpus > 0, pool.neighbours(place.nodes)
         sample = None
         if section.bank.mode == "mutual":
@@ -93,6 +92,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
                 corpus=corpus.directory,
                 directory=bench.directory,
                 manifest=manifest,
+                encoder=encoder,
                 pool=pool,
                 place=place,
             )
@@ -112,7 +112,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         )
         images: int = batch.get()
         sizes = list(zip(*(manifest.column(side).to_pylist() for side in ("width", "height")), strict=True))
-        decode, arguments, rows_a_call = decoding(section, sizes, images)
+        decode, arguments, rows_a_call = decoding(section, sizes, images, encoder)
         run_table_job(
             f"maps: {section.method}",
             source=source,
@@ -149,7 +149,8 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
             block_rows=max(ROWS_PER_FILE, min(256, manifest.num_rows // 20)),
             here=place.here,
         )
-        return _finish(bench, manifest, read_errors(work.at("errors")), section.max_bad_share)
+        results = _finish(bench, manifest, read_errors(work.at("errors")), section.max_bad_share)
+        return {**results, LICENCES: map_licences({"config": section.deciding})}
 
     return ensure(
         "maps",

@@ -16,11 +16,11 @@ MOST_ENLARGED = 4  # times; a strip thinner than that is stretched instead
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """The encoder's square input.
+    """A method's square input.
 
     Attributes:
         size: pixels of its side.
-        patches: patches along its side.
+        patches: patches along its side, of the finest level where there are several.
     """
 
     size: int
@@ -57,7 +57,8 @@ class TilePlan:
         return resized[top : top + side, left : left + side].transpose(2, 0, 1)
 
     def _pixels(self, cells: int) -> int:
-        return round(cells * self.encoder.size / self.encoder.patches)
+        # Halves go up, always: with those that go to even the last tile may pass the border by a pixel.
+        return (2 * cells * self.encoder.size + self.encoder.patches) // (2 * self.encoder.patches)
 
 
 def tile_plan(width: int, height: int, tiling: TileSettings, encoder: EncoderInput) -> TilePlan:

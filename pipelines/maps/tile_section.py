@@ -22,8 +22,9 @@ class TileSettings(Section):
         grid_limit: most cells of a tiled image's map; larger images are seen coarser. A map takes two bytes a
             cell on disk, its pixels on the way to the encoder 3 × (pixels of a patch) a cell, 50 MB at the
             default and patches of 16 × 16.
-        bank_limit: most embeddings of a category's tiled references that a patch is compared with; those that
-            differ most are kept.
+        bank_limit: most embeddings of a category's tiled references that a patch is compared with, by level;
+            those that differ most are kept. `bank.most` and `bank.coreset` win where there is a `bank`; for
+            mutual scoring it is the most of each judging image.
     """
 
     tiles: Annotated[int, Field(ge=16, le=100_000)] | Literal["off", "auto"] = "off"

@@ -1,22 +1,20 @@
 """Rows of the maps job where images are tiled: pixels for the encoder, maps of grids of their own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.encoder import input_patches, input_size
 from pipelines.images import ImageError, read_image
-from pipelines.maps.build import side_of
 from pipelines.maps.grids import GRID, grid_column
 from pipelines.maps.method import CategoryState, MapMethod
 from pipelines.maps.rows import decode_rows, map_batch
 from pipelines.maps.section import MapsSection
-from pipelines.maps.tile_plan import EncoderInput, tile_plan
+from pipelines.maps.tile_plan import EncoderInput, TilePlan, tile_plan
 from pipelines.maps.tile_section import TileSettings
-from pipelines.maps.tiling import TiledImage, TiledMap, encoder_input, tiled_maps
+from pipelines.maps.tiling import Pixels, TiledImage, TiledMap, encoder_input, tiled_maps
 from pipelines.tables import IDENTITY, SIZE
 
 BATCH_BYTES = 128 << 20  # pixels of a batch of rows between decoding and encoder
@@ -82,15 +80,22 @@ def map_tiled_rows(
     at_once: int,
 ) -> pa.Table:
     """Maps of readable rows of `decode_tiled_rows`, in `TILED_SCHEMA`; `at_once` tiles a forward pass."""
-    images = []
-    categories = rows.column("category").to_pylist()
+    names = zip(rows.column("category").to_pylist(), rows.column("image_id").to_pylist(), strict=True)
+    images = [
+        TiledImage(pixels, plan, states[category].judging(image_id))
+        for (pixels, plan), (category, image_id) in zip(cut_rows(method, rows, tiling), names, strict=True)
+    ]
+    return tiled_table(rows, tiled_maps(method, images, at_once, tiling.top_tiles))
+
+
+def cut_rows(method: MapMethod, rows: pa.Table, tiling: TileSettings) -> Iterator[tuple[Pixels, TilePlan]]:
+    """Pixels and tiles of readable rows of `decode_tiled_rows`, in their order."""
     for place, (width, height) in enumerate(rows.column("sides").to_pylist()):
         plan = tile_plan(width, height, tiling, encoder_input(method))
         # A view of the column's own memory: no copy of what may be 50 MB.
         flat = np.frombuffer(rows.column("pixels")[place].as_buffer(), np.uint8)
         across, down = plan.seen
-        images.append(TiledImage(flat.reshape(down, across, 3), plan, states[categories[place]]))
-    return tiled_table(rows, tiled_maps(method, images, at_once, tiling.top_tiles))
+        yield flat.reshape(down, across, 3), plan
 
 
 def tiled_table(rows: pa.Table, maps: Sequence[TiledMap]) -> pa.Table:
@@ -104,7 +109,7 @@ def tiled_table(rows: pa.Table, maps: Sequence[TiledMap]) -> pa.Table:
 
 
 def decoding(
-    section: MapsSection, sizes: Sequence[tuple[int, int]], images: int
+    section: MapsSection, sizes: Sequence[tuple[int, int]], images: int, encoder: EncoderInput
 ) -> tuple[Callable[..., pa.Table], dict[str, Any], int]:
     """The function of the job's first step, its arguments, and the rows of a call.
 
@@ -112,11 +117,10 @@ def decoding(
         section: the stage's config.
         sizes: width and height of every image of the job.
         images: images of a forward pass.
+        encoder: result of `input_of`.
     """
-    model, weights = section.encoder.model, section.encoder.weights
     if section.tiles == "off":
-        return decode_rows, {"size": side_of(section)}, images
-    encoder = EncoderInput(input_size(model, weights), input_patches(model, weights))
+        return decode_rows, {"size": encoder.size}, images
     rows = rows_at_once(sizes, section, encoder, images)
     return decode_tiled_rows, {"tiling": section, "encoder": encoder}, rows
 

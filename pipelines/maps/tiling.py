@@ -1,7 +1,7 @@
 """Tiled images through a map method: one map and one score an image, banks of tiled references."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from cluster.errors import UserError
+from pipelines.banks import thinned
 from pipelines.encoder import CategoryPrompts
 from pipelines.images import taper
-from pipelines.maps.bank_limit import spread_banks
 from pipelines.maps.method import CategoryState, MapMethod
 from pipelines.maps.tile_plan import EncoderInput, TilePlan, tile_plan
 from pipelines.maps.tile_section import TileSettings
@@ -85,8 +85,8 @@ class Mosaic:
 
 
 def encoder_input(method: MapMethod) -> EncoderInput:
-    """The input of a loaded method's encoder."""
-    return EncoderInput(method.encoder.image_size, method.grid)
+    """The input of a loaded method; what `input_of` tells of its config."""
+    return EncoderInput(method.input_side, method.grid)
 
 
 def tiled_maps(
@@ -123,7 +123,7 @@ def tiled_state(
 ) -> CategoryState:
     """Text embeddings of a category, and one memory bank of all its references' tiles.
 
-    Of references with more patches than `CANDIDATES` every so manieth tile is taken.
+    Of references with more patches than `CANDIDATES` every so manieth tile is taken, see `tile_memory`.
 
     Args:
         method: the loaded method.
@@ -138,17 +138,12 @@ def tiled_state(
     state = method.text_state(prompts)
     if not method.shots:
         return state
-    most = max(1, CANDIDATES // (method.grid**2 * method.shots))  # tiles of a reference
     layers: list[list[Tensor]] = []
     count = 0
     for count, image in enumerate(references, start=1):
         plan = tile_plan(image.shape[1], image.shape[0], tiling, encoder_input(method))
-        pixels = plan.resized(image)
-        corners = evenly(plan.corners, most)
-        for start in range(0, len(corners), at_once):
-            stack = np.stack([plan.tile(pixels, corner) for corner in corners[start : start + at_once]])
-            patches = method.embed(torch.from_numpy(stack)).patches
-            layers.append([layer.flatten(0, 1).cpu() for layer in patches])
+        share, least = CANDIDATES // method.shots, method.least_remembered
+        layers.append(tile_memory(plan.resized(image), plan, method.remembered, at_once, share, least))
         if count == method.shots:
             break
     if count < method.shots:
@@ -156,8 +151,44 @@ def tiled_state(
             f'Category "{prompts.object}" has {count} normal references, {method.shots} are needed;'
             " give more, or lower shots (0 needs none)."
         )
-    banks = spread_banks([torch.cat(layer) for layer in zip(*layers, strict=True)], tiling.bank_limit)
-    return CategoryState(state.t_n, state.t_a, banks)
+    whole = [torch.cat(layer) for layer in zip(*layers, strict=True)]
+    return replace(state, banks=method.kept(whole, tiling.bank_limit, prompts.object))
+
+
+def tile_memory(
+    pixels: Pixels,
+    plan: TilePlan,
+    remembered: Callable[[Tensor], list[Tensor]],
+    at_once: int,
+    share: int,
+    least: int,
+) -> list[Tensor]:
+    """What a bank may keep of an image's tiles: by layer (R, D), on the CPU.
+
+    Args:
+        pixels: result of `TilePlan.resized`.
+        plan: the image's tiles.
+        remembered: see `MapMethod.remembered`.
+        at_once: tiles in a forward pass.
+        share: patches of a layer, about, that are kept: all of them, or of evenly chosen tiles.
+        least: patches of a tile that are kept at least, any of them; a tile with no more is kept whole.
+    """
+    corners = evenly(plan.corners, max(1, share // least))
+    each = rows_of_a_tile(len(corners), share, least)
+    layers: list[list[Tensor]] = []
+    for start in range(0, len(corners), at_once):
+        some = corners[start : start + at_once]
+        stack = np.stack([plan.tile(pixels, corner) for corner in some])
+        by_layer = remembered(torch.from_numpy(stack))
+        for place in range(len(some)):
+            tile = [layer[place].cpu() for layer in by_layer]
+            layers.append([thinned(layer, each, "random", start + place) for layer in tile])
+    return [torch.cat(layer) for layer in zip(*layers, strict=True)]
+
+
+def rows_of_a_tile(tiles: int, share: int, least: int) -> int:
+    """Most patches of each of so many tiles that `tile_memory` keeps."""
+    return max(share // tiles, least)
 
 
 def evenly(corners: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:

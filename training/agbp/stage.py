@@ -12,6 +12,7 @@ from cluster.errors import UserError
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
+from pipelines.encoder import map_licences
 from training.agbp.attention_pictures import attention_sheet
 from training.agbp.data import (
     PretrainDataset,
@@ -79,6 +80,7 @@ def pretrain_backbone(
                 image_size=section.image_size,
                 lineage=lineage,
                 beyond=backbone.beyond(start.state) if start else {},
+                licences=(start.licences if start else {}) | map_licences(maps.record),
             ),
             load=lambda weights: backbone_weights(weights, backbone),
             finish=lambda: _draw(section, before, backbone, images, corpus.directory, bench),

@@ -8,6 +8,7 @@ import pyarrow as pa
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
+from pipelines.encoder import LICENCES
 from pipelines.tables import CORRECTED
 from training.detection.agdp import CLASSES
 from training.detection.defect_boxes import DefectBoxes
@@ -134,6 +135,8 @@ def _learn(
 ) -> Mapping[str, Any]:
     """The stage's body: from the start to a detector of boxes."""
     training, detector, report = prepared(section, inputs, bench.directory, start)
+    if inputs.boxes is not None:  # boxes made before licences were kept name none
+        detector.licences = {**detector.licences, **inputs.boxes.results.get(LICENCES, {})}
     weights = {} if start is None else {"weights": start.digest}
     about: dict[str, Any] = {}
     title = f"detector: learning {LEARNT[section.boxes]}"

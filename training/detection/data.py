@@ -36,6 +36,8 @@ class Sample:
         levels: black and white where the image has more than 8 bits; None takes its own.
         ignored: (M, 4) regions with defects that are no objects, as `boxes`.
         ignored_labels: (M,) int64; -1 for a class that is not learnt.
+        corner: left and top of the tile that this is, pixels of its file; None is the whole image. `width`,
+            `height` and all boxes are the tile's.
     """
 
     image_id: str
@@ -48,6 +50,19 @@ class Sample:
     levels: Levels | None = None
     ignored: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
     ignored_labels: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
+    corner: tuple[int, int] | None = None
+
+    def pixels(self) -> Image:
+        """(height, width, 3) uint8 RGB, the tile's where it is one.
+
+        Raises:
+            UserError: the file can't be read.
+        """
+        whole = read_pixels(self.uri, self.levels)
+        if self.corner is None:
+            return whole
+        left, top = self.corner
+        return whole[top : top + self.height, left : left + self.width]
 
     @classmethod
     def of(
@@ -162,7 +177,7 @@ def _read_placed(
 ) -> Image:
     sample = samples[index]
     placement = preprocessing.place(sample.width, sample.height)
-    image = placement.image(read_pixels(sample.uri, sample.levels))
+    image = placement.image(sample.pixels())
     if hide_ignored and len(sample.ignored):
         return hidden(image, placement.boxes(sample.ignored), placement.boxes(sample.boxes))
     return image

@@ -139,6 +139,7 @@ class DefectBoxes:
             loop=section.loop,
             freeze="backbone" if section.freeze_backbone else "none",
             masks=section.masks,
+            cut=section,
         )
 
     def _nothing(self) -> str:

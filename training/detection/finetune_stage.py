@@ -81,6 +81,8 @@ def finetune_detector(
                 loop=section.loop,
                 freeze=section.freeze,
                 masks=section.masks,
+                cut=section,
+                empty_share=section.background_share,
             ),
             scaling=site.scaling,
             lineage=lineage,

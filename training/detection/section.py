@@ -7,7 +7,15 @@ from pydantic import Field, field_validator, model_validator
 from cluster.config import Section
 from pipelines.corpus import LabelledDataSection
 from training.loop import LoopSettings
-from training.models import Freeze, Masks, Resize, check_detector_name, check_masks, weighs_boxes
+from training.models import (
+    DetectorTiles,
+    Freeze,
+    Masks,
+    Resize,
+    check_detector_name,
+    check_masks,
+    weighs_boxes,
+)
 from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE, StartWord
 
 if TYPE_CHECKING:
@@ -65,8 +73,10 @@ class DetectorAugment(BoxAugment):
     close_mosaic: int = Field(default=2, ge=0)
 
 
-class DetectorSection(Section):
+class DetectorSection(DetectorTiles):
     """How the detector is pretrained (docs/method.md#agdp).
+
+    With `tiles` images are cut before they become inputs; half of the tiles at most have no box.
 
     Attributes:
         name: the detector's name; its backbone is that of the backbone stage.
@@ -205,8 +215,11 @@ class FinetuneLoop(LoopSettings):
     best_metric: str | None = "map50_95"
 
 
-class FinetuneSection(Section):
+class FinetuneSection(DetectorTiles):
     """How a detector is finetuned, alike from each of several starts.
+
+    With `tiles` images are cut before they become inputs; `background_share` holds for tiles then, too. Give
+    `evaluate` and `predict` the same.
 
     Attributes:
         name: the detector's name.

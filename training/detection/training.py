@@ -9,8 +9,9 @@ from pipelines.images import Levels
 from training.detection.data import Sample
 from training.detection.section import BoxAugment
 from training.detection.task import DetectionPlan, build_detection_task
+from training.detection.tiles import learnt_tiles, tiled_samples
 from training.loop import FitResult, LoopSettings, ScalingSection, trained
-from training.models import Freeze, Masks
+from training.models import DetectorTiles, Freeze, Masks
 from training.models.detectors import Detector
 from training.starts import WEIGHTS_FILE, save_detector
 
@@ -25,6 +26,8 @@ class BoxTraining:
         loop: epochs, steps and optimiser.
         freeze: the parts that stay as they start.
         masks: what a mask head learns, see `DetectionPlan`.
+        cut: how images are cut into tiles.
+        empty_share: most of the tiles learnt from that have no box, as a share.
     """
 
     train: Sequence[Sample]
@@ -33,6 +36,8 @@ class BoxTraining:
     loop: LoopSettings
     freeze: Freeze
     masks: Masks
+    cut: DetectorTiles
+    empty_share: float = 0.5
 
 
 def train_detector(
@@ -59,12 +64,17 @@ def train_detector(
     """
     loop = training.loop
     detector.levels = _common_levels([*training.train, *training.held_out])
+    learnt = learnt_tiles(
+        training.train, training.cut, detector.preprocessing, training.empty_share, loop.resolved_seed
+    )
+    if training.cut.tiles != "off":
+        say(f"{title}: {len(learnt):,} tiles of {len(training.train):,} images")
     plan = DetectionPlan(
         directory=bench.directory,
         freeze=training.freeze,
         masks=training.masks,
-        train=tuple(training.train),
-        held_out=tuple(training.held_out),
+        train=tuple(learnt),
+        held_out=tuple(tiled_samples(training.held_out, training.cut, detector.preprocessing)),
         augment=training.augment,
         epochs=loop.epochs,
         seed=loop.resolved_seed,

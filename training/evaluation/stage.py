@@ -64,7 +64,14 @@ def evaluate_detector(
         with progress("evaluate: finding defects", len(samples)) as bar:
             images = {sample.image_id: sample.uri for sample in samples}
             levels = {sample.image_id: sample.levels for sample in samples if sample.levels is not None}
-            results = predict(detector, images, device=device, batch_size=section.batch_size, levels=levels)
+            results = predict(
+                detector,
+                images,
+                device=device,
+                batch_size=section.batch_size,
+                levels=levels,
+                cut=section,
+            )
             for result in results:
                 if isinstance(result, UnreadableImage):
                     raise lost_image(result.uri, result.reason)
@@ -101,7 +108,7 @@ def evaluate_detector(
     return ensure(
         "evaluate",
         site=site,
-        config=section.model_dump(mode="json", exclude={"batch_size"}),
+        config=section.deciding,
         revision=3,  # boxes outside the image take no place among the best
         inputs={"corpus": corpus, "finetuned": finetuned},
         body=body,

@@ -113,6 +113,7 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
         "architecture": detector.architecture,
         "classes": list(detector.classes),
         "lineage": dict(lineage),
+        "licences": dict(detector.licences),
         "input": {
             "name": INPUT,
             "layout": "(batch, 3, height, width) float32, RGB, value / 255; any batch size",

@@ -14,8 +14,10 @@ from cluster.registry import Evaluation, Provenance, file_tags, register
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.tracking import Run
 from cluster.verdicts import finds_nothing
+from pipelines.encoder import LICENCES, licences_text, map_licences, written_licences
 from pipelines.tables import CorpusTables, LabelRow
 from training.starts import BACKBONE_FILE, WEIGHTS_FILE
+from training.weights import load_weights
 
 ALIAS = "candidate"
 MODEL_FILE = "model.json"
@@ -101,7 +103,7 @@ def register_detector(
         site=site,
         config={"name": name},
         inputs={"finetuned": finetuned, "evaluated": evaluated, **ancestors},
-        revision=3,  # parents, evaluations, digests; verdicts
+        revision=4,  # parents, evaluations, digests; verdicts; licences
         body=body,
     )
 
@@ -183,7 +185,7 @@ def _register(
     artifact = entry.artifact
     made_of = behind(artifact, ancestors)
     provenance = provenance_of(artifact, made_of, parents)
-    digests = _log_files(run, entry, made_of, provenance)
+    digests, licences = _log_files(run, entry, made_of, provenance)
     other_code = {
         f"{stage}.code_version": code_of(each)
         for stage, each in made_of.items()
@@ -198,6 +200,7 @@ def _register(
         **other_code,
         **provenance.tags(),
         **file_tags(digests),
+        LICENCES: licences_text(licences) or "none: trained from nothing",
         **more,
     }
     return register(run, name=name, folder=entry.stage, tags=tags, alias=ALIAS, description=entry.description)
@@ -205,10 +208,15 @@ def _register(
 
 def _log_files(
     run: Run, entry: _Entered, made_of: Mapping[str, Artifact], provenance: Provenance
-) -> dict[str, str]:
-    """Log weights and `model.json` to the run; returns sha256 (hex) by file name."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Log weights and `model.json` to the run; returns sha256 (hex) by file name, and licences."""
+    with entry.artifact.directory.local_copy(entry.file) as weights:
+        licences = written_licences(load_weights(weights)[1], entry.stage)
+    if "maps" in made_of:
+        licences |= map_licences(made_of["maps"].record)
     document = {
         "description": entry.description,
+        LICENCES: licences,
         "provenance": replace(provenance, thresholds=dict(provenance.thresholds)).document(),
         "stages": {
             stage: {
@@ -226,7 +234,7 @@ def _log_files(
                 run.log_file(path, entry.stage)
                 with path.open("rb") as file:
                     digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+    return digests, licences
 
 
 def _nearest(parents: Mapping[str, str]) -> dict[str, str]:

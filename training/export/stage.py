@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.stages import Artifact, Site, Workbench, ensure
+from pipelines.encoder import written_licences
 from training.export.backbone_export import export_backbone
 from training.export.native_file import write_native
 from training.export.onnx_export import contract, export_onnx
@@ -74,6 +75,7 @@ def _backbone_files(model: ModelSource, metadata: Mapping[str, Any], folder: Pat
             "architecture": architecture,
             "preprocessing": metadata.get("preprocessing"),
             "lineage": dict(model.lineage),
+            "licences": written_licences(metadata, model.name),
             "native": {"file": path.name, "load": load},
         },
         results={"architecture": architecture, "native": path.name, "load": load},
@@ -118,5 +120,6 @@ def _ensure(write: Callable[[Path], _Exported], *, model: ModelSource, site: Sit
         inputs={},
         extra={"model": model.digest},
         body=body,
-        revision=3,  # the contract names threshold and clipping; the free axis is called `batch`
+        # The contract names threshold and clipping; the free axis is called `batch`; licences, too.
+        revision=4,
     )

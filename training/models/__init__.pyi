@@ -22,10 +22,12 @@ from .names import (
     detector_adapter,
     detector_adapters,
     on_backbone_adapters,
+    published_origin,
     segmenter_adapters,
     weighs_boxes,
 )
 from .parted import PartedModel, Stages, Targets
+from .tile_section import DetectorTiles
 from .ultralytics_library import (
     DEFAULT_CFG,
     Conv,
@@ -53,6 +55,7 @@ __all__ = [
     "Boxes",
     "Conv",
     "DetectionModel",
+    "DetectorTiles",
     "E2ELoss",
     "Family",
     "Freeze",
@@ -78,6 +81,7 @@ __all__ = [
     "get_cfg",
     "make_anchors",
     "on_backbone_adapters",
+    "published_origin",
     "register_layer",
     "segmenter_adapters",
     "v8DetectionLoss",

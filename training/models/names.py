@@ -134,6 +134,16 @@ def backbone_of(name: str) -> str:
     return name.partition("+")[2] or name.removesuffix("-rtdetr")
 
 
+def published_origin(name: str, start: str) -> str:
+    """Whose weights the start `imagenet` or `coco` of a detector or backbone are: `LIBRARY/NAME`."""
+    family, plus, _ = name.partition("+")
+    if plus and start == "coco" and family in TORCHVISION:
+        return f"torchvision/{name}"
+    plain = backbone_of(name).removeprefix("timm/")
+    own = plain in (*YOLO, *RTDETR, *RTDETR_RESNET)
+    return f"{'ultralytics' if own else 'timm'}/{plain}"
+
+
 def detector_adapter(name: str) -> Adapter:
     """The adapter that builds the detector of a name.
 

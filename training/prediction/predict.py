@@ -1,6 +1,6 @@
 """A trained detector on image files: boxes in the pixels of the original."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,8 +11,10 @@ import torch
 
 from pipelines.images import ImageError, ImageSource, Levels, read_image
 from pipelines.tables import SIDES
-from training.metrics import Detections
+from training.models import DetectorTiles
 from training.models.detectors import MIN_SCORE, Detector
+from training.prediction.batch import detect_batch
+from training.prediction.tiled import detect_tiled
 
 
 @dataclass(frozen=True)
@@ -50,38 +52,6 @@ class ImagePrediction:
         }
 
 
-def detect_batch(
-    detector: Detector,
-    inputs: npt.NDArray[np.uint8],
-    sizes: Sequence[tuple[int, int]],
-    *,
-    device: torch.device,
-    min_score: float = MIN_SCORE,
-) -> list[Detections]:
-    """Boxes of each image, best first, in pixels of the original and inside it.
-
-    Args:
-        detector: the detector, on `device` and in eval mode.
-        inputs: (N, S, S, 3) RGB, each laid out by the detector's preprocessing.
-        sizes: width and height of the originals, pixels.
-        device: device to run on.
-        min_score: least score of a box.
-
-    Raises:
-        UserError: see `Detector.predict`.
-    """
-    batch = torch.from_numpy(inputs).permute(0, 3, 1, 2).to(device).float() / 255
-    results: list[Detections] = []
-    placements = [detector.preprocessing.place(*size) for size in sizes]
-    areas = [placement.area for placement in placements]
-    predictions = detector.predict(batch, min_score=min_score, areas=areas)
-    for size, placement, prediction in zip(sizes, placements, predictions, strict=True):
-        boxes = placement.original(prediction.boxes.double().cpu().numpy()).clip(0, [*size, *size])
-        scores = prediction.scores.double().cpu().numpy()
-        results.append(Detections(boxes, scores, prediction.labels.cpu().numpy()))
-    return results
-
-
 @dataclass(frozen=True)
 class UnreadableImage:
     """An image left out, and why."""
@@ -99,15 +69,19 @@ def predict(
     batch_size: int = 16,
     min_score: float = MIN_SCORE,
     levels: Mapping[str, Levels] | None = None,
+    cut: DetectorTiles | None = None,
 ) -> Iterator[ImagePrediction | UnreadableImage]:
     """Run a detector over images, batch by batch; one result per image, a batch's unreadable images first.
+
+    Images in tiles are in memory one at a time.
 
     Args:
         detector: the detector; it is moved to `device`.
         images: image_id → path or URI, or (H, W, 3) uint8 RGB pixels, called `image ID`.
         device: device to run on.
-        batch_size: images at once.
+        batch_size: images, or tiles of an image, at once.
         min_score: least score of a box.
+        cut: how images are cut into tiles; None takes them as a whole.
         levels: black and white by image_id, of the images of more than 8 bits that don't take their own.
     """
     known = levels or {}
@@ -124,6 +98,12 @@ def predict(
                 yield UnreadableImage(image_id, uri, str(error))
                 continue
             height, width = pixels.shape[:2]
+            if cut is not None and cut.tiles != "off":
+                one = detect_tiled(
+                    detector, pixels, cut, device=device, batch_size=batch_size, min_score=min_score
+                )
+                yield ImagePrediction(image_id, uri, width, height, one.boxes, one.scores, one.labels)
+                continue
             inputs.append(detector.preprocessing.place(width, height).image(pixels))
             read.append((image_id, uri, (width, height)))
         if not read:

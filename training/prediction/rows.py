@@ -17,7 +17,10 @@ from pipelines.tables import PREDICTED_BOX, SIZE
 from training.models import Preprocessing
 from training.models.detectors import Detector
 from training.pictures import DrawnBox, draw_boxes, read_pixels
-from training.prediction.predict import ImagePrediction, detect_batch
+from training.prediction.batch import detect_batch
+from training.prediction.predict import ImagePrediction
+from training.prediction.section import PredictSection
+from training.prediction.tiled import detect_tiled
 
 READ = [("uri", pa.string()), ("name", pa.string()), ("image_id", pa.string()), *SIZE, ("error", pa.string())]
 PREDICTED = pa.schema([*READ, ("boxes", pa.list_(PREDICTED_BOX))])
@@ -79,6 +82,46 @@ def predict_rows(rows: pa.Table, detector: Detector, device: torch.device, min_s
             )
             row["boxes"] = prediction.row(detector.classes)["boxes"]
     return pa.Table.from_pylist(listed, schema=PREDICTED)
+
+
+def predict_tiled_rows(
+    rows: pa.Table,
+    detector: Detector,
+    device: torch.device,
+    section: PredictSection,
+    levels: Levels | None = None,
+) -> pa.Table:
+    """Each row's image read and its boxes found in tiles, one image in memory at a time; schema `PREDICTED`.
+
+    Args:
+        rows: table with `uri` and `name`.
+        detector: the detector, on `device` and in eval mode.
+        section: how images are cut, tiles at once, least score.
+        levels: see `read_rows`.
+    """
+    done = []
+    for row in rows.select(["uri", "name"]).to_pylist():
+        about: dict[str, Any] = {"image_id": None, "width": None, "height": None, "error": None, "boxes": []}
+        try:
+            data = read_bytes(row["uri"])
+            image = decode_image(data, levels)
+        except ImageError as error:
+            done.append({**row, **about, "error": str(error)})
+            continue
+        one = detect_tiled(
+            detector,
+            image,
+            section,
+            device=device,
+            batch_size=section.batch_size,
+            min_score=section.min_score,
+        )
+        height, width = image.shape[:2]
+        prediction = ImagePrediction(
+            content_hash(data), row["uri"], width, height, one.boxes, one.scores, one.labels
+        )
+        done.append({**row, **about, **prediction.row(detector.classes)})
+    return pa.Table.from_pylist(done, schema=PREDICTED)
 
 
 def _drawn_name(name: str) -> str:

@@ -5,15 +5,15 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from cluster.config import Section
+from training.models import DetectorTiles
 
 
-class PredictSection(Section):
+class PredictSection(DetectorTiles):
     """How images are predicted.
 
     Attributes:
         min_score: least score of a box.
-        batch_size: images that a worker takes at once.
+        batch_size: images, or tiles of an image, that a worker takes at once.
         actors: workers that hold the detector; None takes one, or one per GPU.
         gpus_per_actor: GPUs of a worker; None takes one where the cluster has GPUs; a fraction shares one.
         draw: whether to write every image with its boxes, too.
@@ -44,4 +44,5 @@ class PredictSection(Section):
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result, JSON-able."""
         deciding = self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})
+        deciding |= self.deciding_tiles
         return deciding if self.levels is None else {**deciding, "levels": list(self.levels)}

@@ -12,6 +12,7 @@ from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.boxes import coco_document
 from pipelines.corpus import listing_digest
+from pipelines.images import Levels
 from pipelines.tables import (
     ACTOR_CPUS,
     PREDICTIONS,
@@ -23,7 +24,7 @@ from pipelines.tables import (
     run_table_job,
     write_listing,
 )
-from training.prediction.rows import alike, draw_rows, predict_rows, read_rows
+from training.prediction.rows import alike, draw_rows, predict_rows, predict_tiled_rows, read_rows
 from training.prediction.section import PredictSection
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
 
@@ -62,19 +63,21 @@ def predict_images(
         source = write_listing(work.at("listing"), files)
         place = job_place(work, predicted, files.num_rows, actors=section.actors)
         pool = actor_pool("predict", section, place.resources())
+        tiled = section.tiles != "off"
+        reading = Step(
+            read_rows,
+            {"preprocessing": detector.preprocessing, "levels": levels},
+            batch_size=section.batch_size,
+        )
         steps = [
-            Step(
-                read_rows,
-                {"preprocessing": detector.preprocessing, "levels": levels},
-                batch_size=section.batch_size,
-            ),
+            *([] if tiled else [reading]),  # tiles are cut where they are seen: pixels of scans are many
             Step(
                 PredictActor,
-                {"weights": work, "section": section, "cuda": pool.gpus > 0},
+                {"weights": work, "section": section, "cuda": pool.gpus > 0, "levels": levels},
                 actors=pool.actors,
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
-                batch_size=section.batch_size,
+                batch_size=1 if tiled else section.batch_size,
                 counted=not section.draw,  # the last step counts: what is shown as done is done
             ),
         ]
@@ -112,10 +115,15 @@ def predict_images(
 
 
 class PredictActor:
-    """Holds the detector; finds boxes in batches of laid-out images."""
+    """Holds the detector; finds boxes in batches of laid-out images, or in images that it reads and cuts."""
 
     def __init__(
-        self, weights: Storage, section: PredictSection, cuda: bool, counter: Sender | None = None
+        self,
+        weights: Storage,
+        section: PredictSection,
+        cuda: bool,
+        levels: Levels | None,
+        counter: Sender | None = None,
     ) -> None:
         torch.set_num_threads(machine_cpus())
         self.device = torch.device("cuda" if cuda else "cpu")
@@ -123,10 +131,13 @@ class PredictActor:
             detector = load_detector(path)
         detector.fold_norms()
         self.detector = detector.to(self.device)
-        self.min_score, self.counter = section.min_score, counter
+        self.section, self.levels, self.counter = section, levels, counter
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        done = predict_rows(rows, self.detector, self.device, self.min_score)
+        if self.section.tiles == "off":
+            done = predict_rows(rows, self.detector, self.device, self.section.min_score)
+        else:
+            done = predict_tiled_rows(rows, self.detector, self.device, self.section, self.levels)
         if self.counter is not None:
             self.counter.add(done.num_rows)
         return done

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cluster.errors import UserError
 from cluster.storage import Storage
+from pipelines.encoder import LICENCES
 from training.models import canonical
 from training.models.backbones import Backbone, build
 from training.weights import StateDict, check_whole, load_weights, save_weights
@@ -24,6 +25,7 @@ def save_backbone(
     image_size: int,
     lineage: Mapping[str, str],
     beyond: StateDict | None = None,
+    licences: Mapping[str, str] | None = None,
 ) -> None:
     """Write the backbone's weights, in its library's keys, with metadata.
 
@@ -34,6 +36,7 @@ def save_backbone(
         image_size: pixels of the square it was trained on.
         lineage: fingerprints of its sources, by name.
         beyond: neck and head of the detector it was taken from; they go into the same file.
+        licences: licences of the weights behind it, by whose they are.
     """
     beyond = beyond or {}
     metadata = {
@@ -47,6 +50,7 @@ def save_backbone(
             "std": list(backbone.std),
         },
         "lineage": dict(lineage),
+        LICENCES: dict(licences or {}),
     }
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / BACKBONE_FILE  # `name` may hold folders

@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.errors import UserError
 from cluster.storage import Storage
+from pipelines.encoder import LICENCES, written_licences
 from pipelines.images import Levels
 from training.models import Preprocessing
 from training.models.detectors import Detector, build_detector
@@ -35,6 +36,7 @@ def save_detector(detector: Detector, directory: Storage, name: str, lineage: Ma
         "classes": list(detector.classes),
         "preprocessing": {"size": detector.preprocessing.size, "resize": detector.preprocessing.resize},
         "lineage": dict(lineage),
+        LICENCES: dict(detector.licences),
     }
     if detector.levels is not None:
         metadata["levels"] = list(detector.levels)
@@ -63,6 +65,7 @@ def load_detector(path: Path) -> Detector:
     )
     detector.load_state_dict(state)
     detector.levels = _levels(metadata.get("levels"))
+    detector.licences = written_licences(metadata, "weights")
     return detector.eval()
 
 

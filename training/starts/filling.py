@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cluster.errors import UserError
+from pipelines.encoder import written_licences
 from training.models import Preprocessing
 from training.models.detectors import Detector, build_detector
 from training.weights import StateDict, TransferReport
@@ -57,6 +58,7 @@ def filled_detector(
     state = dict(detector.own_keys(state))
     same = metadata.get("classes") == list(classes)
     parts = ("backbone", "neck", "head", "classes") if same else ("backbone", "neck", "head")
+    detector.licences = written_licences(metadata, source)
     report = transfer(detector, state, part_of=detector.part_of, only=parts)
     backbone = report.parts["backbone"]
     wrong = any(detector.part_of(mismatch.key) == "backbone" for mismatch in report.mismatched)

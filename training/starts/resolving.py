@@ -10,6 +10,8 @@ import torch
 
 from cluster.stages import Artifact
 from cluster.tracking import Tracker
+from pipelines.encoder import LICENCES, licence_of, written_licences
+from training.models import published_origin
 from training.models.detectors import published_weights
 from training.starts.backbone_file import BACKBONE_FILE
 from training.starts.detector_file import WEIGHTS_FILE
@@ -25,7 +27,7 @@ class Start:
 
     Attributes:
         state: tensors in the keys of the library's full model.
-        metadata: what the file says of itself; empty for published weights.
+        metadata: what the file says of itself; of published weights their licence alone.
         source: how messages name it.
         digest: hash of its content, wherever it lies.
         whole: whether it must fill the backbone; published classifiers may lack its last layers.
@@ -36,6 +38,11 @@ class Start:
     source: str
     digest: str
     whole: bool
+
+    @property
+    def licences(self) -> dict[str, str]:
+        """Licences of the weights behind it, by whose they are."""
+        return written_licences(self.metadata, self.source)
 
 
 def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start:
@@ -53,9 +60,9 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
     """
     if word in PUBLISHED:
         state = published_weights(name, word)
-        return Start(
-            state, {}, f"{word} of {name}", f"{word}:{state_digest(state)}", whole=word != "imagenet"
-        )
+        source = f"{word} of {name}"
+        metadata = {LICENCES: {source: licence_of(published_origin(name, word))}}
+        return Start(state, metadata, source, f"{word}:{state_digest(state)}", whole=word != "imagenet")
     if word == SURFACE:
         word = str(surface_file())
     path = str(Path(word).expanduser()) if word.startswith("~") else word

@@ -10,6 +10,7 @@ from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.storage import Storage, workspace_faults
 from cluster.tracking import Tracker
+from pipelines.banks import BankSection
 from pipelines.corpus import CorpusSection, Listing
 from pipelines.device import best_device
 from pipelines.encoder import load_encoder, weights_digest
@@ -51,12 +52,11 @@ def run_table4(project: Project, device: str) -> Artifact:
         device: torch device of the encoder.
 
     Raises:
-        UserError: there are no labelled images, a category has no prompts, or the encoder can't be used.
+        UserError: there are no labelled images, a category has no prompts, the encoder can't be used, or maps
+            are of tiles or of another bank, which no row is.
     """
     maps = project.maps
-    if maps.tiles != "off":
-        say("table4: maps.tiles is not read; the paper's maps are of whole images")
-        maps = maps.model_copy(update={"tiles": "off"})
+    _refuse_others(maps)
     weights = weights_digest(maps.encoder.model, maps.encoder.weights)
     listing = None
     if project.generate is None:
@@ -73,6 +73,22 @@ def run_table4(project: Project, device: str) -> Artifact:
             listing = _listing(corpus, maps)
         assert listing is not None
         return _table4(maps, corpus, listing, weights, device, site=site)
+
+
+def _refuse_others(maps: MapsSection) -> None:
+    """Refuse maps that the table would leave out in silence."""
+    given = ["maps.tiles=off"] if maps.tiles != "off" else []
+    plain = BankSection()
+    given += [
+        f"maps.bank.{key}={'null' if value is None else value}"
+        for key, value in plain.model_dump().items()
+        if getattr(maps.bank, key) != getattr(plain, key)
+    ]
+    if given:
+        raise UserError(
+            "study table4 measures the paper's methods, of whole images and with banks of their own; "
+            f"run it with {' '.join(given)}, and measure your maps with agssp evaluate maps."
+        )
 
 
 def _listing(corpus: CorpusSection, maps: MapsSection) -> Listing:

@@ -84,7 +84,7 @@ def test_an_image_is_judged_by_all_but_itself_and_its_near_duplicates(tmp_path: 
     assert state.banks[0].shape == (3, 4, 3)
 
     def judges(image: str) -> list[float]:
-        return [float(each[0, 0]) for each in state.judging(image).banks[0]]
+        return [float(each[0, 0]) for each in state.judging(image).judges(0)]
 
     assert judges("a") == [2.0, 0.0]
     assert judges("b") == [1.0, 0.0]

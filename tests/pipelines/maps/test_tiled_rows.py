@@ -80,7 +80,7 @@ def test_rows_become_maps_of_grids_of_their_own(rows: pa.Table, tiles: str | int
 
 def test_without_tiles_the_job_is_what_it_was(rows: pa.Table) -> None:
     section = MapsSection.model_validate({"kead": {"shots": 1}})
-    decode, arguments, at_once = decoding(section, SIDES, 7)
+    decode, arguments, at_once = decoding(section, SIDES, 7, ENCODER)
     assert (decode, arguments, at_once) == (decode_rows, {"size": 140}, 7)
     method = build_method(section, "cpu")
     states = category_states(method, section, {"rail": rows.column("uri").to_pylist()[:1]})

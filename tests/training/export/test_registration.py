@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,12 @@ def test_a_detector_is_registered_with_its_parents(
     workspace = Storage.open(str(tracked(tmp_path / "workspace")))
     tracker = Tracker.open(TrackingSection(), workspace)
 
-    def stored(stage: Artifact, file: str, value: float) -> Artifact:
+    def stored(stage: Artifact, file: str, value: float, **said: Any) -> Artifact:
         folder = tmp_path / stage.stage
         folder.mkdir()
-        save_weights(folder / file, {"model.0.weight": torch.full((2,), value)}, {"kind": stage.stage})
+        save_weights(
+            folder / file, {"model.0.weight": torch.full((2,), value)}, {"kind": stage.stage, **said}
+        )
         record = {**stage.record, "mlflow_run_id": "r"}
         return Artifact(stage.stage, stage.fingerprint, Storage.open(str(folder)), record, reused=False)
 
@@ -131,7 +134,10 @@ def test_a_detector_is_registered_with_its_parents(
         "backbone": stored(stages["backbone"], "backbone.safetensors", 1.0),
         "detector": stored(stages["detector"], "detector.safetensors", 2.0),
     }
-    model = stored(finetuned(known["corpus"], known["detector"]), "detector.safetensors", 3.0)
+    maps = {"encoder": {"model": "huge", "weights": None}}
+    known["maps"] = replace(known["maps"], record={**known["maps"].record, "config": maps})
+    coco = {"coco of n": "AGPL-3.0"}
+    model = stored(finetuned(known["corpus"], known["detector"]), "detector.safetensors", 3.0, licences=coco)
     model.record["results"].update({"start": "agssp", "class_names": ["scratch"]})
     evaluated = artifact("evaluate", results={"map50": 0.5, "map50_95": 0.25})
     for fingerprint in ("one", "two"):  # the second registers nothing anew
@@ -170,6 +176,10 @@ def test_a_detector_is_registered_with_its_parents(
     assert version.provenance.seeds == {"backbone": 3, "detector": 4, "finetune": 5}
     assert version.tags["backbone.code_version"] == "0.1.0"
     assert version.evaluations["line"].metrics == {"map50": 0.5, "map50_95": 0.25}
+    first, second = version.tags["licences"].split("; ")
+    assert first == "coco of n: AGPL-3.0"
+    assert second.startswith("encoder huge: Apple's licence for research models")
+    assert zero.tags["licences"] == "coco of n: AGPL-3.0"  # no maps behind it
     (detector,) = registry.parents(version)
     (backbone,) = registry.parents(detector)
     for each, value in ((backbone, 1.0), (detector, 2.0), (version, 3.0)):

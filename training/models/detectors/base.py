@@ -41,12 +41,14 @@ class Detector(PartedModel):
         weighs_boxes: whether `forward` heeds the targets' `weights`.
         levels: black and white by which its training images of more than 8 bits were scaled; None where each
             took its own.
+        licences: licences of the weights behind it, by whose they are; empty where it began from nothing.
         has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
 
     preprocessing: Preprocessing
     nms_iou: float | None
     levels: Levels | None = None
+    licences: Mapping[str, str] = {}
     ranks: ClassVar[bool] = False
     weighs_boxes: ClassVar[bool] = False
     has_masks: bool = False
