@@ -1,3 +1,4 @@
+from .blocks import BlockOutputs, block_outputs, chosen_blocks
 from .faults import LOADING, reason_of
 from .input_shape import input_patches, input_size
 from .loading import LoadedEncoder, load_encoder, say_normalisation, tokenizer_of
@@ -23,6 +24,7 @@ __all__ = [
     "SHIPPED",
     "TEMPLATES",
     "WEIGHTS_FILE",
+    "BlockOutputs",
     "CategoryPrompts",
     "DenseEmbeddings",
     "DenseEncoder",
@@ -30,6 +32,8 @@ __all__ = [
     "LongSentence",
     "PromptLibrary",
     "PromptState",
+    "block_outputs",
+    "chosen_blocks",
     "defect_sentence",
     "exact",
     "input_patches",

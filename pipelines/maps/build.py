@@ -2,9 +2,12 @@
 
 from pipelines.banks import CLIP
 from pipelines.encoder import LoadedEncoder, input_size, load_encoder
+from pipelines.maps.anomalyclip import AnomalyClip
+from pipelines.maps.aprilgan import AprilGan
 from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.kead import KeAD
 from pipelines.maps.method import MapMethod
+from pipelines.maps.painted import PaintedMethod
 from pipelines.maps.section import MapsSection
 from pipelines.maps.winclip import WinCLIP
 
@@ -25,6 +28,8 @@ def side_of(section: MapsSection) -> int:
         UserError: see `input_size`.
     """
     side = input_size(section.encoder.model, section.encoder.weights)
+    if section.method == "painted":
+        return side if section.painted.encoder == CLIP else section.painted.size
     return side if section.bank.encoder == CLIP else max(side, section.bank.size)
 
 
@@ -32,13 +37,19 @@ def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
     """The chosen method over a loaded encoder.
 
     Raises:
-        UserError: see `KeAD`, `BankMethod` and `WinCLIP`.
+        UserError: see `KeAD`, `BankMethod`, `WinCLIP`, `PaintedMethod`, `AprilGan` and `AnomalyClip`.
     """
     method: MapMethod
     if not section.bank.own:
         method = BankMethod(encoder, section.kead, section.bank, section.precision)
     elif section.method == "kead":
         method = KeAD(encoder, section.kead, section.precision)
+    elif section.method == "painted":
+        method = PaintedMethod(encoder, section.painted, section.precision)
+    elif section.method == "aprilgan":
+        method = AprilGan(encoder, section.aprilgan, section.precision)
+    elif section.method == "anomalyclip":
+        method = AnomalyClip(encoder, section.anomalyclip, section.precision)
     else:
         method = WinCLIP(encoder, section.winclip, section.precision)
     if section.compile:

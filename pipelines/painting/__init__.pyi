@@ -1,4 +1,4 @@
-from .painter import Painted
+from .painter import Painted, paint
 from .rows import TO_PAINT, paint_rows
 from .section import KINDS, DefectKind, PaintSection, PaintSettings, Strength
 from .sheet import painted_sheet
@@ -12,6 +12,7 @@ __all__ = [
     "PaintSettings",
     "Painted",
     "Strength",
+    "paint",
     "paint_images",
     "paint_rows",
     "painted_sheet",

@@ -32,7 +32,7 @@ def table4(
 
     Without images in the config it runs on generated surfaces. Finished rows are kept: the same command
     goes on. Nothing is trained or drawn at random, so it has no presets and seeds as other studies have; its
-    settings are those of maps.encoder, maps.kead and maps.winclip.
+    settings are those of maps.encoder, maps.kead, maps.winclip, maps.aprilgan and maps.anomalyclip.
     """
 
     def body() -> Mapping[str, Any]:
