@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
         pretrain_detector as pretrain_detector,
         pull_model as pull_model,
         run as run,
+        train_maps as train_maps,
     )
 
 
@@ -85,9 +86,9 @@ API = {
     "pipelines.image_maps": ("anomaly_maps", "Mapper", "AnomalyMap", "boxes_of"),
     "pipelines.boxes.pseudo_boxes": ("PseudoBox",),
     "training.steps": (
-        *("load_project", "open_project", "build_corpus", "make_maps", "derive_boxes", "pretrain_backbone"),
-        *("pretrain_detector", "finetune", "evaluate", "run", "load_detector", "detect", "predict_folder"),
-        *("export", "open_registry", "pull_model"),
+        *("load_project", "open_project", "build_corpus", "train_maps", "make_maps", "derive_boxes"),
+        *("pretrain_backbone", "pretrain_detector", "finetune", "evaluate", "run", "load_detector"),
+        *("detect", "predict_folder", "export", "open_registry", "pull_model"),
     ),
     "training.project": ("Project",),
     "training.pipeline": ("Pipeline",),

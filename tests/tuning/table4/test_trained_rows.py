@@ -15,6 +15,7 @@ from pipelines.maps.section import MapsSection
 from tests.pipelines.tiny_encoder import tiny_encoder
 from tuning.table4.labelled_set import LabelledImage, LabelledSet
 from tuning.table4.measuring import MethodRow, measure
+from tuning.table4.plan import planned_rows
 
 cv2 = pytest.importorskip("cv2")
 
@@ -46,6 +47,15 @@ def head_file(folder: Path, images: frozenset[str]) -> str:
     )
     save_head(Storage.open(str(folder)), HEAD_FILE, head.state_dict(), record)
     return str(folder / HEAD_FILE)
+
+
+def test_a_plan_says_which_rows_lack_what() -> None:
+    plain = MapsSection.model_validate({"aprilgan": {"head": "/somewhere/head.safetensors", "shots": 0}})
+    rows = {(row["model"], row["mode"]): row["not_run"] for row in planned_rows(plain)}
+    assert len(planned_rows(plain)) == 13
+    assert rows["April-GAN", "zero"] is rows["WinCLIP", "few"] is rows["KeAD", "few"] is None
+    assert rows["April-GAN", "few"] == "maps.aprilgan.shots is 0"
+    assert "agssp train maps --method anomalyclip" in rows["AnomalyCLIP", "zero"]
 
 
 def test_a_trained_row_is_run_with_its_head_and_not_on_its_own_images(tmp_path: Path) -> None:
