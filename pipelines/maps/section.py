@@ -12,7 +12,13 @@ from cluster.config_paths import WRITTEN, Location, location_if
 from pipelines.banks import CLIP, BankSection
 from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
-from pipelines.heads import HEAD_METHODS, AnomalyClipSettings, AprilGanSettings, PaintedSettings
+from pipelines.heads import (
+    HEAD_METHODS,
+    AnomalyClipSettings,
+    AprilGanSettings,
+    HeadMethod,
+    PaintedSettings,
+)
 from pipelines.maps.tile_section import TileSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -193,9 +199,14 @@ class MapsSection(TileSettings):
         return options[self.method]
 
     @property
+    def head_method(self) -> HeadMethod | None:
+        """The chosen method, where it has a trained head."""
+        return next((method for method in HEAD_METHODS if method == self.method), None)
+
+    @property
     def trained(self) -> bool:
         """Whether the chosen method has a trained head."""
-        return self.method in HEAD_METHODS
+        return self.head_method is not None
 
     @property
     def head(self) -> str | None:
@@ -232,6 +243,15 @@ class MapsSection(TileSettings):
     def reference_need(self) -> ReferenceNeed | None:
         """The references that the chosen method needs; None where it needs none."""
         return ReferenceNeed(self.shots, self.shots_setting) if self.shots else None
+
+    @property
+    def revision(self) -> int:
+        """The revision of maps made by these settings; see `ensure`."""
+        if self.method != "kead":
+            return 1
+        # 2 more: where a bank's encoder chooses its levels, they are those of strides 8 and 16, as documented.
+        chooses = self.bank.encoder != CLIP and self.bank.levels is None
+        return self.kead.revision + (2 if chooses else 0)
 
     @property
     def deciding(self) -> dict[str, Any]:

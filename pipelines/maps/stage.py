@@ -176,7 +176,7 @@ def make_maps(
         inputs={"corpus": corpus} | ({} if head is None else {"head": head}),
         extra=check_maps(section, set(references)),
         body=body,
-        revision=section.kead.revision if section.method == "kead" else 1,
+        revision=section.revision,
     )
 
 

@@ -41,9 +41,11 @@ def train_head(section: HeadsSection, maps: MapsSection, *, site: TrainingSite, 
     Raises:
         UserError: a method without a head, too few images, no labelled defect, features that can't be had.
     """
-    method = maps.method
-    if method not in HEAD_METHODS:
-        raise UserError(f"maps.method={method} is not trained; those that are: {', '.join(HEAD_METHODS)}.")
+    method = maps.head_method
+    if method is None:
+        raise UserError(
+            f"maps.method={maps.method} is not trained; those that are: {', '.join(HEAD_METHODS)}."
+        )
     tables = CorpusTables(corpus.directory)
     seed = section.loop.resolved_seed
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -23,13 +24,14 @@ from pipelines.heads.file import (
 from pipelines.heads.network import FusedHead, StageLinears
 from tests.pipelines.tiny_encoder import LAYERS, tiny_encoder
 
+Array = npt.NDArray[np.float64]
 RECORD = HeadRecord(
     method="aprilgan", features={"encoder": "sha256:0", "layers": [1, 2]}, lineage={"corpus": "c"}
 )
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+def unit(vectors: Array) -> Array:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
 def test_april_gans_probability_is_the_softmax_over_both_cosines() -> None:
@@ -41,6 +43,7 @@ def test_april_gans_probability_is_the_softmax_over_both_cosines() -> None:
     tensors = (torch.tensor(side, dtype=torch.float32) for side in (t_n, t_a))
     probability = head(levels, *tensors, tau).sigmoid().detach().numpy()
     for stage, (layer, level) in enumerate(zip(head.stages, levels, strict=True)):
+        assert isinstance(layer, torch.nn.Linear)
         weight, bias = (part.detach().numpy() for part in (layer.weight, layer.bias))
         tokens = unit(level.numpy().transpose(0, 2, 3, 1) @ weight.T + bias)
         both = np.stack([(tokens * side[:, None, None]).sum(-1) / tau for side in (t_n, t_a)], -1)

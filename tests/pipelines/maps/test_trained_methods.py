@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from pipelines.maps.section import KeadSettings, MapsSection
 from tests.pipelines.tiny_encoder import DIM, tiny_encoder
 
 LAYERS = (2, 5)
+Array = npt.NDArray[np.float64]
 
 
 def pixels(count: int, seed: int = 0) -> torch.Tensor:
@@ -37,7 +39,7 @@ def section_of(folder: Path, method: Any, head: nn.Module, features: dict[str, A
     return MapsSection.model_validate({"method": method, method: options})
 
 
-def blocks_of(images: torch.Tensor) -> tuple[np.ndarray, list[np.ndarray]]:
+def blocks_of(images: torch.Tensor) -> tuple[Array, list[Array]]:
     """The image embedding and the patch tokens after each block of `LAYERS`, by hooks on the whole tower."""
     encoder = tiny_encoder()
     seen: dict[int, torch.Tensor] = {}
@@ -49,11 +51,11 @@ def blocks_of(images: torch.Tensor) -> tuple[np.ndarray, list[np.ndarray]]:
     return unit(embedding.double().numpy()), [seen[layer][:, 1:].double().numpy() for layer in LAYERS]
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: Array) -> Array:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
-def probability(embeddings: np.ndarray, state: CategoryState, tau: float) -> np.ndarray:
+def probability(embeddings: Array, state: CategoryState, tau: float) -> Array:
     direction = (state.t_a - state.t_n).double().numpy()
     return np.asarray(1 / (1 + np.exp(-(embeddings @ direction) / tau)))
 
@@ -75,6 +77,7 @@ def test_april_gans_maps_are_the_mean_of_its_stages_and_references_add_their_dis
     embedding, levels = blocks_of(images)
     stages = []
     for layer, tokens in zip(head.stages, levels, strict=True):
+        assert isinstance(layer, nn.Linear)
         weight, bias = (part.detach().double().numpy() for part in (layer.weight, layer.bias))
         stages.append(probability(unit(tokens @ weight.T + bias), state, tau))
     expected, score = np.mean(stages, 0), probability(embedding, state, tau)

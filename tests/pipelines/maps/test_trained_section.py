@@ -55,3 +55,10 @@ def test_a_method_without_its_head_says_how_to_have_one(method: str) -> None:
 def test_what_can_not_be_is_refused(document: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         MapsSection.model_validate(document)
+
+
+def test_banks_whose_levels_were_chosen_wrongly_have_another_revision() -> None:
+    named = {"encoder": "efficientnet-lite0", "levels": [2, 3]}
+    assert section().revision == section(bank=named).revision == 1
+    assert section(bank={"encoder": "efficientnet-lite0"}).revision == 3
+    assert section(method="winclip").revision == section(method="painted").revision == 1

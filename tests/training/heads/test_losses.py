@@ -1,6 +1,7 @@
 """Losses and figures of heads against plain numpy and scikit-learn."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -9,8 +10,10 @@ from training.heads.examples import MASK_SIDE, labelled_mask, shrunk
 from training.heads.losses import dice, focal, map_losses
 from training.heads.quality import PixelQuality
 
+Array = npt.NDArray[np.float64]
 
-def arrays(seed: int) -> tuple[np.ndarray, np.ndarray]:
+
+def arrays(seed: int) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
     return rng.normal(0, 3, (3, 6, 6)), (rng.random((3, 6, 6)) > 0.7).astype(np.float64)
 

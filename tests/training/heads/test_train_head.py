@@ -86,7 +86,8 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
 
     from training.heads import task
 
-    evaluate, calls = task.HeadTask.evaluate, []
+    evaluate = task.HeadTask.evaluate
+    calls: list[None] = []
 
     def killed(self: Any, model: Any, device: Any) -> dict[str, float]:
         calls.append(None)

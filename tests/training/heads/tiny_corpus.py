@@ -34,7 +34,8 @@ def tiny_corpus(folder: Path, images: int = 24) -> Artifact:
     labels: list[dict[str, Any]] = []
     (folder / "images").mkdir(parents=True)
     for number in range(images):
-        image, mask, boxes = texture(rng), np.zeros((SIDE, SIDE), np.bool_), []
+        image, mask = texture(rng), np.zeros((SIDE, SIDE), np.bool_)
+        boxes: list[dict[str, Any]] = []
         if number % 2:
             x, y = (int(value) for value in rng.integers(8, 60, 2))
             image[y : y + 24, x : x + 24] //= 4
