@@ -249,7 +249,7 @@ class MapsSection(TileSettings):
         """The revision of maps made by these settings; see `ensure`."""
         if self.method != "kead":
             return 1
-        # 2 more: where a bank's encoder chooses its levels, they are those of strides 8 and 16, as documented.
+        # 2 more: levels that a bank's encoder chooses itself are those of strides 8 and 16, as documented.
         chooses = self.bank.encoder != CLIP and self.bank.levels is None
         return self.kead.revision + (2 if chooses else 0)
 
