@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
         pretrain_detector as pretrain_detector,
         pull_model as pull_model,
         run as run,
+        train_maps as train_maps,
     )
 
 
@@ -85,9 +86,9 @@ API = {
     "pipelines.image_maps": ("anomaly_maps", "Mapper", "AnomalyMap", "boxes_of"),
     "pipelines.boxes.pseudo_boxes": ("PseudoBox",),
     "training.steps": (
-        *("load_project", "open_project", "build_corpus", "make_maps", "derive_boxes", "pretrain_backbone"),
-        *("pretrain_detector", "finetune", "evaluate", "run", "load_detector", "detect", "predict_folder"),
-        *("export", "open_registry", "pull_model"),
+        *("load_project", "open_project", "build_corpus", "train_maps", "make_maps", "derive_boxes"),
+        *("pretrain_backbone", "pretrain_detector", "finetune", "evaluate", "run", "load_detector"),
+        *("detect", "predict_folder", "export", "open_registry", "pull_model"),
     ),
     "training.project": ("Project",),
     "training.pipeline": ("Pipeline",),
@@ -137,7 +138,8 @@ COMMANDS = {
     "references": Entry(LOOK, f"{_IMAGES}.reference_commands", "Propose normal references on a page."),
     "view": Entry(LOOK, f"{_IMAGES}.view_commands", "Review maps and boxes on a local page."),
     "corpus": Entry(MAKE, _PIPELINE, "List, check and split the images."),
-    "maps": Entry(MAKE, _PIPELINE, "Make anomaly maps with KeAD."),
+    "train": Entry(MAKE, "training.cli.head_commands", "Train what anomaly maps are made with."),
+    "maps": Entry(MAKE, _PIPELINE, "Make anomaly maps with KeAD, or the method that is set."),
     "boxes": Entry(MAKE, _BOXES, "Derive pseudo-boxes (build), or write them for labelling tools."),
     "audit": Entry(MAKE, "training.cli.audit_commands", "Judge rules of boxes without labels."),
     "next": Entry(MAKE, "training.cli.next_commands", "Choose the images to label first."),

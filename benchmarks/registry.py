@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, str] = {
     "boxes": "benchmarks.boxes",
     "box_rules": "benchmarks.box_rules.measure",
     "banks": "benchmarks.banks",
+    "trained_maps": "benchmarks.trained_maps",
     "box_audit": "benchmarks.box_rules.audit",
     "backbone_step": "benchmarks.backbone_step",
     "train_scaling": "benchmarks.train_scaling",

@@ -27,6 +27,7 @@ CONTENTS = """
 tutorial
 howto/prompts
 howto/banks
+howto/trained-maps
 howto/thresholds
 howto/audit-boxes
 howto/tiles

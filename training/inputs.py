@@ -101,6 +101,10 @@ def check_inputs(project: Project, goal: Goal = "run") -> None:
         categories = {entry.category for entry in listing.entries}
     if needs.maps:
         check_sentences(project.maps, categories)
+        if project.maps.trained and project.maps.method != "painted":
+            from pipelines.heads import required_head  # brings PyTorch
+
+            required_head(project.maps.method, project.maps.head)
     if project.finetune.data is not None and needs.labels:
         list_labelled(project.finetune.data)
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from pipelines.banks import CLIP
 from training.inputs import Goal, Needs, open_tracker
 from training.models import Preprocessing
 from training.project import Project
@@ -23,6 +24,10 @@ def check_models(project: Project, goal: Goal = "run") -> None:
         from pipelines.encoder import weights_digest
 
         weights_digest(project.maps.encoder.model, project.maps.encoder.weights)
+        if project.maps.method == "painted" and project.maps.painted.encoder != CLIP:
+            from pipelines.banks import bank_digest
+
+            bank_digest(project.maps.painted)
     backbone, section = project.backbone, project.finetune
     tracker = partial(open_tracker, project)
     if needs.backbone:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cluster.stages import Artifact, Site
 from pipelines.corpus import CorpusImages, CorpusSection, build_corpus, build_labelled, check_unseen
+from pipelines.maps import MapsSection
 from training.inputs import read_listing
 from training.loop import TrainingSite
 from training.project import Project
@@ -61,11 +62,38 @@ class Pipeline:
         return build_corpus(section, images, site=self.site)
 
     @cached_property
+    def head(self) -> Artifact:
+        """The trained head of the maps' method."""
+        from training.heads import train_head
+
+        return train_head(self.seeded.heads, self.project.maps, site=self.site, corpus=self.corpus)
+
+    @property
+    def trains_head(self) -> bool:
+        """Whether the maps' head is trained here: it learns without labels, and none is named."""
+        return self.project.maps.method == "painted" and self.project.maps.head is None
+
+    @cached_property
+    def maps_section(self) -> MapsSection:
+        """The maps' config, with the head that is trained here."""
+        section = self.project.maps
+        if not self.trains_head:
+            return section
+        from pipelines.heads import HEAD_FILE
+
+        return section.with_head(self.head.directory.uri_of(HEAD_FILE))
+
+    @cached_property
     def maps(self) -> Artifact:
         """Anomaly maps of every image."""
         from pipelines.maps import make_maps
 
-        return make_maps(self.project.maps, site=self.site, corpus=self.corpus)
+        return make_maps(
+            self.maps_section,
+            site=self.site,
+            corpus=self.corpus,
+            head=self.head if self.trains_head else None,
+        )
 
     @cached_property
     def map_quality(self) -> Artifact:
@@ -80,7 +108,7 @@ class Pipeline:
         from pipelines.audit import AuditInputs, audit_boxes
 
         project = self.seeded
-        inputs = AuditInputs(project.audit, project.boxes.settings, project.maps)
+        inputs = AuditInputs(project.audit, project.boxes.settings, self.maps_section)
         return audit_boxes(inputs, site=self.site, corpus=self.corpus, maps=self.maps)
 
     @cached_property

@@ -19,6 +19,7 @@ from pipelines.surfaces import GenerateSection
 from training.agbp import BackboneSection
 from training.detection import DetectorSection, FinetuneSection
 from training.evaluation import EvaluateSection
+from training.heads import HeadsSection
 from training.loop import ScalingSection
 from training.models import backbone_of
 from training.prediction import PredictSection
@@ -37,8 +38,8 @@ class Project(Section):
         seed: seed of every stage.
         generate: generated surfaces that replace `corpus.root` and `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
-        corpus, maps, audit, boxes, next, paint, backbone, detector, finetune, evaluate, predict, report: the
-            stages.
+        corpus, heads, maps, audit, boxes, next, paint, backbone, detector, finetune, evaluate, predict,
+            report: the stages.
         serve: how a registered detector is served.
     """
 
@@ -50,6 +51,7 @@ class Project(Section):
     tracking: TrackingSection = TrackingSection()
     scaling: ScalingSection = ScalingSection()
     corpus: CorpusSection = CorpusSection()
+    heads: HeadsSection = HeadsSection()
     maps: MapsSection = MapsSection()
     audit: AuditSection = AuditSection()
     boxes: BoxesSection = BoxesSection()
@@ -69,6 +71,7 @@ class Project(Section):
             update={
                 "audit": self.audit.seeded(self.seed),
                 "paint": self.paint.seeded(self.seed),
+                "heads": self.heads.seeded(self.seed),
                 "backbone": self.backbone.model_copy(update={"loop": self.backbone.loop.seeded(self.seed)}),
                 "detector": self.detector.model_copy(update={"loop": self.detector.loop.seeded(self.seed)}),
                 "finetune": self.finetune.model_copy(update={"loop": self.finetune.loop.seeded(self.seed)}),

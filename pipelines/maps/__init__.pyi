@@ -2,7 +2,7 @@ from .build import build_method, method_over
 from .evaluation_stage import evaluate_maps
 from .grids import grid_shapes, map_grids
 from .kead import KeAD, zero_shot_map
-from .method import CategoryState, MapMethod, anomaly_probability
+from .method import CategoryState, MapMethod, anomaly_probability, preprocess
 from .metrics import Masks, aupro, image_auroc, pixel_auroc
 from .reading import Floats, map_rows, upsample
 from .resources import images_at_once
@@ -45,6 +45,7 @@ __all__ = [
     "map_schema",
     "method_over",
     "pixel_auroc",
+    "preprocess",
     "readable_rows",
     "tiled_image",
     "tiled_maps",

@@ -2,9 +2,12 @@
 
 from pipelines.banks import CLIP, Backbone
 from pipelines.encoder import LoadedEncoder, input_patches, input_size, load_encoder
+from pipelines.maps.anomalyclip import AnomalyClip
+from pipelines.maps.aprilgan import AprilGan
 from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.kead import KeAD
 from pipelines.maps.method import MapMethod
+from pipelines.maps.painted import PaintedMethod
 from pipelines.maps.section import MapsSection
 from pipelines.maps.tile_plan import EncoderInput
 from pipelines.maps.winclip import WinCLIP
@@ -27,25 +30,34 @@ def input_of(section: MapsSection) -> EncoderInput:
     """
     model, weights = section.encoder.model, section.encoder.weights
     encoder = EncoderInput(input_size(model, weights), input_patches(model, weights))
-    if section.bank.encoder == CLIP:
+    features = section.painted if section.method == "painted" else section.bank
+    if features.encoder == CLIP:
         return encoder
-    grids = Backbone(section.bank).grids
+    grids = Backbone(features).grids
+    if section.method == "painted":
+        return EncoderInput(features.size, max(grids))
     with_text = section.bank.weight_of_text(section.kead.few_weight) > 0
     finest = max(*grids, encoder.patches if with_text else 0)
-    return EncoderInput(max(encoder.size, section.bank.size), finest)
+    return EncoderInput(max(encoder.size, features.size), finest)
 
 
 def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
     """The chosen method over a loaded encoder.
 
     Raises:
-        UserError: see `KeAD`, `BankMethod` and `WinCLIP`.
+        UserError: see `KeAD`, `BankMethod`, `WinCLIP`, `PaintedMethod`, `AprilGan` and `AnomalyClip`.
     """
     method: MapMethod
     if not section.bank.own:
         method = BankMethod(encoder, section.kead, section.bank, section.precision)
     elif section.method == "kead":
         method = KeAD(encoder, section.kead, section.precision)
+    elif section.method == "painted":
+        method = PaintedMethod(encoder, section.painted, section.precision)
+    elif section.method == "aprilgan":
+        method = AprilGan(encoder, section.aprilgan, section.precision)
+    elif section.method == "anomalyclip":
+        method = AnomalyClip(encoder, section.anomalyclip, section.precision)
     else:
         method = WinCLIP(encoder, section.winclip, section.precision)
     if section.compile:

@@ -54,6 +54,11 @@ class CategoryState:
         return [image for place, image in enumerate(self.banks[layer]) if place not in self.out]
 
 
+def plain_state() -> CategoryState:
+    """The state of a category of which nothing is known."""
+    return CategoryState(t_n=torch.zeros(1), t_a=torch.zeros(1), banks=())
+
+
 @dataclass(frozen=True)
 class MapOutput:
     """One batch's result, float32.
@@ -118,9 +123,14 @@ class MapMethod(ABC):
         grid: patches along one side of a map.
         precision: number format of the image tower's products; all else is float32.
 
+    Attributes:
+        trained_on: content ids of the images whose labels the method was trained on.
+
     Raises:
         UserError: fp16 without a GPU.
     """
+
+    trained_on: frozenset[str] = frozenset()
 
     def __init__(self, encoder: LoadedEncoder, shots: int, grid: int, precision: Precision = "fp32") -> None:
         self.encoder, self.shots, self.grid = encoder, shots, grid

@@ -11,7 +11,7 @@ import torch
 
 from cluster.errors import UserError
 from pipelines.images import ImageError, ImageSource, Levels, named_pixels, read_image
-from pipelines.maps.method import CategoryState, MapMethod, preprocess
+from pipelines.maps.method import CategoryState, MapMethod, plain_state, preprocess
 from pipelines.maps.resources import images_at_once
 from pipelines.maps.section import MapsSection
 from pipelines.maps.tiling import tiled_state
@@ -115,6 +115,8 @@ def category_states(
         UserError: a reference that can't be read.
         ValueError: pixels of another shape or type.
     """
+    if not section.reads_text:
+        return dict.fromkeys(references, plain_state())
     library = section.library()
     known = levels or {}
     states = {}

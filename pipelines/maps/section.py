@@ -12,9 +12,17 @@ from cluster.config_paths import WRITTEN, Location, location_if
 from pipelines.banks import CLIP, BankSection
 from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
+from pipelines.heads import (
+    HEAD_METHODS,
+    AnomalyClipSettings,
+    AprilGanSettings,
+    HeadMethod,
+    PaintedSettings,
+)
 from pipelines.maps.tile_section import TileSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
+NO_TEXT = ("painted", "anomalyclip")  # methods that read no sentence of a category
 
 
 class KeadSettings(Section):
@@ -91,13 +99,18 @@ class WinclipSettings(Section):
         return False
 
 
+MethodSettings = KeadSettings | WinclipSettings | PaintedSettings | AprilGanSettings | AnomalyClipSettings
+
+
 class MapsSection(TileSettings):
     """How anomaly maps are made.
 
     Attributes:
         encoder: the encoder's config.
-        method: `kead` or `winclip`, the method that makes the maps.
-        kead, winclip: each method's options; only the chosen method's count.
+        method: the method that makes the maps: `kead` or `winclip`, which are not trained; `painted`, learnt
+            from defects painted onto the images themselves; `aprilgan` or `anomalyclip`, trained on labelled
+            images of other surfaces.
+        kead, winclip, painted, aprilgan, anomalyclip: each method's options; only the chosen method's count.
         bank: whose features patches are compared with, and of which images; see `BankSection`.
         prompts: YAML files laid over the shipped prompt library.
         categories: prompts by category; they win over the files.
@@ -116,9 +129,12 @@ class MapsSection(TileSettings):
     """
 
     encoder: EncoderSection = EncoderSection()
-    method: Literal["kead", "winclip"] = "kead"
+    method: Literal["kead", "winclip", "painted", "aprilgan", "anomalyclip"] = "kead"
     kead: KeadSettings = KeadSettings()
     winclip: WinclipSettings = WinclipSettings()
+    painted: PaintedSettings = PaintedSettings()
+    aprilgan: AprilGanSettings = AprilGanSettings()
+    anomalyclip: AnomalyClipSettings = AnomalyClipSettings()
     bank: BankSection = BankSection()
     prompts: tuple[Location, ...] = ()
     categories: dict[str, CategoryPrompts] = Field(default={})
@@ -146,13 +162,19 @@ class MapsSection(TileSettings):
         if self.bank.own:
             return self
         if self.method != "kead":
-            raise ValueError("bank is of method=kead; winclip has a bank of its own")
+            raise ValueError(f"bank is of method=kead; {self.method} does not read it")
         if self.store_parts:
             raise ValueError("store_parts is of KeAD's own bank; leave bank out, or store_parts")
         if self.bank.mode == "references" and not self.kead.shots:
             raise ValueError("bank.mode=references needs kead.shots above 0; without references take mutual")
         if self.bank.encoder != CLIP and self.kead.few_weight != KeadSettings().few_weight:
             raise ValueError("kead.few_weight is of KeAD's own bank; with another give bank.text_weight")
+        return self
+
+    @model_validator(mode="after")
+    def _has_head(self) -> "MapsSection":
+        if self.trained and self.tiles != "off":
+            raise ValueError(f"{self.method} needs tiles=off: its head is trained on whole images")
         return self
 
     @field_validator("actors")
@@ -163,10 +185,47 @@ class MapsSection(TileSettings):
         return actors
 
     @property
-    def chosen(self) -> KeadSettings | WinclipSettings:
+    def chosen(self) -> MethodSettings:
         """The chosen method's options."""
-        options: dict[str, KeadSettings | WinclipSettings] = {"kead": self.kead, "winclip": self.winclip}
+        options: dict[str, MethodSettings] = {
+            "kead": self.kead,
+            "winclip": self.winclip,
+            "painted": self.painted,
+            "aprilgan": self.aprilgan,
+            "anomalyclip": self.anomalyclip,
+        }
         return options[self.method]
+
+    @property
+    def head_method(self) -> HeadMethod | None:
+        """The chosen method, where it has a trained head."""
+        return next((method for method in HEAD_METHODS if method == self.method), None)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the chosen method has a trained head."""
+        return self.head_method is not None
+
+    @property
+    def head(self) -> str | None:
+        """The file of the chosen method's head, where one is named."""
+        chosen = self.chosen
+        return None if isinstance(chosen, KeadSettings | WinclipSettings) else chosen.head
+
+    def with_head(self, file: str) -> "MapsSection":
+        """This section, whose chosen method reads the head of that file."""
+        return self.model_copy(update={self.method: self.chosen.model_copy(update={"head": file})})
+
+    @property
+    def temperature(self) -> float:
+        """τ of the chosen method; 1 where it compares with no text."""
+        chosen = self.chosen
+        return 1.0 if isinstance(chosen, PaintedSettings) else chosen.temperature
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the chosen method reads the sentences of a category."""
+        return self.method not in NO_TEXT
 
     @property
     def shots(self) -> int:
@@ -184,6 +243,15 @@ class MapsSection(TileSettings):
         return ReferenceNeed(self.shots, self.shots_setting) if self.shots else None
 
     @property
+    def revision(self) -> int:
+        """The revision of maps made by these settings; see `ensure`."""
+        if self.method != "kead":
+            return 1
+        # 2 more: levels that a bank's encoder chooses itself are those of strides 8 and 16, as documented.
+        chooses = self.bank.encoder != CLIP and self.bank.levels is None
+        return self.kead.revision + (2 if chooses else 0)
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the maps: encoder, method, its options and precision, JSON-able."""
         deciding = {"encoder", "method", self.method}
@@ -193,6 +261,8 @@ class MapsSection(TileSettings):
             deciding.add("store_parts")
         deciding |= self.deciding_tiles  # none where tiles are off: maps made before they existed stay valid
         document = self.model_dump(mode="json", include=deciding)
+        if self.trained:
+            document[self.method].pop("head")  # its content counts, not its path
         # KeAD's own bank is left out: maps made before there was another stay valid.
         return document if self.bank.own else {**document, "bank": self.bank.deciding(self.tiles != "off")}
 

@@ -25,6 +25,8 @@ def check_sentences(section: MapsSection, categories: Iterable[str]) -> None:
     Raises:
         UserError: see `refuse_long`; no prompts, or an encoder that can't be used.
     """
+    if not section.reads_text:
+        return
     doubtful = {
         name: prompts
         for name, prompts in section.prompts_of(categories).items()
@@ -45,6 +47,8 @@ def unread(section: MapsSection, name: str) -> "list[LongSentence]":
     Raises:
         UserError: see `check_sentences`.
     """
+    if not section.reads_text:
+        return []
     prompts = section.library().category(name)
     if surely_read(section, prompts):
         return []

@@ -40,20 +40,37 @@ def check_maps(section: MapsSection, categories: set[str]) -> dict[str, str]:
             encoder reads.
     """
     check_sentences(section, categories)
-    prompts = {name: prompts.model_dump() for name, prompts in section.prompts_of(categories).items()}
-    weights = weights_digest(section.encoder.model, section.encoder.weights)
-    digests = {"encoder": weights, "prompts": digest(prompts)}
+    digests = {"encoder": weights_digest(section.encoder.model, section.encoder.weights)}
+    if section.reads_text:
+        prompts = {name: prompts.model_dump() for name, prompts in section.prompts_of(categories).items()}
+        digests["prompts"] = digest(prompts)
     if section.bank.encoder != CLIP:
         from pipelines.banks import bank_digest  # brings PyTorch
 
         digests["bank"] = bank_digest(section.bank)
+    if section.method == "painted" and section.painted.encoder != CLIP:
+        from pipelines.banks import bank_digest
+
+        digests["features"] = bank_digest(section.painted)
+    if section.trained:
+        from pipelines.heads import head_digest, required_head
+
+        digests["head"] = head_digest(required_head(section.method, section.head))
     return digests
 
 
-def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact:
+def make_maps(
+    section: MapsSection, *, site: Site, corpus: Artifact, head: Artifact | None = None
+) -> Artifact:
     """Anomaly map and score of every image, held-out ones included (they are only evaluated).
 
     Writes `maps/` and `quarantine.parquet`; for mutual scoring `sample/` too, the features that judge.
+
+    Args:
+        section: the config; of a trained method with the file of its head.
+        site: workspace and tracking run.
+        corpus: the corpus stage's artifact.
+        head: the stage that trained the section's head, where one did.
 
     Raises:
         UserError: too many unreadable images; a category without references once bad ones are gone; see
@@ -67,7 +84,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         # They bring PyTorch and the encoder's library, which reading finished maps does not need.
         from pipelines.encoder import say_normalisation
         from pipelines.maps.actor import MapActor, prepare
-        from pipelines.maps.build import input_of
+        from pipelines.maps.build import build_method, input_of
         from pipelines.maps.mutual_job import write_sample
         from pipelines.maps.mutual_sample import near_pairs
         from pipelines.maps.resources import DECODE_CPUS
@@ -79,6 +96,8 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
         source = write_listing(work, manifest)
         encoder = input_of(section)  # a level or weights that don't fit are told before Ray is started
+        if section.trained:
+            build_method(section, "cpu")  # so is a head of other features
         place = job_place(work, target, manifest.num_rows, actors=section.actors)
         pool = actor_pool("maps", section, place.resources())
         say(f"maps: {pool.note}")
@@ -156,10 +175,10 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         "maps",
         site=site,
         config=section.deciding,
-        inputs={"corpus": corpus},
+        inputs={"corpus": corpus} | ({} if head is None else {"head": head}),
         extra=check_maps(section, set(references)),
         body=body,
-        revision=section.kead.revision if section.method == "kead" else 1,
+        revision=section.revision,
     )
 
 

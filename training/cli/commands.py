@@ -82,7 +82,7 @@ def _check_exit_code(result: Mapping[str, Any]) -> int:
 
 @app.command()
 def maps(words: Words = None, as_json: Json = False) -> None:
-    """Make anomaly maps with KeAD."""
+    """Make anomaly maps with KeAD, or the method that is set."""
     stage_command("maps", words, as_json, lambda pipeline: pipeline.maps, "maps")
 
 

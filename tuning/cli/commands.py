@@ -9,7 +9,7 @@ from cluster.cli.command import Json, Words, out, run_command
 from cluster.cli.projects import project_of
 from training.cli.base import artifact_json
 from tuning.cli.gain_commands import gain
-from tuning.cli.study_commands import add_studies
+from tuning.cli.study_commands import Plan, add_studies
 from tuning.cli.transfer_commands import transfer
 
 app = typer.Typer()
@@ -26,29 +26,43 @@ def table4(
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; an accelerator where there is one when left out.")
     ] = None,
+    plan: Plan = False,
     as_json: Json = False,
 ) -> None:
-    """WinCLIP and KeAD ± defect features ± V-V, zero- and few-shot, on labelled images (paper, Table 4).
+    """WinCLIP, April-GAN, AnomalyCLIP and KeAD ± defect features ± V-V on labelled images (paper, Table 4).
 
     Without images in the config it runs on generated surfaces. Finished rows are kept: the same command
-    goes on. Nothing is trained or drawn at random, so it has no presets and seeds as other studies have; its
-    settings are those of maps.encoder, maps.kead and maps.winclip.
+    goes on. Nothing is trained here or drawn at random, so it has no presets and seeds as other studies
+    have: April-GAN and AnomalyCLIP take heads that `agssp train maps` made of other images. Its settings are
+    those of maps.encoder, maps.kead, maps.winclip, maps.aprilgan and maps.anomalyclip.
     """
 
     def body() -> Mapping[str, Any]:
         project = project_of(words)
         if not (project.corpus.root or project.corpus.sources):
             project = project_of(words, GENERATED)
+        if plan:
+            from tuning.table4 import planned_rows
+
+            return {"rows": planned_rows(project.maps)}
         from tuning.table4 import check_device, run_table4
 
         return artifact_json(run_table4(project, check_device(device)))
 
-    run_command(body, json_mode=as_json, render=render)
+    run_command(body, json_mode=as_json, render=render_rows if plan else render)
 
 
 add_studies(study)
 study.command("transfer")(transfer)
 study.command("gain")(gain)
+
+
+def render_rows(result: Mapping[str, Any]) -> None:
+    """The rows that would be run, for a person."""
+    for row in result["rows"]:
+        flags = [name for name, key in (("DF", "defect_features"), ("V-V", "vv")) if row[key]]
+        state = "runs" if row["not_run"] is None else f"not run: {row['not_run']}"
+        out.print(" ".join([row["model"], row["mode"], *flags]) + f": {state}", markup=False, soft_wrap=True)
 
 
 def render(result: Mapping[str, Any]) -> None:

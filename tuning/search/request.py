@@ -10,7 +10,7 @@ from tuning.outcomes import check_outcome
 from tuning.search.ledger import Budget
 from tuning.space import Dimension, check_space, parse_space
 
-ORDER = ("generate", "corpus", "maps", "boxes", "paint", "backbone", "detector", "finetune")
+ORDER = ("generate", "corpus", "heads", "maps", "boxes", "paint", "backbone", "detector", "finetune")
 WHERE = {"workspace", "ray", "tracking", "scaling"}  # decides no value
 DEFAULTS = {
     "backbone": (

@@ -27,6 +27,7 @@ class LabelledImage:
         runs: its pixel mask as COCO run-length text; None for normal images and where only boxes are known.
         width, height: size in pixels.
         levels: black and white where it has more than 8 bits; None takes its own.
+        image_id: its content's id.
     """
 
     uri: str
@@ -36,6 +37,7 @@ class LabelledImage:
     width: int
     height: int
     levels: Levels | None = None
+    image_id: str = ""
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB.
@@ -118,6 +120,7 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
             row["width"],
             row["height"],
             levels.get(row["uri"]),
+            row["image_id"],
         )
         for row in corpus.labels
         if row["uri"] not in used

@@ -30,9 +30,9 @@ from tuning.table4.labelled_set import LabelledSet
 
 @dataclass(frozen=True)
 class MethodRow:
-    """Method and options of one row; WinCLIP has neither `defect_features` nor `vv`, as in the paper."""
+    """Method and options of one row; KeAD alone has `defect_features` and `vv`, as in the paper."""
 
-    model: Literal["WinCLIP", "KeAD"]
+    model: Literal["WinCLIP", "April-GAN", "AnomalyCLIP", "KeAD"]
     mode: Literal["zero", "few"]
     defect_features: bool = False
     vv: bool = False
@@ -46,16 +46,21 @@ class MethodRow:
     def section(self, base: MapsSection) -> MapsSection:
         """The maps stage's config for this row; few-shot takes the config's own number of references."""
         kead = base.kead.model_copy(update={"defect_features": self.defect_features, "vv": self.vv})
-        winclip = base.winclip
+        winclip, aprilgan = base.winclip, base.aprilgan
         if self.mode == "zero":
-            kead, winclip = kead.model_copy(update={"shots": 0}), winclip.model_copy(update={"shots": 0})
-        method = self.model.lower()
-        update = {"method": method, "kead": kead, "winclip": winclip, "bank": BankSection()}
+            none = {"shots": 0}
+            kead, winclip = kead.model_copy(update=none), winclip.model_copy(update=none)
+            aprilgan = aprilgan.model_copy(update=none)
+        method = self.model.lower().replace("-", "")
+        sections = {"kead": kead, "winclip": winclip, "aprilgan": aprilgan}
+        update = {"method": method, **sections, "bank": BankSection()}
         return base.model_copy(update=update)  # each method with its own bank, as in the paper
 
 
 ROWS = (
     *(MethodRow("WinCLIP", mode) for mode in ("zero", "few")),
+    *(MethodRow("April-GAN", mode) for mode in ("zero", "few")),
+    MethodRow("AnomalyCLIP", "zero"),
     *(
         MethodRow("KeAD", mode, df, vv)
         for mode in ("zero", "few")
@@ -112,8 +117,12 @@ def measure(row: MethodRow, base: MapsSection, encoder: LoadedEncoder, labelled:
         return Measured(row, section.shots, not_run=missing)
     try:
         method = method_over(encoder, section)
-    except UserError as error:  # e.g. fewer patches than WinCLIP's window
+    except UserError as error:  # e.g. fewer patches than WinCLIP's window, or no trained head
         return Measured(row, section.shots, not_run=str(error))
+    seen = sum(image.image_id in method.trained_on for image in labelled.images)
+    if seen:
+        told = f"its head was trained on the labels of {seen} of these images; train it on others"
+        return Measured(row, section.shots, not_run=told)
     states = _states(method, section, labelled)
     scores: list[float] = []
     maps: list[npt.NDArray[np.float32]] = []

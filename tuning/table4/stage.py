@@ -14,6 +14,7 @@ from pipelines.banks import BankSection
 from pipelines.corpus import CorpusSection, Listing
 from pipelines.device import best_device
 from pipelines.encoder import load_encoder, weights_digest
+from pipelines.heads import head_digest
 from pipelines.maps import MapsSection, check_sentences
 from pipelines.surfaces import GenerateSection, generate_surfaces
 from training.inputs import read_listing
@@ -24,6 +25,7 @@ from tuning.table4.paper import paper_table4
 from tuning.table4.text import comparison, footnotes, markdown
 
 INSPECTED = "inspected.parquet"
+TRAINED = ("aprilgan", "anomalyclip")  # methods of rows whose head is trained elsewhere
 
 
 def check_device(name: str | None) -> str:
@@ -150,6 +152,7 @@ def _table4(
             "encoder": maps.encoder.model_dump(mode="json"),
             "kead": maps.kead.model_dump(mode="json"),
             "winclip": maps.winclip.model_dump(mode="json"),
+            **{name: getattr(maps, name).model_dump(mode="json", exclude={"head"}) for name in TRAINED},
             "corpus": corpus.model_dump(mode="json"),
             "batch_size": maps.batch_size,
             "device": device,
@@ -158,13 +161,20 @@ def _table4(
         extra={
             "listing": listing.digest(),
             "encoder": weights,
+            "heads": digest([_head(maps, name) for name in TRAINED]),
             "prompts": digest(prompts),
             "paper": digest(paper.model_dump()),
         },
         body=body,
-        # Some rows have V-V, whatever is set; 10: rows at chance level are marked.
-        revision=10 + maps.kead.model_copy(update={"vv": True}).revision,
+        # Some rows have V-V, whatever is set; 10: rows at chance level are marked; 11: trained rivals.
+        revision=11 + maps.kead.model_copy(update={"vv": True}).revision,
     )
+
+
+def _head(maps: MapsSection, method: str) -> str | None:
+    """The digest of a method's head; None where none is named, and its rows are not run."""
+    file = getattr(maps, method).head
+    return None if file is None else head_digest(file)
 
 
 def finished_rows(

@@ -14,6 +14,7 @@ from pipelines.banks import weights
 from pipelines.banks.features import Backbone
 from pipelines.banks.section import BankSection
 from pipelines.banks.weights import bank_digest, bank_findings, lite0_file
+from pipelines.heads.section import PaintedSettings
 from tests.pipelines.banks.tiny_bank import SIDE, weights_of
 
 try:
@@ -123,6 +124,16 @@ def test_a_package_that_is_absent_or_damaged(monkeypatch: pytest.MonkeyPatch, tm
     assert not fine
     monkeypatch.setattr(weights, "PACKAGE", "timm")  # has no such file
     assert "missing or damaged" in refused(bank("efficientnet-lite0"))
+
+
+def test_levels_that_are_not_named_are_those_of_strides_8_and_16(tmp_path: Path) -> None:
+    file = weights_of("test_resnet", tmp_path)
+    backbone = Backbone(bank("timm/test_resnet", weights=file))
+    assert backbone.grids == (SIDE // 8, SIDE // 16)
+    levels = backbone.plain(torch.zeros(1, 3, SIDE, SIDE))
+    assert [level.shape[1:3] for level in levels] == list(zip(backbone.channels, backbone.grids, strict=True))
+    painted = PaintedSettings(encoder="timm/test_resnet", weights=file, size=SIDE)
+    assert Backbone(painted).grids == (SIDE // 4, SIDE // 8, SIDE // 16, SIDE // 32)
 
 
 @pytest.mark.skipif(not INSTALLED, reason=f"{weights.PACKAGE} is not installed")

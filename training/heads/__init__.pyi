@@ -1,0 +1,4 @@
+from .section import HeadsSection
+from .stage import train_head
+
+__all__ = ["HeadsSection", "train_head"]
