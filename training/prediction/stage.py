@@ -23,6 +23,7 @@ from pipelines.tables import (
     run_table_job,
     write_listing,
 )
+from training.models.detectors import Detector
 from training.prediction.rows import alike, draw_rows, predict_rows, read_rows
 from training.prediction.section import PredictSection
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
@@ -70,7 +71,12 @@ def predict_images(
             ),
             Step(
                 PredictActor,
-                {"weights": work, "section": section, "cuda": pool.gpus > 0},
+                {
+                    "weights": work,
+                    "section": section,
+                    "cuda": pool.gpus > 0,
+                    "detector": detector if place.here else None,
+                },
                 actors=pool.actors,
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
@@ -112,15 +118,29 @@ def predict_images(
 
 
 class PredictActor:
-    """Holds the detector; finds boxes in batches of laid-out images."""
+    """Holds the detector; finds boxes in batches of laid-out images.
+
+    Args:
+        weights: directory of the detector's file.
+        section: the stage's config.
+        cuda: whether the actor has (a share of) a GPU.
+        detector: the loaded detector, whose norms are folded here; None loads it.
+        counter: counter of finished images.
+    """
 
     def __init__(
-        self, weights: Storage, section: PredictSection, cuda: bool, counter: Sender | None = None
+        self,
+        weights: Storage,
+        section: PredictSection,
+        cuda: bool,
+        detector: Detector | None = None,
+        counter: Sender | None = None,
     ) -> None:
         torch.set_num_threads(machine_cpus())
         self.device = torch.device("cuda" if cuda else "cpu")
-        with weights.local_copy(WEIGHTS_FILE) as path:
-            detector = load_detector(path)
+        if detector is None:
+            with weights.local_copy(WEIGHTS_FILE) as path:
+                detector = load_detector(path)
         detector.fold_norms()
         self.detector = detector.to(self.device)
         self.min_score, self.counter = section.min_score, counter
