@@ -24,6 +24,7 @@ from pipelines.tables import (
     run_table_job,
     write_listing,
 )
+from training.models.detectors import Detector
 from training.prediction.rows import alike, draw_rows, predict_rows, predict_tiled_rows, read_rows
 from training.prediction.section import PredictSection
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
@@ -73,7 +74,13 @@ def predict_images(
             *([] if tiled else [reading]),  # tiles are cut where they are seen: pixels of scans are many
             Step(
                 PredictActor,
-                {"weights": work, "section": section, "cuda": pool.gpus > 0, "levels": levels},
+                {
+                    "weights": work,
+                    "section": section,
+                    "cuda": pool.gpus > 0,
+                    "levels": levels,
+                    "detector": detector if place.here else None,
+                },
                 actors=pool.actors,
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
@@ -115,7 +122,16 @@ def predict_images(
 
 
 class PredictActor:
-    """Holds the detector; finds boxes in batches of laid-out images, or in images that it reads and cuts."""
+    """Holds the detector; finds boxes in batches of laid-out images, or in images that it reads and cuts.
+
+    Args:
+        weights: directory of the detector's file.
+        section: the stage's config.
+        cuda: whether the actor has (a share of) a GPU.
+        levels: how images of more than 8 bits become 8, of those it reads itself.
+        detector: the loaded detector, whose norms are folded here; None loads it.
+        counter: counter of finished images.
+    """
 
     def __init__(
         self,
@@ -123,12 +139,14 @@ class PredictActor:
         section: PredictSection,
         cuda: bool,
         levels: Levels | None,
+        detector: Detector | None = None,
         counter: Sender | None = None,
     ) -> None:
         torch.set_num_threads(machine_cpus())
         self.device = torch.device("cuda" if cuda else "cpu")
-        with weights.local_copy(WEIGHTS_FILE) as path:
-            detector = load_detector(path)
+        if detector is None:
+            with weights.local_copy(WEIGHTS_FILE) as path:
+                detector = load_detector(path)
         detector.fold_norms()
         self.detector = detector.to(self.device)
         self.section, self.levels, self.counter = section, levels, counter

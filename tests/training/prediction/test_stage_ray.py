@@ -12,6 +12,8 @@ from hypothesis import given, strategies as st
 from torch import nn
 
 from cluster.errors import UserError
+from cluster.on_ray.section import RaySection
+from cluster.on_ray.session import ray_session
 from cluster.stages.site import Site
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
@@ -21,6 +23,7 @@ from pipelines.images.reading import content_hash
 from tests.silent_tracking import SilentPipeline
 from training.models.detectors.base import Detector, build_detector
 from training.models.letterbox import Preprocessing
+from training.prediction import stage
 from training.prediction.predict import ImagePrediction, predict
 from training.prediction.rows import alike, draw_rows, predict_rows, read_rows
 from training.prediction.section import PredictSection
@@ -118,6 +121,30 @@ def test_images_count_as_done_when_their_pictures_are_written(
     assert tally.done == 7  # the unreadable one is done with, too
     written = {str(path.relative_to(target.path)) for path in Path(target.path).rglob("*.jpg")}
     assert written == {"a/1.bmp.jpg", "a/1.png.jpg", "a/3.jpg", "b/0.jpg", "b/2.jpg", "b/4.jpg"}
+
+
+def test_in_one_process_the_detector_is_loaded_once(
+    detector: Detector, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Path] = []
+    load = stage.load_detector
+
+    def counted(path: Path) -> Detector:
+        loads.append(path)
+        return load(path)
+
+    monkeypatch.setattr(stage, "load_detector", counted)
+    workspace = Storage.open(str(tmp_path / "workspace"))
+    save_detector(detector, Storage.open(str(tmp_path)), "d.safetensors", {})
+    site = Site(workspace, SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {}))
+    files = find_images(str(photos))
+    with open_model(str(tmp_path / "d.safetensors"), pytest.fail) as model, ray_session(RaySection()):
+        made = predict_images(PredictSection(min_score=0.4), files=files, model=model, site=site)
+    wanted = predict_rows(read_rows(files, detector.preprocessing), detector, CPU, 0.4).to_pylist()
+    rows = made.directory.read_table("predictions.parquet").to_pylist()
+    found = {row["uri"]: len(row["boxes"]) for row in rows}
+    assert found == {row["uri"]: len(row["boxes"]) for row in wanted if not row["error"]}
+    assert len(loads) == 1
 
 
 @pytest.mark.ray
