@@ -70,7 +70,10 @@ class ServedModel:
                 answers are no numbers.
         """
         with tempfile.TemporaryDirectory() as folder:
-            detector = load_detector(weights_file(pull(tracker, version, Path(folder))))
+            try:
+                detector = load_detector(weights_file(pull(tracker, version, Path(folder))))
+            except UserError as error:  # without the folder's name, which tells nobody anything
+                raise UserError(str(error).replace(f"{folder}/", "")) from None
         model = cls(version, detector, device)
         model.try_out()
         return model
