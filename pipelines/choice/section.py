@@ -22,7 +22,7 @@ class NextSection(Section):
     An exponent of 0 leaves its part out.
     """
 
-    count: int = Field(default=50, ge=1, le=100_000)
+    count: int = Field(default=50, ge=1, le=10_000)
     anomaly: Exponent = 1.0
     diversity: Exponent = 1.0
     disagreement: Exponent = 1.0

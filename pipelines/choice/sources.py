@@ -87,12 +87,21 @@ class ChoiceSources:
             UserError: nothing is.
         """
         if not self.sorted_out.groups:
-            counts = ", ".join(f"{count} {reason}" for reason, count in self.sorted_out.left_out.items())
-            raise UserError(
-                f"No image of the corpus is left to label ({counts}); add unlabelled images to the corpus."
-            )
+            raise nothing_left(self.sorted_out.left_out)
 
     def listing(self) -> pa.Table:
         """The images that may be chosen, as a listing for a detector."""
         rows = [{"uri": self.rows[one]["uri"], "name": one, "bytes": 0, "modified": 0} for one in self.free]
         return pa.Table.from_pylist(rows, schema=LISTED)
+
+
+def nothing_left(left_out: Mapping[str, int]) -> UserError:
+    """What is told where no image may be chosen.
+
+    Args:
+        left_out: number of images by reason.
+    """
+    counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return UserError(
+        f"No image of the corpus is left to label ({counts}); add unlabelled images to the corpus."
+    )

@@ -14,10 +14,11 @@ from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.choice.choosing import Chosen, Pool, choose
 from pipelines.choice.disagreement import box_disagreement
 from pipelines.choice.section import NextSection
-from pipelines.choice.sources import ChoiceSources
+from pipelines.choice.sources import ChoiceSources, nothing_left
 from pipelines.choice.stored import CHOSEN_FILE, STAGE
 from pipelines.tables import IDENTITY, PREDICTED_BOX, SIZE
 
+UNREAD = "changed or unreadable since the corpus was listed"
 CSV_FILE, CHOSEN_BOXES = "next.csv", "boxes.parquet"
 CHOSEN = pa.schema(
     [
@@ -85,14 +86,18 @@ def choose_images(
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        found, ids = sources.sorted_out, sources.free
-        rows, (places, vectors) = sources.rows, sources.vectors
+        found, rows, (places, vectors) = sources.sorted_out, sources.rows, sources.vectors
         pseudo = _boxes(shown.boxes, "boxes.parquet")
         predicted = None if shown.predictions is None else _boxes(shown.predictions, "predictions.parquet")
-        # A detector's unreadable image has no boxes of its own to disagree with.
-        dispute = None
+        # What the detector could not read, a person could not label.
+        left_out, ids, dispute = dict(found.left_out), sources.free, None
         if predicted is not None:
-            dispute = np.array([box_disagreement(pseudo.get(one, ()), predicted.get(one, ())) for one in ids])
+            ids = [one for one in ids if one in predicted]
+            dispute = np.array([box_disagreement(pseudo.get(one, ()), predicted[one]) for one in ids])
+            if gone := len(sources.free) - len(ids):
+                left_out[UNREAD] = gone
+        if not ids:
+            raise nothing_left(left_out)
         known = sorted(found.known)
         pool = Pool(
             image_ids=ids,
@@ -120,7 +125,7 @@ def choose_images(
                 schema=BOXED,
             ),
         )
-        groups = len(set(found.groups.values()))
+        groups = len({found.groups[one] for one in ids})
         if groups < section.count:
             say(f"next: {section.count} images are asked for, and {groups} are left to label; all are listed")
         return {
@@ -128,7 +133,7 @@ def choose_images(
             "asked": section.count,
             "left_to_label": len(ids),
             "groups": groups,
-            "left_out": dict(found.left_out),
+            "left_out": left_out,
             "detector": shown.predictions is not None,
             "classes": shown.classes,
             "boxes_of": shown.source,

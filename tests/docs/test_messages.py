@@ -16,13 +16,18 @@ from docs.generator.config import keys, slug
 from pipelines.corpus.section import KEY as DATA_KEY, CorpusSection, LabelledDataSection
 from tests.repository import ROOT
 from training.project import Project
+from tuning.forecast import ForecastSection
 from tuning.gain import GainSection
 from tuning.outcomes import OUTCOMES
 from tuning.transfer import TransferSection
 
 PACKAGES = ("cluster", "pipelines", "training", "tuning")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-STUDIES: dict[str, type[Section]] = {"transfer": TransferSection, "gain": GainSection}
+STUDIES: dict[str, type[Section]] = {
+    "transfer": TransferSection,
+    "gain": GainSection,
+    "forecast": ForecastSection,
+}
 KEYS = {key for key, _ in keys(Project)} | {
     f"{name}.{key}" for name, section in STUDIES.items() for key, _ in keys(section)
 }
@@ -188,6 +193,7 @@ COMMANDS_OF = {
     "tuning/studies": ("study table2", "study fig7-threshold"),
     "tuning/transfer": ("study transfer",),
     "tuning/gain": ("study gain",),
+    "tuning/forecast": ("forecast",),
     "tuning/search": ("tune pretrain", "tune finetune"),
     "tuning/thresholds": ("tune thresholds",),
     "pipelines/review": ("view",),

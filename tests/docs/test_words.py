@@ -17,6 +17,7 @@ from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks, commands, inline_
 from tests.repository import ROOT
 from training.project import Project
 from tuning.cli.study_commands import data_sets
+from tuning.forecast.section import forecast_preset, forecast_section
 from tuning.gain.section import gain_preset, gain_section
 from tuning.space import parse_space
 from tuning.transfer.section import transfer_preset, transfer_section
@@ -74,6 +75,11 @@ def check(words: list[str]) -> None:
     if path == ["study", "gain"]:
         document, _ = merged([word for word in configs if word.startswith("recipe:")], overrides, {})
         gain_section(gain_preset(params["preset"]), document.pop("gain", {}))
+        validate(Project, document, "Config")
+        return
+    if path == ["forecast"]:
+        document, _ = merged([word for word in configs if word.startswith("recipe:")], overrides, {})
+        forecast_section(forecast_preset(params["preset"]), document.pop("forecast", {}))
         validate(Project, document, "Config")
         return
     for word in configs:
@@ -147,6 +153,10 @@ def test_configs_are_valid(where: str, block: Block, tmp_path: Path) -> None:
         chosen = gain_preset("quick")
         gain_section(chosen, document.pop("gain"))
         validate(Project, merge(chosen.project, document), where)
+    elif name[1] == "forecast.yaml":
+        quick = forecast_preset("quick")
+        forecast_section(quick, document.pop("forecast"))
+        validate(Project, merge(quick.project, document), where)
     elif name[1] == "transfer.yaml":
         preset = transfer_preset("full")
         transfer_section(preset, document.pop("transfer"))

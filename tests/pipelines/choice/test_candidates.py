@@ -27,7 +27,9 @@ def tables(
         for one, (split, role) in images.items()
     ]
     storage.write_table("manifest/part-0.parquet", pa.Table.from_pylist(rows, schema=MANIFEST))
-    labels = [{"image_id": one, "boxes": [], "mask": None, "ignored": []} for one in labelled]
+    labels: list[dict[str, Any]] = [
+        {"image_id": one, "boxes": [], "mask": None, "ignored": []} for one in labelled
+    ]
     storage.write_table("labels.parquet", pa.Table.from_pylist(labels, schema=LABELS))
     pairs = [
         {"group": group[0], "image_id_a": a, "image_id_b": b} for group in near for a, b in pairwise(group)

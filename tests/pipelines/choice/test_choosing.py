@@ -15,7 +15,7 @@ from pipelines.choice.section import NextSection
 
 def vectors(rows: int, width: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     drawn = np.random.default_rng(seed).standard_normal((rows, width))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
 
 
 def pool_of(rows: int, seed: int = 0, groups: int | None = None, disputed: bool = False) -> Pool:
@@ -108,7 +108,8 @@ def test_the_order_of_the_rows_changes_nothing() -> None:
     pool, section = pool_of(50, 2, groups=30), NextSection(count=10)
     order = np.random.default_rng(5).permutation(50)
     mixed = Pool(
-        *([names[row] for row in order] for names in (pool.image_ids, pool.categories)),
+        [pool.image_ids[row] for row in order],
+        [pool.categories[row] for row in order],
         pool.scores[order],
         [pool.groups[row] for row in order],
         pool.embeddings[order],

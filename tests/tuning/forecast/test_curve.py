@@ -42,19 +42,37 @@ def test_a_falling_curve_is_flat_and_none_is_above_one() -> None:
     assert (steep.at([10**6])[0] <= 1).all()
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """95 % by design; of 120 curves 88 % would be three deviations below."""
+def noise_of(rng: np.random.Generator, nested: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Noise of the runs: each for itself, or of labels in nested subsets of the same hundred too."""
+    runs = rng.uniform(0.008, 0.02) * rng.standard_normal(len(SIZES))
+    if not nested:
+        return 2 * runs
+    labels, scale = rng.standard_normal(100), rng.uniform(0.01, 0.03) * SIZES[0] ** 0.5
+    order = [rng.permutation(labels) for _ in range(3)]
+    taken = [order[number % 3][: int(size)].mean() for number, size in enumerate(SIZES)]
+    return runs + scale * np.array(taken)
+
+
+@pytest.mark.parametrize(("nested", "least"), [(False, 0.88), (True, 0.8)])
+def test_the_interval_holds_the_truth_about_as_often_as_it_says(
+    nested: bool, least: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """95 % by design; of 120 curves 88 % would be three deviations below.
+
+    Seeds that share labels, at the largest size all, know less than they seem to: near the sizes measured
+    some 90 % are held.
+    """
     monkeypatch.setattr(curve, "DRAWS", 200)
     rng = np.random.default_rng(3)
     held = np.zeros(len(TARGETS))
     for number in range(CURVES):
         a, c = rng.uniform(0.35, 0.95), rng.uniform(0.25, 1.1)
         b = a * rng.uniform(0.4, 0.98) * SIZES[0] ** c
-        noise = rng.uniform(0.01, 0.04) * rng.standard_normal(len(SIZES))
-        made = drawn_curve(SIZES, np.clip(law(SIZES, a, b, c) + noise, 0, 1), seed=number).at(TARGETS)
+        figures = np.clip(law(SIZES, a, b, c) + noise_of(rng, nested), 0, 1)
+        made = drawn_curve(SIZES, figures, seed=number).at(TARGETS)
         truth = law(TARGETS, a, b, c)
         held += (made.low <= truth) & (truth <= made.high)
-    assert (held / CURVES >= 0.88).all(), held / CURVES
+    assert (held / CURVES >= least).all(), held / CURVES
 
 
 def test_the_interval_is_no_wider_than_it_must_be() -> None:
