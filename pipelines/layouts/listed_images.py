@@ -35,8 +35,8 @@ class Listed:
         places: paths where it lies as a rule, from the table or the root; elsewhere its names are looked for.
         doubt: why it is left unlabelled though the table lists nothing for it.
         subset: the split that the table states for it.
-        by_last_part: whether of a name of another machine the last part alone counts, not its folders: two images
-            of one name are a fault then.
+        by_last_part: whether of a name of another machine the last part alone counts, not its folders: two
+            images of one name are a fault then.
     """
 
     table: PurePosixPath
