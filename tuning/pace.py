@@ -8,6 +8,9 @@ from dataclasses import dataclass
 # Images a second that this detector learns at this size on one of two quiet cores, the other training too, as
 # the proof's AGDP did (benchmarks/README.md).
 DETECTOR, SIDE, PACE = "yolov8n", 128, 56.0
+START_SECONDS = (
+    10.0  # of a training beside its steps: start, validation, files, as the demo's small ones show
+)
 
 # Crops a second of a transfer study: its CPU preset learns 16 × 4,800 of this side in an hour of two cores.
 CROP, CROP_PACE = 96, 16 * 4_800 / 3_600
@@ -34,17 +37,20 @@ class Learnt:
     Attributes:
         images: images, each counted once an epoch.
         pixels: of each, as the network sees it.
+        trainings: trainings that they are of.
     """
 
     images: float
     pixels: int
+    trainings: int = 1
 
 
 def core_seconds(model: str, learnt: Learnt) -> float | None:
     """Seconds of a training on one quiet CPU core, without maps or evaluation; None where unmeasured."""
     if model not in GFLOPS:
         return None
-    return learnt.images * learnt.pixels * GFLOPS[model] / GFLOPS[DETECTOR] / (PACE * SIDE**2)
+    steps = learnt.images * learnt.pixels * GFLOPS[model] / GFLOPS[DETECTOR] / (PACE * SIDE**2)
+    return START_SECONDS * learnt.trainings + steps
 
 
 def crop_seconds(model: str, learnt: Learnt) -> float | None:

@@ -4,7 +4,7 @@ JSON files of any name and folder that hold `images`, `annotations` and `categor
     annotations/*.json, *coco*.json or instances*.json, those alone
 images where their `file_name` says, relative to the JSON file or the root, or to a folder whose name is in
     the JSON file's (`train2017` for `instances_train2017.json`); else the only file of that path's end. A
-    name that leads out of the root (`../`, `/data/upload/4/`, a URL) means the only file of its last parts.
+    name that leads out of the root (`../`, `/data/upload/4/`, a URL) means the only file of its last part.
 """
 
 import json
@@ -165,13 +165,13 @@ def _listed(tree: Tree, path: PurePosixPath, document: Mapping[str, Any]) -> Ite
         if not isinstance(name, str) or not name or len(name) > 1000 or not name.isprintable():
             raise UserError(f"{where}: image {str(number)[:20]} has no file_name; correct it.")
         if doubt is not None and not objects[number]:
-            yield Listed(path, (name,), doubt=doubt, subset=subset)
+            yield Listed(path, (name,), doubt=doubt, subset=subset, by_last_part=True)
             continue
         size = [record["width"], record["height"]] if "width" in record and "height" in record else None
         image_objects = objects[number]
         content = json.dumps({"size": size, "objects": image_objects, "among_objects": among_objects})
         note = Annotation("coco", (str(path),), content=content, empty_is_normal=True)
-        yield Listed(path, (name,), note, subset=subset)
+        yield Listed(path, (name,), note, subset=subset, by_last_part=True)
 
 
 def _by_id(document: Mapping[str, Any], part: str, where: str) -> dict[object, dict[str, Any]]:

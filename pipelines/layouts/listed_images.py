@@ -35,6 +35,8 @@ class Listed:
         places: paths where it lies as a rule, from the table or the root; elsewhere its names are looked for.
         doubt: why it is left unlabelled though the table lists nothing for it.
         subset: the split that the table states for it.
+        by_last_part: whether of a name of another machine the last part alone counts, not its folders: two
+            images of one name are a fault then.
     """
 
     table: PurePosixPath
@@ -45,6 +47,7 @@ class Listed:
     places: tuple[str, ...] = ()
     doubt: str | None = None
     subset: str | None = None
+    by_last_part: bool = False
 
 
 def listed_entries(tree: Tree, listed: Iterable[Listed]) -> Iterator[Entry]:
@@ -185,7 +188,8 @@ class ListedImages:
             parts = tuple(part for part in PurePosixPath(wanted).parts if part not in {"/", "..", "."})
             # A path of another machine says little of the folders here: its last parts that are here count.
             shortest = 1 if ELSEWHERE.search(wanted) else len(parts)
-            for length in range(len(parts), shortest - 1, -1):
+            longest = shortest if listed.by_last_part else len(parts)
+            for length in range(longest, shortest - 1, -1):
                 ends = self._ending(parts[len(parts) - length :])
                 if len(ends) > 1:
                     ends = [end for end in ends if end.is_relative_to(listed.table.parent)] or ends

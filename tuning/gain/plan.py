@@ -65,7 +65,7 @@ def _parts(
     backbone, detector = project.backbone, project.detector
     if backbones:
         seen = backbones * pretraining * backbone.loop.epochs
-        yield backbone.name, Learnt(seen, backbone.image_size**2)
+        yield backbone.name, Learnt(seen, backbone.image_size**2, backbones)
     for source in sources:
         known = labelled if source == CEILING else pretraining
         yield detector.name, Learnt(known * detector.loop.epochs, detector.image_size**2)

@@ -57,7 +57,8 @@ def test_json_min_is_read_as_the_whole_export(tmp_path: Path) -> None:
 
 
 def test_several_annotations_of_json_min_are_those_of_one_task(tmp_path: Path) -> None:
-    paint(tmp_path / "1.jpg")
+    for name in "12":
+        paint(tmp_path / f"{name}.jpg")
     rows = [min_row(1, "1.jpg", label=[FLAT]), min_row(1, "1.jpg")]
     write(tmp_path / "export.json", json.dumps(rows))
     row = rows_of(str(tmp_path))[1]["1.jpg"]
@@ -125,10 +126,10 @@ def test_an_image_of_two_coco_files_is_read_once_or_a_fault(tmp_path: Path) -> N
 
 
 def test_a_coco_file_finds_images_as_other_tables_do(tmp_path: Path) -> None:
-    """The folder named in the table's name; the longest end of a path of another machine."""
-    for name in ("train2017/1.jpg", "val2017/1.jpg", "x/deep/2.jpg", "y/deep/2.jpg", "z/2.jpg"):
+    """The folder named in the table's name; the last part of a path of another machine."""
+    for name in ("train2017/1.jpg", "val2017/1.jpg", "x/deep/2.jpg"):
         paint(tmp_path / name)
     write(tmp_path / "annotations/instances_val2017.json", coco_text(1))
-    write(tmp_path / "annotations/instances_else.json", coco_text(1, "D:\\work\\y\\deep\\2.jpg"))
+    write(tmp_path / "annotations/instances_else.json", coco_text(1, "D:\\work\\y\\2.jpg"))
     _, rows = rows_of(str(tmp_path))
-    assert [name for name, row in rows.items() if row["boxes"]] == ["y/deep/2.jpg", "val2017/1.jpg"]
+    assert [name for name, row in rows.items() if row["boxes"]] == ["x/deep/2.jpg", "val2017/1.jpg"]

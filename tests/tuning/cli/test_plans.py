@@ -89,7 +89,7 @@ def test_a_fresh_workspace_gets_an_estimate(tmp_path: Path) -> None:
         PlannedTraining("finetune", "yolov8s", 10, Learnt(56 * 600.0, 128**2)),
         PlannedTraining("finetune", "faster-rcnn+resnet50", 10, Learnt(100.0, 128**2)),
     ]
-    expected = 600 * (1 + 4 + 28.8 / 8.9)
+    expected = 600 * (1 + 4 + 28.8 / 8.9) + 3 * 10  # and ten seconds of each beside its steps
     estimate = cost(trainings, str(tmp_path / "new"))
     assert (estimate["timed"], estimate["estimated"]) == (0, 3)
     assert estimate["estimated_seconds"] == pytest.approx(expected, abs=1)
