@@ -59,9 +59,9 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
     """
     if word in PUBLISHED:
         state = published_weights(name, word)
-        source = f"{word} of {name}"
-        metadata = {LICENCES: {source: licence_of(published_origin(name, word))}}
-        return Start(state, metadata, source, f"{word}:{state_digest(state)}", whole=word != "imagenet")
+        said = f"{word} of {name}"
+        metadata = {LICENCES: {said: licence_of(published_origin(name, word))}}
+        return Start(state, metadata, said, f"{word}:{state_digest(state)}", whole=word != "imagenet")
     path = str(Path(word).expanduser()) if word.startswith("~") else word
     files = (BACKBONE_FILE, WEIGHTS_FILE)
     with open_model(path, tracker, files=files, suffixes=(".safetensors", *SUFFIXES)) as source:
