@@ -67,14 +67,14 @@ def run() -> Iterator[Row]:
             "surface-clip, Ray Data: seconds before that (Ray, encoder, tracking)", short - SHORT / steady
         )
         yield at_least("Ray Data against the bare loop", steady / bare, 0.90)
-        bare = _child("bare", folder, TILED_SHORT, TILED)
+        loop = _child("bare", folder, TILED_SHORT, TILED)
         ends = [_child("job", folder, count, TILED) for count in (TILED_SHORT, TILED_LONG)]
-        of_both = {key: ends[1][key] - ends[0][key] for key in ("seconds", "cpu_seconds")}
-        steady = (TILED_LONG - TILED_SHORT) / of_both["seconds"]
-        yield Row(f"{TILED}, bare loop: images/s", bare["images_per_s"])
-        yield at_least("in tiles: Ray Data against the bare loop", steady / bare["images_per_s"], 0.95)
-        cpu = (bare["cpu_seconds"] / TILED_SHORT) / (of_both["cpu_seconds"] / (TILED_LONG - TILED_SHORT))
-        yield Row("in tiles: the same by CPU time", cpu)
+        seconds, cpu = (ends[1][key] - ends[0][key] for key in ("seconds", "cpu_seconds"))
+        steady = (TILED_LONG - TILED_SHORT) / seconds
+        yield Row(f"{TILED}, bare loop: images/s", loop["images_per_s"])
+        yield at_least("in tiles: Ray Data against the bare loop", steady / loop["images_per_s"], 0.95)
+        by_cpu = (loop["cpu_seconds"] / TILED_SHORT) / (cpu / (TILED_LONG - TILED_SHORT))
+        yield Row("in tiles: the same by CPU time", by_cpu)
         _tiny_encoder(Path(folder) / "tiny")
         peaks = [_child("job", folder, count, "tiny")["driver_mb"] for count in (SMALL, LARGE)]
         yield Row(f"driver's memory with {SMALL:,} images, MB", peaks[0])

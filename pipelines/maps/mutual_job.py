@@ -84,7 +84,7 @@ def write_sample(
     judges = chosen(rows, near_pairs(corpus), section.bank)
     wanted = manifest.filter(pc.is_in(manifest.column("image_id"), value_set=pa.array(judges)))
     sizes = list(zip(*(wanted.column(side).to_pylist() for side in ("width", "height")), strict=True))
-    tiles = sorted({len(tile_plan(*size, section, encoder).corners) for size in sizes})
+    tiles = sorted({len(tile_plan(width, height, section, encoder).corners) for width, height in sizes})
     decode, arguments, rows_a_call = decoding(section, sizes, AT_ONCE, encoder)
     work, target = directory.at("listing", FOLDER), directory.at(FOLDER)
     run_table_job(

@@ -36,8 +36,8 @@ def tiled_feature_rows(
     least, bank = method.least_remembered, section.bank
     counts = {min(count, max(1, CANDIDATES // least)) for count in tiles}
     levels = []
-    for patches, width in shapes:
-        most = max(count * min(patches, rows_of_a_tile(count, CANDIDATES, least)) for count in counts)
+    for rows_of_level, width in shapes:
+        most = max(count * min(rows_of_level, rows_of_a_tile(count, CANDIDATES, least)) for count in counts)
         levels.append(torch.zeros(max(1, rows.num_rows), min(section.bank_limit, most), width))
     for place, (pixels, plan) in enumerate(cut_rows(method, rows, section)):
         memory = tile_memory(pixels, plan, remembered, at_once, CANDIDATES, least)

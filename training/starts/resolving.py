@@ -60,9 +60,9 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
     """
     if word in PUBLISHED:
         state = published_weights(name, word)
-        source = f"{word} of {name}"
-        metadata = {LICENCES: {source: licence_of(published_origin(name, word))}}
-        return Start(state, metadata, source, f"{word}:{state_digest(state)}", whole=word != "imagenet")
+        said = f"{word} of {name}"
+        metadata = {LICENCES: {said: licence_of(published_origin(name, word))}}
+        return Start(state, metadata, said, f"{word}:{state_digest(state)}", whole=word != "imagenet")
     if word == SURFACE:
         word = str(surface_file())
     path = str(Path(word).expanduser()) if word.startswith("~") else word

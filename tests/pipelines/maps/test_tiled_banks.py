@@ -27,8 +27,8 @@ from pipelines.maps.tiled_rows import decode_tiled_rows, map_tiled_rows
 from pipelines.maps.tiled_sample import tiled_feature_rows
 from pipelines.maps.tiling import encoder_input, tile_memory, tiled_image, tiled_maps, tiled_state
 from tests.pipelines.banks.tiny_bank import SIDE, Array, bilinear, nearest, weights_of
-from tests.pipelines.maps.test_bank_reference import TILE, case, levels_of, text_maps
-from tests.pipelines.maps.test_kead_reference import Known
+from tests.pipelines.maps.test_bank_reference import case, levels_of, text_maps
+from tests.pipelines.maps.test_kead_reference import TILE, Known
 
 __all__ = ["case"]  # the fixture
 
@@ -167,7 +167,9 @@ def test_mutual_scores_are_over_the_tiles_of_the_images_that_judge(
         }
     )
     rows = readable_rows(decode_tiled_rows(manifest, section, encoder_input(method)))
-    counts = [len(tile_plan(*side, section, encoder_input(method)).corners) for side in sides[:3]]
+    counts = [
+        len(tile_plan(width, height, section, encoder_input(method)).corners) for width, height in sides[:3]
+    ]
     sample = Storage.open(str(tmp_path / "sample"))
     sample.create()
     for number in range(3):  # the first three judge
@@ -223,9 +225,12 @@ def test_a_bank_of_many_tiles_keeps_some_of_every_chosen_one(
 
 
 def test_what_the_config_tells_of_the_input_is_the_methods(tmp_path: Path) -> None:
-    for bank in ({"encoder": "clip", "views": "flips"}, {"encoder": "timm/test_resnet", "levels": (1,)}):
-        if bank["encoder"] != "clip":
-            bank = {**bank, "weights": weights_of("test_resnet", tmp_path), "size": SIDE}
+    given_weights = {"weights": weights_of("test_resnet", tmp_path), "size": SIDE}
+    banks: list[dict[str, Any]] = [
+        {"encoder": "clip", "views": "flips"},
+        {"encoder": "timm/test_resnet", "levels": (1,), **given_weights},
+    ]
+    for bank in banks:
         for weight in (0.0, 0.5):
             section = MapsSection.model_validate({"tiles": 64, "bank": {**bank, "text_weight": weight}})
             assert input_of(section) == encoder_input(method_over_shipped(section))

@@ -1,5 +1,6 @@
 """Training images in tiles: a tile shows what the image has there; what it hardly shows is no object."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.models.tile_section import DetectorTiles
 INPUT = Preprocessing(64, "letterbox")
 
 
-def sample(width: int, height: int, boxes: list[list[float]], **more: Any) -> Sample:
+def sample(width: int, height: int, boxes: Sequence[Sequence[float]], **more: Any) -> Sample:
     sides = [dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) for box in boxes]
     row = {"image_id": "a", "uri": "/a.png", "width": width, "height": height}
     return Sample.of({**row, **more}, sides, list(range(len(boxes))))
