@@ -14,9 +14,10 @@ CUTS = ((1.0, 2.0), (1.0, 3.0), (1.5, 2.5), (1.5, 3.0), (2.0, 3.0), (2.0, 4.0))
 HYSTERESIS = {"cuts": CUTS, "most_regions": (1, 3)}
 LEADING = ("c", "cut", "low", "high")  # settings that are shown even where they are the default
 NO_DELTA = 0.0  # every image may have boxes
+PROBABLE = (0.7, 0.8, 0.9, 0.95)  # δ of the paper's rule, where scores are probabilities
 
 
-def candidates(own: PseudoBoxSettings) -> tuple[PseudoBoxSettings, ...]:
+def candidates(own: PseudoBoxSettings, *, probabilities: bool = False) -> tuple[PseudoBoxSettings, ...]:
     """Rules × settings, each once; those of the user come first, the chosen rule's before the others'.
 
     Every combination is tried with the user's δ and without one: whether most images have a defect is for the
@@ -24,6 +25,8 @@ def candidates(own: PseudoBoxSettings) -> tuple[PseudoBoxSettings, ...]:
 
     Args:
         own: the user's settings; what no grid names is theirs.
+        probabilities: whether an image's score is a probability, so that numbers mean the same for all
+            images and may be δ.
     """
     rules = sorted(RULES, key=lambda rule: rule != own.rule)
     documents: list[dict[str, Any]] = [{"rule": rule} for rule in rules]
@@ -33,9 +36,11 @@ def candidates(own: PseudoBoxSettings) -> tuple[PseudoBoxSettings, ...]:
         low, high = values.pop("cuts")
         documents.append({"rule": "hysteresis", "hysteresis": {"low": low, "high": high, **values}})
     deltas = dict.fromkeys((own.delta, NO_DELTA))
-    return tuple(
-        dict.fromkeys(_laid(own, {**each, "delta": delta}) for delta in deltas for each in documents)
-    )
+    tried = [{**each, "delta": delta} for delta in deltas for each in documents]
+    if probabilities:
+        of_paper = [each for each in documents if each["rule"] == "paper"]
+        tried += [{**each, "delta": delta} for delta in PROBABLE for each in of_paper]
+    return tuple(dict.fromkeys(_laid(own, each) for each in tried))
 
 
 def words(settings: PseudoBoxSettings) -> str:

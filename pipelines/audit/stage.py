@@ -61,7 +61,7 @@ def audit_boxes(inputs: AuditInputs, *, site: Site, corpus: Artifact, maps: Arti
         section, site=site, corpus=corpus, maps=maps, references_are_compared=inputs.maps.shots > 0
     )
     painted_maps = make_maps(inputs.maps, site=site, corpus=painted)
-    tried = candidates(inputs.boxes)
+    tried = candidates(inputs.boxes, probabilities=inputs.maps.method == "painted")
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         rows = painted.directory.read_table(PAINTED_FILE).to_pylist()

@@ -70,7 +70,7 @@ class HeadFeatures:
 def tokens_as_maps(tokens: list[Tensor]) -> list[Tensor]:
     """(B, N, C) patches in row order each, as (B, C, g, g)."""
     side = round(tokens[0].shape[1] ** 0.5)
-    return [each.transpose(1, 2).unflatten(2, (side, side)) for each in tokens]
+    return [each.transpose(1, 2).reshape(len(each), -1, side, side) for each in tokens]
 
 
 def resized(images: Tensor, side: int) -> Tensor:

@@ -122,7 +122,7 @@ def shrunk(mask: Mask) -> npt.NDArray[np.uint8]:
     """The share of each of `MASK_SIDE`² places that is defective, of 255."""
     size = (MASK_SIDE, MASK_SIDE)
     share = cv2.resize(mask.astype(np.float32), size, interpolation=_interpolation(mask))
-    return np.rint(share * 255).astype(np.uint8)
+    return np.asarray(np.rint(share * 255), np.uint8)
 
 
 def _interpolation(mask: Mask) -> int:

@@ -58,6 +58,15 @@ def test_of_rules_that_do_alike_the_configured_one_stays() -> None:
     assert choice.sentence.endswith("it is the configured one.")
 
 
+def test_where_scores_are_probabilities_numbers_are_tried_as_delta() -> None:
+    plain, more = candidates(OWN), candidates(OWN, probabilities=True)
+    assert more[: len(plain)] == plain
+    added = more[len(plain) :]
+    assert {each.rule for each in added} == {"paper"}
+    assert {each.delta for each in added} == {0.7, 0.8, 0.9, 0.95}
+    assert {each.c for each in added} >= {0.0, 0.1, 0.3}
+
+
 @pytest.mark.parametrize("images", [1, 2])
 def test_too_few_images_choose_nothing(images: int) -> None:
     tried = candidates(OWN)[:3]
