@@ -1,4 +1,5 @@
 from .faults import LOADING, reason_of
+from .graph import Graph
 from .input_shape import input_patches, input_size
 from .loading import LoadedEncoder, load_encoder, say_normalisation, tokenizer_of
 from .names import PRESETS, SHIPPED
@@ -15,6 +16,7 @@ from .prompts import (
 from .sources import CONFIG_FILE, WEIGHTS_FILE, weights_digest
 from .surgery import DenseEmbeddings, DenseEncoder, exact, require_dense_vit
 from .tokens import LongSentence, long_sentences, refuse_long
+from .tower_graph import TowerGraph, UnknownPartError
 
 __all__ = [
     "CONFIG_FILE",
@@ -26,10 +28,13 @@ __all__ = [
     "CategoryPrompts",
     "DenseEmbeddings",
     "DenseEncoder",
+    "Graph",
     "LoadedEncoder",
     "LongSentence",
     "PromptLibrary",
     "PromptState",
+    "TowerGraph",
+    "UnknownPartError",
     "defect_sentence",
     "exact",
     "input_patches",

@@ -5,6 +5,7 @@ from pipelines.encoder import LoadedEncoder, input_size, load_encoder
 from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.kead import KeAD
 from pipelines.maps.method import MapMethod
+from pipelines.maps.runtime import take_runtime
 from pipelines.maps.section import MapsSection
 from pipelines.maps.winclip import WinCLIP
 
@@ -32,7 +33,7 @@ def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
     """The chosen method over a loaded encoder.
 
     Raises:
-        UserError: see `KeAD`, `BankMethod` and `WinCLIP`.
+        UserError: see `KeAD`, `BankMethod`, `WinCLIP` and `take_runtime`.
     """
     method: MapMethod
     if not section.bank.own:
@@ -43,4 +44,5 @@ def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
         method = WinCLIP(encoder, section.winclip, section.precision)
     if section.compile:
         method.compile()
+    take_runtime(method, section)
     return method
