@@ -130,6 +130,7 @@ class Entry(NamedTuple):
 LOOK, MAKE, FIND, RUN = "Look", "Make", "Find", "Run"
 _PIPELINE, _DETECTOR = "training.cli.commands", "training.cli.detector_commands"
 _BOXES, _DOCTOR = "training.cli.box_commands", "training.cli.doctor_command"
+_EXPORT = "training.cli.export_commands"
 _JOBS, _IMAGES = "cluster.cli.job_commands", "pipelines.cli"
 COMMANDS = {
     "doctor": Entry(LOOK, _DOCTOR, "What this machine, workspace, tracking server and weights can do."),
@@ -148,7 +149,9 @@ COMMANDS = {
     "finetune": Entry(MAKE, _PIPELINE, "Finetune the detector from every start of finetune.starts."),
     "evaluate": Entry(MAKE, _PIPELINE, "Evaluate anomaly maps or finetuned detectors."),
     "predict": Entry(MAKE, _DETECTOR, "Find boxes in images."),
-    "export": Entry(MAKE, _DETECTOR, "Write a detector as ONNX and as its library's own file."),
+    "export": Entry(
+        MAKE, "training.cli.export_commands", "Write a detector (build), or a category's maps, as ONNX."
+    ),
     "report": Entry(MAKE, _PIPELINE, "Write the HTML report (and whatever it still needs)."),
     "tune": Entry(FIND, "tuning.cli.tune_commands", "Search for better settings."),
     "study": Entry(FIND, "tuning.cli.commands", "Studies: the papers' tables on your own images."),

@@ -1,5 +1,6 @@
 from .blocks import BlockOutputs, block_outputs, chosen_blocks
 from .faults import LOADING, reason_of
+from .graph import Graph
 from .input_shape import input_patches, input_size
 from .licences import (
     LICENCES,
@@ -25,6 +26,7 @@ from .prompts import (
 from .sources import CONFIG_FILE, WEIGHTS_FILE, weights_digest
 from .surgery import DenseEmbeddings, DenseEncoder, exact, require_dense_vit
 from .tokens import LongSentence, long_sentences, refuse_long
+from .tower_graph import TowerGraph, UnknownPartError
 
 __all__ = [
     "CONFIG_FILE",
@@ -38,10 +40,13 @@ __all__ = [
     "CategoryPrompts",
     "DenseEmbeddings",
     "DenseEncoder",
+    "Graph",
     "LoadedEncoder",
     "LongSentence",
     "PromptLibrary",
     "PromptState",
+    "TowerGraph",
+    "UnknownPartError",
     "bank_licence",
     "block_outputs",
     "chosen_blocks",

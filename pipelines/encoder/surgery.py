@@ -85,7 +85,7 @@ class DenseEncoder(nn.Module):
             images: (B, 3, S, S) float, normalised by the encoder's mean and standard deviation.
         """
         visual = self.visual
-        read = {self._source(layer) for layer in self.layers}
+        read = {self.source_of(layer) for layer in self.layers}
         outputs: dict[int, Tensor] = {}
         with exact(images):
             x = y = visual._embeds(images)
@@ -93,9 +93,9 @@ class DenseEncoder(nn.Module):
             with exact(images) if layer == 1 else nullcontext():
                 x, y = self._through(block, layer, x, y)
             if layer in read:
-                outputs[layer] = y if self._operated(layer) else x
+                outputs[layer] = y if self.is_operated(layer) else x
         pooled, _ = visual._pool(x)
-        chosen = [outputs[self._source(layer)] for layer in self.layers]
+        chosen = [outputs[self.source_of(layer)] for layer in self.layers]
         with exact(images):
             patches = [F.normalize(visual.ln_post(tokens[:, 1:]) @ visual.proj, dim=-1) for tokens in chosen]
         return DenseEmbeddings(cls=F.normalize(pooled @ visual.proj, dim=-1), patches=patches)
@@ -105,7 +105,7 @@ class DenseEncoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The normal path's x and the V-V stream y after a block; y is nothing before the first surgery."""
         normed, attention = block.ln_1(x), block.attn
-        surgery = self._operated(layer)
+        surgery = self.is_operated(layer)
         if surgery and layer == self.depth and self.visual.pool_type == "tok":
             # Only the class token of the last block's normal path is read.
             value = project(attention, normed, "v")[0]
@@ -120,11 +120,11 @@ class DenseEncoder(nn.Module):
         x = block_input + block.ls_1(mixed)
         return x + block.ls_2(feed_forward(block.mlp, block.ln_2(x))), y
 
-    def _operated(self, layer: int) -> bool:
+    def is_operated(self, layer: int) -> bool:
         """Whether a block has V-V attention beside its own."""
         return self.vv and layer >= self.first_surgery
 
-    def _source(self, layer: int) -> int:
+    def source_of(self, layer: int) -> int:
         """The block whose output is read for a layer."""
         return self.depth if self.released_layers and layer >= self.first_surgery else layer
 

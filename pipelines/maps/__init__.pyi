@@ -2,8 +2,10 @@ from .build import build_method, method_over
 from .evaluation_stage import evaluate_maps
 from .grids import grid_shapes, map_grids
 from .kead import KeAD, zero_shot_map
+from .map_export import CategoryCut, export_maps, refuse_unwritable
 from .method import CategoryState, MapMethod, anomaly_probability, preprocess
 from .metrics import Masks, aupro, image_auroc, pixel_auroc
+from .onnx_tower import OnnxTower
 from .reading import Floats, map_rows, upsample
 from .resources import images_at_once
 from .rows import PARTS, category_states, decode_rows, map_batch, map_schema, readable_rows
@@ -18,6 +20,7 @@ from .winclip import WinCLIP
 __all__ = [
     "PARTS",
     "TILED_SCHEMA",
+    "CategoryCut",
     "CategoryState",
     "Floats",
     "KeAD",
@@ -25,6 +28,7 @@ __all__ = [
     "MapMethod",
     "MapsSection",
     "Masks",
+    "OnnxTower",
     "TileSettings",
     "WinCLIP",
     "WinclipSettings",
@@ -35,6 +39,7 @@ __all__ = [
     "check_sentences",
     "decode_rows",
     "evaluate_maps",
+    "export_maps",
     "grid_shapes",
     "image_auroc",
     "images_at_once",
@@ -47,6 +52,7 @@ __all__ = [
     "pixel_auroc",
     "preprocess",
     "readable_rows",
+    "refuse_unwritable",
     "tiled_image",
     "tiled_maps",
     "tiled_state",

@@ -1,6 +1,6 @@
 """KeAD's text map beside a bank of any encoder's features, of references or of the corpus itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from cluster.errors import UserError
 from cluster.progress import say
 from pipelines.banks import CLIP, Backbone, BankSection, joined, mutual, nearest, on_grid, thinned, views
-from pipelines.encoder import CategoryPrompts, DenseEmbeddings, LoadedEncoder
+from pipelines.encoder import CategoryPrompts, DenseEmbeddings, DenseEncoder, LoadedEncoder
 from pipelines.maps.kead import KeAD, zero_shot_map
 from pipelines.maps.method import CategoryState, MapMethod, MapOutput, anomaly_probability
 from pipelines.maps.section import KeadSettings, Precision
@@ -61,6 +61,15 @@ class BankMethod(MapMethod):
     def more_bytes(self) -> int:
         """See `MapMethod.more_bytes`."""
         return self.backbone.image_bytes if self.backbone else 0
+
+    @property
+    def tower(self) -> DenseEncoder:
+        """See `MapMethod.tower`: KeAD's."""
+        return self.kead.tower
+
+    def embed_with(self, tower: Callable[[Tensor], DenseEmbeddings]) -> None:
+        """See `MapMethod.embed_with`."""
+        self.kead.embed_with(tower)
 
     @property
     def describes(self) -> bool:

@@ -8,6 +8,7 @@ from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.kead import KeAD
 from pipelines.maps.method import MapMethod
 from pipelines.maps.painted import PaintedMethod
+from pipelines.maps.runtime import take_runtime
 from pipelines.maps.section import MapsSection
 from pipelines.maps.tile_plan import EncoderInput
 from pipelines.maps.winclip import WinCLIP
@@ -45,7 +46,8 @@ def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
     """The chosen method over a loaded encoder.
 
     Raises:
-        UserError: see `KeAD`, `BankMethod`, `WinCLIP`, `PaintedMethod`, `AprilGan` and `AnomalyClip`.
+        UserError: see `KeAD`, `BankMethod`, `WinCLIP`, `PaintedMethod`, `AprilGan`, `AnomalyClip` and
+            `take_runtime`.
     """
     method: MapMethod
     if not section.bank.own:
@@ -62,4 +64,5 @@ def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
         method = WinCLIP(encoder, section.winclip, section.precision)
     if section.compile:
         method.compile()
+    take_runtime(method, section)
     return method

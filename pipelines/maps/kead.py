@@ -57,6 +57,11 @@ class KeAD(MapMethod):
         super().__init__(encoder, settings.shots, self.dense.grid, precision)
 
     @property
+    def tower(self) -> DenseEncoder:
+        """See `MapMethod.tower`."""
+        return self.dense
+
+    @property
     def describes(self) -> bool:
         """See `MapMethod.describes`."""
         return self.settings.defect_features

@@ -15,6 +15,7 @@ from cluster.errors import UserError
 from pipelines.encoder import (
     CategoryPrompts,
     DenseEmbeddings,
+    DenseEncoder,
     LoadedEncoder,
     PromptState,
     prompt_states,
@@ -141,6 +142,15 @@ class MapMethod(ABC):
         self._embed: Callable[[Tensor], DenseEmbeddings] = self.embed_normalised
         self._mean = torch.tensor(encoder.mean, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(encoder.std, device=self.device).view(3, 1, 1)
+
+    @property
+    def tower(self) -> DenseEncoder | None:
+        """The dense encoder that another runtime may run; None where the method has no such part."""
+        return None
+
+    def embed_with(self, tower: Callable[[Tensor], DenseEmbeddings]) -> None:
+        """Have another runtime give what `embed_normalised` gives."""
+        self._embed = tower
 
     @property
     def input_side(self) -> int:

@@ -118,6 +118,9 @@ class MapsSection(TileSettings):
             that have it) or `fp16` (GPUs); KeAD's maps stay within 0.01 of fp32's, WinCLIP's within 0.02.
         compile: whether to torch.compile the image tower: each actor starts a minute or more later, then runs
             faster.
+        runtime: what runs the image tower: `torch`; `onnx` (onnxruntime: KeAD on CPUs); `auto`, which takes
+            onnxruntime for towers of 20 million weights or more on a CPU. It is proven at the start, on a
+            batch, to 1e-4 of PyTorch's embeddings; where it is not taken `auto` says so in a line.
         actors: KeAD actors, or `[least, most]` for a pool that grows with the work; None: one per GPU, or
             one on the CPU.
         gpus_per_actor: GPUs of each actor, fractions too; None: one where there is one.
@@ -140,6 +143,7 @@ class MapsSection(TileSettings):
     categories: dict[str, CategoryPrompts] = Field(default={})
     precision: Precision = "fp32"
     compile: bool = False
+    runtime: Literal["auto", "torch", "onnx"] = "auto"
     actors: Pool | tuple[Pool, Pool] | None = None
     gpus_per_actor: float | None = Field(default=None, ge=0, le=8)
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
@@ -155,6 +159,15 @@ class MapsSection(TileSettings):
             raise ValueError(
                 "store_parts needs tiles=off: a tiled image's score can't be told from its parts"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_runtime(self) -> "MapsSection":
+        if self.runtime == "onnx":
+            if self.method != "kead":
+                raise ValueError("runtime=onnx is of method=kead; winclip runs on PyTorch alone")
+            if self.precision != "fp32" or self.compile:
+                raise ValueError("runtime=onnx needs precision=fp32 and compile=false")
         return self
 
     @model_validator(mode="after")

@@ -32,7 +32,10 @@ def example(name: str) -> dict[str, Any]:
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"three_maps.py", "whole_run.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        *("three_maps.py", "whole_run.py"),
+        "exported_maps.py",  # tests/training/cli/test_export_commands.py runs it
+    }
 
 
 def test_three_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,7 @@
-"""`agssp predict` and `agssp export`: the uses of a trained detector."""
+"""`agssp predict`: boxes of any images by a trained detector."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,9 +21,6 @@ from pipelines.cli.labelling_options import (
 )
 from pipelines.labelling import DEFAULT_URL
 from training.cli.base import artifact_json
-
-if TYPE_CHECKING:
-    from cluster.stages import Artifact
 
 app = typer.Typer()
 
@@ -87,63 +83,6 @@ def predict(
 def _roots(files: Sequence[Mapping[str, Any]]) -> list[str]:
     """The folder that the images' names begin in."""
     return ["/".join(row["uri"].split("/")[: -len(row["name"].split("/"))]) or "/" for row in files]
-
-
-@app.command()
-def export(
-    model: Model,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Also copy the files into this folder.", show_default=False)
-    ] = None,
-    words: Words = None,
-    as_json: Json = False,
-) -> None:
-    """Write a detector as ONNX (dynamic batch, checked against PyTorch) and as its library's own file.
-
-    A pretrained backbone is written as its library's own file.
-    """
-
-    def body() -> Mapping[str, Any]:
-        project_of(words)
-        from training.steps import export as export_weights
-
-        artifact = export_weights(model, *(words or ()))
-        if out_folder is not None:
-            _copy(artifact, out_folder)
-        return {**artifact_json(artifact), "copied_to": str(out_folder) if out_folder else None}
-
-    run_command(body, json_mode=as_json, render=render_export)
-
-
-def _copy(artifact: "Artifact", folder: Path) -> None:
-    from cluster.storage import Storage, workspace_faults
-    from training.export import CONTRACT_FILE
-
-    target = Storage.open(str(folder))
-    target.create()
-    written = [artifact.results[kind] for kind in ("onnx", "native") if kind in artifact.results]
-    with workspace_faults(target):
-        for name in (*written, CONTRACT_FILE):
-            target.write(name, artifact.directory.read(name))
-
-
-def render_export(result: Mapping[str, Any]) -> None:
-    """The files, how exact they are and how they are loaded, for a person."""
-    results = result["results"]
-    where = result["copied_to"] or result["directory"]
-    lines = [
-        f"Native:  {where}/{results['native']}",
-        f"         {results['load']}",
-        f"How images go in and what comes out: {where}/contract.json",
-    ]
-    if "onnx" in results:
-        lines.insert(
-            0,
-            f"ONNX:    {where}/{results['onnx']} (against PyTorch: boxes within "
-            f"{results['max_box_error']:.2g} pixels, scores within {results['max_score_error']:.2g})",
-        )
-    for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
 
 
 def render_predictions(result: Mapping[str, Any]) -> None:

@@ -1,0 +1,110 @@
+"""KeAD's image tower by PyTorch and by onnxruntime, in turn: ViT-B-16-plus-240, batch 4, two threads.
+
+`AGSSP_BENCH_BEFORE` names the Python of another installation of agssp, whose tower is a third side.
+"""
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import open_clip
+import torch
+from torch import Tensor
+
+from benchmarks.registry import Row, at_least, at_most
+from pipelines.encoder import DenseEmbeddings, DenseEncoder
+from pipelines.maps import OnnxTower
+
+BEFORE = "AGSSP_BENCH_BEFORE"
+MODEL, SIDE, BATCH, THREADS, ROUNDS = "ViT-B-16-plus-240", 240, 4, 2, 5
+FASTER, MOST_DIFFERENCE = 1.8, 1e-4
+# Answers each line on its input with the CPU and wall seconds of one batch.
+CHILD = f"""
+import sys, time, open_clip, torch
+try:
+    from pipelines.encoder import DenseEncoder
+except ImportError:  # an installation from before the rooms
+    from pipelines.surgery import DenseEncoder
+torch.set_num_threads({THREADS})
+torch.manual_seed(0)
+model = open_clip.create_model({MODEL!r}, pretrained=None, require_pretrained=False).eval()
+dense, images = DenseEncoder(model.visual), torch.randn({BATCH}, 3, {SIDE}, {SIDE})
+with torch.inference_mode():
+    for _ in sys.stdin:
+        wall, cpu = time.monotonic(), time.process_time()
+        dense(images)
+        print(time.process_time() - cpu, time.monotonic() - wall, flush=True)
+"""
+
+
+def run() -> Iterator[Row]:
+    """CPU and wall seconds an image, and ratios of neighbours, as a busy machine slows both; the load."""
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    model = open_clip.create_model(MODEL, pretrained=None, require_pretrained=False).eval()
+    dense = DenseEncoder(model.requires_grad_(False).visual)
+    images = torch.randn(BATCH, 3, SIDE, SIDE)
+    began = time.process_time()
+    tower = OnnxTower(dense, THREADS)
+    yield Row("onnxruntime: CPU seconds until it is ready", time.process_time() - began)
+    yield at_most(
+        "onnxruntime against torch: largest difference", _apart(dense, tower, images), MOST_DIFFERENCE
+    )
+    sides: dict[str, Callable[[], tuple[float, float]]] = {
+        "torch": lambda: _timed(dense, images),
+        "onnxruntime": lambda: _timed(tower, images),
+    }
+    other = os.environ.get(BEFORE)
+    with ExitStack() as open_until_measured:
+        if other is not None:
+            sides["before"] = open_until_measured.enter_context(_child(other))
+        rounds = [{name: side() for name, side in sides.items()} for _ in range(ROUNDS + 1)][1:]
+    yield Row("load of the machine", os.getloadavg()[0])
+    for place, clock in enumerate(("CPU", "wall")):
+        for name in sides:
+            seconds = statistics.median(one[name][place] for one in rounds) / BATCH
+            yield Row(f"{name}: {clock} seconds an image", seconds)
+        for name in [name for name in sides if name != "onnxruntime"]:
+            ratio = statistics.median(one[name][place] / one["onnxruntime"][place] for one in rounds)
+            what = f"onnxruntime against {name}, {clock} time: times as fast"
+            yield at_least(what, ratio, FASTER) if (name, clock) == ("before", "CPU") else Row(what, ratio)
+    if other is None:
+        yield Row("onnxruntime against before", None, f"{BEFORE} is not set")
+
+
+def _timed(embed: Callable[[Tensor], DenseEmbeddings], images: Tensor) -> tuple[float, float]:
+    wall, cpu = time.monotonic(), time.process_time()
+    with torch.inference_mode():
+        embed(images)
+    return time.process_time() - cpu, time.monotonic() - wall
+
+
+def _apart(dense: DenseEncoder, tower: OnnxTower, images: Tensor) -> float:
+    with torch.inference_mode():
+        one, other = dense(images), tower(images)
+    pairs = zip([one.cls, *one.patches], [other.cls, *other.patches], strict=True)
+    return max(float((a - b).abs().max()) for a, b in pairs)
+
+
+@contextmanager
+def _child(python: str) -> Iterator[Callable[[], tuple[float, float]]]:
+    """Another installation's tower, in a process that waits between its batches and ends with the block."""
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryDirectory() as folder,  # so that the working directory's sources don't come first
+        subprocess.Popen([python, "-c", CHILD], cwd=folder, stdin=pipe, stdout=pipe, text=True) as process,
+    ):
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None
+        assert stdout is not None
+
+        def timed() -> tuple[float, float]:
+            print(file=stdin, flush=True)
+            cpu, wall = map(float, stdout.readline().split())
+            return cpu, wall
+
+        yield timed
