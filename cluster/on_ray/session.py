@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from cluster.errors import UserError
+from cluster.on_ray.core_lines import core_lines_sieved
 from cluster.on_ray.section import RaySection
 from cluster.privacy import QUIET_ENVIRONMENT
 from cluster.progress import say
@@ -38,12 +39,13 @@ _section: ContextVar[RaySection | None] = ContextVar("ray_section", default=None
 
 class _Ray:
     """This process' Ray, under a lock: how many sessions are open, whether one of them started or joined
-    it, and whether it is this machine's alone."""
+    it, whether it is this machine's alone, and what ends with it."""
 
     lock = threading.RLock()
     sessions = 0
     ours = False
     local = False
+    ends = ExitStack()
 
 
 @contextmanager
@@ -63,6 +65,7 @@ def ray_session(section: RaySection) -> Iterator[None]:
 
                 _Ray.ours = _Ray.local = False
                 ray.shutdown()
+                _Ray.ends.close()
 
 
 def stall_seconds() -> float:
@@ -125,6 +128,7 @@ def _started(section: RaySection, dashboard: bool) -> str | None:
     if ray.is_initialized():
         return None
     _Ray.ours = True
+    _Ray.ends.enter_context(core_lines_sieved())
     with _own_end():
         return _initialised(section, dashboard)
 
