@@ -39,7 +39,7 @@ LONGEST = (
     "tests/tuning/search/test_search_chaos.py",
     "tests/chaos/test_preemption.py",
     "tests/e2e/test_whole_run.py",
-    "tests/benchmarks/test_proof_run.py",
+    "tests/benchmarks/test_proof_ray.py",
     "tests/training/models/test_detector_families.py",
     "tests/e2e/test_submit.py",
     "tests/tuning/studies/test_studies_slow.py",

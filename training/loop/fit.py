@@ -11,7 +11,7 @@ from cluster.storage import Storage
 from cluster.tracking import Run
 from training.loop.checkpoints import Checkpoints
 from training.loop.fit_here import fit_here
-from training.loop.fit_result import FitResult as FitResult
+from training.loop.fit_result import FitResult
 from training.loop.section import LoopSettings, ScalingSection
 from training.loop.state import finished
 from training.loop.task import PlanT, Task

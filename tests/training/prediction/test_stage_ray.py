@@ -28,7 +28,7 @@ from training.prediction.predict import ImagePrediction, predict
 from training.prediction.rows import alike, draw_rows, predict_rows, read_rows
 from training.prediction.section import PredictSection
 from training.prediction.stage import predict_images
-from training.starts.detector_file import save_detector
+from training.starts.detector_file import load_detector, save_detector
 from training.starts.model_source import open_model
 
 CPU = torch.device("cpu")
@@ -127,11 +127,10 @@ def test_in_one_process_the_detector_is_loaded_once(
     detector: Detector, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[Path] = []
-    load = stage.load_detector
 
     def counted(path: Path) -> Detector:
         loads.append(path)
-        return load(path)
+        return load_detector(path)
 
     monkeypatch.setattr(stage, "load_detector", counted)
     workspace = Storage.open(str(tmp_path / "workspace"))

@@ -10,7 +10,7 @@ from benchmarks.real_surfaces.proof import NAME, run
 from benchmarks.real_surfaces.settings import LIGHTLY, SETTINGS, WORKSPACE
 from tests.benchmarks.test_proof_halves import write_tiles
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 KINDS = ("scratch", "scratch + pretext alone", "scratch + AGBP", "scratch + AGSSP")
 
 
@@ -34,7 +34,7 @@ def settings(root: Path) -> dict[str, object]:
 
 
 def test_the_proof_runs_to_its_table_and_is_found_done(
-    tracked: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiles(tmp_path / "published")
     (tmp_path / "tiny.yaml").write_text(json.dumps(settings(tmp_path / "published")))
