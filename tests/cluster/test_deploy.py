@@ -231,7 +231,9 @@ def test_the_services_application_is_ours_and_ray_accepts_its_config() -> None:
     assert set(application.args) == {"model", "words"}
     words = [word for word in application.args["words"] if not word.endswith(".yaml")]
     project = read_project(words)
-    assert config.http_options.request_timeout_s > 2 * project.serve.timeout_s  # read, then answered
+    limit = config.http_options.request_timeout_s
+    assert limit is not None
+    assert limit > 2 * project.serve.timeout_s  # read, then answered
     head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
     assert {port["containerPort"] for port in head["ports"]} >= {config.http_options.port}
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from training.serving.settings import Settings
 
 
+# Longer than clients and proxies keep connections: one that the server closes may be in use again just then.
+KEEP_ALIVE_S = 75
 END_S = 1.0  # seconds in which an ending server still tells clients to come again
 
 
@@ -106,7 +108,12 @@ async def answer(front: Front, listener: socket.socket, announce: Callable[[str]
         Whether everything taken in was answered.
     """
     config = uvicorn.Config(
-        front.app, log_level="error", access_log=False, server_header=False, proxy_headers=False
+        front.app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()

@@ -166,4 +166,4 @@ def test_the_application_of_a_cluster_asks_for_its_token(
         answer = requests.post(f"{url}/detect", data=png(90, 70), headers=right, timeout=PATIENCE_S)
         assert answer.json()["images"][0]["width"] == 90
     finally:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
