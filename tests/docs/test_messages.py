@@ -38,7 +38,7 @@ HOLE = "…"
 # Dotted words with a value of an f-string in them; a name in capitals is the user's.
 HOLED = re.compile(rf"(?<![\w./{{}}@{HOLE}-])(?:{HOLE}|[a-z]\w*)(?:\.(?:{HOLE}|[a-z]\w*))+")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-FILE_ENDINGS = (".parquet", ".safetensors", ".pt", ".onnx", ".html")
+FILE_ENDINGS = (".parquet", ".csv", ".safetensors", ".pt", ".onnx", ".html")
 RAY = re.compile(r"ray\.(?:data|train|init|dashboard)\b")  # Ray's own modules and calls
 PARTS = {"backbone.body", "backbone.fpn"}  # of torchvision's state dicts
 FILE = re.compile(

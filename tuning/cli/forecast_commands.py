@@ -100,6 +100,6 @@ def render(result: Mapping[str, Any]) -> None:
     for note in [*(verdict["sentence"] for verdict in result["verdicts"]), *result["notes"]]:
         out.print(Text(note), soft_wrap=True)
     out.print(
-        Text(f"Saved: {result['directory']}/forecast.md, runs.csv, curves.svg, forecast.json"),
+        Text(f"Saved: {result['directory']}/table.md, runs.csv, curves.svg, table.json"),
         soft_wrap=True,
     )

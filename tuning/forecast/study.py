@@ -25,7 +25,7 @@ from tuning.forecast.results import Run, StartResult
 from tuning.forecast.section import ForecastSection
 from tuning.forecast.text import csv_text, document, markdown
 
-FILES = ("forecast.md", "runs.csv", "curves.svg")
+FILES = ("table.md", "runs.csv", "curves.svg")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def run_forecast(
 ) -> ForecastResult:
     """Run every training; the table is written anew after each, so a killed forecast shows its part.
 
-    Writes `forecast.json`, `forecast.md`, `runs.csv` (a line a training) and `curves.svg`.
+    Writes `table.json`, `table.md`, `runs.csv` (a line a training) and `curves.svg`.
 
     Args:
         preset, summary: name of the preset, and what it is.
@@ -105,7 +105,7 @@ def run_forecast(
     def write() -> dict[str, Any]:
         shown = list(results.values())
         table = document(shown, section, preset, summary)
-        directory.write_json("forecast.json", table)
+        directory.write_json("table.json", table)
         contents = (markdown(table).encode(), csv_text(shown).encode(), curves_picture(shown, section))
         for name, content in zip(FILES, contents, strict=True):
             directory.write(name, content)
@@ -143,7 +143,7 @@ def run_forecast(
         if reasons and not any(result.runs for result in results.values()):
             raise UserError(f"No training of the forecast could be run: {reasons[0]}")
         if run.run is not None:
-            run.run.log_json(table, "forecast.json")
+            run.run.log_json(table, "table.json")
             for name in FILES:
                 with directory.local_copy(name) as path:
                     run.run.log_file(Path(path))

@@ -46,11 +46,11 @@ def noise_of(rng: np.random.Generator, nested: bool) -> np.ndarray[tuple[int, ..
     """Noise of the runs: each for itself, or of labels in nested subsets of the same hundred too."""
     runs = rng.uniform(0.008, 0.02) * rng.standard_normal(len(SIZES))
     if not nested:
-        return 2 * runs
+        return np.asarray(2 * runs, np.float64)
     labels, scale = rng.standard_normal(100), rng.uniform(0.01, 0.03) * SIZES[0] ** 0.5
     order = [rng.permutation(labels) for _ in range(3)]
     taken = [order[number % 3][: int(size)].mean() for number, size in enumerate(SIZES)]
-    return runs + scale * np.array(taken)
+    return np.asarray(runs + scale * np.array(taken), np.float64)
 
 
 @pytest.mark.parametrize(("nested", "least"), [(False, 0.88), (True, 0.8)])

@@ -176,7 +176,7 @@ def test_a_forecast_is_run_written_and_read_again(tmp_path: Path) -> None:
         return measured_curve(project, site, metric)
 
     made = run_forecast("quick", "small", section, data, measured_curve, lambda *_: 100)
-    written = json.loads(made.directory.read("forecast.json"))
+    written = json.loads(made.directory.read("table.json"))
     assert [row["labels"] for row in written["curves"][0]["forecast"]] == [50, 100, 200, 300, 1000]
     for row in written["curves"][0]["forecast"]:
         assert row["low"] <= row["expected"] <= row["high"]
@@ -184,7 +184,7 @@ def test_a_forecast_is_run_written_and_read_again(tmp_path: Path) -> None:
     rows = list(csv.DictReader(made.directory.read("runs.csv").decode().splitlines()))
     assert len(rows) == 2 * 4
     assert made.directory.read("curves.svg").startswith(b"<?xml")
-    assert "Doubling" in made.directory.read("forecast.md").decode()
+    assert "Doubling" in made.directory.read("table.md").decode()
     broken = run_forecast("quick", "small", section, data, half_broken, lambda *_: 100)
     assert "too few points" in broken.table["verdicts"][0]["sentence"]
     with pytest.raises(UserError, match="9 labelled images"):
