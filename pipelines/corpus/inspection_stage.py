@@ -16,6 +16,8 @@ from pipelines.corpus.listing import Listing
 from pipelines.corpus.thumbnails import THUMBNAILS, shown, thumbnail_table
 from pipelines.tables import Step, job_place, run_table_job, write_listing
 
+# Raised, with the corpus' own, when images or labels of the same files are read otherwise: what another
+# revision has read is not taken over.
 REVISION = 1
 
 

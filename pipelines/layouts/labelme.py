@@ -59,8 +59,10 @@ def labelme(tree: Tree) -> Iterable[Entry]:
             names = ", ".join(map(str, several[:3]))
             yield Entry(file, SURFACE, fault=f"several files annotate it: {names}")
         else:
-            beside = several[0].with_suffix("") == PurePosixPath(file).with_suffix("")
-            about = {"normal": sorted(NORMAL_NAMES)} | ({"image": PurePosixPath(file).name} if beside else {})
+            lies_beside = several[0].with_suffix("") == PurePosixPath(file).with_suffix("")
+            about = {"normal": sorted(NORMAL_NAMES)} | (
+                {"image": PurePosixPath(file).name} if lies_beside else {}
+            )
             content = json.dumps(about)
             note = Annotation("labelme", (str(several[0]),), content=content, empty_is_normal=True)
             yield annotated(file, SURFACE, note)
