@@ -52,7 +52,7 @@ class Backbone:
         self._require_whole_patches()
         self.levels: tuple[int, ...] | None = None
         probe, self.image_bytes = self._probe()
-        self.levels = self._chosen(bank, [len(probe[level][0]) for level in range(len(probe))])
+        self.levels = self._chosen(bank, [int(level.shape[-1]) for level in probe])
         self.grids = tuple(int(probe[level].shape[-1]) for level in self.levels)
         self.model.to(device)
         self._mean, self._std = (

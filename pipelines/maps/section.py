@@ -184,6 +184,14 @@ class MapsSection(TileSettings):
         return ReferenceNeed(self.shots, self.shots_setting) if self.shots else None
 
     @property
+    def revision(self) -> int:
+        """The revision of maps made by these settings; see `ensure`."""
+        if self.method != "kead":
+            return 1
+        # Levels of strides 8 and 16 were chosen by the maps' channels, not by their sides.
+        return self.kead.revision + (2 if self.bank.encoder != CLIP and self.bank.levels is None else 0)
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the maps: encoder, method, its options and precision, JSON-able."""
         deciding = {"encoder", "method", self.method}

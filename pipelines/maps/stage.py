@@ -157,7 +157,7 @@ def make_maps(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact
         inputs={"corpus": corpus},
         extra=check_maps(section, set(references)),
         body=body,
-        revision=section.kead.revision if section.method == "kead" else 1,
+        revision=section.revision,
     )
 
 
