@@ -140,7 +140,8 @@ def test_the_packages_weights_are_those_of_timms_architecture() -> None:
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_efficientnet", "test_mambaout"])
 def test_without_levels_those_of_strides_8_and_16_are_read(name: str, tmp_path: Path) -> None:
-    strides = timm.create_model(name, features_only=True).feature_info.reduction()
+    extractor: Any = timm.create_model(name, features_only=True)
+    strides = extractor.feature_info.reduction()
     assert {8, 16} <= set(strides)
     bank = {"encoder": f"timm/{name}", "weights": weights_of(name, tmp_path), "size": SIDE}
     backbone = Backbone(BankSection.model_validate(bank))
