@@ -7,9 +7,9 @@ import sys
 from cluster.on_ray.core_lines import HARMLESS
 
 NOISE = (
-    "[2026-01-01 00:00:00,000 E 1 2] core_worker.cc:2465: Actor with class name: 'MapWorker(MapBatches(F))' and "
-    "ID: '5b0e' has constructor arguments in the object store and max_restarts > 0. If the arguments go out of "
-    "scope or are lost, the actor restart will fail."
+    "[2026-01-01 00:00:00,000 E 1 2] core_worker.cc:2465: Actor with class name: 'MapWorker(MapBatches(F))' "
+    "and ID: '5b0e' has constructor arguments in the object store and max_restarts > 0. If the arguments go "
+    "out of scope or are lost, the actor restart will fail."
 )
 REAL = "[2026-01-01 00:00:00,000 E 1 2] gcs_rpc_client.cc:151: Failed to connect to GCS at address 127.0.0.1"
 HEAD = "import os, sys\nfrom cluster.on_ray.core_lines import core_lines_sieved\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -146,3 +147,16 @@ def test_the_packages_weights_are_those_of_timms_architecture() -> None:
     ((_, fine, said),) = bank_findings(BankSection(encoder="efficientnet-lite0"))
     assert fine
     assert "Apache-2.0" in said
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_efficientnet", "test_mambaout"])
+def test_without_levels_those_of_strides_8_and_16_are_read(name: str, tmp_path: Path) -> None:
+    extractor: Any = timm.create_model(name, features_only=True)
+    strides = extractor.feature_info.reduction()
+    assert {8, 16} <= set(strides)
+    bank = {"encoder": f"timm/{name}", "weights": weights_of(name, tmp_path), "size": SIDE}
+    backbone = Backbone(BankSection.model_validate(bank))
+    assert backbone.levels == tuple(level for level, stride in enumerate(strides) if stride in (8, 16))
+    assert backbone.grids == (SIDE // 8, SIDE // 16)
+    with pytest.raises(UserError, match=f"of {SIDE // strides[0]}, "):
+        Backbone(BankSection.model_validate({**bank, "levels": (77,)}))

@@ -24,6 +24,7 @@ from pipelines.maps.winclip import WinCLIP
 from pipelines.surfaces.generator import write_corpus
 from tests.pipelines.tiny_encoder import tiny_encoder
 from tests.repository import shared
+from training.project import Project
 from tuning.table4 import stage as table4_stage
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
 from tuning.table4.measuring import ROWS, Measured, MethodRow, measure
@@ -307,3 +308,21 @@ def test_rows_at_chance_level_are_marked() -> None:
     # Three images of each kind: even 0.9 may be luck.
     few = comparison(measured_rows(), paper_table4(), "base", defective=3, normal=3)
     assert few[0]["marks"]["image_auroc"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("maps", "told"),
+    [
+        ({"tiles": "auto"}, r"run it with maps\.tiles=off, and"),
+        ({"bank": {"mode": "mutual"}}, r"maps\.bank\.mode=references"),
+        (
+            {"tiles": 64, "bank": {"encoder": "efficientnet-lite0", "most": 9}},
+            r"maps\.tiles=off maps\.bank\.encoder=clip maps\.bank\.most=null",
+        ),
+    ],
+)
+def test_maps_that_no_row_is_are_refused(maps: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        table4_stage.run_table4(
+            Project.model_validate({"name": "x", "workspace": "/nowhere", "maps": maps}), "cpu"
+        )
