@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cluster.errors import UserError
 from pipelines.corpus import CorpusSection, Listing, ReferenceNeed, list_labelled
+from pipelines.heads import required_head
 from pipelines.maps import check_sentences
 from training.project import Project
 from training.starts import AGBP, AGSSP, SCRATCH
@@ -102,8 +103,6 @@ def check_inputs(project: Project, goal: Goal = "run") -> None:
     if needs.maps:
         check_sentences(project.maps, categories)
         if project.maps.trained and project.maps.method != "painted":
-            from pipelines.heads import required_head  # brings PyTorch
-
             required_head(project.maps.method, project.maps.head)
     if project.finetune.data is not None and needs.labels:
         list_labelled(project.finetune.data)

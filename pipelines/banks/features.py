@@ -20,6 +20,7 @@ from pipelines.banks.weights import (
 )
 from pipelines.encoder import LOADING, reason_of
 
+STRIDES = (8, 16)  # of the levels read where none are named
 LIVE = 4  # tensors of the largest module's size that live at once: in, out, a residual, a workspace
 LITE0_MEAN, LITE0_STD = 127 / 255, 128 / 255  # what these weights were trained with
 
@@ -129,7 +130,7 @@ class Backbone:
             return tuple(sorted(bank.levels))
         if len(set(grids)) == 1:
             return tuple(sorted({max(0, count // 2 - 1), max(0, 3 * count // 4 - 1)}))
-        of_strides = tuple(level for level, grid in enumerate(grids) if -(-self.size // grid) in bank.strides)
+        of_strides = tuple(level for level, grid in enumerate(grids) if -(-self.size // grid) in STRIDES)
         return of_strides or (max(0, count - 2),)
 
 

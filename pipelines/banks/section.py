@@ -34,12 +34,11 @@ class FeatureSettings(Section):
         weights: local weights file of `timm/NAME` (.safetensors, or .pt, .pth, .bin of plain tensors);
             None takes what timm publishes, downloaded once.
         levels: feature maps by timm's number, from 0: stages of a ConvNet, blocks of a ViT. None takes
-            those of some strides, of a ViT the blocks at a half and three quarters of its depth.
+            those of strides 8 and 16, of a ViT the blocks at a half and three quarters of its depth.
         size: side in pixels that images have for the encoder.
     """
 
     key: ClassVar[str] = "maps.bank"  # where these settings stand in a config
-    strides: ClassVar[tuple[int, ...]] = (8, 16)  # of the levels read where none are named
 
     encoder: Annotated[str, AfterValidator(_known)] = CLIP
     weights: Location | None = None

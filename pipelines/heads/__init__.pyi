@@ -6,10 +6,10 @@ from .file import (
     head_digest,
     read_head,
     require_features,
-    required_head,
     save_head,
 )
 from .network import FusedHead, PromptPair, StageLinears, cosine_logits
+from .required import required_head
 from .section import HEAD_METHODS, AnomalyClipSettings, AprilGanSettings, HeadMethod, PaintedSettings
 
 __all__ = [

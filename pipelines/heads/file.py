@@ -58,20 +58,6 @@ class HeadPlace:
         return cls(folder + slash if slash else ".", name)
 
 
-def required_head(method: str, location: str | None) -> str:
-    """The file of a method's head.
-
-    Raises:
-        UserError: none is named.
-    """
-    if location is None:
-        raise UserError(
-            f"maps.method={method} needs a trained head; agssp train maps --method {method} trains one: give "
-            f"the file that it names as maps.{method}.head."
-        )
-    return location
-
-
 def save_head(directory: Storage, name: str, state: Mapping[str, Tensor], record: HeadRecord) -> None:
     """Write a head's tensors and record, whole or not at all.
 

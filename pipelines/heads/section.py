@@ -17,16 +17,14 @@ class PaintedSettings(FeatureSettings):
     """Maps learnt from defects painted onto the user's own images; no label and no prompt is read.
 
     Attributes:
-        encoder, weights, levels, size: whose features the head reads, as in `maps.bank`; of a ConvNet the
-            levels of strides 4 to 32 where none are named, of `clip` the outputs of its blocks as KeAD
-            chooses them.
+        encoder, weights, levels, size: whose features the head reads, as in `maps.bank`; of `clip` the
+            outputs of the blocks that KeAD would read.
         head: file of a trained head (`head.safetensors`); None trains one on the corpus first, see the
             `heads` section.
         top: share of a map's cells, the highest, whose mean is the image's score; of 0 the one highest.
     """
 
     key: ClassVar[str] = "maps.painted"
-    strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
 
     head: Location | None = None
     top: float = Field(default=0.0, ge=0, le=1)

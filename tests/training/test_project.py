@@ -18,7 +18,7 @@ def test_loops_take_the_projects_seed_unless_they_have_their_own() -> None:
     # What is reported is the config as written; all but the seeds is the same.
     assert (project.backbone.loop.seed, project.finetune.loop.seed) == (None, None)
     written, taken = project.model_dump(), seeded.model_dump()
-    for name in ("backbone", "finetune"):
+    for name in ("backbone", "finetune", "heads"):
         written[name]["loop"]["seed"] = 4
     written["paint"]["seed"] = written["audit"]["seed"] = 4
     assert taken == written

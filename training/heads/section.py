@@ -17,9 +17,9 @@ class HeadPaint(PaintSettings):
 
 
 class HeadLoop(LoopSettings):
-    """`LoopSettings` with this training's defaults: at most 30 epochs of AdamW, the best epoch kept."""
+    """`LoopSettings` with this training's defaults: at most 20 epochs of AdamW, the best epoch kept."""
 
-    epochs: int = Field(default=30, ge=1, le=100_000)
+    epochs: int = Field(default=20, ge=1, le=100_000)
     batch_size: int = Field(default=16, ge=1, le=1 << 16)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = Field(default=2e-3, gt=0, le=100)

@@ -5,7 +5,7 @@ from typing import Any
 from cluster.errors import UserError
 from pipelines.heads import required_head
 from pipelines.maps import MapsSection
-from tuning.table4.measuring import ROWS
+from tuning.table4.grid import ROWS
 
 
 def planned_rows(maps: MapsSection) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from cluster.errors import UserError
-from pipelines.heads.file import required_head
+from pipelines.heads.required import required_head
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
 from pipelines.maps.stage import check_maps
