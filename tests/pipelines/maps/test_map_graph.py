@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from pipelines.encoder import CategoryPrompts, Graph
 from pipelines.maps.kead import KeAD
+from pipelines.maps.map_export import MOST_DIFFERENCE, compared
 from pipelines.maps.map_graph import map_model, write_resize
 from pipelines.maps.method import preprocess
 from pipelines.maps.section import KeadSettings
@@ -45,6 +46,21 @@ def test_resize_is_pillows(sides: tuple[int, int], kind: str) -> None:
     different = np.abs(made - wanted)
     assert different.max() <= 1  # a tie, which Pillow's fixed-point weights may round the other way
     assert (different > 0).mean() < 0.002
+
+
+@pytest.mark.parametrize("value", [7.0, float("nan")], ids=str)
+def test_a_file_that_gives_something_else_is_told_apart(value: float) -> None:
+    method = KeAD(tiny_encoder(), KeadSettings(shots=0))
+    state = method.category_state(PROMPTS, None)
+    image = np.random.default_rng(4).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    model = map_model(method, state)
+    assert max(compared(model.SerializeToString(), method, state, [image]).values()) <= MOST_DIFFERENCE
+    weights = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    tampered = onnx.numpy_helper.to_array(weights).copy()
+    tampered[(0,) * tampered.ndim] = value
+    weights.raw_data = tampered.tobytes()
+    differences = compared(model.SerializeToString(), method, state, [image, image])
+    assert not max(differences.values()) <= MOST_DIFFERENCE
 
 
 @pytest.mark.parametrize(
