@@ -123,8 +123,11 @@ def export_maps(
             f"The exported model does not give what agssp gives: {', '.join(map(str, differences.items()))}"
         )
     written = _write(path, content)
-    return {"path": str(path), "bytes": written, "checked_images": len(images)} | {
-        f"max_{name}_error": difference for name, difference in differences.items()
+    return {
+        "path": str(path),
+        "bytes": written,
+        "checked_images": len(images),
+        **{f"max_{name}_error": difference for name, difference in differences.items()},
     }
 
 

@@ -1,11 +1,13 @@
 """The exported model of a category against the method itself, and its resize against Pillow."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from pipelines.encoder import CategoryPrompts, Graph
 from pipelines.maps.kead import KeAD
@@ -33,7 +35,7 @@ PROMPTS = CategoryPrompts.model_validate(
 def test_resize_is_pillows(sides: tuple[int, int], kind: str) -> None:
     graph = Graph()
     graph.add("Identity", write_resize(graph, "images", SIDE), name="out")
-    ends = {"images": (TensorProto.UINT8, ["batch", "height", "width", 3])}
+    ends: dict[str, tuple[int, list[Any]]] = {"images": (TensorProto.UINT8, ["batch", "height", "width", 3])}
     model = graph.model("resize", ends, {"out": ["batch", 3, SIDE, SIDE]})
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -56,7 +58,7 @@ def test_a_file_that_gives_something_else_is_told_apart(value: float) -> None:
     model = map_model(method, state)
     assert max(compared(model.SerializeToString(), method, state, [image]).values()) <= MOST_DIFFERENCE
     weights = max(model.graph.initializer, key=lambda one: len(one.raw_data))
-    tampered = onnx.numpy_helper.to_array(weights).copy()
+    tampered = numpy_helper.to_array(weights).copy()
     tampered[(0,) * tampered.ndim] = value
     weights.raw_data = tampered.tobytes()
     differences = compared(model.SerializeToString(), method, state, [image, image])
