@@ -32,11 +32,17 @@ class Graph:
         return output
 
     def constant(self, value: Any, kind: Any = np.float32) -> str:
-        """A constant of a numpy type, from a number, a list, an array or a tensor on the CPU."""
+        """A constant of a numpy type, from a number, a list, an array or a tensor on the CPU.
+
+        Raises:
+            ValueError: the constants are more than one ONNX file can hold.
+        """
         plain = value.detach().numpy() if isinstance(value, Tensor) else value
         array = np.asarray(plain, kind, order="C")
         self.constants.append(numpy_helper.from_array(array, f"{self.prefix}c{len(self.constants)}"))
         self.bytes += array.nbytes
+        if self.bytes > MOST_BYTES:
+            raise ValueError(f"its weights take more than the {MOST_BYTES / 2**30:.0f} GiB of an ONNX file")
         return self.constants[-1].name
 
     def whole(self, value: Any) -> str:
@@ -62,12 +68,7 @@ class Graph:
             name: the graph's name.
             inputs: element type (of `TensorProto`) and shape by name.
             outputs: shape by name; all float32.
-
-        Raises:
-            ValueError: more constants than one ONNX file can hold.
         """
-        if self.bytes > MOST_BYTES:
-            raise ValueError(f"its weights take {self.bytes / 2**30:.1f} GiB, one ONNX file holds 2")
         graph = helper.make_graph(
             self.nodes,
             name,

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto
@@ -26,14 +25,9 @@ class OnnxTower:
     """
 
     def __init__(self, dense: DenseEncoder, threads: int) -> None:
-        graph = Graph()
-        self.cls, self.patches = TowerGraph(graph, dense).write(IMAGES)
+        content, self.cls, self.patches = _tower(dense)
         self.names = list(dict.fromkeys([self.cls, *self.patches]))  # a layer may be read twice
-        side = int(dense.visual.image_size[0])
-        outputs: dict[str, list[Any]] = {name: ["batch", "tokens", "width"] for name in self.names}
-        outputs[self.cls] = ["batch", "width"]
-        model = graph.model("tower", {IMAGES: (TensorProto.FLOAT, ["batch", 3, side, side])}, outputs)
-        self.session = session_of(model, threads)
+        self.session = session_of(content, threads)
 
     def __call__(self, images: Tensor) -> DenseEmbeddings:
         """See `DenseEncoder.forward`."""
@@ -42,12 +36,21 @@ class OnnxTower:
         return DenseEmbeddings(tensors[self.cls], [tensors[name] for name in self.patches])
 
 
-def session_of(model: onnx.ModelProto, threads: int) -> Any:
-    """An onnxruntime session on the CPU whose waiting threads sleep, as decoding wants their cores."""
+def _tower(dense: DenseEncoder) -> tuple[bytes, str, list[str]]:
+    """The ONNX file's content, and the names of its outputs; the graph's own copy of the weights is freed."""
+    graph = Graph()
+    cls, patches = TowerGraph(graph, dense).write(IMAGES)
+    side = int(dense.visual.image_size[0])
+    outputs: dict[str, list[Any]] = {name: ["batch", "tokens", "width"] for name in patches}
+    outputs[cls] = ["batch", "width"]
+    model = graph.model("tower", {IMAGES: (TensorProto.FLOAT, ["batch", 3, side, side])}, outputs)
+    return model.SerializeToString(), cls, patches
+
+
+def session_of(content: bytes, threads: int) -> Any:
+    """A session on the CPU of a file's content; waiting threads sleep, as decoding wants their cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

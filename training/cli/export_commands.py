@@ -107,7 +107,7 @@ def maps(
                 row["category"]: CategoryCut(row["threshold"], row["delta"])
                 for row in pipeline.boxes.directory.read_table("thresholds.parquet").to_pylist()
             }
-            path = out_file or Path(f"maps-{category}.onnx")
+            path = out_file or Path(f"maps-{category.replace('/', '-')}.onnx")
             return export_maps(
                 project.maps,
                 category=category,

@@ -67,3 +67,9 @@ def test_a_part_without_a_node_is_refused() -> None:
     model.visual.transformer.resblocks[1].mlp[1] = torch.nn.SiLU()
     with pytest.raises(UnknownPartError, match="SiLU"):
         outputs_of(DenseEncoder(model.visual), torch.zeros(1, 3, IMAGE, IMAGE))
+
+
+def test_weights_that_no_file_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.encoder.graph.MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="its weights take more than"):
+        outputs_of(DenseEncoder(tiny_clip().float().visual), torch.zeros(1, 3, IMAGE, IMAGE))

@@ -1,14 +1,17 @@
 """The exported model of a category against the method itself, and its resize against Pillow."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from pipelines.encoder import CategoryPrompts, Graph
 from pipelines.maps.kead import KeAD
+from pipelines.maps.map_export import MOST_DIFFERENCE, compared
 from pipelines.maps.map_graph import map_model, write_resize
 from pipelines.maps.method import preprocess
 from pipelines.maps.section import KeadSettings
@@ -32,7 +35,7 @@ PROMPTS = CategoryPrompts.model_validate(
 def test_resize_is_pillows(sides: tuple[int, int], kind: str) -> None:
     graph = Graph()
     graph.add("Identity", write_resize(graph, "images", SIDE), name="out")
-    ends = {"images": (TensorProto.UINT8, ["batch", "height", "width", 3])}
+    ends: dict[str, tuple[int, list[Any]]] = {"images": (TensorProto.UINT8, ["batch", "height", "width", 3])}
     model = graph.model("resize", ends, {"out": ["batch", 3, SIDE, SIDE]})
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -45,6 +48,21 @@ def test_resize_is_pillows(sides: tuple[int, int], kind: str) -> None:
     different = np.abs(made - wanted)
     assert different.max() <= 1  # a tie, which Pillow's fixed-point weights may round the other way
     assert (different > 0).mean() < 0.002
+
+
+@pytest.mark.parametrize("value", [7.0, float("nan")], ids=str)
+def test_a_file_that_gives_something_else_is_told_apart(value: float) -> None:
+    method = KeAD(tiny_encoder(), KeadSettings(shots=0))
+    state = method.category_state(PROMPTS, None)
+    image = np.random.default_rng(4).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    model = map_model(method, state)
+    assert max(compared(model.SerializeToString(), method, state, [image]).values()) <= MOST_DIFFERENCE
+    weights = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    tampered = numpy_helper.to_array(weights).copy()
+    tampered[(0,) * tampered.ndim] = value
+    weights.raw_data = tampered.tobytes()
+    differences = compared(model.SerializeToString(), method, state, [image, image])
+    assert not max(differences.values()) <= MOST_DIFFERENCE
 
 
 @pytest.mark.parametrize(
