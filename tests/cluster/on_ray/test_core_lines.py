@@ -1,5 +1,6 @@
 """What Ray's core writes past Python: harmless lines go nowhere, all others arrive, a dying core's too."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -57,14 +58,14 @@ def test_a_replaced_stderr_is_left_alone() -> None:
 
 def test_a_block_in_a_block_ends_in_order() -> None:
     told, _ = stderr_of(
-        "with core_lines_sieved():\n    with core_lines_sieved():\n        os.write(2, f'{noise}\\n{real}\\n'.encode())\n"
+        "with core_lines_sieved():\n    with core_lines_sieved():\n"
+        "        os.write(2, f'{noise}\\n{real}\\n'.encode())\n"
         "    os.write(2, b'between\\n')\n"
     )
     assert told.splitlines() == [REAL, "between"]
 
 
 def test_the_pattern_is_of_that_line_alone() -> None:
-    import re
-
-    assert re.search(HARMLESS, NOISE) and not re.search(HARMLESS, REAL)
+    assert re.search(HARMLESS, NOISE)
+    assert not re.search(HARMLESS, REAL)
     assert not re.search(HARMLESS, "core_worker.cc:1: Actor with class name: 'A' died")
