@@ -30,6 +30,7 @@ howto/banks
 howto/thresholds
 howto/audit-boxes
 howto/tiles
+howto/exported-maps
 howto/python
 howto/clusters
 howto/labelling-tools
