@@ -31,6 +31,7 @@ howto/trained-maps
 howto/thresholds
 howto/audit-boxes
 howto/tiles
+howto/exported-maps
 howto/python
 howto/clusters
 howto/labelling-tools
