@@ -104,7 +104,9 @@ class SourceListing:
             note = entry.annotation
             files = [entry.path, *(note.files if note else ())]
             about = self._outside.get(entry.path)
-            states = [about] if about else [self.tree.files.get(PurePosixPath(file)) for file in files]
+            states: list[tuple[int, int] | None] = [about] if about else []
+            if not about:
+                states = [self.tree.files.get(PurePosixPath(file)) for file in files]
             yield self._row(entry), states
 
     def _row(self, entry: Entry) -> dict[str, object]:

@@ -1,4 +1,5 @@
-from .predict import ImagePrediction, UnreadableImage, detect_batch
+from .batch import detect_batch
+from .predict import ImagePrediction, UnreadableImage
 from .rows import draw_rows, predict_rows, read_rows
 from .section import PredictSection
 from .stage import predict_images

@@ -15,18 +15,16 @@ from pipelines.corpus.contact_sheet import (
     CAPTION,
     COLUMNS,
     DEFECT_COLOUR,
-    FRAME,
     GAP,
     GROUND,
     MARGIN,
     MISSING,
     REFERENCE_COLOUR,
-    SIDE,
-    TILES,
     contact_sheets,
     sheet_name,
 )
 from pipelines.corpus.statistics import category_statistics
+from pipelines.corpus.thumbnails import FRAME, SIDE, TILES
 
 
 def rows_of(folder: Path, category: str, colours: list[tuple[int, int, int]]) -> list[dict[str, Any]]:

@@ -93,6 +93,7 @@ def test_the_file_maps_without_agssp(
     score = float(capsys.readouterr().out.splitlines()[-1].partition("score ")[2].split(",")[0])
     assert 0 < score < 3
     anomalous = cv2.imread(f"{large}.anomalous.png", cv2.IMREAD_GRAYSCALE)
+    assert anomalous is not None
     assert anomalous.shape == (417, 301)
     assert set(np.unique(anomalous)) <= {0, 255}
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
