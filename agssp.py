@@ -139,7 +139,7 @@ COMMANDS = {
     "references": Entry(LOOK, f"{_IMAGES}.reference_commands", "Propose normal references on a page."),
     "view": Entry(LOOK, f"{_IMAGES}.view_commands", "Review maps and boxes on a local page."),
     "corpus": Entry(MAKE, _PIPELINE, "List, check and split the images."),
-    "train": Entry(MAKE, "training.cli.head_commands", "Train what anomaly maps are made with."),
+    "train": Entry(MAKE, "training.cli.head_commands", "Train what maps are made with, or a start."),
     "maps": Entry(MAKE, _PIPELINE, "Make anomaly maps with KeAD, or the method that is set."),
     "boxes": Entry(MAKE, _BOXES, "Derive pseudo-boxes (build), or write them for labelling tools."),
     "audit": Entry(MAKE, "training.cli.audit_commands", "Judge rules of boxes without labels."),
@@ -166,7 +166,6 @@ COMMANDS = {
     "jobs": Entry(RUN, _JOBS, "Jobs of a Ray cluster."),
     "tracking": Entry(RUN, "cluster.cli.tracking_commands", "A tracking server for a team."),
     "encoder": Entry(RUN, "training.cli.encoder_commands", "Train the shipped encoder anew."),
-    "start": Entry(RUN, "training.cli.start_commands", "Train the start `surface` of detectors anew."),
 }
 
 

@@ -96,12 +96,14 @@ class PseudoBoxSettings(Section):
         others: set[str] = {"standardised", "hysteresis"} - {self.rule}
         return self.model_dump(mode="json", exclude=others | (AUDITED if self.rule == "auto" else set()))
 
-    # Artifacts that were made when there was one rule are found: their fingerprints have no such keys.
+    # Artifacts that were made when there was one rule, and no masks, are found: their fingerprints have no
+    # such keys.
     @model_serializer(mode="wrap")
     def _named_where_changed(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = dump(self)
-        for name in {"rule", "standardised", "hysteresis"} - {self.rule}:
-            if getattr(self, name) == type(self).model_fields[name].default:
+        fields = type(self).model_fields
+        for name in ({"rule", "standardised", "hysteresis", "masks"} - {self.rule}) & set(fields):
+            if getattr(self, name) == fields[name].default:
                 document.pop(name, None)
         return document
 
@@ -118,13 +120,6 @@ class BoxesSection(PseudoBoxSettings):
 
     export_yolo: bool = True
     masks: Literal["none", "runs", "polygons"] = "none"
-
-    def deciding(self) -> dict[str, Any]:
-        """See `PseudoBoxSettings.deciding`; boxes without masks are found under their former key."""
-        document = super().deciding()
-        if self.masks == "none":
-            document.pop("masks")
-        return document
 
     @property
     def settings(self) -> PseudoBoxSettings:

@@ -1,4 +1,4 @@
-"""`agssp train maps`: the head of a map method, on painted defects or on labelled images."""
+"""`agssp train`: the head of a map method, on painted defects or on labelled images; a detector's start."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,10 +9,12 @@ import typer
 from cluster.cli.command import Json, Words, run_command
 from cluster.cli.projects import project_of
 from training.cli.base import artifact_json, render_stage
+from training.cli.start_commands import start
 
 app = typer.Typer()
-train = typer.Typer(no_args_is_help=True, help="Train what anomaly maps are made with.")
+train = typer.Typer(no_args_is_help=True, help="Train what maps are made with, or a start.")
 app.add_typer(train, name="train")
+train.command("start")(start)
 
 
 class Method(StrEnum):
@@ -25,7 +27,7 @@ class Method(StrEnum):
 
 @train.callback()
 def _train() -> None:
-    """Train what anomaly maps are made with."""
+    """Train what maps are made with, or a start."""
 
 
 @train.command("maps")

@@ -1,4 +1,4 @@
-"""Commands about starts: `agssp start train`."""
+"""`agssp train start`: weights that trainings of detectors begin with."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,20 +16,10 @@ from training.cli.base import render_stage
 if TYPE_CHECKING:
     from cluster.stages import Artifact
 
-app = typer.Typer()
-start = typer.Typer(help="Weights that trainings of detectors begin with.", no_args_is_help=True)
-app.add_typer(start, name="start")
-
 RECIPE = "surface-start"
 
 
-@start.callback()
-def _start() -> None:
-    """Weights that trainings of detectors begin with."""
-
-
-@start.command("train")
-def train_command(
+def start(
     out: Annotated[Path, typer.Option(help="Folder for the weights; an interrupted run in it is resumed.")],
     words: Words = None,
     as_json: Json = False,
@@ -46,7 +36,7 @@ def train_command(
         from training.opening import open_pipeline
         from training.starts import WEIGHTS_FILE, write_start
 
-        with open_pipeline(project, "start train", "detector") as pipeline:
+        with open_pipeline(project, "train start", "detector") as pipeline:
             detector = pipeline.detector
             stages = pipeline.sources("agssp")
             surfaces = pipeline.surfaces

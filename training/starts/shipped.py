@@ -24,8 +24,8 @@ def surface_file() -> Path:
     """
     if not SHIPPED.is_file():
         raise UserError(
-            "This version is shipped without the weights of the start surface; make them with agssp start "
-            f"train --out FOLDER, and name FOLDER/{WEIGHTS_FILE} in finetune.weights or as detector.start."
+            "This version is shipped without the weights of the start surface; make them with agssp train "
+            f"start --out FOLDER, and name FOLDER/{WEIGHTS_FILE} in finetune.weights or as detector.start."
         )
     return SHIPPED
 

@@ -104,6 +104,7 @@ def test_batches_mix_images_and_categories_and_change_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["kead", "winclip"])
 def test_a_nearly_square_image_under_auto_has_the_map_of_the_whole(name: str) -> None:
+    """To float32's rounding: references go through the encoder alone here, in one batch there."""
     method, section = method_and_section(name, tiles="auto", least_defect=30)
     whole = section.model_copy(update={"tiles": "off"})
     images = [surface(n, 64, 70) for n in range(3)]
@@ -112,8 +113,8 @@ def test_a_nearly_square_image_under_auto_has_the_map_of_the_whole(name: str) ->
     ]
     (found,) = tiled_maps(method, [tiled_image(method, images[2], given_states[0], section)], 1, 1)
     want = method(torch.from_numpy(method.preprocess(images[2])[None]), [given_states[1]])
-    np.testing.assert_array_equal(found.map, want.maps[0].numpy())
-    assert found.score == float(want.score[0])
+    np.testing.assert_allclose(found.map, want.maps[0].numpy(), atol=5e-7)
+    assert found.score == pytest.approx(float(want.score[0]), abs=5e-7)
 
 
 @settings(max_examples=100, deadline=None)

@@ -138,8 +138,10 @@ def test_an_image_that_was_not_painted_keeps_its_pseudo_boxes(tmp_path: Path) ->
 def test_the_methods_own_sources_leave_the_fingerprint_as_it_was() -> None:
     """The keys of the former section, no more; what differs from them is named."""
     plain = DetectorSection().deciding
-    assert {"boxes", "start", "ignore", "rounds"} & set(plain) == set()
-    assert set(plain) == set(DetectorSection.model_fields) - {"boxes", "start", "ignore", "rounds"}
+    later = {"boxes", "start", "ignore", "rounds", "tiles", "tile_overlap"}
+    assert later & set(plain) == set()
+    assert set(plain) == set(DetectorSection.model_fields) - later
+    assert DetectorSection(tiles=256).deciding == plain | {"tiles": 256, "tile_overlap": 0.25}
     assert DetectorSection(rounds=2).deciding == plain  # a later round is told by the proposals that it reads
     assert DetectorSection(start="agbp").deciding == plain
     assert DetectorSection(boxes="both").deciding == plain | {"boxes": "both"}

@@ -66,7 +66,7 @@ def test_the_word_surface_names_the_shipped_file(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "half.safetensors")
-    with pytest.raises(UserError, match="agssp start train --out FOLDER"):
+    with pytest.raises(UserError, match="agssp train start --out FOLDER"):
         resolve_start("surface", "yolov8n", no_tracker)
     digest = write_start(made, tmp_path / "half.safetensors", {})
     start = resolve_start("surface", "yolov8n", no_tracker)
@@ -105,7 +105,7 @@ def test_surface_may_be_named_wherever_coco_may(tmp_path: Path, monkeypatch: pyt
 
 def test_the_command_makes_a_start_and_finds_it_again(tmp_path: Path) -> None:
     words = [
-        "start", "train", "--out", str(tmp_path / "start"), "--json",
+        "train", "start", "--out", str(tmp_path / "start"), "--json",
         "generate.images_per_category=12", "generate.categories=[casting]", "generate.lines=3",
         "generate.size=64", "detector.image_size=32", "detector.loop.epochs=1",
     ]  # fmt: skip
