@@ -2,7 +2,7 @@
 # A data set of three images with a box each, two in the subset `train`, one in none, that datumaro exports as YOLO.
 # Guess: a list for each subset (default.txt beside train.txt), or one train.txt with all three.
 # Seen:  datumaro 1.13.12 files both under the name train.txt, and the second list overwrites the first: all images and
-#        texts are there, train.txt names one image, and nothing is said.
+#        texts are there, train.txt names those of one subset, and nothing is said. Which one varies from run to run.
 # Exits non-zero when that changes.
 set -euo pipefail
 home=$(mktemp -d)
@@ -31,5 +31,6 @@ listed = sorted(Path(line).name for line in Path("out/train.txt").read_text().sp
 texts = sorted(path.name for path in Path("out/obj_train_data").glob("*.txt"))
 lists = sorted(path.name for path in Path("out").glob("*.txt"))
 print("datumaro", version("datumaro"), "lists:", lists, "train.txt names", listed, "of the texts", texts)
-assert (lists, listed, texts) == (["train.txt"], ["c.jpg"], ["a.txt", "b.txt", "c.txt"])
+assert (lists, texts) == (["train.txt"], ["a.txt", "b.txt", "c.txt"])
+assert listed in (["a.jpg", "b.jpg"], ["c.jpg"]), listed
 PY
