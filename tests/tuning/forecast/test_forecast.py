@@ -33,10 +33,12 @@ def tree(root: Path, count: int) -> Path:
         kind = "good" if number % 3 == 0 else "spot"
         folder = root / "tile" / kind
         folder.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(number).integers(40, 90, (48, 48), np.uint8)
+        random = np.random.default_rng(number)
+        pixels = random.integers(40, 90, (48, 48), np.uint8)
         if kind == "spot":
             mask = np.zeros((48, 48), np.uint8)
-            mask[8:24, 8:24] = 255
+            x, y = random.integers(2, 30, 2)  # elsewhere in each: all would be near-duplicates of one another
+            mask[y : y + 16, x : x + 16] = 255
             pixels[mask > 0] += 120
             Image.fromarray(mask).save(folder / f"{number}_mask.png")
         Image.fromarray(pixels).save(folder / f"{number}.png")
