@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli.command import Json, out, run_command
-from cluster.config import merged, section_of
-from tuning.cli.transfer_commands import is_config
+from cluster.cli.command import Json, run_command
+from tuning.cli.study_tables import print_lines, print_verdicts
+from tuning.cli.study_words import study_words
 
 app = typer.Typer()
 
@@ -37,18 +37,13 @@ def forecast(
     """
 
     def body() -> Mapping[str, Any]:
-        arguments = words or []
-        configs = [word for word in arguments if is_config(word)]
-        overrides = [word for word in arguments if "=" in word and not is_config(word)]
-        folders = [word for word in arguments if word not in configs and word not in overrides]
-        document, _ = merged(configs, overrides, {})
+        folders, settings, project = study_words(words, "forecast")
 
         from tuning.forecast import forecast_plan, forecast_preset, forecast_section, forecast_set
 
         chosen = forecast_preset(preset)
-        section = forecast_section(chosen, section_of(document, "forecast"))
-        document.pop("forecast", None)
-        data = forecast_set(chosen, folders, document, section)
+        section = forecast_section(chosen, settings)
+        data = forecast_set(chosen, folders, project, section)
         if plan:
             return {"preset": preset, "summary": chosen.summary, **forecast_plan(section, data)}
         from tuning.forecast import run_forecast
@@ -61,8 +56,6 @@ def forecast(
 
 def render_plan(result: Mapping[str, Any]) -> None:
     """What would be run, for a person."""
-    from rich.text import Text
-
     settings = result["forecast"]
     targets = ", ".join(f"{target:,}" for target in settings["targets"])
     said = [
@@ -82,24 +75,9 @@ def render_plan(result: Mapping[str, Any]) -> None:
             f"Subsets of about {', '.join(map(str, result['sizes']))} labels: {result['trainings']} "
             f"trainings, {result['images_learnt']:,} images learnt in all{time}."
         )
-    for line in said:
-        out.print(Text(line), soft_wrap=True)
+    print_lines(said)
 
 
 def render(result: Mapping[str, Any]) -> None:
     """The verdicts, the table and its notes, for a person."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=result["title"], box=None, pad_edge=False, collapse_padding=True)
-    for column in result["header"]:
-        table.add_column(column, overflow="fold")
-    for line in result["lines"]:
-        table.add_row(*(Text(text) for text in line))
-    out.print(table)
-    for note in [*(verdict["sentence"] for verdict in result["verdicts"]), *result["notes"]]:
-        out.print(Text(note), soft_wrap=True)
-    out.print(
-        Text(f"Saved: {result['directory']}/table.md, runs.csv, curves.svg, table.json"),
-        soft_wrap=True,
-    )
+    print_verdicts(result, ("table.md", "runs.csv", "curves.svg", "table.json"))

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli.command import Json, out, run_command
-from cluster.config import merged, section_of
-from tuning.cli.transfer_commands import is_config
+from cluster.cli.command import Json, run_command
+from tuning.cli.study_tables import print_lines, print_verdicts
+from tuning.cli.study_words import study_words
 from tuning.pace import about
 
 Words = Annotated[
@@ -33,18 +33,13 @@ def gain(words: Words = None, preset: Preset = "quick", plan: Plan = False, as_j
     """
 
     def body() -> Mapping[str, Any]:
-        arguments = words or []
-        configs = [word for word in arguments if is_config(word)]
-        overrides = [word for word in arguments if "=" in word and not is_config(word)]
-        folders = [word for word in arguments if word not in configs and word not in overrides]
-        document, _ = merged(configs, overrides, {})
+        folders, settings, project = study_words(words, "gain")
 
         from tuning.gain import gain_plan, gain_preset, gain_section, gain_sets
 
         chosen = gain_preset(preset)
-        section = gain_section(chosen, section_of(document, "gain"))
-        document.pop("gain", None)
-        sets = gain_sets(chosen, folders, document, section)
+        section = gain_section(chosen, settings)
+        sets = gain_sets(chosen, folders, project, section)
         if plan:
             return {"preset": preset, "summary": chosen.summary, **gain_plan(section, sets)}
         from tuning.gain import run_gain
@@ -57,8 +52,6 @@ def gain(words: Words = None, preset: Preset = "quick", plan: Plan = False, as_j
 
 def render_plan(result: Mapping[str, Any]) -> None:
     """One screen of what would be run, for a person."""
-    from rich.text import Text
-
     gain = result["gain"]
     limits = ", ".join("all" if limit is None else str(limit) for limit in gain["limits"])
     epochs = ", ".join(map(str, gain["epochs"]))
@@ -83,23 +76,9 @@ def render_plan(result: Mapping[str, Any]) -> None:
         said.append(f"{data['name']}: {counts}{trainings}{cost}{time}, and the maps.")
         said += [f"  {source} is not run: {reason}" for source, reason in data["not_run"].items()]
     said.append("Weights that a start names are looked at when it runs.")
-    for line in said:
-        out.print(Text(line), soft_wrap=True)
+    print_lines(said)
 
 
 def render(result: Mapping[str, Any]) -> None:
     """The verdicts, the table and its notes, for a person."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=result["title"], box=None, pad_edge=False, collapse_padding=True)
-    for column in result["header"]:
-        table.add_column(column, overflow="fold")
-    for line in result["lines"]:
-        table.add_row(*(Text(text) for text in line))
-    out.print(table)
-    for note in [*(verdict["sentence"] for verdict in result["verdicts"]), *result["notes"]]:
-        out.print(Text(note), soft_wrap=True)
-    out.print(
-        Text(f"Saved: {result['directory']}/table.md, cells.csv, gains.svg, table.json"), soft_wrap=True
-    )
+    print_verdicts(result, ("table.md", "cells.csv", "gains.svg", "table.json"))

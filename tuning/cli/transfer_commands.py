@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli.command import Json, out, run_command
-from cluster.config import merged, section_of
+from cluster.cli.command import Json, run_command
+from tuning.cli.study_tables import print_lines, print_table
+from tuning.cli.study_words import study_words
 from tuning.pace import about
 
 Words = Annotated[
@@ -30,11 +31,7 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
     """
 
     def body() -> Mapping[str, Any]:
-        arguments = words or []
-        configs = [word for word in arguments if is_config(word)]
-        overrides = [word for word in arguments if "=" in word and not is_config(word)]
-        folders = [word for word in arguments if word not in configs and word not in overrides]
-        document, _ = merged(configs, overrides, {})
+        folders, settings, project = study_words(words, "transfer")
 
         from tuning.transfer import (
             cell_count,
@@ -46,9 +43,8 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
         )
 
         chosen = transfer_preset(preset)
-        section = transfer_section(chosen, section_of(document, "transfer"))
-        document.pop("transfer", None)
-        sets = data_sets(chosen, folders, document, section)
+        section = transfer_section(chosen, settings)
+        sets = data_sets(chosen, folders, project, section)
         if plan:
             return {
                 "data": [data.name for data in sets],
@@ -65,15 +61,8 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
     run_command(body, json_mode=as_json, render=render_plan if plan else render)
 
 
-def is_config(word: str) -> bool:
-    """Whether a word is a YAML file or recipe, and not a folder or an override."""
-    return word.startswith("recipe:") or word.endswith((".yaml", ".yml"))
-
-
 def render_plan(result: Mapping[str, Any]) -> None:
     """What would be trained, on one screen."""
-    from rich.text import Text
-
     from cluster.on_ray import machine_cpus
 
     section, trainings = result["transfer"], result["trainings"]
@@ -116,8 +105,7 @@ def render_plan(result: Mapping[str, Any]) -> None:
     else:
         lines.append("  time: not known before a training is finished in this workspace; ask again then")
     lines.append("transfer.KEY=VALUE changes any of it; --json prints all settings.")
-    for line in lines:
-        out.print(Text(line), soft_wrap=True)
+    print_lines(lines)
 
 
 def _few(values: Sequence[Any]) -> str:
@@ -127,16 +115,7 @@ def _few(values: Sequence[Any]) -> str:
 
 def render(result: Mapping[str, Any]) -> None:
     """The table, the recommendation and the paper's figures, for a person."""
-    from rich.table import Table
-    from rich.text import Text
-
-    for title, part in ((result["title"], result), ("The paper's figures", result["paper"])):
-        table = Table(title=title, box=None, pad_edge=False, collapse_padding=True)
-        for column in part["header"]:
-            table.add_column(column, overflow="fold")
-        for line in part["lines"]:
-            table.add_row(*(Text(text) for text in line))
-        out.print(table)
-    for note in [*result["recommendation"], *result["notes"]]:
-        out.print(Text(note), soft_wrap=True)
-    out.print(Text(f"Saved: {result['directory']}/table.md, table.json, curves.png"), soft_wrap=True)
+    print_table(result["title"], result)
+    print_table("The paper's figures", result["paper"])
+    print_lines([*result["recommendation"], *result["notes"]])
+    print_lines([f"Saved: {result['directory']}/table.md, table.json, curves.png"])

@@ -9,10 +9,8 @@ from cluster.errors import UserError
 from pipelines.corpus import Listing, list_labelled
 from training.inputs import check_inputs
 from training.project import Project
-from training.starts import AGBP, AGSSP, PUBLISHED, SCRATCH
 from tuning.forecast.section import ForecastPreset, ForecastSection
-
-WEIGHTS = "weights"  # what a start that is a file is called in every project, whatever its name here
+from tuning.start_words import finetuned_from
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,7 @@ class ForecastSet:
         Raises:
             UserError: settings that don't fit each other.
         """
-        word = section.starts[start]
-        known = word in (SCRATCH, AGBP, AGSSP, *PUBLISHED)
-        finetune = {
-            "limit": size,
-            "starts": [word if known else WEIGHTS],
-            "weights": {} if known else {WEIGHTS: word},
-        }
+        finetune = {"limit": size, **finetuned_from(section.starts[start])}
         # The finetuning's seed alone: what comes before it is made once, and serves all.
         changes: dict[str, Any] = {"finetune": {**finetune, "loop": {"seed": seed}}}
         return validate(Project, merge(self.config, changes), "Config")

@@ -1,15 +1,14 @@
 """What a forecast measures: starts, nested subsets of the labels at hand, seeds; and what it foretells."""
 
 from collections.abc import Mapping
-from importlib import resources
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from cluster.config import Section, merge, validate
-from cluster.errors import UserError, nearest
-from cluster.yaml_files import parse_yaml
+from cluster.config import Section
+from cluster.errors import UserError
 from training.starts import StartWord
+from tuning.presets import over_preset, shipped_preset
 
 LEAST_SIZES = 3  # different sizes, as the curve has three parameters
 LEAST_LABELS = 4  # labelled images of the smallest subset
@@ -98,11 +97,7 @@ def forecast_preset(name: str) -> ForecastPreset:
     Raises:
         UserError: there is none.
     """
-    text = (resources.files("tuning.forecast") / "presets.yaml").read_text("utf-8")
-    presets = parse_yaml(text, "presets.yaml")
-    if name not in presets:
-        raise UserError(f'The forecast has no preset "{name}"; {nearest(name, presets)}')
-    return validate(ForecastPreset, presets[name], f"Preset {name}")
+    return shipped_preset(ForecastPreset, name, room="tuning.forecast", study="The forecast")
 
 
 def forecast_section(preset: ForecastPreset, words: Mapping[str, Any]) -> ForecastSection:
@@ -111,5 +106,4 @@ def forecast_section(preset: ForecastPreset, words: Mapping[str, Any]) -> Foreca
     Raises:
         UserError: see `validate`.
     """
-    base = {k: v for k, v in preset.forecast.items() if not (k == "starts" and words.get("starts"))}
-    return validate(ForecastSection, merge(base, words), "Config: forecast")
+    return over_preset(ForecastSection, preset.forecast, words, "forecast")

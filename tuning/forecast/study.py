@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
-from cluster.stages import Site, digest
+from cluster.stages import Site
 from cluster.storage import Storage, no_space, workspace_faults
 from cluster.tracking import Tracker
 from pipelines.tables import CorpusTables
@@ -24,6 +23,7 @@ from tuning.forecast.projects import ForecastSet
 from tuning.forecast.results import Run, StartResult
 from tuning.forecast.section import ForecastSection
 from tuning.forecast.text import csv_text, document, markdown
+from tuning.study_folder import TABLE_FILE, table_key, track_table
 
 FILES = ("table.md", "runs.csv", "curves.svg")
 
@@ -99,13 +99,14 @@ def run_forecast(
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
-    directory = workspace.at("study", f"forecast-{_key(section, project)[:16]}")
+    key = table_key(section.model_dump(mode="json"), [project])
+    directory = workspace.at("study", f"forecast-{key[:16]}")
     results = {start: StartResult(start) for start in section.starts}
 
     def write() -> dict[str, Any]:
         shown = list(results.values())
         table = document(shown, section, preset, summary)
-        directory.write_json("table.json", table)
+        directory.write_json(TABLE_FILE, table)
         contents = (markdown(table).encode(), csv_text(shown).encode(), curves_picture(shown, section))
         for name, content in zip(FILES, contents, strict=True):
             directory.write(name, content)
@@ -142,15 +143,5 @@ def run_forecast(
         reasons = [result.not_run for result in results.values() if result.not_run]
         if reasons and not any(result.runs for result in results.values()):
             raise UserError(f"No training of the forecast could be run: {reasons[0]}")
-        if run.run is not None:
-            run.run.log_json(table, "table.json")
-            for name in FILES:
-                with directory.local_copy(name) as path:
-                    run.run.log_file(Path(path))
+        track_table(run, directory, table, FILES)
     return ForecastResult(directory, table)
-
-
-def _key(section: ForecastSection, project: Project) -> str:
-    """Digest of forecast and project, so that other settings get a table of their own."""
-    left_out = {"workspace", "ray", "tracking", "scaling"}
-    return digest([section.model_dump(mode="json"), project.model_dump(mode="json", exclude=left_out)])

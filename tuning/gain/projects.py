@@ -10,10 +10,9 @@ from cluster.errors import UserError
 from pipelines.corpus import Listing
 from training.inputs import check_inputs
 from training.project import Project
-from training.starts import AGBP, AGSSP, PUBLISHED, SCRATCH
+from training.starts import AGBP, AGSSP
 from tuning.gain.section import Arm, GainPreset, GainSection
-
-WEIGHTS = "weights"  # what a start that is a file is called in every project, whatever its name here
+from tuning.start_words import finetuned_from
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ class GainSet:
         finetune: dict[str, Any] = {"limit": arm.limit, "loop": {"epochs": arm.epochs}}
         changes: dict[str, Any] = {"seed": seed, "finetune": finetune}
         if arm.source is None:
-            known = word in (SCRATCH, *PUBLISHED)
-            finetune |= {"starts": [word if known else WEIGHTS], "weights": {} if known else {WEIGHTS: word}}
+            finetune |= finetuned_from(word)
         else:
             finetune["starts"] = [AGSSP]
             detector: dict[str, Any] = {"boxes": arm.source, "start": word, "rounds": arm.rounds}

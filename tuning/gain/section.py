@@ -1,16 +1,14 @@
 """What a gain study compares: starts, sources of boxes, label counts, lengths of finetuning, seeds."""
 
 from collections.abc import Mapping
-from importlib import resources
 from itertools import product
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from cluster.config import Section, merge, validate
-from cluster.errors import UserError, nearest
-from cluster.yaml_files import parse_yaml
+from cluster.config import Section
 from training.starts import AGBP, AGSSP, SCRATCH, StartWord
+from tuning.presets import over_preset, shipped_preset
 
 Source = Literal["painted", "maps", "both", "labels"]
 CEILING: Source = "labels"
@@ -130,11 +128,7 @@ def gain_preset(name: str) -> GainPreset:
     Raises:
         UserError: there is none.
     """
-    text = (resources.files("tuning.gain") / "presets.yaml").read_text("utf-8")
-    presets = parse_yaml(text, "presets.yaml")
-    if name not in presets:
-        raise UserError(f'The gain study has no preset "{name}"; {nearest(name, presets)}')
-    return validate(GainPreset, presets[name], f"Preset {name}")
+    return shipped_preset(GainPreset, name, room="tuning.gain", study="The gain study")
 
 
 def gain_section(preset: GainPreset, words: Mapping[str, Any]) -> GainSection:
@@ -143,5 +137,4 @@ def gain_section(preset: GainPreset, words: Mapping[str, Any]) -> GainSection:
     Raises:
         UserError: see `validate`.
     """
-    base = {k: v for k, v in preset.gain.items() if not (k == "starts" and words.get("starts"))}
-    return validate(GainSection, merge(base, words), "Config: gain")
+    return over_preset(GainSection, preset.gain, words, "gain")

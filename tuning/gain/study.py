@@ -4,13 +4,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
-from cluster.stages import Artifact, Site, digest
+from cluster.stages import Artifact, Site
 from cluster.storage import Storage, no_space, workspace_faults
 from cluster.tracking import Tracker
 from training.pipeline import Pipeline
@@ -21,6 +20,7 @@ from tuning.gain.projects import GainSet
 from tuning.gain.results import METRICS, ArmResult, SetResult
 from tuning.gain.section import Arm, GainSection
 from tuning.gain.text import arm_name, csv_text, document, markdown
+from tuning.study_folder import TABLE_FILE, table_key, track_table
 
 FILES = ("table.md", "cells.csv", "gains.svg")
 
@@ -83,12 +83,13 @@ def run_gain(
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
-    directory = workspace.at("study", f"gain-{_key(section, sets)[:16]}")
+    key = table_key(section.deciding, [data.project for data in sets])
+    directory = workspace.at("study", f"gain-{key[:16]}")
     results = [SetResult.empty(data.name, section.arms, data.not_run) for data in sets]
 
     def write() -> dict[str, Any]:
         table = document(results, section, preset, summary)
-        directory.write_json("table.json", table)
+        directory.write_json(TABLE_FILE, table)
         contents = (markdown(table).encode(), csv_text(results).encode(), gain_picture(results, section))
         for name, content in zip(FILES, contents, strict=True):
             directory.write(name, content)
@@ -124,11 +125,7 @@ def run_gain(
         reasons = [each.not_run for result in results for each in result.arms.values() if each.not_run]
         if reasons and not any(each.figures for result in results for each in result.arms.values()):
             raise UserError(f"No training of the study could be run: {reasons[0]}")
-        if run.run is not None:
-            run.run.log_json(table, "table.json")
-            for name in FILES:
-                with directory.local_copy(name) as path:
-                    run.run.log_file(Path(path))
+        track_table(run, directory, table, FILES)
     return GainResult(directory, table)
 
 
@@ -169,10 +166,3 @@ class _Clock:
         """Count the time of a training that was made and not found."""
         if not reused:
             self.taken.append(time.monotonic() - self.began)
-
-
-def _key(section: GainSection, sets: Sequence[GainSet]) -> str:
-    """Digest of study and projects, so that other settings get a table of their own."""
-    left_out = {"workspace", "ray", "tracking", "scaling"}
-    projects = [data.project.model_dump(mode="json", exclude=left_out) for data in sets]
-    return digest([section.deciding, projects])

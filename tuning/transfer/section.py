@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from cluster.config import Section, merge, validate
-from cluster.errors import UserError, nearest
+from cluster.config import Section, validate
 from cluster.yaml_files import parse_yaml
 from pipelines.images import LevelsSection
 from training.dense import CropSection, DenseTask, check_dense_name
@@ -15,6 +14,7 @@ from training.detection import ColourSection
 from training.loop import LoopSettings
 from training.models import Freeze, backbone_of, canonical
 from training.starts import AGBP, SCRATCH, StartWord
+from tuning.presets import over_preset, shipped_preset
 
 Regime = Literal["frozen", "full", "layerwise"]
 
@@ -154,20 +154,13 @@ class TransferPaper(Section):
     lines: tuple[PaperLine, ...]
 
 
-def _shipped(name: str) -> dict[str, Any]:
-    return parse_yaml((resources.files("tuning.transfer") / name).read_text("utf-8"), name)
-
-
 def transfer_preset(name: str) -> TransferPreset:
     """The preset of a name.
 
     Raises:
         UserError: there is none.
     """
-    presets = _shipped("presets.yaml")
-    if name not in presets:
-        raise UserError(f'The transfer study has no preset "{name}"; {nearest(name, presets)}')
-    return validate(TransferPreset, presets[name], f"Preset {name}")
+    return shipped_preset(TransferPreset, name, room="tuning.transfer", study="The transfer study")
 
 
 def transfer_section(preset: TransferPreset, words: Mapping[str, Any]) -> TransferSection:
@@ -176,10 +169,10 @@ def transfer_section(preset: TransferPreset, words: Mapping[str, Any]) -> Transf
     Raises:
         UserError: see `validate`.
     """
-    base = {k: v for k, v in preset.transfer.items() if not (k == "starts" and words.get("starts"))}
-    return validate(TransferSection, merge(base, words), "Config: transfer")
+    return over_preset(TransferSection, preset.transfer, words, "transfer")
 
 
 def transfer_paper() -> TransferPaper:
     """The paper's figures."""
-    return validate(TransferPaper, _shipped("paper.yaml"), "The paper's figures")
+    text = (resources.files("tuning.transfer") / "paper.yaml").read_text("utf-8")
+    return validate(TransferPaper, parse_yaml(text, "paper.yaml"), "The paper's figures")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
 from cluster.registry import register
-from cluster.stages import Artifact, Site, digest
+from cluster.stages import Artifact, Site
 from cluster.storage import Storage, no_space, workspace_faults
 from cluster.tracking import PipelineRun, Tracker
 from pipelines.corpus import CorpusImages, build_corpus
@@ -22,6 +21,7 @@ from training.dense import Window, dead_leaves, feature_shift, pooled_features
 from training.models.backbones import build, fill
 from training.pipeline import Pipeline
 from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact
+from tuning.study_folder import TABLE_FILE, table_key, track_table
 from tuning.transfer.objects import list_objects
 from tuning.transfer.picture import transfer_picture
 from tuning.transfer.projects import DataSet, _listing, cell_count
@@ -57,7 +57,8 @@ def run_transfer(
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
-    directory = workspace.at("study", f"transfer-{_key(section, sets)[:16]}")
+    digest = table_key(section.model_dump(mode="json"), [data.project for data in sets])
+    directory = workspace.at("study", f"transfer-{digest[:16]}")
     groups = {
         (data.name, task, regime, start): Group(data.name, task, regime, start)
         for data, task, regime, start in product(sets, section.tasks, section.regimes, section.starts)
@@ -75,7 +76,7 @@ def run_transfer(
             reach=section.reach,
             seeds=section.seeds,
         )
-        directory.write_json("table.json", table)
+        directory.write_json(TABLE_FILE, table)
         directory.write("table.md", markdown(table).encode())
         directory.write("curves.png", transfer_picture(list(groups.values())))
         return table
@@ -116,11 +117,7 @@ def run_transfer(
                 write()
             _register_best(project.name, study, cells, run)
         table = write()
-        if run.run is not None:
-            run.run.log_json(table, "table.json")
-            for name in ("table.md", "curves.png"):
-                with directory.local_copy(name) as path:
-                    run.run.log_file(Path(path))
+        track_table(run, directory, table, ("table.md", "curves.png"))
     return TransferResult(directory, table)
 
 
@@ -228,10 +225,3 @@ def _register_best(
                 description=f"{model} on {data.name} from {best.results['start']}, {best.results['regime']}",
             )
         say(f"transfer: {task} on {data.name}: registered, version {version}, alias {ALIAS}")
-
-
-def _key(section: TransferSection, sets: Sequence[DataSet]) -> str:
-    """Digest of study and projects, so that other settings get a table of their own."""
-    left_out = {"workspace", "ray", "tracking", "scaling"}
-    projects = [data.project.model_dump(mode="json", exclude=left_out) for data in sets]
-    return digest([section.model_dump(mode="json"), projects])
