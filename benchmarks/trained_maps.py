@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from benchmarks.box_rules.choice import IOU, SPACES, f1, quality, settings_of
+from benchmarks.box_rules.audit import ways_of
+from benchmarks.box_rules.choice import IOU, f1, quality
 from benchmarks.box_rules.labelled_maps import halves_of, real_project, workspace
 from benchmarks.box_rules.measure import SHOTS
 from benchmarks.registry import SHARED_DATA, Row, at_least
 from cluster.errors import UserError
-from cluster.progress import say
-from pipelines.boxes import CHOICE_FILE, PseudoBoxSettings
 from pipelines.maps import MapsSection
 from training.opening import open_pipeline
 
@@ -46,12 +45,7 @@ def rows_of(name: str, encoder: str) -> Iterator[Row]:
     for figure in ("image_auroc", "pixel_auroc"):
         if measured.results[figure] is not None:
             yield at_least(f"{what}: {figure}", measured.results[figure], GOALS[figure])
-    ways = {f"{rule}, defaults": settings_of(rule, {}) for rule in SPACES}
-    for choice in audit.directory.read_json(CHOICE_FILE).values():
-        say(f"{name}: {choice['sentence']}")
-        if choice["settings"] is not None:
-            ways["auto"] = PseudoBoxSettings.model_validate(choice["settings"])
-    for way, settings in ways.items():
+    for way, settings in ways_of(name, audit).items():
         reached = quality(settings, judged)
         yield Row(f"{what}, {way}: percent of {reached.boxes} boxes right", reached.precision * 100)
         yield Row(f"{what}, {way}: percent of {reached.defects} defects met", reached.recall * 100)

@@ -7,6 +7,7 @@ from benchmarks.box_rules.labelled_maps import halves_of, real_project, workspac
 from benchmarks.box_rules.measure import SHOTS
 from benchmarks.registry import SHARED_DATA, Row
 from cluster.progress import say
+from cluster.stages import Artifact
 from pipelines.audit import AUDIT_FILE, settings_words
 from pipelines.boxes import CHOICE_FILE, PseudoBoxSettings
 from training.opening import open_pipeline
@@ -36,13 +37,23 @@ def run() -> Iterator[Row]:
             yield Row(f"{name}: the same of two halves of the labels", told["labels_agree"])
             yield Row(f"{name}: true F1 of the chosen, first half, percent", told["true_f1"] * 100)
             yield Row(f"{name}: true F1 of the best, first half, percent", told["best_true_f1"] * 100)
-        ways = {f"{rule}, defaults": settings_of(rule, {}) for rule in SPACES}
-        for choice in audit.directory.read_json(CHOICE_FILE).values():
-            say(f"{name}: {choice['sentence']}")
-            if choice["settings"] is not None:
-                ways["auto"] = PseudoBoxSettings.model_validate(choice["settings"])
-        for way, settings in ways.items():
+        for way, settings in ways_of(name, audit).items():
             reached = quality(settings, judged)
             yield Row(f"{name}, {way}: F1 at IoU {IOU:g} on the other half, percent", f1(reached) * 100)
         best = max((row for row in rows if row["part"] == "all"), key=lambda row: row["true_f1"] or 0.0)
         say(f"{name}: by its labels the best is {settings_words(best['settings'])}")
+
+
+def ways_of(name: str, audit: Artifact) -> dict[str, PseudoBoxSettings]:
+    """Every rule's defaults, and `auto`, what an audit chose; its sentence is said.
+
+    Args:
+        name: name of the data set, of one category.
+        audit: the audit stage's artifact.
+    """
+    ways = {f"{rule}, defaults": settings_of(rule, {}) for rule in SPACES}
+    for choice in audit.directory.read_json(CHOICE_FILE).values():
+        say(f"{name}: {choice['sentence']}")
+        if choice["settings"] is not None:
+            ways["auto"] = PseudoBoxSettings.model_validate(choice["settings"])
+    return ways

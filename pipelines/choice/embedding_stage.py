@@ -12,12 +12,10 @@ from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.choice.embedding_rows import EMBEDDINGS_FOLDER, EmbeddingActor
 from pipelines.encoder import input_size, weights_digest
-from pipelines.maps import MapsSection, decode_rows
+from pipelines.maps import Decoding, MapsSection, decode_rows, encoding_steps
 from pipelines.tables import (
-    ACTOR_CPUS,
     QUARANTINE,
     CorpusTables,
-    Step,
     actor_pool,
     check_bad_share,
     job_place,
@@ -27,7 +25,6 @@ from pipelines.tables import (
 )
 
 AT_ONCE = 32  # images in a forward pass
-DECODE_CPUS = 1.0  # other than an actor's: see the maps stage
 
 
 def embed_images(section: MapsSection, *, site: Site, corpus: Artifact) -> Artifact:
@@ -61,34 +58,14 @@ def embed_images(section: MapsSection, *, site: Site, corpus: Artifact) -> Artif
         place = job_place(work, target, len(rows), actors=section.actors)
         pool = actor_pool("maps", section, place.resources())
         say(f"embeddings: {pool.note}")
+        size = input_size(section.encoder.model, section.encoder.weights)
+        decoding, held = Decoding(decode_rows, {"size": size}, AT_ONCE), {"errors": work.at("errors")}
         run_table_job(
             "embeddings: encoding images",
             source=source,
             work=work,
             target=target,
-            steps=[
-                Step(
-                    decode_rows,
-                    {"size": input_size(section.encoder.model, section.encoder.weights)},
-                    cpus=DECODE_CPUS,
-                    tasks=section.decode_workers,
-                    batch_size=AT_ONCE,
-                ),
-                Step(
-                    EmbeddingActor,
-                    {
-                        "section": section,
-                        "cuda": pool.gpus > 0,
-                        "neighbours": pool.neighbours(place.nodes),
-                        "errors": work.at("errors"),
-                    },
-                    actors=pool.actors,
-                    cpus=ACTOR_CPUS,
-                    gpus=pool.gpus,
-                    batch_size=AT_ONCE,
-                    counted=True,
-                ),
-            ],
+            steps=encoding_steps(section, decoding, EmbeddingActor, held, pool=pool, place=place),
             id_column="image_id",
             total=len(rows),
             here=place.here,

@@ -10,7 +10,14 @@ from .file import (
 )
 from .network import FusedHead, PromptPair, StageLinears, cosine_logits
 from .required import required_head
-from .section import HEAD_METHODS, AnomalyClipSettings, AprilGanSettings, HeadMethod, PaintedSettings
+from .section import (
+    HEAD_METHODS,
+    AnomalyClipSettings,
+    AprilGanSettings,
+    HeadMethod,
+    PaintedSettings,
+    Undescribed,
+)
 
 __all__ = [
     "HEAD_FILE",
@@ -24,6 +31,7 @@ __all__ = [
     "PaintedSettings",
     "PromptPair",
     "StageLinears",
+    "Undescribed",
     "cosine_logits",
     "fill",
     "head_digest",

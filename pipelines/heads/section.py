@@ -13,7 +13,21 @@ HEAD_METHODS: tuple[HeadMethod, ...] = HeadMethod.__args__  # type: ignore[attr-
 Blocks = Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, max_length=64)]
 
 
-class PaintedSettings(FeatureSettings):
+class Undescribed:
+    """Settings of a method whose sentences, if it reads any, are generic states alone."""
+
+    @property
+    def describes(self) -> bool:
+        """Whether the sentences describe each defect type."""
+        return False
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether the templates around nothing are subtracted."""
+        return False
+
+
+class PaintedSettings(Undescribed, FeatureSettings):
     """Maps learnt from defects painted onto the user's own images; no label and no prompt is read.
 
     Attributes:
@@ -34,18 +48,8 @@ class PaintedSettings(FeatureSettings):
         """It needs no references."""
         return 0
 
-    @property
-    def describes(self) -> bool:
-        """It reads no sentences."""
-        return False
 
-    @property
-    def subtracts(self) -> bool:
-        """It reads no sentences."""
-        return False
-
-
-class AprilGanSettings(Section):
+class AprilGanSettings(Undescribed, Section):
     """April-GAN's options: a linear layer for each stage, trained on labelled auxiliary images.
 
     Attributes:
@@ -60,18 +64,8 @@ class AprilGanSettings(Section):
     temperature: float = Field(default=0.01, gt=0, le=10)
     shots: int = Field(default=4, ge=0)
 
-    @property
-    def describes(self) -> bool:
-        """Whether the sentences describe each defect type: its paper has generic states alone."""
-        return False
 
-    @property
-    def subtracts(self) -> bool:
-        """Whether the templates around nothing are subtracted."""
-        return False
-
-
-class AnomalyClipSettings(Section):
+class AnomalyClipSettings(Undescribed, Section):
     """AnomalyCLIP's options: two prompts without an object's name, learnt on labelled auxiliary images.
 
     Attributes:
@@ -88,13 +82,3 @@ class AnomalyClipSettings(Section):
     def shots(self) -> int:
         """It needs no references."""
         return 0
-
-    @property
-    def describes(self) -> bool:
-        """It reads no sentences."""
-        return False
-
-    @property
-    def subtracts(self) -> bool:
-        """It reads no sentences."""
-        return False

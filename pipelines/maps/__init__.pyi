@@ -1,6 +1,7 @@
 from .build import build_method, method_over
 from .evaluation_stage import evaluate_maps
 from .grids import grid_shapes, map_grids
+from .job_steps import Decoding, encoding_steps
 from .kead import KeAD, zero_shot_map
 from .map_export import CategoryCut, export_maps, refuse_unwritable
 from .method import CategoryState, MapMethod, anomaly_probability, preprocess
@@ -22,6 +23,7 @@ __all__ = [
     "TILED_SCHEMA",
     "CategoryCut",
     "CategoryState",
+    "Decoding",
     "Floats",
     "KeAD",
     "KeadSettings",
@@ -38,6 +40,7 @@ __all__ = [
     "category_states",
     "check_sentences",
     "decode_rows",
+    "encoding_steps",
     "evaluate_maps",
     "export_maps",
     "grid_shapes",

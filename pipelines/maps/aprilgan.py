@@ -10,7 +10,6 @@ from pipelines.encoder import (
     block_outputs,
     chosen_blocks,
     require_dense_vit,
-    sentences,
 )
 from pipelines.heads import (
     AprilGanSettings,
@@ -65,8 +64,7 @@ class AprilGan(MapMethod):
 
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
         """The compositional prompt ensemble of generic states."""
-        normal, anomalous = sentences(prompts, self.describes)
-        return self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
+        return self.sentence_means(prompts)
 
     def embed_normalised(self, images: Tensor) -> DenseEmbeddings:
         """Image embedding, and each stage's tokens, (B, N, width)."""

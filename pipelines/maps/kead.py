@@ -10,7 +10,6 @@ from pipelines.encoder import (
     DenseEmbeddings,
     DenseEncoder,
     LoadedEncoder,
-    sentences,
 )
 from pipelines.maps.method import CategoryState, MapMethod, MapOutput, anomaly_probability, nearest_distance
 from pipelines.maps.section import KeadSettings, Precision
@@ -68,8 +67,7 @@ class KeAD(MapMethod):
 
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
         """Means of a category's normal and anomalous sentences, (D,) each (docs/method.md#prompts)."""
-        normal, anomalous = sentences(prompts, self.describes)
-        t_n, t_a = self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
+        t_n, t_a = self.sentence_means(prompts)
         if self.settings.redundant_text:
             empty = self.mean_text_embedding([template.format("") for template in TEMPLATES])
             t_n, t_a = F.normalize(t_n - empty, dim=-1), F.normalize(t_a - empty, dim=-1)

@@ -20,6 +20,7 @@ from pipelines.encoder import (
     PromptState,
     prompt_states,
     refuse_long,
+    sentences,
 )
 from pipelines.maps.bank_limit import spread_banks
 from pipelines.maps.section import Precision
@@ -297,6 +298,11 @@ class MapMethod(ABC):
     @abstractmethod
     def match(self, embedded: DenseEmbeddings, state: CategoryState) -> MapOutput:
         """Scores and maps ((B, N) or (B, g, g)) of images of one category; all on the encoder's device."""
+
+    def sentence_means(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
+        """Means of a category's normal and anomalous sentences, (D,) each (docs/method.md#prompts)."""
+        normal, anomalous = sentences(prompts, self.describes)
+        return self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
 
     def mean_text_embedding(self, texts: list[str]) -> Tensor:
         """The normalised mean of all prompts' normalised embeddings; (D,)."""

@@ -10,14 +10,15 @@ from cluster.on_ray import Sender, machine_cpus
 from cluster.storage import Storage
 from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.build import build_method
+from pipelines.maps.job_steps import encoding_steps
 from pipelines.maps.mutual_sample import FOLDER, chosen, feature_rows, near_pairs
-from pipelines.maps.resources import DECODE_CPUS, images_at_once
+from pipelines.maps.resources import images_at_once
 from pipelines.maps.rows import readable_rows
 from pipelines.maps.section import MapsSection
 from pipelines.maps.tile_plan import EncoderInput, tile_plan
 from pipelines.maps.tiled_rows import decoding
 from pipelines.maps.tiled_sample import tiled_feature_rows
-from pipelines.tables import ACTOR_CPUS, ActorPool, CorpusTables, Place, Step, run_table_job, write_listing
+from pipelines.tables import ActorPool, CorpusTables, Place, run_table_job, write_listing
 
 AT_ONCE = 8  # images in a forward pass; their features are many times a map's size
 
@@ -85,36 +86,20 @@ def write_sample(
     wanted = manifest.filter(pc.is_in(manifest.column("image_id"), value_set=pa.array(judges)))
     sizes = list(zip(*(wanted.column(side).to_pylist() for side in ("width", "height")), strict=True))
     tiles = sorted({len(tile_plan(width, height, section, encoder).corners) for width, height in sizes})
-    decode, arguments, rows_a_call = decoding(section, sizes, AT_ONCE, encoder)
     work, target = directory.at("listing", FOLDER), directory.at(FOLDER)
     run_table_job(
         "maps: features of the sample",
         source=write_listing(work, wanted),
         work=work,
         target=target,
-        steps=[
-            Step(
-                decode,
-                arguments,
-                cpus=DECODE_CPUS,
-                tasks=section.decode_workers,
-                batch_size=rows_a_call,
-            ),
-            Step(
-                FeatureActor,
-                {
-                    "section": section,
-                    "cuda": pool.gpus > 0,
-                    "neighbours": pool.neighbours(place.nodes),
-                    "tiles": tiles,
-                },
-                actors=pool.actors,
-                cpus=ACTOR_CPUS,
-                gpus=pool.gpus,
-                batch_size=rows_a_call,
-                counted=True,
-            ),
-        ],
+        steps=encoding_steps(
+            section,
+            decoding(section, sizes, AT_ONCE, encoder),
+            FeatureActor,
+            {"tiles": tiles},
+            pool=pool,
+            place=place,
+        ),
         id_column="image_id",
         total=wanted.num_rows,
         here=place.here,

@@ -1,4 +1,4 @@
-"""What the maps stage uses of a machine: memory an image, images at once, a decoding task's CPUs."""
+"""What the maps stage uses of a machine: memory an image, images at once."""
 
 import psutil
 import torch
@@ -13,10 +13,6 @@ FREE_SHARE = 0.5  # share of free memory; the estimate ignores fragments and the
 # Live at once in a block, in widths a token: input, V-V stream, norm, four layers read, the MLP's hidden
 # layer before and after its activation, and its result.
 WIDTHS_A_TOKEN = 16
-
-# Logical CPUs. They differ from an actor's, so that Ray doesn't decode inside the actor, where the encoder
-# would wait for it.
-DECODE_CPUS = 1.0
 
 
 def image_bytes(tower: VisionTransformer, shots: int) -> int:

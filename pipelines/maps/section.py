@@ -18,6 +18,7 @@ from pipelines.heads import (
     AprilGanSettings,
     HeadMethod,
     PaintedSettings,
+    Undescribed,
 )
 from pipelines.maps.tile_section import TileSettings
 
@@ -82,21 +83,11 @@ class EncoderSection(Section):
     weights: Annotated[str, location_if(_is_weights_path), WRITTEN] | None = None
 
 
-class WinclipSettings(Section):
+class WinclipSettings(Undescribed, Section):
     """WinCLIP's options; the defaults are its paper's."""
 
     temperature: float = Field(0.07, gt=0, description="τ of the class score")
     shots: int = Field(4, ge=0, description="normal references per category; 0 is zero-shot")
-
-    @property
-    def describes(self) -> bool:
-        """Whether the sentences describe each defect type: its paper has generic states alone."""
-        return False
-
-    @property
-    def subtracts(self) -> bool:
-        """Whether the templates around nothing are subtracted."""
-        return False
 
 
 MethodSettings = KeadSettings | WinclipSettings | PaintedSettings | AprilGanSettings | AnomalyClipSettings

@@ -12,6 +12,7 @@ from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.banks import CLIP
 from pipelines.encoder import LICENCES, map_licences, weights_digest
 from pipelines.maps.coverage import say_coverage
+from pipelines.maps.job_steps import encoding_steps
 from pipelines.maps.section import MapsSection
 from pipelines.maps.sentences import check_sentences
 from pipelines.tables import (
@@ -19,7 +20,6 @@ from pipelines.tables import (
     QUARANTINE,
     ROWS_PER_FILE,
     CorpusTables,
-    Step,
     actor_pool,
     check_bad_share,
     job_place,
@@ -87,7 +87,6 @@ def make_maps(
         from pipelines.maps.build import build_method, input_of
         from pipelines.maps.mutual_job import write_sample
         from pipelines.maps.mutual_sample import near_pairs
-        from pipelines.maps.resources import DECODE_CPUS
         from pipelines.maps.tiled_rows import decoding
 
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
@@ -103,7 +102,6 @@ def make_maps(
         say(f"maps: {pool.note}")
         say_normalisation(section.encoder.model, section.encoder.weights)
         say_coverage(section, manifest, encoder)
-        cuda, neighbours = pool.gpus > 0, pool.neighbours(place.nodes)
         sample = None
         if section.bank.mode == "mutual":
             features = write_sample(
@@ -121,8 +119,8 @@ def make_maps(
             section,
             references,
             levels,
-            cuda,
-            neighbours,
+            pool.gpus > 0,
+            pool.neighbours(place.nodes),
             sample,
             place.here,  # this process would only build the same encoder again
             results=3,
@@ -131,37 +129,19 @@ def make_maps(
         )
         images: int = batch.get()
         sizes = list(zip(*(manifest.column(side).to_pylist() for side in ("width", "height")), strict=True))
-        decode, arguments, rows_a_call = decoding(section, sizes, images, encoder)
         run_table_job(
             f"maps: {section.method}",
             source=source,
             work=work,
             target=target,
-            steps=[
-                Step(
-                    decode,
-                    arguments,
-                    cpus=DECODE_CPUS,
-                    tasks=section.decode_workers,
-                    batch_size=rows_a_call,
-                ),
-                Step(
-                    MapActor,
-                    {
-                        "section": section,
-                        "states": states,
-                        "method": method,
-                        "cuda": cuda,
-                        "neighbours": neighbours,
-                        "errors": work.at("errors"),
-                    },
-                    actors=pool.actors,
-                    cpus=ACTOR_CPUS,
-                    gpus=pool.gpus,
-                    batch_size=rows_a_call,
-                    counted=True,
-                ),
-            ],
+            steps=encoding_steps(
+                section,
+                decoding(section, sizes, images, encoder),
+                MapActor,
+                {"states": states, "method": method, "errors": work.at("errors")},
+                pool=pool,
+                place=place,
+            ),
             id_column="image_id",
             total=manifest.num_rows,
             # Twenty checkpoints or more; a block of 256 images outweighs Ray's own work.

@@ -1,7 +1,6 @@
 """Rows of the maps job where images are tiled: pixels for the encoder, maps of grids of their own."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +8,7 @@ import pyarrow as pa
 
 from pipelines.images import ImageError, read_image
 from pipelines.maps.grids import GRID, grid_column
+from pipelines.maps.job_steps import Decoding
 from pipelines.maps.method import CategoryState, MapMethod
 from pipelines.maps.rows import decode_rows, map_batch
 from pipelines.maps.section import MapsSection
@@ -110,8 +110,8 @@ def tiled_table(rows: pa.Table, maps: Sequence[TiledMap]) -> pa.Table:
 
 def decoding(
     section: MapsSection, sizes: Sequence[tuple[int, int]], images: int, encoder: EncoderInput
-) -> tuple[Callable[..., pa.Table], dict[str, Any], int]:
-    """The function of the job's first step, its arguments, and the rows of a call.
+) -> Decoding:
+    """How a job decodes its images: whole, or cut into tiles.
 
     Args:
         section: the stage's config.
@@ -120,9 +120,9 @@ def decoding(
         encoder: result of `input_of`.
     """
     if section.tiles == "off":
-        return decode_rows, {"size": encoder.size}, images
+        return Decoding(decode_rows, {"size": encoder.size}, images)
     rows = rows_at_once(sizes, section, encoder, images)
-    return decode_tiled_rows, {"tiling": section, "encoder": encoder}, rows
+    return Decoding(decode_tiled_rows, {"tiling": section, "encoder": encoder}, rows)
 
 
 def map_rows_of(

@@ -11,7 +11,6 @@ from pipelines.encoder import (
     LoadedEncoder,
     exact,
     require_dense_vit,
-    sentences,
 )
 from pipelines.maps.method import CategoryState, MapMethod, MapOutput, anomaly_probability, nearest_distance
 from pipelines.maps.section import Precision, WinclipSettings
@@ -81,8 +80,7 @@ class WinCLIP(MapMethod):
 
     def text_embeddings(self, prompts: CategoryPrompts) -> tuple[Tensor, Tensor]:
         """The compositional prompt ensemble of generic states."""
-        normal, anomalous = sentences(prompts, self.describes)
-        return self.mean_text_embedding(normal), self.mean_text_embedding(anomalous)
+        return self.sentence_means(prompts)
 
     def embed_normalised(self, images: Tensor) -> DenseEmbeddings:
         """Image embedding; last-layer patches (not projected, (B, g², width)), then windows by scale."""
