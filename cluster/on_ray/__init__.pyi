@@ -1,4 +1,4 @@
-from .attempt import Attempt, alive_nodes
+from .attempt import Attempt, alive_nodes, given_up
 from .metrics import record, record_standing
 from .row_counter import RowCounter
 from .section import RaySection
@@ -20,6 +20,7 @@ __all__ = [
     "Sender",
     "Trainer",
     "alive_nodes",
+    "given_up",
     "machine_cpus",
     "own_machine",
     "ray_session",

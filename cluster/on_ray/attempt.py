@@ -2,10 +2,20 @@
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+END_SECONDS = 30.0  # time that what was given up is waited for
+
+_given_up: ContextVar[threading.Event | None] = ContextVar("given_up", default=None)
+
+
+def given_up() -> threading.Event | None:
+    """Set once the attempt whose thread this is was given up; None outside such a thread."""
+    return _given_up.get()
 
 
 def alive_nodes() -> dict[str, dict[str, float]]:
@@ -23,7 +33,9 @@ class Attempt:
     """`function(*arguments)`, started at once: in a thread on a single node, else in a process of its own.
 
     Ray ends the tasks and actors of a process that is gone, so ending a process ends everything it started.
-    A single node saves the seconds for one: when the node is lost, nothing is left to go on with.
+    A single node saves the seconds for one: when the node is lost, nothing is left to go on with. There
+    the function is to end when `given_up` is set: a thread that still uses Ray while Ray is shut down
+    takes the process with it, before its command has said a word.
 
     Args:
         function: importable by workers.
@@ -33,7 +45,7 @@ class Attempt:
     def __init__(self, function: Callable[..., None], *arguments: Any) -> None:
         self._nodes = set(alive_nodes())
         self._failure: BaseException | None = None
-        self._done = threading.Event()
+        self._done, self._given_up = threading.Event(), threading.Event()
         self._task: Any = None
         if len(self._nodes) > 1:
             remote: Any = ray.remote(num_cpus=0, max_retries=0)(function)
@@ -44,6 +56,7 @@ class Attempt:
         threading.Thread(target=self._run, args=(work,), name="attempt", daemon=True).start()
 
     def _run(self, work: Callable[[], Any]) -> None:
+        _given_up.set(self._given_up)
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - raised by `result` in the caller's thread
@@ -70,7 +83,8 @@ class Attempt:
         return isinstance(self._failure, Exception)
 
     def give_up(self) -> None:
-        """End its process and everything it started; nothing can end a thread, so it is left to itself."""
+        """End it and everything it started, and wait until it has ended, `END_SECONDS` at most."""
+        self._given_up.set()
         if self._task is not None:
             ray.cancel(self._task, force=True, recursive=True)
-            self._done.wait(30)
+        self._done.wait(END_SECONDS)

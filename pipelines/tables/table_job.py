@@ -36,6 +36,7 @@ def data_context() -> Iterator["DataContext"]:
     context.execution_options.verbose_progress = False
     # The newer reader packs small files into blocks of 128 MiB, whatever `override_num_blocks` says.
     context.use_datasource_v2 = False
+    context.execution_no_progress_timeout_s = -1  # `ray.stall_minutes` alone says when a job is stalled
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext._set_current(context)
     try:
@@ -102,29 +103,31 @@ def run_table_job(
             )
 
         current = attempt()
-        seen, changed = -1, time.monotonic()
-        while True:
-            ended = current.wait(0.2)
-            if ended and not (current.failed and current.lost_nodes()):
-                current.result()
-                return
-            done = counter.done
-            if done != seen:
-                seen, changed = done, time.monotonic()
-            idle = time.monotonic() - changed
-            if ended or (idle > LOST_NODE_SECONDS and current.lost_nodes()):
-                lost = current.lost_nodes()
-                current.give_up()
-                steps = [fitting(step, list(alive_nodes().values())) for step in steps]
-                say(f"{title}: {lost} of the cluster's nodes lost; going on with those that are left")
-                current, changed = attempt(), time.monotonic()
-            elif idle > limit:
-                current.give_up()
-                raise StalledJobError(
-                    f"{title}: no row in {limit / 60:g} minutes; Ray's actors keep dying (too little "
-                    "memory?) or wait for CPUs or GPUs it does not have: lower their number or "
-                    "resources, add nodes, or raise ray.stall_minutes; run again to go on."
-                )
+        try:
+            seen, changed = -1, time.monotonic()
+            while True:
+                ended = current.wait(0.2)
+                if ended and not (current.failed and current.lost_nodes()):
+                    current.result()
+                    return
+                done = counter.done
+                if done != seen:
+                    seen, changed = done, time.monotonic()
+                idle = time.monotonic() - changed
+                if ended or (idle > LOST_NODE_SECONDS and current.lost_nodes()):
+                    lost = current.lost_nodes()
+                    current.give_up()
+                    steps = [fitting(step, list(alive_nodes().values())) for step in steps]
+                    say(f"{title}: {lost} of the cluster's nodes lost; going on with those that are left")
+                    current, changed = attempt(), time.monotonic()
+                elif idle > limit:
+                    raise StalledJobError(
+                        f"{title}: no row in {limit / 60:g} minutes; Ray's actors keep dying (too little "
+                        "memory?) or wait for CPUs or GPUs it does not have: lower their number or "
+                        "resources, add nodes, or raise ray.stall_minutes; run again to go on."
+                    )
+        finally:  # stalled, interrupted or failed: nothing uses Ray any more when the command ends it
+            current.give_up()
 
 
 def _write_rows(
@@ -140,6 +143,8 @@ def _write_rows(
     import ray.data
     from ray.data.checkpoint import CheckpointConfig
 
+    from pipelines.tables.giving_up import EndsWithAttempt
+
     with data_context() as context, unresumable_is_an_error():
         context.checkpoint_config = CheckpointConfig(
             id_column=id_column,
@@ -147,6 +152,7 @@ def _write_rows(
             override_filesystem=work.filesystem,
             delete_checkpoint_on_success=False,
         )
+        context.custom_execution_callback_classes = [EndsWithAttempt]
         data = ray.data.read_parquet(
             source.path,
             filesystem=source.filesystem,

@@ -14,6 +14,7 @@ import pytest
 TRAINER, CLEANER = "cluster/on_ray/trainer.py", "cluster/on_ray/controller_cleaner.py"
 SESSION, JOBS = "cluster/on_ray/session.py", "cluster/jobs/jobs.py"
 WAITING = "cluster/on_ray/waiting.py"
+GIVING_UP, EXECUTION = "pipelines/tables/giving_up.py", "ray.data._internal.execution"
 CALLBACKS = "ray.train.v2._internal.callbacks"
 CLEANER_MODULE = "ray.train.v2._internal.execution.controller.placement_group_cleaner"
 NAMES = [
@@ -39,6 +40,13 @@ NAMES = [
     (CLEANER, "ray._private.state", "GlobalState._connect_and_get_accessor", ["self"]),
     (CLEANER, "ray._private.state", "actors", ["actor_id", "job_id", "actor_state_name"]),
     (SESSION, "ray._private.parameter", "RayParams", None),
+    (
+        GIVING_UP,
+        f"{EXECUTION}.execution_callback",
+        "ExecutionCallback.on_execution_step",
+        ["self", "executor"],
+    ),
+    (GIVING_UP, "ray.data.exceptions", "ExecutionTimeoutError", None),
     (WAITING, "ray.autoscaler.v2.sdk", "get_cluster_status", ["gcs_address", "timeout"]),
     (
         JOBS,
