@@ -134,13 +134,18 @@ class Pipeline:
     def chosen(self, model: "ModelSource | None" = None) -> Artifact:
         """The images to label first; a detector's disagreement with the maps counts where one is given."""
         from pipelines.boxes import CLASS_NAME
-        from pipelines.choice import ChoiceSources, PreAnnotations, choose_images
+        from pipelines.choice import (
+            ChoiceSources,
+            PreAnnotations,
+            choose_images,
+            refuse_without_images,
+        )
 
         data = self.project.finetune.data
         elsewhere = None if data is None else build_labelled(data, site=self.site)
         limit = self.corpus_section.near_duplicate_distance
+        refuse_without_images(self.corpus, elsewhere, limit)
         sources = ChoiceSources(self.corpus, self.maps, self.embeddings, elsewhere, limit)
-        sources.refuse_without_candidates()
         predictions = None
         if model is not None:
             from training.prediction import predict_images

@@ -3,7 +3,7 @@ from .disagreement import box_disagreement
 from .embedding_rows import EMBEDDINGS_FOLDER, embedding_schema
 from .embedding_stage import embed_images, read_embeddings
 from .section import NextSection
-from .sources import ChoiceSources
+from .sources import ChoiceSources, refuse_without_images
 from .stage import BOXED, CHOSEN, CHOSEN_BOXES, PreAnnotations, choose_images
 from .stored import CHOSEN_FILE, Place, newest_choice
 
@@ -27,4 +27,5 @@ __all__ = [
     "embedding_schema",
     "newest_choice",
     "read_embeddings",
+    "refuse_without_images",
 ]

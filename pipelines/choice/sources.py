@@ -80,19 +80,33 @@ class ChoiceSources:
         """Ids of the images that may be chosen, sorted."""
         return sorted(self.sorted_out.groups)
 
-    def refuse_without_candidates(self) -> None:
-        """Tell why nothing is left to label.
+    def listing(self) -> pa.Table:
+        """The images that may be chosen, as a listing for a detector.
 
         Raises:
-            UserError: nothing is.
+            UserError: none may be.
         """
-        if not self.sorted_out.groups:
+        if not self.free:
             raise nothing_left(self.sorted_out.left_out)
-
-    def listing(self) -> pa.Table:
-        """The images that may be chosen, as a listing for a detector."""
         rows = [{"uri": self.rows[one]["uri"], "name": one, "bytes": 0, "modified": 0} for one in self.free]
         return pa.Table.from_pylist(rows, schema=LISTED)
+
+
+def refuse_without_images(corpus: Artifact, labelled: Artifact | None, limit: int) -> None:
+    """Tell why nothing is left to label, before maps or embeddings are made for it.
+
+    Args:
+        corpus, labelled, limit: see `ChoiceSources`.
+
+    Raises:
+        UserError: nothing is.
+    """
+    tables = CorpusTables(corpus.directory)
+    every = frozenset(row["image_id"] for row in tables.manifest(columns=("image_id",)))
+    elsewhere = None if labelled is None else CorpusTables(labelled.directory)
+    sorted_out = candidates(tables, every, elsewhere, limit)
+    if not sorted_out.groups:
+        raise nothing_left(sorted_out.left_out)
 
 
 def nothing_left(left_out: Mapping[str, int]) -> UserError:

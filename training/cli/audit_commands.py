@@ -1,6 +1,6 @@
 """`agssp audit boxes`: which rule of boxes finds defects that are painted onto the user's own images."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import typer
@@ -9,6 +9,9 @@ from rich.markup import escape
 from cluster.cli.command import Json, Words, listing_table, out, run_command
 from cluster.cli.projects import project_of
 from training.cli.base import artifact_json
+
+UNKNOWN = "–"
+FIGURES = 70  # characters of the columns beside the settings
 
 app = typer.Typer()
 audit = typer.Typer(no_args_is_help=True, help="Judge rules of boxes without labels.")
@@ -41,26 +44,58 @@ def render_audit(result: Mapping[str, Any]) -> None:
     for row in result["table"]:
         by_category.setdefault(row["category"], []).append(row)
     for category, rows in by_category.items():
-        labelled = any(row["true_f1"] is not None for row in rows)
-        titles = ["settings", "boxes", "precision", "recall", "F1", "IoU", "on a normal image"]
-        titles += ["F1 by labels"] if labelled else []
-        table = listing_table(*titles, whole=0, title=escape(f"{category}, percent [95 % interval]"))
-        for row in rows:
-            whole = row["part"] == "all"
-            marks = [name for name in ("chosen", "own") if row[name]] if whole else []
-            words = {"chosen": "chosen", "own": "configured"}
-            note = f" ({', '.join(words[mark] for mark in marks)})" if marks else ""
-            name = f"{settings_words(row['settings'])}{note}" if whole else f"  {row['part']}"
-            figures = [_interval(row, name) for name in ("precision", "recall", "f1")]
-            cells = [*figures, _percent(row["iou"]), _count(row["plain_boxes"])]
-            table.add_row(name, str(row["boxes"]), *cells, *([_percent(row["true_f1"])] if labelled else []))
-        out.print(table)
+        whole = [row for row in rows if row["part"] == "all"]
+        names = [f"{settings_words(row['settings'])}{_note(row)}" for row in whole]
+        # Folded into a few letters a line, settings can't be read; then they stand below by number.
+        beside = max(map(len, names)) + FIGURES <= out.width
+        title = f"{category}, percent [95 % interval]"
+        _print_figures(title, "settings" if beside else "", zip(names, whole, strict=True), beside)
+        if not beside:
+            for number, name in enumerate(names, start=1):
+                out.print(f"{number}: {name}", markup=False, soft_wrap=True)
+        parts = [row for row in rows if row["part"] != "all"]
+        if parts:
+            named = ((row["part"], row) for row in parts)
+            _print_figures("The chosen settings by the defects' size and kind", "", named, beside=True)
     for verdict in result["results"]["verdicts"]:
         out.print(verdict["sentence"], markup=False, soft_wrap=True)
     for category, told in result["results"].get("agreement", {}).items():
         out.print(agreement_sentence(category, told), markup=False, soft_wrap=True)
     out.print(f"Pictures: {result['directory']}/{SHEET_FILE}", markup=False, soft_wrap=True)
     out.print(f"Result: {result['directory']}", markup=False, soft_wrap=True)
+
+
+def _print_figures(
+    title: str, head: str, rows: Iterable[tuple[str, Mapping[str, Any]]], beside: bool
+) -> None:
+    """Figures of settings or of parts, a row each.
+
+    Args:
+        title: the line above.
+        head: heading of the names.
+        rows: name and row of each.
+        beside: whether names stand in the first column, in one line; else numbers do.
+    """
+    named = list(rows)
+    optional = {
+        "on a normal image": [_count(row["plain_boxes"]) for _, row in named],
+        "F1 by labels": [_percent(row["true_f1"]) for _, row in named],
+    }
+    told = {name: cells for name, cells in optional.items() if set(cells) != {UNKNOWN}}
+    table = listing_table(
+        head, "boxes", "precision", "recall", "F1", "IoU", *told, whole=0, title=escape(title)
+    )
+    table.box, table.pad_edge, table.collapse_padding = None, False, True
+    for place, (name, row) in enumerate(named):
+        figures = [_interval(row, figure) for figure in ("precision", "recall", "f1")]
+        cells = [str(row["boxes"]), *figures, _percent(row["iou"]), *(told[each][place] for each in told)]
+        table.add_row(escape(name) if beside else str(place + 1), *cells)
+    out.print(table)
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    marks = [word for key, word in (("chosen", "chosen"), ("own", "configured")) if row[key]]
+    return f" ({', '.join(marks)})" if marks else ""
 
 
 def agreement_sentence(category: str, told: Mapping[str, Any]) -> str:
@@ -78,7 +113,7 @@ def agreement_sentence(category: str, told: Mapping[str, Any]) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share * 100:.1f}"
+    return UNKNOWN if share is None else f"{share * 100:.1f}"
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
@@ -88,4 +123,4 @@ def _interval(row: Mapping[str, Any], name: str) -> str:
 
 
 def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return UNKNOWN if value is None else f"{value:.2f}"

@@ -1,5 +1,6 @@
 """What a person reads of an audit: rules side by side, the chosen one by kind, and the labels' word."""
 
+import re
 from typing import Any
 
 import pytest
@@ -69,6 +70,20 @@ def test_rules_stand_side_by_side_and_the_reason_below(
     assert sentence in shown
     assert agreement_sentence(CATEGORY, told) in shown
     assert "/w/audit/a/sheet.png" in shown
+
+
+def test_settings_of_a_narrow_terminal_stand_below_in_one_line_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out, "width", 80)
+    table = [row(0), row(1, own=1), row(0, "kind [pit]")]
+    render_audit({"table": table, "directory": "/w", "results": {"verdicts": []}})
+    lines = capsys.readouterr().out.splitlines()
+    assert "1: rule=paper c=0 delta=auto (chosen)" in lines
+    assert "2: rule=paper c=0.01 delta=auto (configured)" in lines
+    assert any(re.fullmatch(r"2 +4 +80.0 \[80–80\].* 12.3 *", line) for line in lines)
+    assert any(line.startswith("kind [pit]") and "90.0 [90–90]" in line for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_labels_word_is_honest_where_nothing_can_be_said() -> None:

@@ -118,6 +118,9 @@ def test_nothing_is_left(tmp_path: Path, tracked: Callable[[Path], Path]) -> Non
     assert code == 2
     assert "No image of the corpus is left to label (" in failed["error"]
     assert "labelled" in failed["error"]
+    made = {path.name for path in (tmp_path / "w").iterdir()}
+    assert "corpus" in made
+    assert made.isdisjoint({"maps", "embeddings"}), "told before anything long is made"
 
 
 def test_faults_are_told_before_anything_is_made(tmp_path: Path) -> None:
