@@ -1,4 +1,4 @@
-from .bootstrap import drawn_counts, interval
+from .bootstrap import drawn_counts, interval, unanimous_interval
 from .chance import auroc_interval, chance_level
 from .settings import LEAST_GAIN, chosen_settings
 from .starts import FEWEST_BOXES, LEADING, Comparison, StartFigures, best_start, compare_starts
@@ -21,4 +21,5 @@ __all__ = [
     "drawn_counts",
     "finds_nothing",
     "interval",
+    "unanimous_interval",
 ]

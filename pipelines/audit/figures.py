@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.verdicts import drawn_counts, interval
+from cluster.verdicts import drawn_counts, interval, unanimous_interval
 from pipelines.audit.judging import COUNTS, SIZES, size_classes
 from pipelines.tables import box_array
 
@@ -118,6 +118,8 @@ class CategoryTally:
             drawn = _figures(drawn_counts(len(names), seed=seed).astype(np.float64), sums, defects)
             drawn_f1 = drawn["f1"]
             ends = {name: _ends(value) for name, value in drawn.items()}
+            for name, (low, high) in ends.items():
+                _widen(low, high, _speaking(name, sums, defects))
             lows, highs = ({name: both[place] for name, both in ends.items()} for place in (0, 1))
         return Figures(
             values,
@@ -161,3 +163,24 @@ def _ratio(part: Array, whole: Array) -> Array:
 def _ends(values: Array) -> tuple[Array, Array]:
     ends = [interval(column) or (np.nan, np.nan) for column in values.T]
     return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
+
+
+def _speaking(name: str, sums: Mapping[str, Array], defects: Array) -> Array | None:
+    """(C,) images that count for a share; None of what is no share."""
+    boxes = sums["right"] + sums["wrong"]
+    wholes = {"precision": boxes, "recall": defects + 0 * boxes, "f1": boxes + defects}
+    return None if name not in wholes else np.asarray((wholes[name] > 0).sum(axis=0), np.float64)
+
+
+def _widen(lows: Array, highs: Array, images: Array | None) -> None:
+    """Give intervals without a width, of draws that all agree, the width that so few images allow.
+
+    Args:
+        lows, highs: (C,) ends, changed in place.
+        images: (C,) images that count; None where no width is known, so that there is no interval.
+    """
+    for place in np.flatnonzero(lows == highs):
+        if images is None or lows[place] not in (0, 1):
+            lows[place] = highs[place] = np.nan
+        else:
+            lows[place], highs[place] = unanimous_interval(lows[place], int(images[place]))

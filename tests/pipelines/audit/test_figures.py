@@ -163,6 +163,23 @@ def test_intervals_hold_the_figure_and_copies_of_an_image_are_drawn_together() -
         np.testing.assert_allclose(repeated.highs[name], figures.highs[name])
 
 
+def test_all_of_a_few_images_are_no_certainty() -> None:
+    rng = np.random.default_rng(4)
+    tally = tally_of(rng, 5, 1)
+    for right in (0.0, 1.0):  # one defect an image, one box: all wrong, or all right
+        tally.defects[:] = [1, 0, 0]
+        for name, value in (("right", right), ("wrong", 1 - right), ("overlap", right)):
+            tally.counts[name][:] = [value, 0, 0]
+        figures = tally.figures(*tally.groups()["all"])
+        reach = 1.959963984540054**2 / (5 + 1.959963984540054**2)  # Wilson's interval of 0 of 5 ends there
+        alike = (0, reach) if right == 0 else (1 - reach, 1)
+        for name in ("precision", "recall", "f1"):
+            assert figures.values[name].tolist() == [right] * len(figures.values[name])
+            np.testing.assert_allclose(figures.lows[name], alike[0], atol=1e-12)
+            np.testing.assert_allclose(figures.highs[name], alike[1], atol=1e-12)
+        assert np.isnan(figures.lows["iou"]).all()  # overlaps are no share of images
+
+
 def test_one_image_gives_no_interval_and_nothing_gives_no_figure() -> None:
     tally = tally_of(np.random.default_rng(2), 1, 4)
     figures = tally.figures(*tally.groups()["all"])
