@@ -117,7 +117,7 @@ def build_corpus(
         config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
-        # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets; the inspection's second.
+        # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets; other TIFFs.
         revision=7,
         prepare=lambda: {INSPECTION: inspection()},
         body=body,
