@@ -45,6 +45,7 @@ howto/serve
 howto/x-ray
 howto/extending
 method
+papers
 failures
 security
 ```

@@ -92,7 +92,7 @@ ROOMS = {
     "tuning.thresholds": "space",
     "tuning.search": "outcomes space",
     "tuning.studies": "finished image_counts markdown outcomes pace paired thresholds",
-    "tuning.table4": "markdown",
+    "tuning.table4": "markdown study_folder",
     "tuning.transfer": "finished image_counts markdown pace paired presets study_folder",
     "tuning.gain": "markdown pace presets start_words study_folder",
     "tuning.forecast": "markdown pace presets start_words study_folder",

@@ -21,7 +21,9 @@ from pipelines.annotations.text_files import read_annotation
 def read_yolo(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """Boxes around centres, or polygons; a mask where every line is a polygon.
 
-    `annotation.content` is a JSON list of class names, or empty, where a class is called by its number.
+    `annotation.content` is a JSON list of class names, or empty, where a class is called by its number; or an
+    object of `names` (the list, or null) and `keypoints`, how many numbers of key points follow a box. Key
+    points are passed over.
 
     A file without lines says that there is no defect: background, as training tools take it.
 
@@ -49,7 +51,8 @@ def _shapes(
 ) -> list[tuple[LabelledBox, list[Polygon]]]:
     """Every line's box, and its outlines; none where the line is a box."""
     (uri,) = annotation.files
-    names = json.loads(annotation.content) if annotation.content else None
+    content = json.loads(annotation.content) if annotation.content else None
+    names, keypoints = (content["names"], content["keypoints"]) if isinstance(content, dict) else (content, 0)
     shapes: list[tuple[LabelledBox, list[Polygon]]] = []
     with read_annotation(uri) as data:
         try:
@@ -63,8 +66,8 @@ def _shapes(
                 mended = spot.mended if spot.clip else None
                 label = _name(words[0], names)
                 outlines: list[Polygon] = []
-                if len(words) == 5:
-                    x, y, w, h = (finite(word) for word in words[1:])
+                if len(words) in {5, 5 + keypoints}:
+                    x, y, w, h = (finite(word) for word in words[1:5])
                     corners = (
                         (x - w / 2) * width,
                         (y - h / 2) * height,

@@ -17,8 +17,9 @@ from pipelines.corpus.thumbnails import THUMBNAILS, shown, thumbnail_table
 from pipelines.tables import Step, job_place, run_table_job, write_listing
 
 # Raised, with the corpus' own, when images or labels of the same files are read otherwise: what another
-# revision has read is not taken over.
-REVISION = 1
+# revision has read is not taken over. 2: packed big-endian TIFFs of floats and signed numbers, planes of deep
+# colours.
+REVISION = 2
 
 
 def inspect_images(listing: Listing, *, clip: bool, site: Site, inputs: Mapping[str, Artifact]) -> Artifact:

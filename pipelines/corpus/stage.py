@@ -117,9 +117,8 @@ def build_corpus(
         config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
-        # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets. The inspection apart
-        # changed no table: corpora of before it are found as they are.
-        revision=6,
+        # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets; other TIFFs.
+        revision=7,
         prepare=lambda: {INSPECTION: inspection()},
         body=body,
     )

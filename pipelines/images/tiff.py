@@ -1,7 +1,7 @@
 """TIFF's own fields: its pages, and the pixels of those that Pillow would cut to 8 bits or can't read.
 
-TIFF 6.0 (Adobe, 1992), BigTIFF; field numbers are named below. White-is-zero pages of 1 to 8 bits are turned
-into positives by Pillow; those of more bits by `read_deep_page`.
+TIFF 6.0 (Adobe, 1992), BigTIFF; field numbers are named below. White-is-zero pages of 1 to 8 unsigned bits
+are turned into positives by Pillow; others by `read_deep_page`.
 """
 
 import io
@@ -19,12 +19,14 @@ from pipelines.images.deep import Deep
 from pipelines.images.limits import DAMAGE, ImageError, check_size, damaged
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BIG_MOTOROLA = STARTS[3]
 MAX_PAGES = 1_000
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 REDUCED, TRANSPARENCY = 1, 4  # bits of NewSubfileType: a thumbnail or overview, a mask of the page
 LOSSY = frozenset({6, 7, 34892, 50001})  # JPEG (old, new, DNG's), WebP
 FAX = frozenset({2, 3, 4})
+UNPACKED, SEPARATE = 1, 2  # of the fields Compression and PlanarConfiguration
 ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of opacity; colours are multiplied by an associated one
 
 
@@ -42,6 +44,8 @@ class TiffPage:
         compression: the field's number.
         alpha: 1 or 2 where the last sample is an opacity that colours are, or are not, multiplied by; else 0.
         missing: the value that stands for no measurement (GDAL_NODATA); None without.
+        planar: 1 the samples of a pixel lie together, 2 each in a plane of its own.
+        motorola: whether its numbers begin with their highest byte.
     """
 
     number: int
@@ -54,6 +58,8 @@ class TiffPage:
     compression: int
     alpha: int
     missing: float | None
+    planar: int
+    motorola: bool
 
     @property
     def is_deep(self) -> bool:
@@ -70,10 +76,12 @@ def full_pages(data: bytes) -> Iterator[TiffPage]:
     """The pages of a TIFF in their order, without thumbnails, overviews and transparency masks.
 
     Raises:
-        ImageError: damaged, or more than `MAX_PAGES` pages.
+        ImageError: damaged, more than `MAX_PAGES` pages, or a BigTIFF of Motorola's order of bytes.
     """
+    if data[:4] == BIG_MOTOROLA:  # Pillow takes it for a small one, and its fields for damaged ones
+        raise ImageError("a BigTIFF whose numbers begin with their highest byte is not read: save it as II")
     stream = io.BytesIO(data)
-    head = data[:16] if data[2:3] == b"+" or data[3:4] == b"+" else data[:8]
+    head = data[:16] if data[2:3] == b"+" else data[:8]
     seen: set[int] = set()
     try:
         place = int(TiffImagePlugin.ImageFileDirectory_v2(head).next)
@@ -86,14 +94,14 @@ def full_pages(data: bytes) -> Iterator[TiffPage]:
                 warnings.simplefilter("ignore")  # odd fields are not the user's concern
                 fields.load(stream)
             if not int(fields.get(254, 0)) & (REDUCED | TRANSPARENCY):
-                yield _page(len(seen), fields)
+                yield _page(len(seen), fields, motorola=data[:2] == b"MM")
             seen.add(place)
             place = int(fields.next)
     except DAMAGE as error:
         raise damaged(error) from None
 
 
-def _page(number: int, fields: Any) -> TiffPage:
+def _page(number: int, fields: Any, *, motorola: bool) -> TiffPage:
     def of(tag: int, default: Any) -> tuple[Any, ...]:
         value = fields.get(tag, default)
         return value if isinstance(value, tuple) else (value,)
@@ -114,6 +122,8 @@ def _page(number: int, fields: Any) -> TiffPage:
         compression=int(fields.get(259, 1)),
         alpha=extra[-1] if extra and extra[-1] in {ASSOCIATED, UNASSOCIATED} else 0,
         missing=missing,
+        planar=int(fields.get(284, 1)),
+        motorola=motorola,
     )
 
 
@@ -129,6 +139,8 @@ def read_deep_page(data: bytes, page: TiffPage) -> Deep:
     grey = page.samples == 1 and page.photometric in {WHITE_IS_ZERO, BLACK_IS_ZERO}
     colour = page.photometric == RGB and page.samples in {3, 4}
     if not (grey or colour) or page.bits not in {8, 10, 12, 14, 16, 32, 64} or not 1 <= page.kind <= 3:
+        raise unread(page)
+    if colour and page.planar == SEPARATE:  # OpenCV would take the first plane for all of them
         raise unread(page)
     values = _by_pillow(data, page) if grey else None
     if values is None:
@@ -158,6 +170,8 @@ def _by_pillow(data: bytes, page: TiffPage) -> npt.NDArray[Any] | None:
         image.seek(page.number)
         if not image.mode.startswith("I") and image.mode != "F":
             return None  # Pillow takes signed bytes for unsigned ones
+        if page.motorola and page.compression != UNPACKED and image.mode in {"I", "F"}:
+            return None  # libtiff has turned the bytes already, and Pillow turns them again
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except UnidentifiedImageError:
@@ -196,6 +210,8 @@ def _filled(data: bytes, page: TiffPage) -> npt.NDArray[Any]:
         raise unread(page)
     if page.bits in {10, 12, 14}:  # OpenCV fills up packed samples to 16 bits
         return values >> (16 - page.bits)
+    if page.bits == 8 and page.photometric == WHITE_IS_ZERO:
+        return ~values  # OpenCV has made a positive of them, as it does of bytes alone
     return values
 
 
@@ -211,8 +227,9 @@ def _positive(values: npt.NDArray[Any], page: TiffPage) -> npt.NDArray[Any]:
 def unread(page: TiffPage) -> ImageError:
     """The error of a page whose kind is not read; says the kind and a remedy."""
     kind = {UNSIGNED: "unsigned", SIGNED: "signed", FLOAT: "float"}.get(page.kind, "mixed")
+    planes = ", in separate planes" if page.planar == SEPARATE else ""
     return ImageError(
         f"a TIFF of {page.samples} {kind} samples of {page.bits or 'different'} bits, photometric "
-        f"{page.photometric}, compression {page.compression}, is not read: save it as grey or RGB of 8 or 16 "
-        "bits without compression"
+        f"{page.photometric}, compression {page.compression}{planes}, is not read: save it as grey or RGB of "
+        "8 or 16 bits without compression, the samples of a pixel together"
     )

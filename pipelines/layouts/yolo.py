@@ -4,11 +4,13 @@
     data.yaml (or another YAML file with `names`, a list or a mapping from number) or classes.txt: class names
         as they are written there, so that `no` is not False
 
-Without names a class is called by its number.
+Without names a class is called by its number. Where the file of the names has `kpt_shape` (how many key
+points, and values of each), a line of that length is a box and its key points, which are passed over.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from cluster.errors import UserError
@@ -18,6 +20,7 @@ from pipelines.layouts.base import SURFACE, Entry, annotated, layout
 from pipelines.layouts.tree import Tree
 
 IMAGES, LABELS, CLASSES = "images", "labels", "classes.txt"
+SHAPE, KEYPOINTS = "kpt_shape", re.compile(r"[1-9]\d{0,3}", re.ASCII)
 
 
 def _text_of(tree: Tree, image: PurePosixPath) -> PurePosixPath | None:
@@ -42,8 +45,15 @@ def yolo(tree: Tree) -> Iterable[Entry]:
     Raises:
         UserError: class names can't be read, or two files differ on them.
     """
-    names = _names(tree)
+    documents = {
+        tree.uri(path): parse_yaml(_text(tree, path), tree.uri(path), as_written=True)
+        for path in tree.files
+        if path.suffix.lower() in {".yaml", ".yml"} and len(path.parts) <= 2
+    }
+    names, keypoints = _names(tree, documents), _keypoints(documents)
     content = json.dumps(names) if names is not None else ""
+    if keypoints:
+        content = json.dumps({"names": names, "keypoints": keypoints})
     shared: dict[PurePosixPath, list[PurePosixPath]] = {
         path: [] for path in tree.ending(".txt") if LABELS in path.parts[:-1] and path.name != CLASSES
     }
@@ -64,14 +74,12 @@ def yolo(tree: Tree) -> Iterable[Entry]:
             yield Entry(str(path), SURFACE, fault="it is the annotation of no image here")
 
 
-def _names(tree: Tree) -> list[str] | None:
+def _names(tree: Tree, documents: Mapping[str, Mapping[str, object]]) -> list[str] | None:
     names_by_file: dict[str, list[str]] = {}
     for path in tree.files:
         where = tree.uri(path)
-        if path.suffix.lower() in {".yaml", ".yml"} and len(path.parts) <= 2:
-            document = parse_yaml(_text(tree, path), where, as_written=True)
-            if "names" in document:
-                names_by_file[where] = _listed(document["names"], where)
+        if "names" in documents.get(where, {}):
+            names_by_file[where] = _listed(documents[where]["names"], where)
         elif path.name == CLASSES:
             names_by_file[where] = _listed(_text(tree, path).splitlines(), where)
     if not names_by_file:
@@ -81,6 +89,27 @@ def _names(tree: Tree) -> list[str] | None:
         if names_by_file[other] != names_by_file[first]:
             raise UserError(f"{first} and {other} name different classes; keep one of them.")
     return names_by_file[first]
+
+
+def _keypoints(documents: Mapping[str, Mapping[str, object]]) -> int:
+    """How many numbers of key points follow each box; 0 without."""
+    counts = {
+        where: _count(document[SHAPE], where)
+        for where, document in documents.items()
+        if {"names", SHAPE} <= document.keys()
+    }
+    if len(set(counts.values())) > 1:
+        raise UserError(f"{' and '.join(list(counts)[:2])} differ in {SHAPE}; keep one of them.")
+    return max(counts.values(), default=0)
+
+
+def _count(shape: object, where: str) -> int:
+    sides = shape if isinstance(shape, list) else []
+    if len(sides) != 2 or not all(isinstance(side, str) and KEYPOINTS.fullmatch(side) for side in sides):
+        raise UserError(
+            f"{where}: {SHAPE} must be the number of key points and that of the values of each; correct it."
+        )
+    return int(sides[0]) * int(sides[1])
 
 
 def _text(tree: Tree, path: PurePosixPath) -> str:

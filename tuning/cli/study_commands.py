@@ -11,7 +11,7 @@ from cluster.config import merged, split_words, validate
 from cluster.errors import UserError
 from cluster.yaml_files import read_config_file
 from training.cli.base import artifact_json
-from tuning.pace import about
+from tuning.cli.study_plans import render_plan
 
 Preset = Annotated[str, typer.Option(help="How large: cpu, or full as the paper has it.")]
 Data = Annotated[
@@ -64,7 +64,9 @@ def declared(name: str) -> Callable[..., None]:
                 from tuning.studies import cost, planned
 
                 documents = [cell.document(study) for cell in cells]
-                return {"title": study.title, "cells": documents, **cost(planned(cells), project.workspace)}
+                gpus = has_gpu() if any(cell.large_step for cell in cells) else None
+                title = {"title": study.title, "preset": preset, "gpu": gpus}
+                return {**title, "cells": documents, **cost(planned(cells), project.workspace)}
             from tuning.studies import run_study
 
             result = run_study(name, study, preset, cells, project)
@@ -109,6 +111,13 @@ def add_studies(app: typer.Typer) -> None:
     app.command("fig7-threshold")(fig7)
 
 
+def has_gpu() -> bool:
+    """Whether PyTorch finds a GPU on this machine."""
+    from pipelines.device import best_device  # brings torch
+
+    return best_device() != "cpu"
+
+
 def data_sets(path: Path | None) -> dict[str, dict[str, Any]]:
     """Data sets of a `--data` file.
 
@@ -134,56 +143,6 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     if not all(part.isdecimal() and int(part) < 2**31 for part in parts) or len(set(parts)) < len(parts):
         raise UserError(f'--seeds "{text}" must list whole numbers below 2³¹, each once, e.g. 0,1,2.')
     return tuple(int(part) for part in parts)
-
-
-def render_plan(result: Mapping[str, Any]) -> None:
-    """Print what would be run, for a person."""
-    from rich.text import Text
-
-    runs = [cell for cell in result["cells"] if not cell["not_run"]]
-    out.print(Text(f"{result['title']}: {len(runs)} of {len(result['cells'])} cells can be run"))
-    seeds: dict[tuple[str, str, str | None], list[str]] = {}
-    for cell in result["cells"]:
-        named = ", ".join(f"{column}: {name}" for column, name in cell["settings"].items() if name != "-")
-        seeds.setdefault((named, cell["dataset"], cell["not_run"]), []).append(str(cell["seed"]))
-    for (named, dataset, lacking), numbers in seeds.items():
-        what = f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
-        state = "runs" if lacking is None else f"needs: {lacking}"
-        out.print(Text(f"  {named} | {dataset}, {what}: {state}"), soft_wrap=True)
-    for line in told_cost(result):
-        out.print(Text(line), soft_wrap=True)
-    out.print(Text("Weights that a start names are looked at when it runs."))
-
-
-def told_cost(result: Mapping[str, Any]) -> list[str]:
-    """The trainings of a plan and their time, in words."""
-    counts = result["trainings"]
-    total = sum(counts.values())
-    if not total:
-        return ["Nothing to train."]
-    parts = ", ".join(f"{count} × {stage}" for stage, count in counts.items() if count)
-    lines = [
-        f"{total} trainings: {parts}; finished ones are found again, and a pretraining serves all its cells."
-    ]
-    timed, estimated = result["timed"], result["estimated"]
-    left = total - timed - estimated
-    if timed:
-        which = "" if timed == total else f" for {timed} of them"
-        lines.append(
-            f"About {about(result['seconds'])}{which}, by the epochs of finished trainings of the same "
-            "models in this workspace; anomaly maps and evaluation come on top, early stopping takes off."
-        )
-    if estimated:
-        which = "" if estimated == total else f" for {estimated} of them"
-        lines.append(
-            f"About {about(result['estimated_seconds'])}{which} on one quiet CPU core (here are "
-            f"{result['cores']}), by the pace of such models on another machine; anomaly maps and evaluation "
-            "come on top, a GPU is many times faster. What is finished here is told by its own time."
-        )
-    if left:
-        which = "Time: not known" if left == total else f"Not known for {left} of them"
-        lines.append(f"{which} before a training of these models is finished in this workspace.")
-    return lines
 
 
 def render_study(result: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from cluster.config import merge, section_of, validate
 from cluster.errors import UserError, nearest
 from training.opening import check_project
 from training.project import Project
+from training.starts import OWN_STARTS, PUBLISHED, SURFACE
+from tuning.studies.lacks import Lack, downloads, large_step, missing_weights
 from tuning.studies.study import Preset, Study, selected_rows, with_data
 
 OWN_IMAGES = ("corpus", "generate")  # sections that decide which images there are
@@ -21,7 +23,9 @@ class Cell:
         row, dataset, seed: place of the row, name of the dataset, seed of the project.
         pretraining: project with the corpus of the pretraining; None where there is nothing to run.
         target: project with the corpus of finetuning and evaluation; the same unless the dataset has its own.
-        not_run: reason for not running it.
+        lacks: all that keeps it from being run.
+        downloads: published weights that it would fetch on first use, in words.
+        large_step: the largest step of its trainings in words, where that is none for CPUs.
     """
 
     row: int
@@ -29,14 +33,23 @@ class Cell:
     seed: int
     pretraining: Project | None = None
     target: Project | None = None
-    not_run: str | None = None
+    lacks: tuple[Lack, ...] = ()
+    downloads: tuple[str, ...] = ()
+    large_step: str | None = None
+
+    @property
+    def not_run(self) -> str | None:
+        """Reason for not running it; None where it can be run."""
+        return "; ".join(lack.what for lack in self.lacks) or None
 
     def document(self, study: Study) -> dict[str, Any]:
         """JSON-able, in short."""
         names = study.rows[self.row].names
         settings = dict(zip(study.columns, names, strict=True))
         fixed = {"names": names, "settings": settings, "dataset": self.dataset, "seed": self.seed}
-        return {**fixed, "not_run": self.not_run}
+        lacks = [{"kind": lack.kind, "what": lack.what} for lack in self.lacks]
+        asks = {"downloads": list(self.downloads), "large_step": self.large_step}
+        return {**fixed, "not_run": self.not_run, "lacks": lacks, **asks}
 
 
 def check_preset(study: Study, name: str) -> Preset:
@@ -94,18 +107,19 @@ def plan_cells(
                 fixed = (place, name, seed)
                 row = study.rows[place]
                 if row.start is None:
-                    cells.append(Cell(*fixed, not_run=row.not_run))
-                elif row.model is not None and row.model not in preset.models:
-                    cells.append(Cell(*fixed, not_run=f"the preset has no model for {row.model}"))
-                elif dataset is None or lacking:
-                    cells.append(Cell(*fixed, not_run=f'give the images of "{name}" in --data FILE'))
-                else:
-                    model = preset.models.get(row.model or "", {})
-                    base = _over(merge(preset.base, model), words)
-                    start = preset.starts.get(row.start, row.start)
-                    config = merge(row.config, row.by_preset.get(preset_name, {}))
-                    config = merge(config, {"seed": seed, "finetune": {"starts": [start]}})
-                    cells.append(_cell(fixed, base, config, dataset, check))
+                    cells.append(Cell(*fixed, lacks=(Lack("model", row.not_run or ""),)))
+                    continue
+                if row.model is not None and row.model not in preset.models:
+                    without = Lack("model", f"the preset has no model for {row.model}")
+                    cells.append(Cell(*fixed, lacks=(without,)))
+                    continue
+                model = preset.models.get(row.model or "", {})
+                base = _over(merge(preset.base, model), words)
+                start = preset.starts.get(row.start, row.start)
+                config = merge(row.config, row.by_preset.get(preset_name, {}))
+                config = merge(config, {"seed": seed, "finetune": {"starts": [start]}})
+                images = [Lack("images", f'give the images of "{name}" in --data FILE')] * lacking
+                cells.append(_cell(fixed, base, config, dataset or {}, images, check))
     return cells
 
 
@@ -114,22 +128,46 @@ def _cell(
     base: Mapping[str, Any],
     config: Mapping[str, Any],
     dataset: Mapping[str, Any],
+    images: Sequence[Lack],
     check: Callable[[Project], None],
 ) -> Cell:
     # The dataset's finetuning settings count for both; its images for the target alone.
     dataset_images = _has_images(dataset)
-    settings = {key: value for key, value in dataset.items() if not (dataset_images and key in OWN_IMAGES)}
+    settings = {
+        key: value for key, value in dataset.items() if not ((dataset_images or images) and key in OWN_IMAGES)
+    }
     source = merge(merge(base, config), settings)
+    unknown = _unknown_starts(source)
+    source = merge(source, {"finetune": {"weights": dict.fromkeys(unknown, "FILE")}})
+    lacks = [*images, *(Lack("weights", f"give finetune.weights.{start}=FILE") for start in unknown)]
     try:
         pretraining = validate(Project, source, "The cell")
         target = pretraining
         if dataset_images:
             target = validate(Project, _over(source, dataset), "The cell")
-        for project in {id(each): each for each in (pretraining, target)}.values():
+    except UserError as error:
+        lacks.append(Lack("settings", str(error).removeprefix("The cell: ")))
+        return Cell(*fixed, lacks=tuple(lacks))
+    projects = [pretraining] if target is pretraining else [pretraining, target]
+    for project in projects:
+        lacks += [lack for lack in missing_weights(project) if lack not in lacks]
+    asks = {"downloads": tuple(downloads(target)), "large_step": large_step(target)}
+    try:
+        for project in projects if not lacks else ():
             check(project)
     except UserError as error:
-        return Cell(*fixed, not_run=str(error).removeprefix("The cell: "))
-    return Cell(*fixed, pretraining=pretraining, target=target)
+        lacks.append(Lack("images", str(error)))
+    if lacks:
+        return Cell(*fixed, lacks=tuple(lacks), **asks)
+    return Cell(*fixed, pretraining=pretraining, target=target, **asks)
+
+
+def _unknown_starts(config: Mapping[str, Any]) -> list[str]:
+    """Starts with a name of their own of which the config has no weights."""
+    section = section_of(config, "finetune")
+    starts = section["starts"] if isinstance(section["starts"], list) else []  # validation refuses the rest
+    known = {*OWN_STARTS, *PUBLISHED, SURFACE, *section_of(section, "weights")}
+    return [start for start in starts if isinstance(start, str) and start not in known]
 
 
 def _has_images(config: Mapping[str, Any]) -> bool:

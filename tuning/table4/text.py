@@ -64,12 +64,12 @@ def comparison(
                 "encoder": model,
                 **document,
                 "marks": _marks(result, defective, normal),
-                "paper": _paper(same[0]) if same else None,
+                "paper": paper_figures(same[0]) if same else None,
             }
         )
     for other in left:
         identity = other.model_dump(include={"model", "mode", "defect_features", "vv", "encoder"})
-        lines.append({**identity, "not_run": PAPER_ONLY, "paper": _paper(other)})
+        lines.append({**identity, "not_run": PAPER_ONLY, "paper": paper_figures(other)})
     return lines
 
 
@@ -91,13 +91,13 @@ def cells(line: Mapping[str, Any]) -> list[str]:
     if not line["not_run"]:
         marks = line.get("marks", {})
         figures = [
-            _percent(line[name]) + marks.get(name, "") for name in ("image_auroc", "pixel_auroc", "aupro")
+            percent(line[name]) + marks.get(name, "") for name in ("image_auroc", "pixel_auroc", "aupro")
         ]
         figures.append(f"{line['seconds_per_image']:.3g}")
     theirs = ["–", "–"]
     if line["paper"]:
         pairs = (line["paper"][name] for name in ("casting_billet", "steel_pipe"))
-        theirs = [f"{_percent(pair['image'])}/{_percent(pair['pixel'])}" for pair in pairs]
+        theirs = [f"{percent(pair['image'])}/{percent(pair['pixel'])}" for pair in pairs]
     return [line["model"], line["encoder"], line["mode"], *flags, *figures, *theirs]
 
 
@@ -140,7 +140,8 @@ def markdown(lines: Sequence[Mapping[str, Any]], paper: PaperTable, images: int)
     return f"# Table 4 on {images} labelled images\n\n{table}\n\n{notes}\n"
 
 
-def _paper(row: PaperRow) -> dict[str, Any]:
+def paper_figures(row: PaperRow) -> dict[str, Any]:
+    """A printed row's encoder and its figures in 0…1."""
     billet, pipe = (
         {name: round(value / 100, 4) for name, value in figures.model_dump().items()}
         for figures in (row.casting_billet, row.steel_pipe)
@@ -148,5 +149,6 @@ def _paper(row: PaperRow) -> dict[str, Any]:
     return {"encoder": row.encoder, "casting_billet": billet, "steel_pipe": pipe}
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A figure of 0…1 in percent; a dash where there is none."""
     return "–" if value is None else f"{100 * value:.1f}"

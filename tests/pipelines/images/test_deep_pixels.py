@@ -104,12 +104,16 @@ def test_any_container_gives_the_same_bytes(values: npt.NDArray[np.uint8]) -> No
     ],
 )
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_numbers_are_read_as_they_were_written(kind: str, low: int, high: int, order: str) -> None:
+@pytest.mark.parametrize("deflated", [False, True])
+def test_numbers_are_read_as_they_were_written(
+    kind: str, low: int, high: int, order: str, deflated: bool
+) -> None:
     values = np.linspace(low, high, 12 * 16).reshape(12, 16).astype(kind)
-    (page,) = read_pages(tiff(values, order=order))
+    data = tiff(values, order=order, deflated=deflated)
+    (page,) = read_pages(data)
     assert isinstance(page.content, Deep)
     np.testing.assert_array_equal(page.content.values, values)
-    np.testing.assert_array_equal(decode_image(tiff(values, order=order)), by_own_extremes(values))
+    np.testing.assert_array_equal(decode_image(data), by_own_extremes(values))
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
@@ -129,11 +133,15 @@ def test_packed_samples_are_not_spread(bits: int, photometric: int) -> None:
         (RNG.integers(0, 65_536, (12, 16)).astype(np.uint16), lambda v: 65_535 - v),
         (RNG.integers(0, 2**32, (12, 16)).astype(np.uint32), lambda v: 2**32 - 1 - v.astype(np.int64)),
         (RNG.integers(-99, 99, (12, 16)).astype(np.int16), lambda v: -1 - v),
+        (RNG.integers(-99, 99, (12, 16)).astype(np.int8), lambda v: -1 - v),
         (RNG.random((12, 16)).astype(np.float32), lambda v: 1 - v.astype(np.float64)),
     ],
 )
-def test_white_is_zero_is_a_negative_of_any_depth(values: npt.NDArray[Any], positive: Any) -> None:
-    image = decode_image(tiff(values, photometric=0))
+@pytest.mark.parametrize("packing", [{}, {"order": ">"}, {"order": ">", "deflated": True}])
+def test_white_is_zero_is_a_negative_of_any_depth(
+    values: npt.NDArray[Any], positive: Any, packing: dict[str, Any]
+) -> None:
+    image = decode_image(tiff(values, photometric=0, **packing))
     if values.dtype == np.uint8:
         np.testing.assert_array_equal(image[..., 0], positive(values))
     else:
@@ -147,6 +155,9 @@ def test_colours_of_16_bits_are_put_upright_as_grey_is(orientation: int) -> None
     upright = decode_image(tiff(values, orientation=orientation))
     assert upright.shape[:2] == ((9, 12) if orientation < 5 else (12, 9))
     np.testing.assert_array_equal(decode_image(tiff(colours, orientation=orientation)), upright)
+    signed = (values - 32_768.0).astype(np.int16)
+    turned = decode_image(tiff(signed, orientation=orientation, order=">", deflated=True))
+    np.testing.assert_array_equal(turned, upright)
     exif = Image.Exif()
     exif[0x0112] = orientation
     chunk = exif.tobytes()[6:]
@@ -217,11 +228,23 @@ def test_a_photograph_has_one_page_and_one_picture() -> None:
         (np.zeros((9, 9, 4), np.uint16), {"photometric": 5}, "photometric 5"),
         (np.zeros((9, 9, 2), np.uint16), {"photometric": 1, "extra": 2}, "2 unsigned samples"),
         (np.zeros((9, 9, 5), np.uint16), {}, "5 unsigned samples"),
+        (np.zeros((9, 9, 3), np.uint16), {"planar": 2}, "in separate planes, is not read"),
     ],
 )
 def test_what_is_not_read_says_its_kind(values: npt.NDArray[Any], fields: dict[str, Any], says: str) -> None:
     with pytest.raises(ImageError, match=says):
         decode_image(tiff(values, **fields))
+
+
+def test_a_bigtiff_of_the_other_order_is_not_called_damaged() -> None:
+    with pytest.raises(ImageError, match="a BigTIFF whose numbers begin with their highest byte is not read"):
+        decode_image(b"MM\0+\0\x08\0\0" + (16).to_bytes(8, "big") + bytes(16))
+
+
+def test_planes_of_8_bits_are_joined() -> None:
+    values = RNG.integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    for packing in ({}, {"deflated": True}, {"order": ">"}):
+        np.testing.assert_array_equal(decode_image(tiff(values, planar=2, **packing)), values)
 
 
 @settings(deadline=None, max_examples=200)

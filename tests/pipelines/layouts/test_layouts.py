@@ -255,6 +255,8 @@ def test_severstal_names_an_image_that_is_missing(tmp_path: Path) -> None:
         ("names: 3", "must be a list"),
         ("names: [a", "not valid YAML"),
         ("names: &x [a]\nmore: *x", "aliases"),
+        ("names: [a, b]\nkpt_shape: 4", "kpt_shape must be the number of key points"),
+        ("names: [a, b]\nkpt_shape: [4, -3]", "kpt_shape must be the number of key points"),
     ],
 )
 def test_broken_yolo_names_are_the_users_to_mend(text: str, says: str, tmp_path: Path) -> None:
@@ -274,6 +276,24 @@ def test_yolo_without_names_calls_classes_by_number(tmp_path: Path) -> None:
     assert [box["label"] for box in rows["images/train/2.jpg"]["boxes"]] == ["scratch", "dent"]
     write(tmp_path / "data.yaml", "names: [dent, scratch]")
     with pytest.raises(UserError, match="name different classes"):
+        Listing(CorpusSection(root=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "points"), [("[3, 2]", "0.9 0.9 0.7 0.9 0.8 0.2"), ("[2, 3]", "0.9 0.9 1 0.7 0.9 1")]
+)
+def test_yolo_key_points_are_no_outline(shape: str, points: str, tmp_path: Path) -> None:
+    """A box (2, 3)-(9, 8) and six numbers, which together could be an outline of five points."""
+    TREES["yolo"][1](tmp_path)
+    write(tmp_path / "labels/train/1.txt", f"1 0.275 0.34375 0.35 0.3125 {points}\n")
+    write(tmp_path / "data.yaml", f"names: [scratch, dent]\nkpt_shape: {shape}\n")
+    _, rows = rows_of(str(tmp_path), bad_labels="clip")
+    (box,) = rows["images/train/1.jpg"]["boxes"]
+    assert [box[side] for side in ("x0", "y0", "x1", "y1")] == pytest.approx([2, 3, 9, 8])
+    assert box["label"] == "dent"
+    assert [one["label"] for one in rows["images/train/2.jpg"]["boxes"]] == ["scratch", "dent"]
+    write(tmp_path / "classes.yaml", "names: [scratch, dent]\nkpt_shape: [5, 3]\n")
+    with pytest.raises(UserError, match="differ in kpt_shape"):
         Listing(CorpusSection(root=str(tmp_path)))
 
 

@@ -9,7 +9,7 @@ from cluster.errors import UserError
 from cluster.stages.stage import RECORD
 from cluster.storage.storage import Storage
 from training.project import Project
-from tuning.cli.study_commands import render_plan as render_study_plan, told_cost
+from tuning.cli.study_plans import render_plan as render_study_plan, told_cost
 from tuning.cli.transfer_commands import render_plan as render_transfer_plan
 from tuning.pace import Learnt
 from tuning.studies.plan import plan_cells
@@ -26,7 +26,7 @@ def test_a_cell_names_its_settings_and_what_it_needs(capsys: pytest.CaptureFixtu
     documents = [cell.document(study) for cell in cells]
     counts = {"backbone": 2, "detector": 0, "finetune": 2}
     cost = {"trainings": counts, "timed": 4, "seconds": 300, "estimated": 0}
-    render_study_plan({"title": study.title, "cells": documents, **cost})
+    render_study_plan({"title": study.title, "gpu": False, "cells": documents, **cost})
     shown = capsys.readouterr().out.replace("\n", " ")
     assert "lower stages frozen: no, stages distilled: last two | generated, seeds 0, 1: runs" in shown
     assert 'needs: give the images of "Casting Billet" in --data FILE' in shown

@@ -21,7 +21,7 @@ from tuning.studies.runner import run_study
 from tuning.studies.study import CellResult, load_study, selected_rows, studies
 from tuning.studies.text import document, footnotes, lines, markdown
 
-NAMES = ("fig6-epochs", "fig6-freeze", "fig6-loss", "table2", "table3", "table5", "table6")
+NAMES = ("fig6-detectors", "fig6-epochs", "fig6-freeze", "fig6-loss", "table2", "table3", "table5", "table6")
 
 
 def printed(head: str, count: int) -> list[list[float]]:
