@@ -63,6 +63,19 @@ class Artifact:
         results: Mapping[str, Any] = self.record["results"]
         return results
 
+    @property
+    def identity(self) -> str:
+        """What later stages are keyed by: the digest of the content where the stage tells one.
+
+        Two artifacts of one identity differ in nothing that is read of them.
+        """
+        return str(self.record.get("content") or self.fingerprint)
+
+    @property
+    def input_identities(self) -> frozenset[str]:
+        """Identities of the artifacts that it was made of."""
+        return frozenset(self.record.get("input_identities", self.record["inputs"]).values())
+
 
 @dataclass(frozen=True)
 class Workbench:
@@ -81,6 +94,7 @@ def ensure(
     extra: Mapping[str, str] | None = None,
     revision: int = 1,
     prepare: Callable[[], Mapping[str, Artifact]] | None = None,
+    content: Callable[[Storage], str] | None = None,
     body: Callable[[Workbench], Mapping[str, Any]],
 ) -> Artifact:
     """The stage's artifact: found complete, or made by `body` (which resumes what it finds half-made).
@@ -95,6 +109,8 @@ def ensure(
         prepare: makes further artifacts that `body` reads, before the stage is begun and only where it is not
             complete. The record names them among the inputs; they are no part of the fingerprint, as all that
             decides them is.
+        content: digest of all that is read of the finished directory. Later stages are then keyed by it, so
+            that they are found complete where this stage was made anew and came to the same.
         body: makes the artifact and returns JSON-able counts and figures.
 
     When several runs want the same artifact at once, one makes it; the others wait and use it.
@@ -107,14 +123,14 @@ def ensure(
         "stage": stage,
         "revision": revision,
         "config": dict(config),
-        "inputs": {name: artifact.fingerprint for name, artifact in inputs.items()},
+        "inputs": {name: artifact.identity for name, artifact in inputs.items()},
         "extra": dict(extra or {}),
     }
     fingerprint = digest(key)
     directory = site.workspace.at(stage, fingerprint[:16])
     if directory.exists(RECORD):
         return _reused(stage, fingerprint, directory)
-    prepared = {} if prepare is None else {name: made.fingerprint for name, made in prepare().items()}
+    read = {**inputs, **({} if prepare is None else prepare())}
     directory.create()
     with claimed(stage, directory, lambda: directory.exists(RECORD)) as claim:
         if claim is None:
@@ -126,10 +142,12 @@ def ensure(
             seconds = round(time.monotonic() - start, 3)
             record = {
                 **key,
-                "inputs": {**key["inputs"], **prepared},
+                "inputs": {name: artifact.fingerprint for name, artifact in read.items()},
+                "input_identities": {name: artifact.identity for name, artifact in read.items()},
                 "fingerprint": fingerprint,
                 "versions": versions(),
                 "results": results,
+                **({} if content is None else {"content": content(directory)}),
                 "started": began.isoformat(timespec="seconds"),
                 "seconds": seconds,
                 "mlflow_run_id": run.id,

@@ -18,6 +18,7 @@ from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
 from pipelines.corpus.thumbnails import THUMBNAILS, by_key
+from pipelines.tables import tables_digests
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def build_corpus(
         # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets; other TIFFs.
         revision=7,
         prepare=lambda: {INSPECTION: inspection()},
+        content=lambda directory: digest([section.dump(), tables_digests(directory)]),
         body=body,
     )
     if moved := done.results.get("moved"):

@@ -1,5 +1,6 @@
 from .box_sides import SIDES, box_array, sides
 from .corpus_tables import REFERENCE, TRAIN, CorpusTables, LabelledBoxRow, LabelRow, ManifestRow, has_defect
+from .digests import tables_digests
 from .place import Place, Shared, job_place
 from .pools import ACTOR_CPUS, ActorPool, actor_pool
 from .quarantine import check_bad_share
@@ -75,6 +76,7 @@ __all__ = [
     "read_errors",
     "run_table_job",
     "sides",
+    "tables_digests",
     "write_errors",
     "write_listing",
 ]

@@ -112,18 +112,18 @@ def behind(artifact: Artifact, known: Mapping[str, Artifact]) -> dict[str, Artif
     """The stages that an artifact was made of, directly or not.
 
     Args:
-        artifact: the artifact; its record names its inputs' fingerprints.
+        artifact: the artifact; its record names its inputs.
         known: stages by name, in order; the result keeps those behind the artifact.
     """
-    by_fingerprint = {other.fingerprint: other for other in known.values()}
-    fingerprints: set[str] = set()
-    waiting = list(artifact.record["inputs"].values())
+    by_identity = {other.identity: other for other in known.values()}
+    identities: set[str] = set()
+    waiting = list(artifact.input_identities)
     while waiting:
-        fingerprint = waiting.pop()
-        if fingerprint in by_fingerprint and fingerprint not in fingerprints:
-            fingerprints.add(fingerprint)
-            waiting += by_fingerprint[fingerprint].record["inputs"].values()
-    return {name: other for name, other in known.items() if other.fingerprint in fingerprints}
+        identity = waiting.pop()
+        if identity in by_identity and identity not in identities:
+            identities.add(identity)
+            waiting += by_identity[identity].input_identities
+    return {name: other for name, other in known.items() if other.identity in identities}
 
 
 def provenance_of(

@@ -96,6 +96,27 @@ def test_what_is_prepared_is_named_but_decides_nothing(make: Make) -> None:
     assert len(prepared) == 1  # a complete stage prepares nothing
 
 
+def test_later_stages_are_found_where_an_earlier_one_came_to_the_same(make: Make) -> None:
+    contents = iter(["same", "same", "other"])
+
+    def content(directory: Storage) -> str:
+        assert directory.read("data") == b"made"
+        return next(contents)
+
+    first, second, third = (make({"files": place}, content=content) for place in range(3))
+    assert len({first.fingerprint, second.fingerprint, third.fingerprint}) == 3
+    assert (first.identity, second.identity, third.identity) == ("same", "same", "other")
+    boxes = make({"boxes": 1}, inputs={"corpus": first})
+    again = make({"boxes": 1}, inputs={"corpus": second})
+    assert again.reused
+    # What was read is told as it was; by what it was keyed, too.
+    assert again.record["inputs"] == {"corpus": first.fingerprint}
+    assert boxes.input_identities == again.input_identities == frozenset({second.identity})
+    assert not make({"boxes": 1}, inputs={"corpus": third}).reused
+    # A stage of former versions, and any that tells no content, stands for itself.
+    assert boxes.identity == boxes.fingerprint
+
+
 def test_an_interrupted_stage_is_resumed_in_its_own_directory(make: Make, workspace: Storage) -> None:
     def interrupted(bench: Workbench) -> Mapping[str, Any]:
         bench.directory.write("half", b"1")

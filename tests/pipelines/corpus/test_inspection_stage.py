@@ -116,6 +116,21 @@ def test_only_new_images_are_read(photos: Path, tmp_path: Path) -> None:
     )
 
 
+def test_copied_files_of_the_same_content_keep_what_was_made_of_them(photos: Path, tmp_path: Path) -> None:
+    first = build(photos, tmp_path / "w")
+    for file in photos.rglob("*"):
+        os.utime(file, (1, 1))  # as of a copy, or of a data set that was mounted anew
+    copied = build(photos, tmp_path / "w")
+    assert not copied.reused  # nobody can know before all were read
+    assert copied.fingerprint != first.fingerprint
+    assert copied.identity == first.identity
+    (photos / "labels/5.txt").write_text("0 0.5 0.5 0.2 0.3\n")
+    assert build(photos, tmp_path / "w").identity != first.identity
+    paint(photos / "images/5.png", 99)
+    other = build(photos, tmp_path / "w")
+    assert other.identity not in (first.identity, first.fingerprint)
+
+
 def test_a_changed_label_is_read_without_its_image(photos: Path, tmp_path: Path) -> None:
     build(photos, tmp_path / "w")
     for image in photos.rglob("*.png"):

@@ -66,6 +66,16 @@ def test_from_agssp_everything_is_behind_it(stages: dict[str, Artifact]) -> None
     assert (made.code_version, made.parents) == ("0.1.0+abc", {"detector": "d@1"})
 
 
+def test_a_corpus_that_was_made_anew_and_holds_the_same_is_behind_what_the_former_one_became() -> None:
+    former = artifact("corpus", content="what it holds", fingerprint="former")
+    maps = artifact("maps", former, input_identities={"corpus": former.identity})
+    corpus = artifact("corpus", content="what it holds")
+    model = artifact("finetune", corpus, maps, input_identities={"maps": maps.identity})
+    assert list(behind(model, {"corpus": corpus, "maps": maps})) == ["corpus", "maps"]
+    other = artifact("corpus", content="something else")
+    assert list(behind(model, {"corpus": other, "maps": maps})) == ["maps"]
+
+
 def test_from_agbp_there_are_no_boxes(stages: dict[str, Artifact]) -> None:
     made = provenance_of(
         finetuned(stages["corpus"], stages["backbone"]),
