@@ -16,7 +16,6 @@ from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
     from training.report import Pretraining, RunArtifacts
-    from training.starts import ModelSource
 
 # Where and how it runs; the report leaves it out, as it may name hosts.
 NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
@@ -130,31 +129,6 @@ class Pipeline:
         from pipelines.choice import embed_images
 
         return embed_images(self.project.maps, site=self.site, corpus=self.corpus)
-
-    def chosen(self, model: "ModelSource | None" = None) -> Artifact:
-        """The images to label first; a detector's disagreement with the maps counts where one is given."""
-        from pipelines.boxes import CLASS_NAME
-        from pipelines.choice import (
-            ChoiceSources,
-            PreAnnotations,
-            choose_images,
-            refuse_without_images,
-        )
-
-        data = self.project.finetune.data
-        elsewhere = None if data is None else build_labelled(data, site=self.site)
-        limit = self.corpus_section.near_duplicate_distance
-        refuse_without_images(self.corpus, elsewhere, limit)
-        sources = ChoiceSources(self.corpus, self.maps, self.embeddings, elsewhere, limit)
-        predictions = None
-        if model is not None:
-            from training.prediction import predict_images
-
-            section = self.project.predict.model_copy(update={"draw": False})
-            files = sources.listing()
-            predictions = predict_images(section, files=files, model=model, site=self.site)
-        shown = PreAnnotations(self.boxes, CLASS_NAME, predictions)
-        return choose_images(self.project.next, self.project.seed, sources, shown, site=self.site)
 
     @cached_property
     def paint(self) -> Artifact:

@@ -59,6 +59,7 @@ def next_command(
         project = project_of(words)
         options = options_of(to, out_folder, images, classes, image_url, yolo_scores, force)
         from training.inputs import open_tracker
+        from training.next_images import next_images
         from training.opening import open_pipeline
 
         with open_pipeline(project, "next", "maps") as pipeline:
@@ -68,7 +69,7 @@ def next_command(
 
             opened = nullcontext() if model is None else open_model(model, lambda: open_tracker(project))
             with opened as source:
-                made = pipeline.chosen(source)
+                made = next_images(pipeline, source)
             rows = made.directory.read_table(CHOSEN_FILE).to_pylist()
             result = {**artifact_json(made), "images": rows}
             if options is None:
