@@ -15,6 +15,7 @@ from cluster.storage.storage import Storage
 from cluster.tracking.run import client_of
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
+from tests.mlflow_tables import make_tables_once
 from tests.object_store import object_store
 from tests.repository import ROOT
 
@@ -53,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; with `--no-loadscope-reorder` xdist hands them out in this order."""
     rank = {ROOT / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before any fixture, in case the test before imported MLflow."""
+    make_tables_once()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Weights that a project names, tried before anything is written or started."""
 
-from functools import partial
+from functools import cache, partial
 
 from pipelines.banks import CLIP
 from training.inputs import Goal, Needs, open_tracker
@@ -31,19 +31,28 @@ def check_models(project: Project, goal: Goal = "run") -> None:
     backbone, section = project.backbone, project.finetune
     tracker = partial(open_tracker, project)
     if needs.backbone:
-        from training.agbp import started_backbone
-        from training.starts import resolve_start
+        if backbone.start == SCRATCH:
+            _check_size(backbone.name, backbone.image_size)
+        else:
+            from training.agbp import started_backbone
+            from training.starts import resolve_start
 
-        start = None
-        if backbone.start != SCRATCH:
             start = resolve_start(backbone.start, backbone.name, tracker)
-        started_backbone(backbone, start, project.seed)
+            started_backbone(backbone, start, project.seed)
     if needs.detector_start is not None:
         detector = project.detector
         size = Preprocessing(detector.image_size, "square")
         _check_start(needs.detector_start, detector.name, size, project)
     for word in (section.weights | section.given).values() if needs.labels else ():
         _check_start(word, section.name, section.preprocessing, project)
+
+
+@cache  # building takes a second or two, and a study asks for each of its cells
+def _check_size(name: str, side: int) -> None:
+    """Refuse images that a backbone without a start can't take."""
+    from training.agbp import BackboneSection, started_backbone
+
+    started_backbone(BackboneSection(name=name, image_size=side), None, 0)
 
 
 def _check_start(word: str, name: str, preprocessing: Preprocessing, project: Project) -> None:
