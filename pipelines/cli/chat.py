@@ -72,9 +72,9 @@ def chat_endpoint(address: str, model: str, key_variable: str | None, timeout: f
     """
     try:
         parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
+        host, _ = parts.hostname, parts.port  # a port that is none is told when it is read
     except ValueError:
-        parts, host, port = urlsplit(""), None, None
+        parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", address):
         raise UserError(
             f"--endpoint must be an address such as http://localhost:8000/v1, not {address[:EXCERPT]!r}."
@@ -100,8 +100,7 @@ def chat_endpoint(address: str, model: str, key_variable: str | None, timeout: f
             )
     path = parts.path.rstrip("/")
     url = f"{parts.scheme}://{parts.netloc}{path if path.endswith(PATH) else path + PATH}"
-    shown = host if port is None else f"{host}:{port}"
-    return ChatEndpoint(url, shown, model, key, timeout)
+    return ChatEndpoint(url, parts.netloc, model, key, timeout)
 
 
 def _plain(text: str) -> bool:
@@ -176,6 +175,9 @@ def _posted(
     except requests.exceptions.ReadTimeout:
         raise late from None  # not asked again: the endpoint may have worked, and charge for it
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        # A stall within the answer is a ConnectionError too.
+        if time.monotonic() >= ends and not isinstance(error, requests.exceptions.ConnectTimeout):
+            raise late from None
         return 0, b"", pause, f"can't be reached ({type(error).__name__})"
     except (requests.RequestException, ValueError) as error:
         raise UserError(

@@ -23,6 +23,7 @@ from pipelines.images import ImageError, decode_image, read_bytes
 MAX_IMAGES, MAX_IMAGE_BYTES = 8, 64 << 20
 MAX_DEFECTS, MAX_TYPE, MAX_FEATURES = 20, 60, 300  # letters; an encoder reads about 55 words
 QUALITY = 90
+MAX_BRACES = 100  # of an answer that are tried as the begin of its object
 
 TASK = """The images show: {object}. They are photographs from industrial inspection, and may show defects.
 Find every kind of defect that you can see, and describe how each looks, for a vision-language model that
@@ -120,7 +121,9 @@ def drafted_defects(answer: str) -> list[dict[str, str]]:
 def _objects(answer: str) -> Iterator[dict[str, Any]]:
     """The JSON objects of a text, outermost ones, from the left; words around them are passed over."""
     decoder, start = json.JSONDecoder(), 0
-    while (start := answer.find("{", start)) >= 0:
+    for _ in range(MAX_BRACES):  # each may be read to the answer's end
+        if (start := answer.find("{", start)) < 0:
+            return
         try:
             document, start = decoder.raw_decode(answer, start)
         except (ValueError, RecursionError):
