@@ -4,7 +4,6 @@ import base64
 import hashlib
 import io
 import json
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -174,4 +173,5 @@ def draft_text(category: str, thing: str, defects: Sequence[dict[str, str]], not
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"[^\x20-\x7e\xa1-\ud7ff]", " ", text)
+    """The text without what ends a line or a comment: YAML knows more such letters than the newline."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
