@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.errors import UserError, nearest
 
@@ -36,6 +36,9 @@ OUTCOMES: Mapping[str, Outcome] = {
     "evaluate.boxes": Outcome("test boxes", digits=0),
     "evaluate.parameters": Outcome("parameters", digits=0),
     "evaluate.images_per_s": Outcome("images/s"),
+    "evaluate.fps": Outcome("FPS"),
+    "evaluate.gpu_mib": Outcome("GPU MiB", digits=0),
+    "evaluate.cpu_mib": Outcome("CPU MiB", digits=0),
     "finetune.map50": Outcome("mAP@.5 (validation)", percent=True, higher=True, chooses=True),
     "finetune.map50_95": Outcome("mAP@.5:.95 (validation)", percent=True, higher=True, chooses=True),
     "finetune.training_seconds": Outcome("finetuning s", digits=0),
@@ -46,6 +49,9 @@ OUTCOMES: Mapping[str, Outcome] = {
     "backbone.correlation": Outcome("attention correlation", digits=3, higher=True, chooses=True),
     "backbone.training_seconds": Outcome("backbone s", digits=0),
 }
+
+
+MEMORY = ("gpu_mib", "cpu_mib")  # of `peak_memory_mib`, by the device that it was measured on
 
 
 def check_outcome(name: str, stages: tuple[str, ...] | None = None) -> Outcome:
@@ -82,6 +88,14 @@ def artifact_of(name: str, pipeline: "Pipeline", start: str) -> "Artifact":
     return {"detector": lambda: pipeline.detector, "backbone": lambda: pipeline.backbone}[stage]()
 
 
+def _memory(results: Mapping[str, Any], *, on_cpu: bool) -> float | None:
+    """The peak of one pass, where it was measured on a device of that kind."""
+    peak, device = results.get("peak_memory_mib"), results.get("device")
+    if peak is None or device is None or str(device).startswith("CPU") != on_cpu:
+        return None
+    return float(peak)
+
+
 def measured(name: str, pipeline: "Pipeline", start: str) -> float | None:
     """A figure; None where its stage doesn't give it (no held-out image with a box, say).
 
@@ -92,5 +106,7 @@ def measured(name: str, pipeline: "Pipeline", start: str) -> float | None:
         table = artifact.directory.read_table("history.parquet")
         column = table.column(key).to_pylist() if key in table.column_names else []
         return max((float(value) for value in column if value is not None), default=None)
+    if key in MEMORY:
+        return _memory(artifact.results, on_cpu=key == "cpu_mib")
     value = artifact.results.get(key)
     return None if value is None else float(value)

@@ -1,4 +1,4 @@
-"""Commands about prompts: `agssp prompts list` and `agssp prompts show CATEGORY`."""
+"""Commands about prompts: `agssp prompts list`, `agssp prompts show CATEGORY` and `agssp prompts draft`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,6 +10,7 @@ from rich.markup import escape
 from cluster.cli.command import Json, Words, listing_table, out, run_command
 from cluster.cli.projects import project_of
 from pipelines.category_names import category_key
+from pipelines.cli.draft_commands import draft
 from pipelines.encoder import TEMPLATES, PromptState, prompt_states
 from pipelines.maps import MapsSection, unread
 
@@ -34,6 +35,9 @@ def show_command(
     run_command(
         lambda: prompt_details(project_of(words).maps, category), json_mode=as_json, render=render_details
     )
+
+
+prompts.command("draft")(draft)
 
 
 def prompt_list(maps: MapsSection) -> Mapping[str, Any]:

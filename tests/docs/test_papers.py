@@ -46,7 +46,7 @@ def rows() -> list[list[str]]:
 
 def words() -> set[str]:
     """All words in code marks, split at blanks, commas and signs of configs."""
-    text = PAGE.read_text("utf-8")
+    text = re.sub(r"```.*?```", "", PAGE.read_text("utf-8"), flags=re.DOTALL)
     return {
         word for code in re.findall(r"`([^`]+)`", text) for word in re.split(r"[\s,=\[\]+]+", code) if word
     }

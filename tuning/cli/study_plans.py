@@ -80,7 +80,8 @@ def _named(cells: Cells, rows: set[tuple[str, ...]]) -> Iterable[str]:
         for numbers, named in groups.items():
             what = f"{dataset}, seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
             every = len(named) == len(rows) > 1
-            yield from [f"all {len(rows)} rows | {what}"] if every else (f"{name} | {what}" for name in named)
+            for name in [f"all {len(rows)} rows"] if every else named:
+                yield f"{name} | {what}"
 
 
 def told_cost(result: Mapping[str, Any]) -> list[str]:

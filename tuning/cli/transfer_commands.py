@@ -9,6 +9,7 @@ from cluster.cli.command import Json, run_command
 from tuning.cli.study_tables import print_lines, print_table
 from tuning.cli.study_words import study_words
 from tuning.pace import about
+from tuning.start_words import missing_file
 
 Words = Annotated[
     list[str] | None,
@@ -77,8 +78,7 @@ def render_plan(result: Mapping[str, Any]) -> None:
         f"  tasks: {tasks}",
         f"  regimes: {', '.join(section['regimes'])}",
         *(
-            f"  start {name}: {start['backbone']} from {start['weights']}: runs"
-            f"{', after a pretraining on each data set' if start['weights'] == 'agbp' else ''}"
+            f"  start {name}: {start['backbone']} from {start['weights']}: {_state(start['weights'])}"
             for name, start in list(section["starts"].items())[:MOST_STARTS]
         ),
     ]
@@ -106,6 +106,17 @@ def render_plan(result: Mapping[str, Any]) -> None:
         lines.append("  time: not known before a training is finished in this workspace; ask again then")
     lines.append("transfer.KEY=VALUE changes any of it; --json prints all settings.")
     print_lines(lines)
+
+
+def _state(weights: str) -> str:
+    """Whether a start can be run, by the word for its weights."""
+    from training.starts import AGBP, PUBLISHED
+
+    if missing_file(weights):
+        return "needs weights: this file is not there"
+    if weights in PUBLISHED:
+        return "runs; downloaded unless there"
+    return "runs, after a pretraining on each data set" if weights == AGBP else "runs"
 
 
 def _few(values: Sequence[Any]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pipelines.encoder import PRESETS
@@ -11,11 +10,11 @@ from training.detection import DetectorSection, FinetuneSection
 from training.inputs import Needs
 from training.project import Project
 from training.starts import AGSSP, PUBLISHED, SCRATCH
+from tuning.start_words import missing_file
 
 # A package or preset with the model; images, their references or prompts; weights; settings that fit.
 Kind = Literal["model", "images", "weights", "settings"]
 LARGE_STEP = 1 << 22  # pixels; the CPU preset has 0.15 million, the paper's settings 6 million and more
-WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def missing_weights(project: Project) -> list[Lack]:
     return [
         Lack("weights", f"{word} of {name} is not there")
         for name, word in words.items()
-        if word.endswith(WEIGHTS_SUFFIXES) and "://" not in word and not Path(word).expanduser().exists()
+        if missing_file(word)
     ]
 
 

@@ -151,15 +151,15 @@ def _cell(
     projects = [pretraining] if target is pretraining else [pretraining, target]
     for project in projects:
         lacks += [lack for lack in missing_weights(project) if lack not in lacks]
-    asks = {"downloads": tuple(downloads(target)), "large_step": large_step(target)}
+    fetched, step = tuple(downloads(target)), large_step(target)
     try:
         for project in projects if not lacks else ():
             check(project)
     except UserError as error:
         lacks.append(Lack("images", str(error)))
     if lacks:
-        return Cell(*fixed, lacks=tuple(lacks), **asks)
-    return Cell(*fixed, pretraining=pretraining, target=target, **asks)
+        return Cell(*fixed, lacks=tuple(lacks), downloads=fetched, large_step=step)
+    return Cell(*fixed, pretraining, target, downloads=fetched, large_step=step)
 
 
 def _unknown_starts(config: Mapping[str, Any]) -> list[str]:

@@ -50,10 +50,21 @@ def measured_cell(cell: Cell, metrics: Sequence[str], site: Site) -> Figures:
         target.backbone = pretraining.backbone
     elif start == AGSSP:
         target.detector = pretraining.detector
-    figures = {name: measured(name, target, start) for name in metrics}
+    figures = {
+        name: measured(name, target, start) if _takes_part(name, start, cell.pretraining) else None
+        for name in metrics
+    }
     if any(name in LEADING for name in metrics):
         figures[TEST_BOXES] = measured(TEST_BOXES, target, start)
     return figures
+
+
+def _takes_part(name: str, start: str, project: Project) -> bool:
+    """Whether a start needs the stage of an outcome; to measure it would else be to train it for nothing."""
+    stage = name.partition(".")[0]
+    if stage == "backbone":
+        return start == AGBP or (start == AGSSP and project.detector.needs_backbone)
+    return stage != "detector" or start == AGSSP
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 from .plan import planned_rows
-from .runs import TableRun, table_runs
+from .runs import table_runs
 from .stage import check_device, run_table4
 from .study import run_tables
 from .text import HEADER, cells
 
 __all__ = [
     "HEADER",
-    "TableRun",
     "cells",
     "check_device",
     "planned_rows",

@@ -43,7 +43,7 @@ def joined(tables: Sequence[MadeTable]) -> dict[str, Any]:
     paper = paper_table4()
     datasets = list(dict.fromkeys(table.dataset for table in tables))
     ours: dict[Names, dict[str, Mapping[str, Any]]] = {}
-    places = {
+    places: dict[Names, int] = {
         (row.model, row.encoder, row.mode, bool(row.defect_features), bool(row.vv)): place
         for place, row in enumerate(paper.rows)
     }

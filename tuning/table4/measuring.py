@@ -25,7 +25,7 @@ from pipelines.maps import (
 )
 from training.pictures import read_pixels
 from tuning.table4.grid import ROWS as ROWS, MethodRow as MethodRow
-from tuning.table4.labelled_set import LabelledSet
+from tuning.table4.labelled_set import LabelledImage, LabelledSet
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,9 @@ def measure(row: MethodRow, base: MapsSection, encoder: LoadedEncoder, labelled:
         UserError: an image can't be read any more; a category without prompts.
     """
     section = row.section(base)
-    missing = _missing_references(section, labelled) if row.mode == "few" else None
-    if missing:
-        return Measured(row, section.shots, not_run=missing)
-    try:
-        method = method_over(encoder, section)
-    except UserError as error:  # e.g. fewer patches than WinCLIP's window, or no trained head
-        return Measured(row, section.shots, not_run=str(error))
+    method = _method(row, section, encoder, labelled)
+    if isinstance(method, str):
+        return Measured(row, section.shots, not_run=method)
     seen = sum(image.image_id in method.trained_on for image in labelled.images)
     if seen:
         told = f"its head was trained on the labels of {seen} of these images; train it on others"
@@ -100,6 +96,44 @@ def measure(row: MethodRow, base: MapsSection, encoder: LoadedEncoder, labelled:
             bar.advance(len(batch))
     image, pixel, region = judge(labelled, scores, maps)
     return Measured(row, section.shots, image, pixel, region, seconds / len(labelled.images))
+
+
+def maps_of(
+    row: MethodRow,
+    base: MapsSection,
+    encoder: LoadedEncoder,
+    labelled: LabelledSet,
+    images: Sequence[LabelledImage],
+) -> list[npt.NDArray[np.float32]] | None:
+    """Maps of some of the images on the patch grid; None where the row can't be run.
+
+    Raises:
+        UserError: see `measure`.
+    """
+    section = row.section(base)
+    method = _method(row, section, encoder, labelled)
+    if isinstance(method, str):
+        return None
+    states = _states(method, section, labelled)
+    together, maps = images_at_once(section, method), list[npt.NDArray[np.float32]]()
+    for start in range(0, len(images), together):
+        batch = images[start : start + together]
+        pixels = _preprocessed(method, [image.pixels() for image in batch])
+        maps += list(method(pixels, [states[image.category] for image in batch]).maps.numpy())
+    return maps
+
+
+def _method(
+    row: MethodRow, section: MapsSection, encoder: LoadedEncoder, labelled: LabelledSet
+) -> MapMethod | str:
+    """The row's method, or why it can't be run."""
+    missing = _missing_references(section, labelled) if row.mode == "few" else None
+    if missing:
+        return missing
+    try:
+        return method_over(encoder, section)
+    except UserError as error:  # e.g. fewer patches than WinCLIP's window, or no trained head
+        return str(error)
 
 
 def judge(

@@ -19,12 +19,17 @@ from pipelines.maps import MapsSection, check_sentences
 from pipelines.surfaces import GenerateSection, generate_surfaces
 from training.inputs import read_listing
 from training.project import Project
+from tuning.table4.fig5 import fig5_picture
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
 from tuning.table4.measuring import ROWS, Measured, measure
 from tuning.table4.paper import paper_table4
 from tuning.table4.text import comparison, footnotes, markdown
 
-INSPECTED = "inspected.parquet"
+INSPECTED, PICTURE = "inspected.parquet", "fig5.png"
+FIG5 = (
+    "fig5.png: WinCLIP's and KeAD's maps (few-shot) beside the masks, as the paper's Fig. 5, of images that "
+    "no map chose; a method's colours span its own values."
+)
 TRAINED = ("aprilgan", "anomalyclip")  # methods of rows whose head is trained elsewhere
 
 
@@ -47,7 +52,7 @@ def check_device(name: str | None) -> str:
 def run_table4(project: Project, device: str) -> Artifact:
     """Make the table on the project's labelled images, or on generated surfaces where it has `generate`.
 
-    Writes `rows/ROW.json`, `table4.json` and `table4.md`.
+    Writes `rows/ROW.json`, `table4.json`, `table4.md` and, of masked defects, `fig5.png`.
 
     Args:
         project: project whose `workspace`, `tracking`, `corpus`, `generate` and `maps` are read.
@@ -137,10 +142,14 @@ def _table4(
             f" {sum(image.defective for image in labelled.images)} with a defect"
         )
         measured = finished_rows(bench.directory, maps, labelled, device)
+        encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
+        if (picture := fig5_picture(maps, encoder, labelled)) is not None:
+            bench.directory.write(PICTURE, picture)
         defective = sum(image.defective for image in labelled.images)
         normal = len(labelled.images) - defective
         lines = comparison(measured, paper, maps.encoder.model, defective=defective, normal=normal)
-        table = {"rows": lines, "notes": footnotes(lines, paper), "images": len(labelled.images)}
+        notes = [*footnotes(lines, paper), *([FIG5] if picture is not None else [])]
+        table = {"rows": lines, "notes": notes, "images": len(labelled.images)}
         bench.directory.write_json("table4.json", table)
         bench.directory.write("table4.md", markdown(lines, paper, len(labelled.images)).encode())
         return table
@@ -166,8 +175,9 @@ def _table4(
             "paper": digest(paper.model_dump()),
         },
         body=body,
-        # Some rows have V-V, whatever is set; 10: rows at chance level are marked; 11: trained rivals.
-        revision=11 + maps.kead.model_copy(update={"vv": True}).revision,
+        # Some rows have V-V, whatever is set; 10: rows at chance level are marked; 11: trained rivals;
+        # 12: Fig. 5 beside the table.
+        revision=12 + maps.kead.model_copy(update={"vv": True}).revision,
     )
 
 

@@ -147,10 +147,11 @@ class PaperLine(Section):
 
 
 class TransferPaper(Section):
-    """The second paper: its source, its figures and its findings in words."""
+    """The second paper: source, figures, findings in words, and where they contradict each other."""
 
     source: str
     says: tuple[str, ...]
+    contradictions: tuple[str, ...] = ()
     lines: tuple[PaperLine, ...]
 
 

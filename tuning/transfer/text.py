@@ -224,7 +224,11 @@ def document(
         "header": list(HEADER),
         "lines": lines(groups, reach),
         "recommendation": recommendation(groups, looks, reach),
-        "notes": [*footnotes(groups, summary, preset, reach, seeds), f"Paper: {paper.source}."],
+        "notes": [
+            *footnotes(groups, summary, preset, reach, seeds),
+            f"Paper: {paper.source}.",
+            *(f"Open in the paper's figures: {sentence}" for sentence in paper.contradictions),
+        ],
         "paper": {"header": ["data", "metric", "start", "frozen", "full"], "lines": paper_lines(paper)},
         "paper_says": list(paper.says),
         "looks": [vars(look) for look in looks],

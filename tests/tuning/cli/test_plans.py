@@ -1,6 +1,7 @@
 """Plans in words: what runs, what is lacking, how many trainings, about how long, on one screen."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,36 @@ def test_the_plan_of_a_transfer_study_fits_a_screen(
     estimated = {"finished": [], "estimated_seconds": 5400}
     render_transfer_plan({"data": names, "trainings": 24, "transfer": section, **estimated})
     assert "time: about 90 minutes on two quiet CPU cores" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_the_plan_of_a_transfer_study_says_which_weights_are_lacking(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    there = tmp_path / "there.pt"
+    there.write_bytes(b"unread")
+    starts = {
+        name: {"backbone": "resnet18", "weights": word}
+        for name, word in {
+            "a": "scratch",
+            "b": "agbp",
+            "c": "imagenet",
+            "d": "none.pt",
+            "e": str(there),
+            "f": "line@champion",
+        }.items()
+    }
+    section = transfer_section(transfer_preset("cpu"), {"starts": starts}).model_dump(mode="json")
+    unknown: dict[str, Any] = {"finished": [], "estimated_seconds": None}
+    render_transfer_plan({"data": ["tiles"], "trainings": 24, "transfer": section, **unknown})
+    said = [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines() if "start " in line]
+    assert said == [
+        "runs",
+        "runs, after a pretraining on each data set",
+        "runs; downloaded unless there",
+        "this file is not there",
+        "runs",
+        "runs",
+    ]
 
 
 def test_a_transfer_study_of_the_cpu_preset_is_estimated(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def made(encoder: str) -> dict[str, Any]:
 
 
 def test_the_full_preset_is_the_papers_encoders_on_its_data_sets() -> None:
-    runs = table_runs({}, "full", (), {"Steel Pipe": {"corpus": {"root": "pipes"}}})
+    runs = table_runs({}, "full", (), {"Steel Pipe": {"corpus": {"root": "/pipes"}}})
     assert [(run.dataset, run.encoder) for run in runs] == [
         (dataset, encoder)
         for dataset in ("Casting Billet", "Steel Pipe")
@@ -34,16 +34,16 @@ def test_the_full_preset_is_the_papers_encoders_on_its_data_sets() -> None:
     }
     pipes = runs[-1].project
     assert pipes is not None
-    assert (pipes.corpus.root, pipes.maps.encoder.model) == (str(Path("pipes")), "huge")
+    assert (pipes.corpus.root, pipes.maps.encoder.model) == ("/pipes", "huge")
 
 
 def test_encoders_and_data_are_the_users_own() -> None:
     words = {
         "name": "mine",
-        "corpus": {"root": "a"},
-        "maps": {"encoder": {"model": "ViT-B-16", "weights": "own.safetensors"}, "kead": {"shots": 2}},
+        "corpus": {"root": "/a"},
+        "maps": {"encoder": {"model": "ViT-B-16", "weights": "/own.safetensors"}, "kead": {"shots": 2}},
     }
-    runs = table_runs(words, "cpu", ("ViT-B-16", "base"), {"b": {"corpus": {"root": "b"}}})
+    runs = table_runs(words, "cpu", ("ViT-B-16", "base"), {"b": {"corpus": {"root": "/b"}}})
     projects = [run.project for run in runs]
     assert all(project is not None and project.maps.kead.shots == 2 for project in projects)
     found = [
@@ -52,10 +52,10 @@ def test_encoders_and_data_are_the_users_own() -> None:
         if run.project is not None
     ]
     assert found == [
-        ("mine", "ViT-B-16", "a", "own.safetensors"),
-        ("mine", "base", "a", None),
-        ("b", "ViT-B-16", "b", "own.safetensors"),
-        ("b", "base", "b", None),
+        ("mine", "ViT-B-16", "/a", "/own.safetensors"),
+        ("mine", "base", "/a", None),
+        ("b", "ViT-B-16", "/b", "/own.safetensors"),
+        ("b", "base", "/b", None),
     ]
     (plain,) = table_runs({}, "cpu", (), {})
     assert plain.project is not None
@@ -101,14 +101,14 @@ def test_a_table_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytes
     folder = Storage.open(str(tmp_path / "w" / "table4" / "a"))
 
     def stage(project: Project, device: str) -> Artifact:
-        if project.corpus.root == "b":
+        if project.corpus.root == "/b":
             raise UserError("b has no labelled images.")
         record = {"results": made("surface-clip"), "seconds": 1.0}
         return Artifact("table4", "0" * 64, folder, record, reused=False)
 
     monkeypatch.setattr(study, "run_table4", stage)
-    words = {"workspace": str(tmp_path / "w"), "corpus": {"root": "a"}, "name": "mine"}
-    runs = table_runs(words, "cpu", (), {"b": {"corpus": {"root": "b"}}})
+    words = {"workspace": str(tmp_path / "w"), "corpus": {"root": "/a"}, "name": "mine"}
+    runs = table_runs(words, "cpu", (), {"b": {"corpus": {"root": "/b"}}})
     result = study.run_tables(runs, Project.model_validate(words), "cpu")
     (stored,) = (tmp_path / "w" / "study").glob("table4-*/table.json")
     assert str(stored.parent) == result["directory"]
