@@ -117,5 +117,6 @@ def laid_out(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> Pic
     """An (H, W, 3) RGB image as an input."""
     height, width = pixels.shape[:2]
     placement = preprocessing.place(width, height)
-    values: Array = placement.image(pixels).transpose(2, 0, 1)[None] / np.float32(255)
-    return Picture(np.ascontiguousarray(values), placement.area, (width, height))
+    values = np.ascontiguousarray(placement.image(pixels).transpose(2, 0, 1)[None], np.float32)
+    values /= 255
+    return Picture(values, placement.area, (width, height))
