@@ -1,6 +1,7 @@
 """No dependency phones home: telemetry, update checks, font and asset downloads are off."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def silence_telemetry() -> None:
     """Set the environment that keeps dependencies quiet; a value the user set stays."""
     for key, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    # OpenVINO sends usage figures when it is imported, asks no variable, and sends none without this package.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     # ultralytics writes its settings (sync, hub, MLflow callback) here; ours, not the user's own.
     if "YOLO_CONFIG_DIR" not in os.environ:
         folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "agssp" / "ultralytics"

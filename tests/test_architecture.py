@@ -66,7 +66,7 @@ ROOMS = {
     "training.dense": "detection loop metrics models pictures starts weights",
     "training.prediction": "metrics models pictures starts",
     "training.evaluation": "detection metrics models pictures prediction starts",
-    "training.export": "models starts weights",
+    "training.export": "detection evaluation metrics models pictures prediction starts weights",
     "training.serving": "models pictures prediction starts",
     "training.report": "agbp metrics pictures",
     "training.encoder": "",

@@ -201,13 +201,16 @@ class Pipeline:
     @cached_property
     def labelled(self) -> Artifact:
         """The images and labels of finetuning and evaluation: `finetune.data`, or the corpus itself."""
-        data = self.project.finetune.data
-        if data is None:
-            return self.corpus
-        artifact = build_labelled(data, site=self.site)
-        if set(self.starts) & {AGBP, AGSSP}:
+        artifact = self.own_labelled
+        if self.project.finetune.data is not None and set(self.starts) & {AGBP, AGSSP}:
             check_unseen(artifact, self.corpus)
         return artifact
+
+    @cached_property
+    def own_labelled(self) -> Artifact:
+        """The same, not compared with what pretraining saw: for a detector that is there."""
+        data = self.project.finetune.data
+        return self.corpus if data is None else build_labelled(data, site=self.site)
 
     def finetuned(self, start: str) -> Artifact:
         """The detector finetuned from one start; only the pretraining that the start names is run."""

@@ -19,6 +19,7 @@ from pipelines.surfaces import GenerateSection
 from training.agbp import BackboneSection
 from training.detection import DetectorSection, FinetuneSection
 from training.evaluation import EvaluateSection
+from training.export import ExportSection
 from training.heads import HeadsSection
 from training.loop import ScalingSection
 from training.models import backbone_of
@@ -40,6 +41,7 @@ class Project(Section):
         ray, tracking, scaling: where and how it runs; they change no result.
         corpus, heads, maps, audit, boxes, next, paint, backbone, detector, finetune, evaluate, predict,
             report: the stages.
+        export: further files that a detector is exported as.
         serve: how a registered detector is served.
     """
 
@@ -63,7 +65,13 @@ class Project(Section):
     evaluate: EvaluateSection = EvaluateSection()
     predict: PredictSection = PredictSection()
     report: ReportSection = ReportSection()
+    export: ExportSection = ExportSection()
     serve: ServeSection = ServeSection()
+
+    @property
+    def names_images(self) -> bool:
+        """Whether it says where images with labels may be."""
+        return any((self.generate, self.corpus.root, self.corpus.sources, self.finetune.data))
 
     def seeded(self) -> "Project":
         """This project with its seed in every loop without one; trainings take their sections from it."""

@@ -15,7 +15,7 @@ from cluster.stages import Artifact
 from pipelines.corpus import find_images
 from pipelines.device import best_device
 from pipelines.images import ImageSource, named_pixels, several
-from training.export import export_model
+from training.export import Conditions, export_model, refuse_further
 from training.inputs import Goal, open_tracker
 from training.models.detectors import Detector
 from training.opening import open_pipeline, open_run, whole_run
@@ -227,20 +227,26 @@ def predict_folder(images: str | Path, model: str | Path, *config: Config) -> Ar
 def export(model: str | Path, *config: Config) -> Artifact:
     """A detector as ONNX and its library's own file, a backbone as the latter: `agssp export`.
 
+    Further files, see `export.nms` and `export.formats`, are tried on the images of the config.
+
     Args:
         model: as for `load_detector`; the directory of a backbone stage too.
         config: see `load_project`.
 
     Raises:
-        UserError: no such model, or see `open_project`.
+        UserError: no such model, or see `open_project`; further files that can't be made here.
     """
     project = load_project(*config)
+    named = project.names_images
+    refuse_further(project.export, project.predict, images=named)
     files = (WEIGHTS_FILE, BACKBONE_FILE)
     with (
         open_model(str(model), lambda: open_tracker(project), files=files) as source,
         open_run(project, "export") as site,
     ):
-        return export_model(model=source, site=site)
+        corpus = Pipeline(project, site).own_labelled if project.export.more and named else None
+        conditions = Conditions(corpus, project.predict.min_score, project.evaluate)
+        return export_model(project.export, conditions, model=source, site=site)
 
 
 def load_detector(model: str | Path, *config: Config) -> Detector:

@@ -35,6 +35,7 @@ def test_every_example_is_run_here() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
         *("three_maps.py", "whole_run.py"),
         "exported_maps.py",  # tests/training/cli/test_export_commands.py runs it
+        "exported_detector.py",  # tests/training/export/test_nms_file.py runs it
     }
 
 

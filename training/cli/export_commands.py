@@ -32,7 +32,9 @@ def export(
     """Write a detector as ONNX (dynamic batch, checked against PyTorch) and as its library's own file.
 
     The same as `agssp export` without a further word. A pretrained
-    backbone is written as its library's own file.
+    backbone is written as its library's own file. export.nms=true adds a
+    file that needs no steps of yours, export.formats those of OpenVINO and
+    of 8 bits, each tried on the test part.
     """
 
     def body() -> Mapping[str, Any]:
@@ -53,7 +55,9 @@ def _copy(artifact: "Artifact", folder: Path) -> None:
 
     target = Storage.open(str(folder))
     target.create()
-    written = [artifact.results[kind] for kind in ("onnx", "native") if kind in artifact.results]
+    results = artifact.results
+    written = [results[kind] for kind in ("onnx", "native") if kind in results]
+    written += [name for names in results.get("further", {}).values() for name in names]
     with workspace_faults(target):
         for name in (*written, CONTRACT_FILE):
             target.write(name, artifact.directory.read(name))
@@ -74,8 +78,41 @@ def render_export(result: Mapping[str, Any]) -> None:
             f"ONNX:    {where}/{results['onnx']} (against PyTorch: boxes within "
             f"{results['max_box_error']:.2g} pixels, scores within {results['max_score_error']:.2g})",
         )
-    for line in lines:
+    for line in [*lines, *_further(results, where)]:
         out.print(line, markup=False, soft_wrap=True)
+
+
+def _further(results: Mapping[str, Any], where: str) -> list[str]:
+    """A line for each further file, and what must be said of them."""
+    if "further" not in results:
+        return []
+    own, lines = results["pytorch"], []
+    seen = "held-out images" if own["held_out"] else "generated pictures, as the config names no images"
+    lines.append(
+        f"PyTorch: {_share(own['map50_95'])} mAP, {_share(own['map50'])} mAP@0.5 on {own['measured_images']} "
+        f"labelled images of the test part; {own['latency_ms']:.1f} ms an image, {own['threads']} thread(s); "
+        f"compared and timed on {seen}"
+    )
+    for name, trial in results["files"].items():
+        file = results["further"].get(name, [results["onnx"]])[0]
+        loss = "" if trial["points_lost"] is None else f", {trial['points_lost']:+.2f} points lost"
+        lines.append(
+            f"{name}: {where}/{file} ({trial['bytes'] / 2**20:.1f} MiB): {_share(trial['map50_95'])} mAP, "
+            f"{_share(trial['map50'])} mAP@0.5{loss}; boxes within {trial['max_box_error']:.2g} pixels, "
+            f"scores within {trial['max_score_error']:.2g}; {trial['latency_ms']:.1f} ms, "
+            f"{trial['speed_up']:.2f} times as fast"
+        )
+    if (check := results.get("onnx-nms")) is not None:
+        lines.append(
+            f"onnx-nms: {where}/{results['further']['onnx-nms'][0]}: {check['detections']} detections, "
+            f"{check['unmatched']} other than agssp's; boxes within {check['max_box_error']:.2g} pixels of "
+            "the original"
+        )
+    return [*lines, *(f"WARNING: {sentence}" for sentence in results["warnings"])]
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.1f} %"
 
 
 @exports.command("maps")

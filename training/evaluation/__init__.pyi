@@ -1,5 +1,5 @@
-from .metrics import CLASS_AP, CONFUSION, CURVES
+from .metrics import CLASS_AP, CONFUSION, CURVES, measure
 from .section import EvaluateSection
 from .stage import evaluate_detector
 
-__all__ = ["CLASS_AP", "CONFUSION", "CURVES", "EvaluateSection", "evaluate_detector"]
+__all__ = ["CLASS_AP", "CONFUSION", "CURVES", "EvaluateSection", "evaluate_detector", "measure"]

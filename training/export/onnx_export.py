@@ -121,6 +121,7 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
             "width": shape[1],
             "resize": detector.preprocessing.resize,
             "how": resize,
+            "fill": FILL,
         },
         "outputs": {
             "boxes": "(batch, N, 1 or classes, 4) x0 y0 x1 y1 in pixels of the input; the third axis is 1 "

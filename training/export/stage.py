@@ -7,11 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import UserError
+from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.encoder import written_licences
 from training.export.backbone_export import export_backbone
+from training.export.further_files import Conditions, write_further
 from training.export.native_file import write_native
 from training.export.onnx_export import contract, export_onnx
+from training.export.section import ExportSection
 from training.models.detectors import Detector
 from training.starts import KIND as BACKBONE, ModelSource, load_detector
 from training.weights import load_weights
@@ -28,42 +32,69 @@ class _Exported:
         paths: files in the scratch folder.
         contract: content of `contract.json`.
         results: figures and names of files.
-        errors: differences from the model, for the tracking run.
+        errors: differences from the model and other figures, for the tracking run.
+        warnings: what must be said aloud.
     """
 
     paths: Sequence[Path]
     contract: Mapping[str, Any]
     results: Mapping[str, Any]
     errors: Mapping[str, float] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
-def export_model(*, model: ModelSource, site: Site) -> Artifact:
+def export_model(
+    section: ExportSection, conditions: Conditions, *, model: ModelSource, site: Site
+) -> Artifact:
     """Export a weights file as what its metadata says: a backbone, or else a detector.
 
+    Args:
+        section: the config.
+        conditions: what further files of a detector are made and tried with.
+        model: the weights.
+        site: workspace and tracking run.
+
     Raises:
-        UserError: neither.
-        RuntimeError: see `export_onnx`.
+        UserError: neither; further files of a backbone; see `write_further`.
+        RuntimeError: see `export_onnx`, `write_nms` and `write_further`.
     """
     _, metadata = load_weights(model.path)
     if metadata.get("kind") != BACKBONE:
-        return export_detector(model=model, site=site)
+        return export_detector(section, conditions, model=model, site=site)
+    if section.more:
+        raise UserError(
+            f"{model.name} is a backbone, which is written as its library's file alone; export.nms and "
+            "export.formats are for detectors."
+        )
     write = partial(_backbone_files, model, metadata)
     return _ensure(write, model=model, site=site)
 
 
-def export_detector(*, model: ModelSource, site: Site) -> Artifact:
-    """Write `detector.onnx`, the library's file (`detector.pt` or a state dict) and `contract.json`.
+def export_detector(
+    section: ExportSection, conditions: Conditions, *, model: ModelSource, site: Site
+) -> Artifact:
+    """Write `detector.onnx`, the library's file (`detector.pt` or a state dict), `contract.json`, the rest.
 
     Args:
+        section: the config, which names further files.
+        conditions: what these are made and tried with.
         model: the detector.
         site: workspace and tracking run.
 
     Raises:
-        UserError: not a detector's file.
-        RuntimeError: see `export_onnx`.
+        UserError: not a detector's file; see `write_further`.
+        RuntimeError: see `export_onnx`, `write_nms` and `write_further`.
     """
-    write = partial(_detector_files, model, load_detector(model.path))
-    return _ensure(write, model=model, site=site)
+    write = partial(_detector_files, section, conditions, model, load_detector(model.path))
+    if not section.more:
+        return _ensure(write, model=model, site=site)
+    return _ensure(
+        write,
+        model=model,
+        site=site,
+        config={**section.deciding, **conditions.deciding},
+        inputs={} if conditions.corpus is None else {"corpus": conditions.corpus},
+    )
 
 
 def _backbone_files(model: ModelSource, metadata: Mapping[str, Any], folder: Path) -> _Exported:
@@ -82,23 +113,43 @@ def _backbone_files(model: ModelSource, metadata: Mapping[str, Any], folder: Pat
     )
 
 
-def _detector_files(model: ModelSource, detector: Detector, folder: Path) -> _Exported:
+def _detector_files(
+    section: ExportSection, conditions: Conditions, model: ModelSource, detector: Detector, folder: Path
+) -> _Exported:
     check = export_onnx(detector, folder / ONNX_FILE, model.lineage)
+    told = contract(detector, model.lineage)
     native = write_native(detector, folder, STEM)
     errors = {"max_box_error": check.boxes, "max_score_error": check.scores}
     files = {"onnx": ONNX_FILE, "native": native.path.name, "load": native.how}
+    further = None
+    if section.more:
+        further = write_further(section, conditions, detector, source=folder / ONNX_FILE, contract=told)
     return _Exported(
-        [folder / ONNX_FILE, native.path],
+        [folder / ONNX_FILE, native.path, *(further.paths if further else ())],
         contract={
-            **contract(detector, model.lineage),
+            **told,
             "native": {"file": native.path.name, "load": native.how},
+            **(further.document if further else {}),
         },
-        results={"architecture": detector.architecture, **errors, **files},
-        errors=errors,
+        results={
+            "architecture": detector.architecture,
+            **errors,
+            **files,
+            **({**further.document, "further": further.names} if further else {}),
+        },
+        errors={**errors, **(further.figures if further else {})},
+        warnings=further.warnings if further else (),
     )
 
 
-def _ensure(write: Callable[[Path], _Exported], *, model: ModelSource, site: Site) -> Artifact:
+def _ensure(
+    write: Callable[[Path], _Exported],
+    *,
+    model: ModelSource,
+    site: Site,
+    config: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Artifact] | None = None,
+) -> Artifact:
     """The stage of either export; the files that `write` puts into a scratch folder become the artifact."""
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -111,15 +162,17 @@ def _ensure(write: Callable[[Path], _Exported], *, model: ModelSource, site: Sit
         bench.run.log_json(exported.contract, CONTRACT_FILE)
         if exported.errors:
             bench.run.log_metrics(exported.errors)
+        for sentence in exported.warnings:
+            say(f"WARNING: {sentence}")
         return {"model": model.name, **exported.results}
 
     return ensure(
         "export",
         site=site,
-        config={},
-        inputs={},
+        config=config or {},
+        inputs=inputs or {},
         extra={"model": model.digest},
         body=body,
-        # The contract names threshold and clipping; the free axis is called `batch`; licences, too.
-        revision=4,
+        # The contract names threshold and clipping; the free axis is called `batch`; licences; the fill, too.
+        revision=5,
     )

@@ -11,12 +11,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from agssp import app
+from cluster.storage.storage import Storage
 from pipelines.image_maps import Mapper
 from pipelines.surfaces.generator import write_corpus
 from tests.repository import ROOT
+from training.models.detectors.base import build_detector
+from training.models.letterbox import Preprocessing
+from training.starts.detector_file import save_detector
 
 
 def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
@@ -106,3 +111,48 @@ def test_the_file_maps_without_agssp(
     torn.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(Exception, match=r"(?i)protobuf|fail"):
         onnxruntime.InferenceSession(str(torn), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["export.formats=[onnx-int8]"], "calibrated on images of the training part"),
+        (["export.nms=true", "predict.tiles=auto"], "predict.tiles=auto joins boxes over seams"),
+        (["export.formats=[tensorrt]"], "export.formats"),
+    ],
+    ids=str,
+)
+def test_files_that_cant_be_made_are_refused(
+    words: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, result, _ = run("export", "--model", "none.safetensors", *words)
+    assert code == 2
+    assert reason in result["error"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_detector_with_its_suppression_is_copied_and_told(
+    tracked: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    detector = build_detector("yolov8n", ("crack", "hole"), Preprocessing(96, "square"))
+    save_detector(detector, Storage.open(str(tmp_path)), "d.safetensors", {})
+    words = ["export", "--model", str(tmp_path / "d.safetensors"), "--out", str(tmp_path / "out")]
+    words += [f"workspace={tracked(tmp_path / 'w')}", "export.nms=true", "predict.min_score=0.001"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.stderr
+    told = " ".join(result.stdout.split())
+    assert "PyTorch: unknown mAP" in told
+    assert "generated pictures, as the config names no images" in told
+    assert "detector-nms.onnx" in told
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {"detector.onnx", "detector-nms.onnx", "detector.pt", "contract.json"}
+    contract = json.loads((tmp_path / "out/contract.json").read_text())
+    assert contract["onnx-nms"]["unmatched"] == 0
+    assert contract["onnx-nms"]["detections"] > 10
+    code, again, stderr = run(*words)
+    assert code == 0, stderr
+    assert again["reused"]
+    assert again["results"]["further"] == {"onnx-nms": ["detector-nms.onnx"]}

@@ -11,26 +11,11 @@ import torch
 from safetensors.torch import load_file
 from ultralytics import YOLO
 
+from tests.training.export.conftest import CLASSES, SIDE
 from training.export.native_file import write_native
-from training.export.onnx_export import OnnxCheck, export_onnx
-from training.models.detectors.base import Detector, build_detector
-from training.models.letterbox import Preprocessing
+from training.export.onnx_export import OnnxCheck
+from training.models.detectors.base import Detector
 from training.weights.files import METADATA_KEY
-
-CLASSES = ("crack", "hole")
-SIDE = 192  # boxes of an untrained detector are smaller
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    torch.manual_seed(0)
-    return build_detector("yolov8n", CLASSES, Preprocessing(SIDE, "letterbox")).eval()
-
-
-@pytest.fixture(scope="module")
-def exported(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, OnnxCheck]:
-    path = tmp_path_factory.mktemp("export") / "detector.onnx"
-    return path, export_onnx(detector, path, {"model": "steel@3"})
 
 
 @pytest.mark.slow

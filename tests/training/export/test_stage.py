@@ -6,20 +6,26 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluster.errors import UserError
 from cluster.stages import Site
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
 from tests.silent_tracking import SilentPipeline
 from training.export import stage
+from training.export.further_files import Conditions
 from training.export.onnx_export import OnnxCheck
+from training.export.section import ExportSection
 from training.export.stage import CONTRACT_FILE, ONNX_FILE, export_model
 from training.models.backbones.base import build
 from training.models.detectors.base import Detector, build_detector
 from training.models.letterbox import Preprocessing
+from training.models.tile_section import DetectorTiles
 from training.starts.backbone_file import save_backbone
 from training.starts.detector_file import save_detector
 from training.starts.model_source import open_model
+
+PLAIN, NO_IMAGES = ExportSection(), Conditions(None, 0.25, DetectorTiles())
 
 
 def test_a_backbone_becomes_its_librarys_file_and_a_contract(tmp_path: Path) -> None:
@@ -28,8 +34,13 @@ def test_a_backbone_becomes_its_librarys_file_and_a_contract(tmp_path: Path) -> 
     save_backbone(build("resnet18"), folder, "b.safetensors", image_size=64, lineage={"corpus": "ab"})
     pipeline = SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {})
     with open_model(str(tmp_path / "b.safetensors"), pytest.fail) as model:
-        made = export_model(model=model, site=Site(workspace, pipeline))
-        again = export_model(model=model, site=Site(workspace, pipeline))
+        made = export_model(PLAIN, NO_IMAGES, model=model, site=Site(workspace, pipeline))
+        again = export_model(PLAIN, NO_IMAGES, model=model, site=Site(workspace, pipeline))
+        for section in (ExportSection(nms=True), ExportSection(formats=("openvino-fp32",))):
+            with pytest.raises(
+                UserError, match="is a backbone, which is written as its library's file alone"
+            ):
+                export_model(section, NO_IMAGES, model=model, site=Site(workspace, pipeline))
     assert again.reused
     contract = made.directory.read_json(CONTRACT_FILE)
     assert contract["architecture"] == made.results["architecture"]
@@ -54,7 +65,7 @@ def test_a_detector_becomes_onnx_its_librarys_file_and_a_contract(
     save_detector(detector, folder, "d.safetensors", {})
     pipeline = SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {})
     with open_model(str(tmp_path / "d.safetensors"), pytest.fail) as model:
-        made = export_model(model=model, site=Site(workspace, pipeline))
+        made = export_model(PLAIN, NO_IMAGES, model=model, site=Site(workspace, pipeline))
     assert made.directory.read(ONNX_FILE) == b"onnx"
     contract = made.directory.read_json(CONTRACT_FILE)
     assert contract["classes"] == ["crack", "hole"]
