@@ -127,6 +127,27 @@ def _widened(low: float, high: float, size: int) -> tuple[float, float]:
     return start, start + 1
 
 
+def turned_corners(
+    corners: tuple[float, float, float, float], angle: float
+) -> tuple[float, float, float, float]:
+    """Corners of the upright box around a box turned about its centre.
+
+    Args:
+        corners: x0, y0, x1, y1 in pixels.
+        angle: degrees clockwise as one sees it (y points down).
+
+    Raises:
+        AnnotationError: the box is empty.
+    """
+    x0, y0, x1, y1 = corners
+    if x1 <= x0 or y1 <= y0:
+        raise AnnotationError(f"a box of {x1 - x0:g}×{y1 - y0:g} pixels is empty")
+    c, s = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    w, h = ((x1 - x0) * c + (y1 - y0) * s) / 2, ((x1 - x0) * s + (y1 - y0) * c) / 2
+    return x - w, y - h, x + w, y + h
+
+
 def checked_label(label: object) -> str:
     """A class name of 1 to 100 printable characters, without space around it.
 

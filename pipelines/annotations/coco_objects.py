@@ -18,6 +18,7 @@ from pipelines.annotations.base import (
     checked_size,
     finite,
     mapping,
+    turned_corners,
 )
 from pipelines.annotations.crowds import assumption, flag, is_crowd
 from pipelines.annotations.faults import Faults
@@ -32,8 +33,9 @@ def read_coco(annotation: Annotation, width: int, height: int, faults: Faults) -
     """The objects of one image; crowds are in the mask and are ignored regions, as in COCO's protocol.
 
     `annotation.content` is JSON: `size` (width, height, or null), `objects` (annotations of the COCO file,
-    each with its category's name as `label`, null where the file has no such category, and `tagged`),
-    `among_objects` (see `crowds.is_crowd`). There is a mask where every object has one.
+    each with its category's name as `label`, null where the file has no such category, `tagged`, and of a box
+    that CVAT turned `rotation`, degrees clockwise), `among_objects` (see `crowds.is_crowd`). There is a mask
+    where every object has one.
 
     Raises:
         AnnotationError: another size, a box or mask that can't be used.
@@ -127,6 +129,8 @@ def _corners(
     if not isinstance(box, list) or len(box) != 4:
         raise AnnotationError("its bbox is no list of x, y, width, height")
     x, y, w, h = (finite(value) for value in box)
+    if item.get("rotation"):
+        return turned_corners((x, y, x + w, y + h), finite(item["rotation"]))
     if mended is None or min(w, h) != 0 or (pixels := mask()) is None:
         return x, y, x + w, y + h
     left, top, right, bottom = box_around(pixels)

@@ -18,6 +18,7 @@ from pipelines.annotations.base import (
     checked_count,
     checked_label,
     finite,
+    turned_corners,
 )
 from pipelines.annotations.faults import Faults, Spot
 from pipelines.annotations.polygons import checked_polygon, mask_of_polygons
@@ -96,10 +97,8 @@ class Canvas:
         self, x: float, y: float, width: float, height: float, angle: float, label: object
     ) -> Shape:
         """The box around the corners of a box turned about its centre (x, y), in degrees clockwise."""
-        if width <= 0 or height <= 0:
-            raise AnnotationError(f"a box of {width:g}×{height:g} pixels is empty")
         w, h = width / 2, height / 2
-        return self.around(self.turned(x, y, [(-w, -h), (w, -h), (w, h), (-w, h)], angle), label)
+        return self.box(turned_corners((x - w, y - h, x + w, y + h), angle), label)
 
     def around(self, points: Points, label: object) -> Shape:
         """The box around points, without an inside."""

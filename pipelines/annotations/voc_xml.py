@@ -16,6 +16,7 @@ from pipelines.annotations.base import (
     checked_count,
     checked_size,
     finite,
+    turned_corners,
 )
 from pipelines.annotations.crowds import flag
 from pipelines.annotations.faults import Faults
@@ -28,6 +29,8 @@ SHAPES = frozenset({"bndbox", "robndbox", "polygon", "xmin", "ymin", "xmax", "ym
 
 def read_voc(annotation: Annotation, width: int, height: int, faults: Faults) -> Truth:
     """The boxes of `object/bndbox`; (xmin, ymin, xmax, ymax) becomes (xmin − 1, ymin − 1, xmax, ymax).
+
+    A box that CVAT turned has its angle, degrees clockwise, among its `attributes`.
 
     Objects that are `difficult` are ignored regions, as in VOC's protocol, where the source's `crowds` is
     `ignored`; otherwise they are objects, as those that published surfaces mark so (81 of NEU-DET's 4,189).
@@ -90,4 +93,7 @@ def _corners(item: Element) -> tuple[float, float, float, float]:
     if box is None:
         raise AnnotationError("an object has no bndbox")
     xmin, ymin, xmax, ymax = (finite(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax"))
-    return xmin - 1, ymin - 1, xmax, ymax
+    corners = (xmin - 1, ymin - 1, xmax, ymax)
+    turns = [one.findtext("value") for one in item.iter("attribute") if one.findtext("name") == "rotation"]
+    angle = finite(turns[0]) if turns else 0.0
+    return turned_corners(corners, angle) if angle else corners

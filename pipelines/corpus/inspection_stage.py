@@ -18,7 +18,7 @@ from pipelines.tables import Step, job_place, run_table_job, write_listing
 
 # Raised, with the corpus' own, when images or labels of the same files are read otherwise: what another
 # revision has read is not taken over. 2: packed big-endian TIFFs of floats and signed numbers, planes of deep
-# colours.
+# colours; turned boxes in VOC.
 REVISION = 2
 
 

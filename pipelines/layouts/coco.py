@@ -153,7 +153,8 @@ def _listed(tree: Tree, path: PurePosixPath, document: Mapping[str, Any]) -> Ite
         if image in images:
             number = {} if kind in names else {"category_id": item.get("category_id")}
             tagged = {"tagged": True} if is_tagged(item) else {}
-            objects[image].append({**fields, **number, **tagged, "label": names.get(kind)})
+            turned = _turned(item)
+            objects[image].append({**fields, **number, **tagged, **turned, "label": names.get(kind)})
         else:
             named = f"annotation {str(item.get('id'))[:20]}"
             reason = f"{named}: its image {str(item.get('image_id'))[:40]} is not listed"
@@ -172,6 +173,14 @@ def _listed(tree: Tree, path: PurePosixPath, document: Mapping[str, Any]) -> Ite
         content = json.dumps({"size": size, "objects": image_objects, "among_objects": among_objects})
         note = Annotation("coco", (str(path),), content=content, empty_is_normal=True)
         yield Listed(path, (name,), note, subset=subset, by_last_part=True)
+
+
+def _turned(item: Mapping[str, Any]) -> dict[str, object]:
+    """The angle that CVAT and Datumaro write beside the upright `bbox` of a turned box."""
+    attributes = item.get("attributes")
+    angle = attributes.get("rotation") if isinstance(attributes, Mapping) else None
+    outlined = bool(item.get("segmentation")) or not isinstance(angle, int | float) or isinstance(angle, bool)
+    return {} if outlined or not angle else {"rotation": angle}
 
 
 def _by_id(document: Mapping[str, Any], part: str, where: str) -> dict[object, dict[str, Any]]:

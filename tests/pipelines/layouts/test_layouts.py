@@ -297,6 +297,35 @@ def test_yolo_key_points_are_no_outline(shape: str, points: str, tmp_path: Path)
         Listing(CorpusSection(root=str(tmp_path)))
 
 
+@pytest.mark.parametrize("angle", [90.0, 30.0])
+def test_a_box_that_cvat_turned_is_turned_in_its_coco_and_voc_exports(angle: float, tmp_path: Path) -> None:
+    corners = np.array([(2, 3), (9, 3), (9, 8), (2, 8)]) - (5.5, 5.5)
+    turn = np.exp(1j * np.radians(angle)) * (corners @ (1, 1j))
+    wanted = 5.5 + np.array([turn.real.min(), turn.imag.min(), turn.real.max(), turn.imag.max()])
+    paint(tmp_path / "coco/1.jpg")
+    upright = {"segmentation": [], "bbox": [2.0, 3.0, 7.0, 5.0], "iscrowd": 0, "category_id": 1}
+    turned = {**upright, "attributes": {"rotation": angle, "occluded": False}}
+    outlined = {**turned, "segmentation": [[2, 3, 9, 3, 9, 8, 2, 8]]}
+    free = {**upright, "attributes": {"rotation": 0.0, "occluded": False}}
+    document = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": WIDTH, "height": HEIGHT}],
+        "annotations": [{"image_id": 1, "id": n, **one} for n, one in enumerate([turned, outlined, free])],
+        "categories": [{"id": 1, "name": "dent"}],
+    }
+    write(tmp_path / "coco/instances.json", json.dumps(document))
+    paint(tmp_path / "voc/1.jpg")
+    attribute = f"<attribute><name>rotation</name><value>{angle}</value></attribute>"
+    text = voc_xml(("dent", 3, 4, 9, 8))
+    write(tmp_path / "voc/1.xml", text.replace("</object>", f"<attributes>{attribute}</attributes></object>"))
+    for name, others in (("coco", 2), ("voc", 0)):
+        _, rows = rows_of(str(tmp_path / name), bad_labels="drop")
+        first, *upright_boxes = (
+            [box[side] for side in ("x0", "y0", "x1", "y1")] for box in rows["1.jpg"]["boxes"]
+        )
+        assert first == pytest.approx(wanted)
+        assert upright_boxes == [[2, 3, 9, 8]] * others
+
+
 @pytest.mark.data
 def test_magnetic_tile_as_published() -> None:
     magnetic_tile = shared("data/magnetic_tile")
