@@ -25,7 +25,7 @@ from tuning.table4.paper import paper_table4
 from tuning.table4.text import comparison, footnotes, markdown
 
 INSPECTED = "inspected.parquet"
-TRAINED = ("aprilgan", "anomalyclip")  # methods of rows whose head is trained elsewhere
+TRAINED = ("aprilgan", "anomalyclip", "aaclip")  # methods of rows whose head is trained elsewhere
 
 
 def check_device(name: str | None) -> str:
