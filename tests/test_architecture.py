@@ -74,6 +74,7 @@ ROOMS = {
     "training.project": "*",
     "training.inputs": "*",
     "training.model_checks": "*",
+    "training.next_images": "*",
     "training.opening": "*",
     "training.pipeline": "*",
     "training.served": "*",

@@ -17,6 +17,8 @@ TABLE = (
     ("open_clip/*/metaclip*", "CC-BY-NC-4.0: no commercial use"),
     ("open_clip/*/webli", "Apache-2.0"),
     ("ultralytics/*", "AGPL-3.0"),
+    ("transformers/lw-detr-*", "Apache-2.0"),
+    ("transformers/rf-detr-*", "Apache-2.0"),  # nano, small, medium and base; larger ones are not
 )
 # How timm writes licences, where it isn't the name that everyone knows.
 TIMM_NAMES = {
@@ -37,7 +39,7 @@ def licence_of(origin: str) -> str:
 
     Args:
         origin: `surface-clip`, `efficientnet-lite0`, `open_clip/ARCHITECTURE/TAG`, `timm/NAME`,
-            `ultralytics/NAME`, or any other text, of which nothing is known.
+            `ultralytics/NAME`, `transformers/NAME`, or any other text, of which nothing is known.
     """
     for pattern, licence in TABLE:
         if fnmatchcase(origin, pattern):

@@ -1,3 +1,11 @@
+from .adapters import (
+    AaClipAdapters,
+    ResidualAdapter,
+    adapted_anchor,
+    adapted_image,
+    anchor_sentences,
+    require_text_blocks,
+)
 from .features import HeadFeatures, patch_identity, resized, stage_widths, tokens_as_maps
 from .file import (
     HEAD_FILE,
@@ -12,6 +20,7 @@ from .network import FusedHead, PromptPair, StageLinears, cosine_logits
 from .required import required_head
 from .section import (
     HEAD_METHODS,
+    AaClipSettings,
     AnomalyClipSettings,
     AprilGanSettings,
     HeadMethod,
@@ -22,6 +31,8 @@ from .section import (
 __all__ = [
     "HEAD_FILE",
     "HEAD_METHODS",
+    "AaClipAdapters",
+    "AaClipSettings",
     "AnomalyClipSettings",
     "AprilGanSettings",
     "FusedHead",
@@ -30,14 +41,19 @@ __all__ = [
     "HeadRecord",
     "PaintedSettings",
     "PromptPair",
+    "ResidualAdapter",
     "StageLinears",
     "Undescribed",
+    "adapted_anchor",
+    "adapted_image",
+    "anchor_sentences",
     "cosine_logits",
     "fill",
     "head_digest",
     "patch_identity",
     "read_head",
     "require_features",
+    "require_text_blocks",
     "required_head",
     "resized",
     "save_head",

@@ -8,7 +8,7 @@ from cluster.config import Section
 from cluster.config_paths import Location
 from pipelines.banks import FeatureSettings
 
-HeadMethod = Literal["painted", "aprilgan", "anomalyclip"]
+HeadMethod = Literal["painted", "aprilgan", "anomalyclip", "aaclip"]
 HEAD_METHODS: tuple[HeadMethod, ...] = HeadMethod.__args__  # type: ignore[attr-defined]
 Blocks = Annotated[tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, max_length=64)]
 
@@ -77,6 +77,25 @@ class AnomalyClipSettings(Undescribed, Section):
     head: Location | None = None
     layers: Blocks | None = None
     temperature: float = Field(default=0.07, gt=0, le=10)
+
+    @property
+    def shots(self) -> int:
+        """It needs no references."""
+        return 0
+
+
+class AaClipSettings(Undescribed, Section):
+    """AA-CLIP's options: adapters in both towers, learnt on labelled auxiliary images in two stages.
+
+    Attributes:
+        head: file of trained adapters, which `agssp train maps --method aaclip` writes; it must be given.
+        layers: blocks read, from 1; by depth when left out. They must be those of the training.
+        temperature: τ of the cosine between patches and anchors (the paper's code has 0.01).
+    """
+
+    head: Location | None = None
+    layers: Blocks | None = None
+    temperature: float = Field(default=0.01, gt=0, le=10)
 
     @property
     def shots(self) -> int:

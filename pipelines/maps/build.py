@@ -2,6 +2,7 @@
 
 from pipelines.banks import CLIP, Backbone
 from pipelines.encoder import LoadedEncoder, input_patches, input_size, load_encoder
+from pipelines.maps.aaclip import AaClip
 from pipelines.maps.anomalyclip import AnomalyClip
 from pipelines.maps.aprilgan import AprilGan
 from pipelines.maps.bank_method import BankMethod
@@ -46,8 +47,8 @@ def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
     """The chosen method over a loaded encoder.
 
     Raises:
-        UserError: see `KeAD`, `BankMethod`, `WinCLIP`, `PaintedMethod`, `AprilGan`, `AnomalyClip` and
-            `take_runtime`.
+        UserError: see `KeAD`, `BankMethod`, `WinCLIP`, `PaintedMethod`, `AprilGan`, `AnomalyClip`,
+            `AaClip` and `take_runtime`.
     """
     method: MapMethod
     if not section.bank.own:
@@ -60,6 +61,8 @@ def method_over(encoder: LoadedEncoder, section: MapsSection) -> MapMethod:
         method = AprilGan(encoder, section.aprilgan, section.precision)
     elif section.method == "anomalyclip":
         method = AnomalyClip(encoder, section.anomalyclip, section.precision)
+    elif section.method == "aaclip":
+        method = AaClip(encoder, section.aaclip, section.precision)
     else:
         method = WinCLIP(encoder, section.winclip, section.precision)
     if section.compile:

@@ -14,6 +14,7 @@ from pipelines.corpus import ReferenceNeed
 from pipelines.encoder import CategoryPrompts, PromptLibrary, load_library
 from pipelines.heads import (
     HEAD_METHODS,
+    AaClipSettings,
     AnomalyClipSettings,
     AprilGanSettings,
     HeadMethod,
@@ -90,7 +91,9 @@ class WinclipSettings(Undescribed, Section):
     shots: int = Field(4, ge=0, description="normal references per category; 0 is zero-shot")
 
 
-MethodSettings = KeadSettings | WinclipSettings | PaintedSettings | AprilGanSettings | AnomalyClipSettings
+MethodSettings = (
+    KeadSettings | WinclipSettings | PaintedSettings | AprilGanSettings | AnomalyClipSettings | AaClipSettings
+)
 
 
 class MapsSection(TileSettings):
@@ -99,9 +102,10 @@ class MapsSection(TileSettings):
     Attributes:
         encoder: the encoder's config.
         method: the method that makes the maps: `kead` or `winclip`, which are not trained; `painted`, learnt
-            from defects painted onto the images themselves; `aprilgan` or `anomalyclip`, trained on labelled
-            images of other surfaces.
-        kead, winclip, painted, aprilgan, anomalyclip: each method's options; only the chosen method's count.
+            from defects painted onto the images themselves; `aprilgan`, `anomalyclip` or `aaclip`, trained
+            on labelled images of other surfaces.
+        kead, winclip, painted, aprilgan, anomalyclip, aaclip: each method's options; only the chosen
+            method's count.
         bank: whose features patches are compared with, and of which images; see `BankSection`.
         prompts: YAML files laid over the shipped prompt library.
         categories: prompts by category; they win over the files.
@@ -123,12 +127,13 @@ class MapsSection(TileSettings):
     """
 
     encoder: EncoderSection = EncoderSection()
-    method: Literal["kead", "winclip", "painted", "aprilgan", "anomalyclip"] = "kead"
+    method: Literal["kead", "winclip", "painted", "aprilgan", "anomalyclip", "aaclip"] = "kead"
     kead: KeadSettings = KeadSettings()
     winclip: WinclipSettings = WinclipSettings()
     painted: PaintedSettings = PaintedSettings()
     aprilgan: AprilGanSettings = AprilGanSettings()
     anomalyclip: AnomalyClipSettings = AnomalyClipSettings()
+    aaclip: AaClipSettings = AaClipSettings()
     bank: BankSection = BankSection()
     prompts: tuple[Location, ...] = ()
     categories: dict[str, CategoryPrompts] = Field(default={})
@@ -197,6 +202,7 @@ class MapsSection(TileSettings):
             "painted": self.painted,
             "aprilgan": self.aprilgan,
             "anomalyclip": self.anomalyclip,
+            "aaclip": self.aaclip,
         }
         return options[self.method]
 

@@ -22,7 +22,10 @@ from training.project import read_project
         ("finetune.loop.epochs=0", "finetune.loop.epochs: must be 1 or more (given: '0')"),
         ("finetune.loop.epochs=1.5", "finetune.loop.epochs: must be a whole number"),
         ("boxes.nms_iou=2", "boxes.nms_iou: must be 1.0 or less"),
-        ("maps.method=x", "maps.method: must be 'kead', 'winclip', 'painted', 'aprilgan' or 'anomalyclip'"),
+        (
+            "maps.method=x",
+            "maps.method: must be 'kead', 'winclip', 'painted', 'aprilgan', 'anomalyclip' or 'aaclip'",
+        ),
         ("maps.compile=perhaps", "maps.compile: must be true or false"),
         ("name=a b", "name: must match the pattern"),
     ],

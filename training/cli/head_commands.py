@@ -23,6 +23,7 @@ class Method(StrEnum):
     painted = "painted"
     aprilgan = "aprilgan"
     anomalyclip = "anomalyclip"
+    aaclip = "aaclip"
 
 
 @train.callback()

@@ -38,6 +38,7 @@ class FeatureReader:
         maps: the maps' config, with the method.
         heads: the training's config.
         encoder: the maps' encoder.
+        categories: names of all categories, for AA-CLIP.
 
     Attributes:
         identity: what decides the features, JSON-able.
@@ -46,8 +47,14 @@ class FeatureReader:
         UserError: features that can't be had; see `HeadFeatures` and `chosen_blocks`.
     """
 
-    def __init__(self, maps: MapsSection, heads: HeadsSection, encoder: LoadedEncoder) -> None:
-        self.heads, self.encoder = heads, encoder
+    def __init__(
+        self,
+        maps: MapsSection,
+        heads: HeadsSection,
+        encoder: LoadedEncoder,
+        categories: Sequence[str] = (),
+    ) -> None:
+        self.heads, self.encoder, self.categories = heads, encoder, tuple(categories)
         self.side = encoder.image_size
         self._device = next(encoder.model.parameters()).device
         self._mean = torch.tensor(encoder.mean, device=self._device).view(3, 1, 1)
@@ -70,6 +77,13 @@ class FeatureReader:
                 tokens_as_maps(block_outputs(visual, self._normalised(images), layers).patches)
             )
             self._texts = _texts(maps, encoder)
+        elif maps.method == "aaclip":
+            layers = chosen_blocks(require_dense_vit(encoder.visual), maps.aaclip.layers)
+            dense = DenseEncoder(encoder.visual, layers=layers)
+            self.identity = patch_identity(encoder, layers, maps.aaclip.temperature)
+            self.shapes = layers
+            # Its image tower learns, so the pixels are kept too.
+            self._levels = lambda images: {**_with_cls(dense, self._normalised(images)), "pixels": images}
         else:
             dense = DenseEncoder(encoder.visual, layers=maps.anomalyclip.layers)
             self.identity = patch_identity(encoder, dense.layers, maps.anomalyclip.temperature)
@@ -81,7 +95,8 @@ class FeatureReader:
 
         Returns:
             `level0`, … (n, C, h, h) float16, `mask` (n, M, M) uint8 and `defective` (n,) bool; for
-            AnomalyCLIP `cls` (n, D), for April-GAN the category's `t_n` and `t_a` (n, D).
+            AnomalyCLIP and AA-CLIP `cls` (n, D), for April-GAN the category's `t_n` and `t_a` (n, D), for
+            AA-CLIP `pixels` (n, 3, S, S) uint8 and `category` (n,), its number among `categories`.
 
         Raises:
             UserError: an image can't be read any more; features that are no numbers.
@@ -99,6 +114,9 @@ class FeatureReader:
             kept["t_n"], kept["t_a"] = (torch.stack(side) for side in zip(*texts, strict=True))
         kept["mask"] = torch.from_numpy(np.stack([shrunk(mask) for mask in masks]))
         kept["defective"] = torch.tensor([bool(mask.any()) for mask in masks])
+        if self.categories:
+            numbers = [self.categories.index(example.row["category"]) for example in examples]
+            kept["category"] = torch.tensor(numbers)
         return kept
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -12,15 +12,23 @@ from cluster.progress import say
 from cluster.stages import Artifact, Workbench, digest, ensure
 from pipelines.banks import CLIP, bank_digest
 from pipelines.encoder import load_encoder, weights_digest
-from pipelines.heads import HEAD_FILE, HEAD_METHODS, HeadRecord, PromptPair, save_head
-from pipelines.maps import MapsSection
+from pipelines.heads import (
+    HEAD_FILE,
+    HEAD_METHODS,
+    HeadRecord,
+    PromptPair,
+    anchor_sentences,
+    save_head,
+)
+from pipelines.maps import MapsSection, check_sentences
 from pipelines.tables import CorpusTables
+from training.heads.aaclip_task import AaClip, build_aaclip_task
 from training.heads.examples import Example, labelled_examples, painted_examples
 from training.heads.prompts import LearntPrompts
 from training.heads.reading import FeatureReader
 from training.heads.section import HeadsSection
 from training.heads.shards import FOLDER, write_shards
-from training.heads.task import HeadPlan, HeadTask, build_head_task
+from training.heads.task import HeadPlan, build_head_task
 from training.loop import FitResult, TrainingSite, trained
 
 NOT_LEARNT = {"head", "top", "shots"}  # settings of methods that only the maps read
@@ -39,7 +47,8 @@ def train_head(section: HeadsSection, maps: MapsSection, *, site: TrainingSite, 
         corpus: the corpus stage's artifact.
 
     Raises:
-        UserError: a method without a head, too few images, no labelled defect, features that can't be had.
+        UserError: a method without a head, too few images, no labelled defect, features that can't be had, a
+            sentence that the encoder does not read to its end.
     """
     method = maps.head_method
     if method is None:
@@ -47,6 +56,8 @@ def train_head(section: HeadsSection, maps: MapsSection, *, site: TrainingSite, 
             f"maps.method={maps.method} is not trained; those that are: {', '.join(HEAD_METHODS)}."
         )
     tables = CorpusTables(corpus.directory)
+    if maps.reads_text:
+        check_sentences(maps, _categories(tables))
     seed = section.loop.resolved_seed
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -57,7 +68,8 @@ def train_head(section: HeadsSection, maps: MapsSection, *, site: TrainingSite, 
         )
         examples, held_out = split(groups, section.validation)
         encoder = load_encoder(maps.encoder.model, maps.encoder.weights)
-        reader = FeatureReader(maps, section, encoder)
+        categories = sorted({each.row["category"] for each in examples}) if method == "aaclip" else []
+        reader = FeatureReader(maps, section, encoder, categories)
         write_shards(bench.directory, examples, reader, f"head: features for {method}")
         plan = HeadPlan(
             method=method,
@@ -68,8 +80,11 @@ def train_head(section: HeadsSection, maps: MapsSection, *, site: TrainingSite, 
             temperature=maps.temperature,
             encoder=(maps.encoder.model, maps.encoder.weights),
             seed=seed,
+            epochs=section.loop.epochs,
+            sentences=tuple(map(anchor_sentences, maps.prompts_of(categories).values())),
         )
-        task = HeadTask(plan)
+        build_task = build_aaclip_task if method == "aaclip" else build_head_task
+        task = build_task(plan)
         record = HeadRecord(
             method=method,
             features=reader.identity,
@@ -77,7 +92,7 @@ def train_head(section: HeadsSection, maps: MapsSection, *, site: TrainingSite, 
             images=frozenset(each.row["image_id"] for each in examples if each.label is not None),
         )
         result = trained(
-            build_head_task,
+            build_task,
             plan,
             section.loop,
             bench=bench,
@@ -130,6 +145,8 @@ def split(groups: Sequence[Sequence[Example]], share: float) -> tuple[list[Examp
 
 def kept_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """What a head's file holds of the model: its weights, or the embeddings that learnt prompts come to."""
+    if isinstance(model, AaClip):
+        return dict(model.adapters.state_dict())
     if not isinstance(model, LearntPrompts):
         return dict(model.state_dict())
     with torch.no_grad():
@@ -156,11 +173,15 @@ def _shows_defect(example: Example) -> bool:
     return example.label is not None and bool(example.label["boxes"])
 
 
+def _categories(tables: CorpusTables) -> set[str]:
+    return {row["category"] for row in tables.manifest(columns=("category",))}
+
+
 def _digests(maps: MapsSection, tables: CorpusTables) -> dict[str, str]:
     digests = {"encoder": weights_digest(maps.encoder.model, maps.encoder.weights)}
     if maps.method == "painted" and maps.painted.encoder != CLIP:
         digests["features"] = bank_digest(maps.painted)
     if maps.reads_text:
-        prompts = maps.prompts_of({row["category"] for row in tables.manifest(columns=("category",))})
+        prompts = maps.prompts_of(_categories(tables))
         digests["prompts"] = digest({name: each.model_dump() for name, each in prompts.items()})
     return digests

@@ -27,10 +27,12 @@ class HeadPlan:
         method: the map method.
         directory: the stage's directory, with the kept features.
         train, validation: indices of the kept examples.
-        shapes: `FeatureReader.shapes`; nothing for AnomalyCLIP.
+        shapes: `FeatureReader.shapes`; nothing for AnomalyCLIP, the blocks read for AA-CLIP.
         temperature: τ of the methods that compare with text.
-        encoder: model and weights of the maps' encoder, for AnomalyCLIP's text tower.
+        encoder: model and weights of the maps' encoder, for the towers of AnomalyCLIP and AA-CLIP.
         seed: seed of the head's first weights and of the order.
+        epochs: of the whole training, for AA-CLIP's stages.
+        sentences: of AA-CLIP's anchors, by category, normal and anomalous.
     """
 
     method: HeadMethod
@@ -41,6 +43,8 @@ class HeadPlan:
     temperature: float
     encoder: tuple[str, str | None]
     seed: int
+    epochs: int = 0
+    sentences: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
 
 
 class KeptFeatures(SeededDataset):
@@ -75,14 +79,16 @@ class HeadTask(Task):
 
     def __init__(self, plan: HeadPlan) -> None:
         self.plan = plan
-        if plan.method == "anomalyclip":
-            model, weights = plan.encoder
-            self.model: nn.Module = LearntPrompts(load_encoder(model, weights), plan.seed)
-        else:
-            self.model = new_head(plan.method, plan.shapes, plan.seed)
+        self.model = self.new_model()
         shards = Shards(plan.directory, len(plan.train) + len(plan.validation))
         self.dataset: SeededDataset = KeptFeatures(shards, plan.train, plan.seed)
         self.held_out = KeptFeatures(shards, plan.validation, plan.seed)
+
+    def new_model(self) -> nn.Module:
+        """The model before its first step."""
+        if self.plan.method == "anomalyclip":
+            return LearntPrompts(load_encoder(*self.plan.encoder), self.plan.seed)
+        return new_head(self.plan.method, self.plan.shapes, self.plan.seed)
 
     def collate(self, items: Sequence[Batch]) -> Batch:
         """See `stacked`."""

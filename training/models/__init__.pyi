@@ -1,7 +1,9 @@
 from .letterbox import FILL, Area, Boxes, Image, Preprocessing
 from .named_builders import adding, builder_of
 from .names import (
+    LW_DETR,
     OPEN_ADAPTERS,
+    RF_DETR,
     RTDETR,
     RTDETR_RESNET,
     TIMM,
@@ -44,7 +46,9 @@ from .ultralytics_library import (
 __all__ = [
     "DEFAULT_CFG",
     "FILL",
+    "LW_DETR",
     "OPEN_ADAPTERS",
+    "RF_DETR",
     "RTDETR",
     "RTDETR_RESNET",
     "TIMM",

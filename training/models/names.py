@@ -41,6 +41,9 @@ TIMM = (
     "convnext_tiny.dinov3_lvd1689m",
 )
 TRANSFORMERS = ("rt-detr-v2", "rt-detr-v2-s", "d-fine", "d-fine-s")
+DEIMV2 = ("deimv2", "deimv2-s")
+LW_DETR = tuple(f"lw-detr-{size}" for size in ("tiny", "small", "medium", "large", "xlarge"))
+RF_DETR = tuple(f"rf-detr-{size}" for size in ("nano", "small", "medium", "base"))
 TORCHVISION = ("faster-rcnn", "mask-rcnn")
 
 
@@ -70,12 +73,17 @@ OPEN_ADAPTERS = (f"{_BACKBONES}.timm",)
 detector_adapters: dict[str, Adapter] = {
     **_adapters(YOLO, f"{_DETECTORS}.ultralytics", weighs_boxes=True),
     **_adapters((*RTDETR, *RTDETR_RESNET, *YOLO_RTDETR), f"{_DETECTORS}.ultralytics_rtdetr"),
+    **_adapters(LW_DETR, f"{_DETECTORS}.lw_detr"),
+    **_adapters(RF_DETR, f"{_DETECTORS}.rf_detr"),
 }
 on_backbone_adapters: dict[str, Adapter] = {
     **_adapters(YOLO, f"{_DETECTORS}.ultralytics", weighs_boxes=True),
     **_adapters(RTDETR, f"{_DETECTORS}.ultralytics_rtdetr"),
     **_adapters(TORCHVISION, f"{_DETECTORS}.torchvision", weighs_boxes=True),
     **_adapters(TRANSFORMERS, f"{_DETECTORS}.transformers"),
+    **_adapters(DEIMV2, f"{_DETECTORS}.deimv2"),
+    **_adapters(("lw-detr",), f"{_DETECTORS}.lw_detr"),
+    **_adapters(("rf-detr",), f"{_DETECTORS}.rf_detr"),
 }
 segmenter_adapters: dict[str, Adapter] = {
     **_adapters(("mask2former", "mask2former-s"), f"{_SEGMENTERS}.mask2former"),
@@ -140,6 +148,8 @@ def published_origin(name: str, start: str) -> str:
     if plus and start == "coco" and family in TORCHVISION:
         return f"torchvision/{name}"
     plain = backbone_of(name).removeprefix("timm/")
+    if plain in (*LW_DETR, *RF_DETR):
+        return f"transformers/{plain}"
     own = plain in (*YOLO, *RTDETR, *RTDETR_RESNET)
     return f"{'ultralytics' if own else 'timm'}/{plain}"
 

@@ -37,14 +37,14 @@ def table4(
     plan: Plan = False,
     as_json: Json = False,
 ) -> None:
-    """WinCLIP, April-GAN, AnomalyCLIP and KeAD ± defect features ± V-V on labelled images (paper, Table 4).
+    """WinCLIP, April-GAN, AnomalyCLIP, AA-CLIP, KeAD ± defect features ± V-V on labelled images (Table 4).
 
     Without images in the config the cpu preset runs on generated surfaces; the full one wants the paper's
     Casting Billet and Steel Pipe in --data. Several data sets or encoders end in one joined table, in the
     paper's order. Finished rows are kept: the same command goes on. Nothing is trained here or drawn at
-    random, so there are no --seeds: April-GAN and AnomalyCLIP take heads that `agssp train maps` made of
-    other images. Its settings are those of maps.encoder, maps.kead, maps.winclip, maps.aprilgan and
-    maps.anomalyclip.
+    random, so there are no --seeds: April-GAN, AnomalyCLIP and AA-CLIP take heads that `agssp train maps`
+    made of other images. Its settings are those of maps.encoder, maps.kead, maps.winclip, maps.aprilgan,
+    maps.anomalyclip and maps.aaclip.
     """
 
     def body() -> Mapping[str, Any]:

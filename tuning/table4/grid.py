@@ -11,7 +11,7 @@ from pipelines.maps import MapsSection
 class MethodRow:
     """Method and options of one row; KeAD alone has `defect_features` and `vv`, as in the paper."""
 
-    model: Literal["WinCLIP", "April-GAN", "AnomalyCLIP", "KeAD"]
+    model: Literal["WinCLIP", "April-GAN", "AnomalyCLIP", "AA-CLIP", "KeAD"]
     mode: Literal["zero", "few"]
     defect_features: bool = False
     vv: bool = False
@@ -40,6 +40,7 @@ ROWS = (
     *(MethodRow("WinCLIP", mode) for mode in ("zero", "few")),
     *(MethodRow("April-GAN", mode) for mode in ("zero", "few")),
     MethodRow("AnomalyCLIP", "zero"),
+    MethodRow("AA-CLIP", "zero"),
     *(
         MethodRow("KeAD", mode, df, vv)
         for mode in ("zero", "few")

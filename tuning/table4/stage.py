@@ -30,7 +30,7 @@ FIG5 = (
     "fig5.png: WinCLIP's and KeAD's maps (few-shot) beside the masks, as the paper's Fig. 5, of images that "
     "no map chose; a method's colours span its own values."
 )
-TRAINED = ("aprilgan", "anomalyclip")  # methods of rows whose head is trained elsewhere
+TRAINED = ("aprilgan", "anomalyclip", "aaclip")  # methods of rows whose head is trained elsewhere
 
 
 def check_device(name: str | None) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from cluster.errors import UserError
 from cluster.storage.storage import Storage
+from pipelines.heads.adapters import AaClipAdapters, adapted_image
 from pipelines.heads.features import HeadFeatures, patch_identity, stage_widths
 from pipelines.heads.file import HEAD_FILE, HeadRecord, save_head
 from pipelines.heads.network import FusedHead, PromptPair, StageLinears
@@ -109,6 +110,32 @@ def test_anomalyclips_maps_are_keads_with_the_learnt_embeddings(tmp_path: Path) 
     expected = kead(images, [CategoryState(pair.t_n, pair.t_a, ())] * 3)
     assert torch.allclose(output.maps, expected.maps, atol=1e-6)
     assert torch.allclose(output.score, expected.image_text_score, atol=1e-6)
+
+
+def test_aaclips_maps_are_the_mean_of_its_adapted_levels(tmp_path: Path) -> None:
+    encoder, tau = tiny_encoder(), 0.1
+    torch.manual_seed(4)
+    head = AaClipAdapters(encoder, 2)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    features = patch_identity(encoder, LAYERS, tau)
+    section = section_of(tmp_path, "aaclip", head, features, layers=LAYERS, temperature=tau)
+    method = method_over(encoder, section)
+    rail, casting = (
+        method.category_state(section.library().category(name), None) for name in ("rail", "casting")
+    )
+    images = pixels(3)
+    output = method(images, [rail, casting, rail])
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (encoder.mean, encoder.std))
+    with torch.no_grad():
+        embedded = adapted_image(encoder.visual, head, (images.float() / 255 - mean) / std, LAYERS)
+    for row, state in enumerate((rail, casting, rail)):
+        levels = [probability(level[row].double().numpy(), state, tau) for level in embedded.patches]
+        assert np.abs(output.maps[row].flatten().numpy() - np.mean(levels, 0)).max() < 1e-4
+        score = probability(embedded.cls[row].double().numpy(), state, tau)
+        assert abs(output.score[row].item() - float(score)) < 1e-4
+    assert not rail.t_a.equal(casting.t_a)
 
 
 @pytest.mark.parametrize("top", [0.0, 0.5])

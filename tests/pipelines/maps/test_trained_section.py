@@ -20,17 +20,18 @@ def test_the_heads_path_decides_nothing_and_its_settings_do() -> None:
     assert plain.with_head("/a/head.safetensors").head == "/a/head.safetensors"
     assert section(method="painted", painted={"top": 0.1}).deciding != plain.deciding
     # Maps of other methods know nothing of heads, so those made before there were any are found.
-    assert not {"painted", "aprilgan", "anomalyclip"} & section().deciding.keys()
+    assert not {"painted", "aprilgan", "anomalyclip", "aaclip"} & section().deciding.keys()
 
 
 def test_painted_maps_need_neither_references_nor_prompts() -> None:
     assert section(method="painted").reference_need is None
     check_sentences(section(method="painted"), {"a thing without prompts"})
-    with pytest.raises(UserError):
-        check_sentences(section(method="aprilgan"), {"a thing without prompts"})
+    for method in ("aprilgan", "aaclip"):
+        with pytest.raises(UserError):
+            check_sentences(section(method=method), {"a thing without prompts"})
 
 
-@pytest.mark.parametrize("method", ["painted", "aprilgan", "anomalyclip"])
+@pytest.mark.parametrize("method", ["painted", "aprilgan", "anomalyclip", "aaclip"])
 def test_a_method_without_its_head_says_how_to_have_one(method: str) -> None:
     chosen = section(method=method)
     assert chosen.trained
@@ -49,6 +50,8 @@ def test_a_method_without_its_head_says_how_to_have_one(method: str) -> None:
         ({"method": "painted", "painted": {"levels": [1]}}, "for other encoders than clip"),
         ({"method": "aprilgan", "aprilgan": {"layers": [0]}}, "greater than or equal to 1"),
         ({"method": "anomalyclip", "anomalyclip": {"temperature": 0}}, "greater than 0"),
+        ({"method": "aaclip", "tiles": "auto"}, "its head is trained on whole images"),
+        ({"method": "aaclip", "aaclip": {"temperature": 11}}, "less than or equal to 10"),
         ({"method": "aprilgan", "store_parts": True}, "store_parts needs method=kead"),
     ],
 )

@@ -59,7 +59,10 @@ def auroc_of(section: MapsSection) -> float:
     return pixel_auroc(list(output.maps.numpy()), masks)
 
 
-@pytest.mark.parametrize(("method", "least"), [("painted", 0.85), ("aprilgan", 0.9), ("anomalyclip", 0.75)])
+@pytest.mark.parametrize(
+    ("method", "least"),
+    [("painted", 0.85), ("aprilgan", 0.9), ("anomalyclip", 0.75), ("aaclip", 0.75)],
+)
 def test_a_head_learns_where_defects_are(method: str, least: float, tmp_path: Path) -> None:
     corpus, site = tiny_corpus(tmp_path / "data"), tiny_site(tmp_path / "runs")
     made = train_head(heads_of(), maps_of(method), site=site, corpus=corpus)
@@ -118,5 +121,10 @@ def test_too_few_images_labels_without_a_defect_and_untrained_methods_are_refuse
     few = tiny_corpus(tmp_path / "few", 10)
     with pytest.raises(UserError, match="There are 6 images outside the test split"):
         train_head(heads_of(), maps_of("painted"), site=site, corpus=few)
+    whole = tiny_corpus(tmp_path / "whole")
+    with pytest.raises(
+        UserError, match=r"an epoch each at least: heads\.loop\.epochs must be 2 or more, not 1"
+    ):
+        train_head(heads_of(1), maps_of("aaclip"), site=site, corpus=whole)
     with pytest.raises(UserError, match=r"maps\.method=kead is not trained"):
         train_head(heads_of(), MapsSection(), site=site, corpus=few)

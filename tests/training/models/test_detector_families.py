@@ -33,8 +33,16 @@ HEAVY = (
     "faster-rcnn+resnet18",
     "mask-rcnn+yolov8n",
     "d-fine-s+resnet18",
+    "deimv2-s+resnet18",
+    "lw-detr-tiny",
+    "rf-detr+resnet18",
 )
-SIBLINGS = ("rtdetr-l+resnet18", "rt-detr-v2-s+resnet18")  # of the same adapters
+SIBLINGS = (  # of the same adapters
+    "rtdetr-l+resnet18",
+    "rt-detr-v2-s+resnet18",
+    "rf-detr-nano",
+    "lw-detr+vit_tiny_patch16_224",
+)
 FOLDED = ("yolov8n", "yolo11n", "yolo12n", "yolo26n")
 EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 

@@ -52,10 +52,11 @@ def head_file(folder: Path, images: frozenset[str]) -> str:
 def test_a_plan_says_which_rows_lack_what() -> None:
     plain = MapsSection.model_validate({"aprilgan": {"head": "/somewhere/head.safetensors", "shots": 0}})
     rows = {(row["model"], row["mode"]): row["not_run"] for row in planned_rows(plain)}
-    assert len(planned_rows(plain)) == 13
+    assert len(planned_rows(plain)) == 14
     assert rows["April-GAN", "zero"] is rows["WinCLIP", "few"] is rows["KeAD", "few"] is None
     assert rows["April-GAN", "few"] == "maps.aprilgan.shots is 0"
     assert "agssp train maps --method anomalyclip" in rows["AnomalyCLIP", "zero"]
+    assert "agssp train maps --method aaclip" in rows["AA-CLIP", "zero"]
 
 
 def test_a_trained_row_is_run_with_its_head_and_not_on_its_own_images(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torchvision.models.detection import (
 
 from cluster.errors import UserError
 from cluster.progress import say
-from training.models import backbone_of
+from training.models import LW_DETR, RF_DETR, backbone_of
 from training.models.backbones import published_backbone
 from training.models.ultralytics_weights import ultralytics_weights
 
@@ -34,6 +34,11 @@ def published_weights(name: str, start: str) -> dict[str, Tensor]:
     """
     if name in ULTRALYTICS:
         return ultralytics_weights(name, start)
+    if name in (*LW_DETR, *RF_DETR):
+        raise UserError(
+            f"{name}'s {start} weights are not downloaded; fetch the model.safetensors that transformers "
+            "reads and give its path as the start, or take scratch."
+        )
     weights = TORCHVISION.get(name)
     if start != "coco" or weights is None:
         return published_backbone(backbone_of(name), start)

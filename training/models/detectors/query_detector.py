@@ -1,0 +1,93 @@
+"""What detectors of transformers' DETR family have in common: queries, each with one box, found once."""
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.models import Stages, Targets
+from training.models.detectors.base import Detector
+
+# Its models' checks of their own shapes become operators that ONNX lacks.
+os.environ.setdefault("TRANSFORMERS_DISABLE_TORCH_CHECK", "1")
+
+PRIOR = 0.01  # probability of a class at a fresh query; the library's 1 / (classes + 1) floods one class
+
+
+class QueryDetector(Detector):
+    """A detector of transformers: boxes as centre and size in shares of the input, a sigmoid for each class.
+
+    Attributes:
+        network: the library's `…ForObjectDetection`, past nn.Module's registry: what it holds is registered
+            by the adapter, key by key as the library has it.
+        model: its part of that name.
+    """
+
+    network: Any
+    model: Any
+    ranks = True
+    nms_iou = None
+
+    def keep(self, network: Any) -> None:
+        """Take the library's network, whose parts the adapter registers."""
+        self.model = network.model
+        self.__dict__["network"] = network
+
+    def output(self, images: Tensor, targets: Targets) -> Any:
+        """The library's output in training, with `loss` and `loss_dict`."""
+        self.network.training = self.training  # it decides on queries of training
+        counts = targets["image"].bincount(minlength=len(images)).tolist()
+        height, width = images.shape[-2:]
+        boxes = targets["boxes"] / targets["boxes"].new_tensor([width, height, width, height])
+        relative = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], dim=1)
+        truth = zip(torch.split(targets["labels"], counts), torch.split(relative, counts), strict=True)
+        return self.network(self.coloured(images), labels=[{"class_labels": c, "boxes": b} for c, b in truth])
+
+    def coloured(self, images: Tensor) -> Tensor:
+        """Images as the network takes them; here as they are, for a trunk that normalises them."""
+        return images
+
+    def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Detector.candidates`: the queries of the last decoder layer."""
+        self.network.training = False
+        output = self.network(self.coloured(images))
+        height, width = images.shape[-2:]
+        centres, sizes = output.pred_boxes[..., :2], output.pred_boxes[..., 2:]
+        corners = torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
+        scale = corners.new_tensor([width, height, width, height])
+        return (corners * scale)[:, :, None], output.logits.sigmoid()
+
+    @property
+    def trunk(self) -> Any:
+        """The trunk of one on a backbone by name."""
+        return self.model.get_submodule(self.backbone_prefix.removeprefix("model.").removesuffix(".body."))
+
+    def stages(self, count: int) -> Stages:
+        """See `Detector.stages`."""
+        stages: Stages = self.trunk.stages(count)
+        return stages
+
+    def backbone_layers(self) -> list[list[nn.Parameter]]:
+        """See `PartedModel.backbone_layers`."""
+        layers: list[list[nn.Parameter]] = self.trunk.backbone.layers()
+        return layers
+
+
+def denoising_loss(output: Any, embedding: nn.Embedding) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss with contrastive denoising, and its parts: of the last decoder layer, and `denoising`, of all.
+
+    Args:
+        output: the library's.
+        embedding: the denoising queries' classes.
+    """
+    terms: dict[str, Tensor] = output.loss_dict
+    parts = {
+        key.removeprefix("loss_"): value
+        for key, value in terms.items()
+        if "_aux_" not in key and "_dn_" not in key
+    }
+    parts["denoising"] = output.loss.new_zeros(()) + sum(v for key, v in terms.items() if "_dn_" in key)
+    # A batch without boxes has no denoising queries; DDP wants every parameter in the graph.
+    loss = output.loss + 0 * embedding.weight.sum()
+    return loss, {name: value.detach() for name, value in parts.items()}
