@@ -102,6 +102,6 @@ def whole_run(project: Project, name: str) -> Mapping[str, Any]:
             "table": report.results["table"],
             "headline": report.results["headline"],
             "report": f"{report.directory.uri}/report.html",
-            "model": artifacts["register"].results,
+            "model": {**artifacts["register"].results, "verdicts": report.results["verdicts"]},
             "wall_seconds": round(time.monotonic() - began, 1),
         }

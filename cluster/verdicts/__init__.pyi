@@ -1,7 +1,15 @@
 from .bootstrap import drawn_counts, interval, unanimous_interval
 from .chance import auroc_interval, chance_level
 from .settings import LEAST_GAIN, chosen_settings
-from .starts import FEWEST_BOXES, LEADING, Comparison, StartFigures, best_start, compare_starts
+from .starts import (
+    FEWEST_BOXES,
+    LEADING,
+    Comparison,
+    StartFigures,
+    behind_another,
+    best_start,
+    compare_starts,
+)
 from .verdict import Verdict
 from .zero import all_zero, finds_nothing
 
@@ -14,6 +22,7 @@ __all__ = [
     "Verdict",
     "all_zero",
     "auroc_interval",
+    "behind_another",
     "best_start",
     "chance_level",
     "chosen_settings",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.verdicts.verdict import Verdict
 from cluster.verdicts.zero import all_zero, known
 
 LEADING = "mAP@0.5:0.95"  # decides; mAP@0.5 is told beside it
@@ -88,6 +89,26 @@ def compare_starts(
             f"No start beat {baseline}: {best.name} ends {-points:.1f} mAP points ({LEADING}) behind{beside}",
         )
     return Comparison("none", f"{best.name} and {baseline} have the same {LEADING}{beside}")
+
+
+def behind_another(starts: Sequence[StartFigures], registered: str) -> Verdict | None:
+    """The verdict on a registered detector where that of another start is ahead of it; None where none is.
+
+    Args:
+        starts: figures of every start on the same images.
+        registered: the start whose detector is registered.
+    """
+    own = next((start for start in starts if start.name == registered), None)
+    others = best_start(starts, registered)
+    if own is None or others is None or known(others.map50_95) <= known(own.map50_95):
+        return None
+    ahead, reached = known(others.map50_95) * 100, known(own.map50_95) * 100
+    return Verdict(
+        "registered_behind",
+        f"The registered detector is that of the start {registered}, with {reached:.1f} {LEADING}; "
+        f"that of {others.name} reaches {ahead:.1f} on the same images. "
+        f"finetune.starts=[{others.name}] registers it.",
+    )
 
 
 def best_start(starts: Sequence[StartFigures], baseline: str = "scratch") -> StartFigures | None:

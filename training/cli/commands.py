@@ -210,7 +210,10 @@ def render_run(result: Mapping[str, Any]) -> None:
     if known:
         out.print(f"Anomaly maps: {', '.join(known)}")
     model = result["model"]
-    out.print(f"Registered:   {model['name']} version {model['version']} (alias {model['alias']})")
+    out.print(
+        f"Registered:   {model['name']} version {model['version']} (alias {model['alias']}), "
+        f"from the start {model['start']}"
+    )
     for verdict in (*maps["verdicts"], *model["verdicts"]):
         out.print(verdict["sentence"], markup=False, soft_wrap=True)
     out.print(f"Report:       {result['report']}")

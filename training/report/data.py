@@ -175,12 +175,13 @@ class QuarantineRow:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version in the model registry and its lineage."""
+    """A version in the model registry, its lineage, and what must be said of it."""
 
     name: str
     version: int
     alias: str
     lineage: Mapping[str, str]
+    verdicts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The report stage: gathers the other stages' results and renders one HTML file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from cluster.stages import Artifact, Site, Workbench, ensure
-from cluster.verdicts import StartFigures
+from cluster.verdicts import StartFigures, behind_another
 from pipelines.audit import AUDIT_FILE, settings_words, shown_rows
 from pipelines.tables import CorpusTables, has_defect
 from training.agbp import ATTENTION_FILE
@@ -65,6 +65,8 @@ def write_report(
         figures = [StartFigures(row.start, row.map50_95, row.map50) for row in table]
         lead = lead_interval(figures, evaluated, labelled)
         told = headline(table, first["images"], first["boxes"], lead)
+        behind = behind_another(figures, registered.results["start"])
+        verdicts = [*registered.results["verdicts"], *([behind.document()] if behind else [])]
         corpus, maps, boxes = pretraining.corpus, pretraining.maps, pretraining.boxes
         gallery_items = gallery(corpus, maps, boxes, section.gallery)
         drawn = examples(labelled, starts, section.examples, section.min_score)
@@ -97,7 +99,7 @@ def write_report(
             examples=drawn,
             quarantine=quarantine[:SHOWN_QUARANTINE],
             quarantined=len(quarantine),
-            model=_model(registered),
+            model=_model(registered, verdicts),
         )
         bench.directory.write(FILE, render(data).encode())
         with bench.directory.local_copy(FILE) as path:
@@ -109,6 +111,7 @@ def write_report(
         return {
             "table": [_row_json(row) for row in table],
             "headline": {**asdict(told), "interval": lead},
+            "verdicts": verdicts,
             "quarantined": len(quarantine),
         }
 
@@ -116,7 +119,7 @@ def write_report(
         "report",
         site=site,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
-        revision=3,  # curves, confusion, cost; verdicts and the interval of the lead
+        revision=4,  # curves, confusion, cost; verdicts, also on the model; the interval of the lead
         inputs=everything,
         body=body,
     )
@@ -223,7 +226,8 @@ def _curves(artifacts: RunArtifacts) -> list[TrainingCurve]:
     ]
 
 
-def _model(registered: Artifact) -> RegisteredModel:
+def _model(registered: Artifact, verdicts: Sequence[Mapping[str, str]]) -> RegisteredModel:
     results = registered.results
     lineage = {name: fingerprint[:16] for name, fingerprint in registered.record["inputs"].items()}
-    return RegisteredModel(results["name"], int(results["version"]), results["alias"], lineage)
+    sentences = [verdict["sentence"] for verdict in verdicts]
+    return RegisteredModel(results["name"], int(results["version"]), results["alias"], lineage, sentences)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cluster.verdicts import StartFigures, chosen_settings, compare_starts, finds_nothing
+from cluster.verdicts import StartFigures, behind_another, chosen_settings, compare_starts, finds_nothing
 
 SCRATCH = StartFigures("scratch", 0.30, 0.50)
 
@@ -33,6 +33,18 @@ def test_equal_starts_end_level_only_by_an_interval_with_0() -> None:
     near = StartFigures("agssp", 0.309, 0.51)
     assert compare_starts([SCRATCH, near], boxes=3000, interval=(0.002, 0.016)).verdict == "gain"
     assert compare_starts([SCRATCH, near], boxes=3000, interval=(-0.002, 0.02)).verdict == "tie"
+
+
+def test_a_registered_detector_behind_another_start_is_named() -> None:
+    starts = [StartFigures("scratch", 0.018, 0.033), StartFigures("agbp", 0.043, 0.056)]
+    told = behind_another([*starts, StartFigures("agssp", 0.011, 0.023)], "agssp")
+    assert told is not None
+    assert told.kind == "registered_behind"
+    assert "start agssp, with 1.1 mAP@0.5:0.95; that of agbp reaches 4.3" in told.sentence
+    assert "finetune.starts=[agbp]" in told.sentence
+    assert behind_another([*starts, StartFigures("agssp", 0.043, 0.9)], "agssp") is None  # as good
+    assert behind_another([*starts, StartFigures("agssp", None, None)], "agssp") is not None
+    assert behind_another(starts[:1], "scratch") is None
 
 
 def test_the_other_metric_is_told_where_it_points_elsewhere() -> None:
