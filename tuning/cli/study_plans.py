@@ -77,8 +77,8 @@ def _named(cells: Cells, rows: set[tuple[str, ...]]) -> Iterable[str]:
         groups: dict[tuple[str, ...], list[str]] = {}
         for names, numbers in by_row.items():
             groups.setdefault(tuple(numbers), []).append(words[names])
-        for numbers, named in groups.items():
-            what = f"{dataset}, seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+        for same, named in groups.items():
+            what = f"{dataset}, seed{'s' if len(same) > 1 else ''} {', '.join(same)}"
             every = len(named) == len(rows) > 1
             for name in [f"all {len(rows)} rows"] if every else named:
                 yield f"{name} | {what}"

@@ -57,14 +57,16 @@ def fig5_picture(base: MapsSection, encoder: LoadedEncoder, labelled: LabelledSe
 
 
 def _drawn(images: Sequence[LabelledImage], columns: Sequence[Sequence[npt.NDArray[np.float32]]]) -> bytes:
-    limits = [(min(map(np.min, maps)), max(map(np.max, maps))) for maps in columns]
+    limits = [
+        (min(float(one.min()) for one in maps), max(float(one.max()) for one in maps)) for maps in columns
+    ]
     lines = [_heads(["image", "truth", *(row.model for row in ROWS)])]
     for place, image in enumerate(images):
         picture = image.pixels()
         tiles = [picture, mask_over(picture, image.mask())]
         for maps, (low, high) in zip(columns, limits, strict=True):
             whole = upsample(np.asarray(maps[place], np.float32), image.width, image.height)
-            tiles.append(heat_over(picture, whole, float(low), float(max(high, low + 1e-6))))
+            tiles.append(heat_over(picture, whole, low, max(high, low + 1e-6)))
         lines.append(np.concatenate([_tile(tile) for tile in tiles], axis=1))
     page = np.concatenate(lines, axis=0)
     return bytes(cv2.imencode(".png", cv2.cvtColor(page, cv2.COLOR_RGB2BGR))[1].tobytes())

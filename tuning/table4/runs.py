@@ -64,12 +64,12 @@ def table_runs(
         raise UserError(f"--encoder must name each encoder once, not {', '.join(encoders)}.")
     project = validate(Project, document, "Config")
     sets: dict[str, Mapping[str, Any] | None] = {}
-    if _has_images(document):
+    if project.corpus.root or project.corpus.sources:
         sets[project.name] = {}
-    elif preset == "full":
-        sets |= dict.fromkeys(PAPER_SETS)
-    elif not data:
-        sets["generated"] = GENERATED
+    elif project.generate is not None or (preset == "cpu" and not data):
+        sets["generated"], document = {}, merge(GENERATED, document)
+    else:
+        sets |= dict.fromkeys(PAPER_SETS if preset == "full" else ())
     sets |= data
     own = project.maps.encoder.model
     models = tuple(encoders) or (tuple(PRESETS) if preset == "full" else (own,))
@@ -82,12 +82,17 @@ def table_runs(
 
 def _project(
     name: str, document: Mapping[str, Any], config: Mapping[str, Any], model: str, own: str
-) -> Project:
-    """The settings of a data set over the user's; other weights than the encoder's own go with it."""
+) -> Project | None:
+    """The settings of a data set over the user's; None where neither names images.
+
+    Weights that the user's settings name are the config's encoder's alone.
+    """
     base = {key: value for key, value in document.items() if not (_has_images(config) and key in OWN_IMAGES)}
     settings = merge(base, config)
     if model != own:
         settings = merge(settings, {"maps": {"encoder": {"model": model, "weights": None}}})
+    if not _has_images(settings):
+        return None
     return validate(Project, settings, f'The data set "{name}"')
 
 

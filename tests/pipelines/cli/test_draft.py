@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from hypothesis import given, settings, strategies as st
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from agssp import app
 from cluster.errors import UserError
@@ -47,6 +46,9 @@ class Stub(ThreadingHTTPServer):
         self.delay = 0.0
         super().__init__(("127.0.0.1", 0), Handler)
 
+    def handle_error(self, *_: Any) -> None:
+        """A reader that leaves is meant; its traceback would stand among the command's words."""
+
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
@@ -71,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 

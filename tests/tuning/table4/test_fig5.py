@@ -57,7 +57,7 @@ def test_a_line_is_image_truth_and_both_maps(labelled: LabelledSet) -> None:
     for column, row in enumerate(ROWS, start=2):
         values = maps_of(row, BASE, encoder, labelled, images)
         assert values is not None
-        low, high = min(map(np.min, values)), max(map(np.max, values))
+        low, high = min(one.min() for one in values), max(one.max() for one in values)
         for place, (image, value) in enumerate(zip(images, values, strict=True)):
             full = cv2.resize(value, (image.width, image.height), interpolation=cv2.INTER_LINEAR)
             expected = heat_over(image.pixels(), full, float(low), float(high))

@@ -61,6 +61,13 @@ def test_encoders_and_data_are_the_users_own() -> None:
     assert plain.project is not None
     assert (plain.dataset, plain.encoder) == ("generated", "surface-clip")
     assert plain.project.generate is not None
+    (bare,) = table_runs({}, "cpu", (), {"b": {"maps": {"batch_size": 2}}})
+    assert bare.project is None
+    (own,) = table_runs({"generate": {"categories": ["rail"]}}, "full", ("base",), {})
+    assert own.project is not None
+    assert own.project.generate is not None
+    assert own.project.generate.seed == plain.project.generate.seed == 77
+    assert own.project.generate.categories == ("rail",)
 
 
 def test_faults_of_the_words_are_told() -> None:
