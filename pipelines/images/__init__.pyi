@@ -12,6 +12,7 @@ from .reading import (
     read_image,
     read_mask,
 )
+from .resizing import resized
 from .section import LevelsSection
 from .sources import ImageSource, named_pixels, several
 from .tiling import taper, tile_corners
@@ -32,6 +33,7 @@ __all__ = [
     "read_bytes",
     "read_image",
     "read_mask",
+    "resized",
     "several",
     "source_levels",
     "taper",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -15,7 +14,7 @@ import torch
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.annotations import decode_mask
-from pipelines.images import Levels
+from pipelines.images import Levels, resized
 from pipelines.maps import map_grids
 from pipelines.tables import CorpusTables
 from training.agbp.section import ViewAugment
@@ -213,7 +212,7 @@ def read_masks(corpus: Storage, image_ids: Sequence[str], size: int) -> dict[str
     for image_id, runs in tables.masks().items():
         if image_id in wanted:
             mask = decode_mask(runs, *shapes[image_id])
-            defective = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) > 0
+            defective = resized(mask.astype(np.float32), size, size, by_areas=True) > 0
             if defective.any():
                 covered[image_id] = defective
     return covered

@@ -99,7 +99,7 @@ def pretrain_backbone(
         "backbone",
         site=site,
         config=section.model_dump(mode="json", exclude={"start"}),  # its content counts, not its path
-        revision=2,  # neck and head of the start are kept
+        revision=3,  # neck and head of the start are kept; strips are averaged along their long side
         inputs={"corpus": corpus, "maps": maps},
         extra={"start": digest_of_start},
         body=body,

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.images import resized
 from training.agbp.section import ViewAugment
 from training.models import Image
 
@@ -14,10 +15,7 @@ Map = npt.NDArray[np.float32]
 
 def resize_square(image: Image, size: int) -> Image:
     """Resize (H, W, 3) to (size, size, 3), stretched as the maps' images were; shrinking averages areas."""
-    shrinks = min(image.shape[:2]) > size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: Image = cv2.resize(image, (size, size), interpolation=method)
-    return resized
+    return resized(image, size, size)
 
 
 def lay_over(anomaly_map: Map, size: int) -> Map:
@@ -25,12 +23,7 @@ def lay_over(anomaly_map: Map, size: int) -> Map:
 
     A side of more cells than pixels is averaged by areas first, so that no cell is passed over.
     """
-    rows, columns = anomaly_map.shape
-    if max(rows, columns) > size:
-        shrunk = min(columns, size), min(rows, size)
-        anomaly_map = np.asarray(cv2.resize(anomaly_map, shrunk, interpolation=cv2.INTER_AREA), np.float32)
-    laid: Map = cv2.resize(anomaly_map, (size, size), interpolation=cv2.INTER_LINEAR)
-    return laid
+    return resized(anomaly_map, size, size)
 
 
 def geometric(

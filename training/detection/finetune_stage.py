@@ -100,7 +100,8 @@ def finetune_detector(
         "finetune",
         site=site,
         config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights", "data"})},
-        revision=3,  # metrics: boxes outside the image take no place among the best
+        # Metrics: boxes outside the image take no place among the best; strips are averaged.
+        revision=4,
         inputs=inputs,
         extra=extra,
         body=body,

@@ -100,7 +100,7 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
     resize = {
         "letterbox": "scale by min(width / w, height / h) to round(w·scale) × round(h·scale), centre "
         f"(offsets rounded down), fill with {FILL}",
-        "square": "stretch to width × height",
+        "square": "stretch to width × height, averaging areas along a side that shrinks",
     }[detector.preprocessing.resize]
     suppression = (
         "none: each object is found once"

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cluster.errors import UserError
 from pipelines.annotations import decode_mask
+from pipelines.images import resized
 from pipelines.painting import PaintSettings, paint
 from pipelines.tables import CorpusTables, LabelRow, ManifestRow, box_array, has_defect
 from training.models import Image
@@ -120,13 +120,8 @@ def labelled_mask(label: LabelRow, width: int, height: int) -> Mask:
 
 def shrunk(mask: Mask) -> npt.NDArray[np.uint8]:
     """The share of each of `MASK_SIDE`² places that is defective, of 255."""
-    size = (MASK_SIDE, MASK_SIDE)
-    share = cv2.resize(mask.astype(np.float32), size, interpolation=_interpolation(mask))
+    share = resized(mask.astype(np.float32), MASK_SIDE, MASK_SIDE)
     return np.asarray(np.rint(share * 255), np.uint8)
-
-
-def _interpolation(mask: Mask) -> int:
-    return cv2.INTER_AREA if min(mask.shape) >= MASK_SIDE else cv2.INTER_LINEAR
 
 
 def _by_content(rows: Sequence[ManifestRow]) -> list[ManifestRow]:

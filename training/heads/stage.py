@@ -122,6 +122,7 @@ def train_head(section: HeadsSection, maps: MapsSection, *, site: TrainingSite, 
             method: maps.chosen.model_dump(mode="json", exclude=NOT_LEARNT),
         },
         inputs={"corpus": corpus},
+        revision=2,  # masks of strips are averaged along their long side
         extra=_digests(maps, tables),
         body=body,
     )

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.images import resized
 from training.models.names import Resize
 
 Image = npt.NDArray[np.uint8]
@@ -78,13 +78,9 @@ class Placement:
 
     def image(self, pixels: Image) -> Image:
         """The (H, W, 3) uint8 input."""
-        shrinks = min(self.scale) < 1
-        resized = cv2.resize(
-            pixels, (self.width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
         canvas = np.full((*self.shape, 3), FILL, dtype=np.uint8)
         x, y = self.offset
-        canvas[y : y + self.height, x : x + self.width] = resized
+        canvas[y : y + self.height, x : x + self.width] = resized(pixels, self.width, self.height)
         return canvas
 
     def boxes(self, boxes: Boxes) -> Boxes:

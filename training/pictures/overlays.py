@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.images import resized
+
 Picture = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 
 
@@ -38,7 +40,7 @@ def heat_over(image: Picture, values: npt.NDArray[np.floating[Any]], low: float,
     """Values of any size over the greyed image; `high` is the most opaque."""
     height, width = image.shape[:2]
     filled = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
-    heat = cv2.resize(filled, (width, height), interpolation=cv2.INTER_AREA)
+    heat = resized(filled, width, height, by_areas=True)
     level = np.clip((heat - low) / (high - low), 0, 1)
     paint = colours()[np.round(level * 255).astype(np.uint8)]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)

@@ -116,8 +116,8 @@ def predict_images(
         extra={"model": model.digest, "images": listing_digest(files)},
         body=body,
         # All bits; levels; boxes outside the image take no place; classes in the model's order; drawn files'
-        # names have one suffix; batch norms folded, which rounds otherwise.
-        revision=4,
+        # names have one suffix; batch norms folded, which rounds otherwise; strips are averaged.
+        revision=5,
     )
 
 

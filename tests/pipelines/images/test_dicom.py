@@ -83,6 +83,15 @@ def test_signed_plates_keep_their_sign() -> None:
     np.testing.assert_array_equal(page.content.values, -1 - values.astype(int))  # type: ignore[union-attr]
 
 
+def test_bits_beyond_those_stored_do_not_count() -> None:
+    """PS3.5 8.1.1: of 16 bits 12 are used; the others may be 0, the sign or an old overlay."""
+    values = RNG.integers(-2000, 2000, (20, 24)).astype(np.int16)
+    (page,) = read_pages(plate(values & 0xFFF))
+    np.testing.assert_array_equal(page.content.values, values)  # type: ignore[union-attr]
+    (page,) = read_pages(plate((values & 0xFFF).astype(np.uint16) | 0x8000))
+    np.testing.assert_array_equal(page.content.values, values & 0xFFF)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 def test_a_window_is_the_default_and_levels_go_before_it(kind: str) -> None:
     values = stored()

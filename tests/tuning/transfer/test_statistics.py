@@ -68,6 +68,15 @@ def test_pairs_are_of_the_same_seed() -> None:
     assert (single.p, single.certain) == (None, False)
 
 
+@pytest.mark.parametrize(("low", "high"), [((0.2, 0.3), (0.3, 0.4)), ((0.5, 0.25), (0.5, 0.25))])
+def test_differences_that_are_alike_but_for_rounding_have_no_p(
+    low: tuple[float, ...], high: tuple[float, ...]
+) -> None:
+    found = paired(dict(enumerate(high)), dict(enumerate(low)))
+    assert found is not None
+    assert (found.p, found.certain) == (None, False)
+
+
 def test_shift_is_a_wasserstein_distance_in_deviations() -> None:
     rng = np.random.default_rng(0)
     reference = rng.normal(2, 3, (500, 4))
