@@ -15,11 +15,14 @@ from training.project import Project
 from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from training.certificate import Certified
     from training.report import Pretraining, RunArtifacts
     from training.starts import ModelSource
 
-# Where and how it runs; the report leaves it out, as it may name hosts.
-NOT_SHOWN = {"workspace", "ray", "tracking", "scaling"}
+# Where and how it runs, which may name hosts, and checks that are no part of the run: not in the report.
+NOT_SHOWN = {"workspace", "ray", "tracking", "scaling", "drift", "certify"}
 
 
 class Pipeline:
@@ -151,6 +154,50 @@ class Pipeline:
         shown = PreAnnotations(self.boxes, CLASS_NAME, predictions)
         return choose_images(self.project.next, self.project.seed, sources, shown, site=self.site)
 
+    def drifted(
+        self, files: "pa.Table", *, category: str | None = None, model: "ModelSource | None" = None
+    ) -> Artifact:
+        """Whether new images are still those of the corpus; with a detector, what it finds counts too.
+
+        Args:
+            files: table from `find_images`.
+            category: the images' category; None where the corpus has one.
+            model: a detector; only held-out images of the corpus are compared then.
+
+        Raises:
+            UserError: see `corpus_images`, `fingerprint` and `find_drift`.
+        """
+        from pipelines.corpus import listing_digest
+        from pipelines.drift import (
+            DriftSources,
+            as_files,
+            corpus_images,
+            find_drift,
+            fingerprint,
+            new_images,
+        )
+
+        section, seed, site = self.project.drift, self.project.seed, self.site
+        # A detector and a head are surer on what they learnt from.
+        held_out = model is not None or self.trains_head
+        compared = corpus_images(self.corpus, category, held_out=held_out, most=section.images, seed=seed)
+        rows = new_images(files, compared.levels, most=section.images, seed=seed)
+        inputs = {"corpus": self.corpus} | ({"head": self.head} if self.trains_head else {})
+        old, new = (
+            fingerprint(listed, states, self.maps_section, compared, site=site, inputs=inputs)
+            for listed, states in ((compared.rows, ""), (rows, listing_digest(files)))
+        )
+        predictions = None
+        if model is not None:
+            from training.prediction import predict_images
+
+            predict = self.project.predict.model_copy(update={"draw": False})
+            listed = as_files([*compared.rows, *rows], files)
+            predictions = predict_images(predict, files=listed, model=model, site=site)
+        limit = self.corpus_section.near_duplicate_distance
+        sources = DriftSources(compared, old, new, predictions, limit, seed)
+        return find_drift(section, sources, site=site)
+
     @cached_property
     def paint(self) -> Artifact:
         """Defects painted onto the pretraining images; beside pseudo-boxes where these are asked for."""
@@ -258,6 +305,24 @@ class Pipeline:
                 finetuned=self.finetuned(start),
             )
         return self._evaluated[start]
+
+    def certified(self, certified: "Certified") -> Artifact:
+        """A registered detector judged on the labelled images of the test part, as one page.
+
+        Args:
+            certified: the version.
+
+        Raises:
+            UserError: see `certify_detector`.
+        """
+        from training.certificate import certify_detector
+
+        data, project = self.project.finetune.data, self.seeded
+        labelled = self.corpus if data is None else build_labelled(data, site=self.site)
+        limit = (self.corpus_section if data is None else data).near_duplicate_distance
+        return certify_detector(
+            project.certify, project.predict, certified, site=self.site, labelled=labelled, limit=limit
+        )
 
     @property
     def product(self) -> str:
