@@ -148,7 +148,11 @@ COMMANDS = {
     "pretrain": Entry(MAKE, _PIPELINE, "Pretrain a backbone (AGBP) or a detector (AGDP)."),
     "finetune": Entry(MAKE, _PIPELINE, "Finetune the detector from every start of finetune.starts."),
     "evaluate": Entry(MAKE, _PIPELINE, "Evaluate anomaly maps or finetuned detectors."),
+    "drift": Entry(MAKE, "training.cli.drift_command", "Tell whether new images are still the corpus'."),
     "predict": Entry(MAKE, _DETECTOR, "Find boxes in images."),
+    "certify": Entry(
+        MAKE, "training.cli.certify_command", "Certify a registered detector: one page for a quality file."
+    ),
     "export": Entry(
         MAKE, "training.cli.export_commands", "Write a detector (build), or a category's maps, as ONNX."
     ),
@@ -190,6 +194,14 @@ class Roof(TyperGroup):
         read_by(_read_project)
         commands: Any = typer.main.get_group(import_module(entry.module).app)
         return commands.commands[cmd_name]
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options; how completion is shown instead of installed is not listed: the page is one screen."""
+        params: list[Any] = super().get_params(ctx)
+        for param in params:
+            if param.name == "show_completion":
+                param.hidden = True
+        return params
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The help page, by the entries alone."""

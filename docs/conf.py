@@ -37,11 +37,13 @@ howto/clusters
 howto/labelling-tools
 howto/few-labels
 howto/next
+howto/drift
 howto/forecast
 howto/painted-defects
 howto/gain
 howto/labelling
 howto/serve
+howto/certify
 howto/x-ray
 howto/extending
 method

@@ -13,10 +13,12 @@ from pipelines.audit import AuditSection
 from pipelines.boxes import BoxesSection
 from pipelines.choice import NextSection
 from pipelines.corpus import CorpusSection
+from pipelines.drift import DriftSection
 from pipelines.maps import MapsSection
 from pipelines.painting import PaintSection
 from pipelines.surfaces import GenerateSection
 from training.agbp import BackboneSection
+from training.certificate import CertifySection
 from training.detection import DetectorSection, FinetuneSection
 from training.evaluation import EvaluateSection
 from training.export import ExportSection
@@ -39,8 +41,8 @@ class Project(Section):
         seed: seed of every stage.
         generate: generated surfaces that replace `corpus.root` and `corpus.sources`.
         ray, tracking, scaling: where and how it runs; they change no result.
-        corpus, heads, maps, audit, boxes, next, paint, backbone, detector, finetune, evaluate, predict,
-            report: the stages.
+        corpus, heads, maps, audit, boxes, next, drift, paint, backbone, detector, finetune, evaluate,
+            predict, certify, report: the stages.
         export: further files that a detector is exported as.
         serve: how a registered detector is served.
     """
@@ -58,12 +60,14 @@ class Project(Section):
     audit: AuditSection = AuditSection()
     boxes: BoxesSection = BoxesSection()
     next: NextSection = NextSection()
+    drift: DriftSection = DriftSection()
     paint: PaintSection = PaintSection()
     backbone: BackboneSection = BackboneSection()
     detector: DetectorSection = DetectorSection()
     finetune: FinetuneSection = FinetuneSection()
     evaluate: EvaluateSection = EvaluateSection()
     predict: PredictSection = PredictSection()
+    certify: CertifySection = CertifySection()
     report: ReportSection = ReportSection()
     export: ExportSection = ExportSection()
     serve: ServeSection = ServeSection()
@@ -79,6 +83,7 @@ class Project(Section):
             update={
                 "audit": self.audit.seeded(self.seed),
                 "paint": self.paint.seeded(self.seed),
+                "certify": self.certify.seeded(self.seed),
                 "heads": self.heads.seeded(self.seed),
                 "backbone": self.backbone.model_copy(update={"loop": self.backbone.loop.seeded(self.seed)}),
                 "detector": self.detector.model_copy(update={"loop": self.detector.loop.seeded(self.seed)}),

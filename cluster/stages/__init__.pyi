@@ -1,5 +1,15 @@
 from .sentences import StageState, parse_sentence
 from .site import Site
-from .stage import RECORD, Artifact, Workbench, digest, ensure
+from .stage import RECORD, Artifact, Workbench, digest, ensure, versions
 
-__all__ = ["RECORD", "Artifact", "Site", "StageState", "Workbench", "digest", "ensure", "parse_sentence"]
+__all__ = [
+    "RECORD",
+    "Artifact",
+    "Site",
+    "StageState",
+    "Workbench",
+    "digest",
+    "ensure",
+    "parse_sentence",
+    "versions",
+]

@@ -7,6 +7,7 @@ import pyarrow as pa
 from docs.generator.cli import cell
 from pipelines.choice import BOXED, CHOSEN, embedding_schema
 from pipelines.corpus import INSPECTED, STATISTICS
+from pipelines.drift import DRIFT_IMAGES, DRIFT_TABLE, fingerprint_schema
 from pipelines.maps import PARTS, map_schema
 from pipelines.tables import (
     AUDIT,
@@ -25,6 +26,7 @@ from pipelines.tables import (
     QUARANTINE,
     THRESHOLDS,
 )
+from training.certificate import DEFECTS
 from training.evaluation import CLASS_AP, CONFUSION, CURVES
 from tuning.transfer import OBJECTS
 
@@ -55,7 +57,7 @@ TABLES = (
     Table("labels.parquet", "corpus, labels", LABELS, "an image whose truth is known"),
     Table(
         "quarantine.parquet",
-        "corpus, labels, maps, embeddings, paint, audit_images, predict",
+        "corpus, labels, maps, embeddings, fingerprint, paint, audit_images, predict",
         QUARANTINE,
         "an image that can't be used",
     ),
@@ -75,6 +77,9 @@ TABLES = (
     Table("embeddings/", "embeddings", embedding_schema(128), "an image outside the test split"),
     Table("next.parquet", "next", CHOSEN, "an image to label, the first to label first"),
     Table("boxes.parquet", "next", BOXED, "an image to label, in the same order"),
+    Table("fingerprint.parquet", "fingerprint", fingerprint_schema(128), "an image that was looked at"),
+    Table("drift.parquet", "drift", DRIFT_TABLE, "a measure, the surest difference first"),
+    Table("images.parquet", "drift", DRIFT_IMAGES, "an image that was compared"),
     Table("painted.parquet", "paint", PAINTED, "a pretraining image; its boxes are those of painted defects"),
     Table("painted.parquet", "audit_images", AUDIT_IMAGES, "a painted copy; its box is the defect's"),
     Table("audit.parquet", "audit", AUDIT, "a rule with its settings on painted defects"),
@@ -82,6 +87,7 @@ TABLES = (
     Table("classes.parquet", "evaluate", CLASS_AP, "a class, or all of them"),
     Table("curves.parquet", "evaluate", CURVES, "a point of a class's precision over recall"),
     Table("confusion.parquet", "evaluate", CONFUSION, "a pair of classes"),
+    Table("defects.parquet", "certify", DEFECTS, "a labelled defect of the test part"),
     Table("objects.parquet", "transfer objects", OBJECTS, "a labelled image of a transfer study"),
 )
 AP = "average precision of the COCO protocol"
@@ -95,7 +101,7 @@ MEANINGS = {
     "width": "of the original image, pixels",
     "height": "of the original image, pixels",
     "boxes": "pixels of the original image, `x1` and `y1` exclusive; in `classes.parquet`, "
-    "`audit.parquet` and `next.parquet` a count",
+    "`audit.parquet`, `next.parquet` and `images.parquet` a count",
     "painted": "file with the defects, below the stage's directory; null where none was painted",
     "mask": "run-length text as COCO writes it, at the image's size; null where no pixel truth is known",
     "ignored": "as `boxes`: regions with defects that are no objects; what is found there is not counted",
@@ -135,7 +141,8 @@ MEANINGS = {
     "grey_deviation": "mean of the images' standard deviation of luma",
     "labelled_share": "0–1",
     "score": "image score A; in `curves.parquet` that of the detection at this point; in `next.parquet` "
-    "anomaly, diversity and disagreement multiplied, each to its exponent",
+    "anomaly, diversity and disagreement multiplied, each to its exponent; in `defects.parquet` "
+    "of the box that finds it, null without",
     "place": "from 1, the first to label",
     "map_score": "image score A",
     "anomaly": "rank of A in the category, above 0 to 1",
@@ -162,7 +169,8 @@ MEANINGS = {
     "`audit.parquet` share of the painted defects that are met",
     "precision": "at this recall; in `audit.parquet` share of the boxes that meet a painted defect",
     "truth": "class of the labelled box; `background` where there is none",
-    "found": "class of the detection; `background` where there is none",
+    "found": "class of the detection; `background` where there is none; in `defects.parquet` whether a box "
+    "finds it",
     "count": "how often",
     "original": "id of the image that was painted on",
     "kind": "of defect that was painted",
@@ -188,6 +196,23 @@ MEANINGS = {
     "true_precision": "the same by the labels of the training half; null without",
     "true_recall": "the same by the labels of the training half; null without",
     "true_f1": "the same by the labels of the training half; null without",
+    "brightness": "mean luma, 0–255",
+    "contrast": "standard deviation of the luma, 0–255",
+    "sharpness": "deviation of the luma's Laplacian over that of the luma",
+    "confidence": "best score of a detector's boxes, 0 without one; null without a detector",
+    "side": "`new` or `corpus`",
+    "measure": "what was compared",
+    "moved": "whether it differs by more than chance",
+    "statistic": "largest gap of the two cumulative distributions; of embeddings the energy coefficient, 0–1",
+    "by_chance": "the statistic that random parts of the corpus rarely pass",
+    "p": "probability of such a difference between random parts of one set",
+    "new_median": "of the new images; null of embeddings",
+    "corpus_median": "of the corpus; null of embeddings",
+    "shift": "difference of the medians in deviations of the corpus (interquartile range over 1.349)",
+    "beyond": "share of the new images outside the middle 95 % of the corpus",
+    "label": "class",
+    **dict.fromkeys(("x0", "y0", "x1", "y1"), "of the box, pixels of the original image"),
+    "size": "of the defect, pixels, or millimetres with `certify.pixel_mm`",
     "objects": "labelled objects: box, class, and the mask's place, size and run-length text",
 }
 

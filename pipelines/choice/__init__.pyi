@@ -1,6 +1,7 @@
+from .candidates import groups_of
 from .choosing import Chosen, Pool, category_ranks, choose
 from .disagreement import box_disagreement
-from .embedding_rows import EMBEDDINGS_FOLDER, embedding_schema
+from .embedding_rows import EMBEDDINGS_FOLDER, embedded, embedding_schema
 from .embedding_stage import embed_images, read_embeddings
 from .section import NextSection
 from .sources import ChoiceSources, refuse_without_images
@@ -24,7 +25,9 @@ __all__ = [
     "choose",
     "choose_images",
     "embed_images",
+    "embedded",
     "embedding_schema",
+    "groups_of",
     "newest_choice",
     "read_embeddings",
     "refuse_without_images",

@@ -4,7 +4,7 @@ from .inspection import INSPECTED, inspect
 from .labelled import build_labelled, check_unseen
 from .labelled_listing import list_labelled
 from .listing import Listing
-from .near_duplicates import nearest
+from .near_duplicates import group_images, nearest, perceptual_hash
 from .section import CorpusSection, LabelledDataSection, ReferenceNeed
 from .sorting import Corpus
 from .split import is_test
@@ -29,11 +29,13 @@ __all__ = [
     "build_labelled",
     "check_unseen",
     "find_images",
+    "group_images",
     "hash_images",
     "inspect",
     "is_test",
     "list_labelled",
     "listing_digest",
     "nearest",
+    "perceptual_hash",
     "split_advice",
 ]

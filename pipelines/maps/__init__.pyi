@@ -12,7 +12,7 @@ from .resources import images_at_once
 from .rows import PARTS, category_states, decode_rows, map_batch, map_schema, readable_rows
 from .section import KeadSettings, MapsSection, WinclipSettings
 from .sentences import check_sentences, unread
-from .stage import make_maps
+from .stage import check_maps, make_maps
 from .tile_section import TileSettings
 from .tiled_rows import TILED_SCHEMA
 from .tiling import tiled_image, tiled_maps, tiled_state
@@ -38,6 +38,7 @@ __all__ = [
     "aupro",
     "build_method",
     "category_states",
+    "check_maps",
     "check_sentences",
     "decode_rows",
     "encoding_steps",

@@ -1,0 +1,5 @@
+"""`agssp drift`: whether new images are still those that the corpus shows."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,4 @@
+from .section import CertifySection
+from .stage import DEFECTS, JSON_FILE, PAGE_FILE, Certified, certify_detector
+
+__all__ = ["DEFECTS", "JSON_FILE", "PAGE_FILE", "Certified", "CertifySection", "certify_detector"]
