@@ -31,10 +31,12 @@ howto/trained-maps
 howto/thresholds
 howto/audit-boxes
 howto/tiles
+howto/exported-detectors
 howto/exported-maps
 howto/python
 howto/clusters
 howto/labelling-tools
+howto/detectors
 howto/few-labels
 howto/next
 howto/drift

@@ -15,7 +15,6 @@ from training.project import Project
 from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
-    from training.certificate import Certified
     from training.report import Pretraining, RunArtifacts
 
 # Where and how it runs, which may name hosts, and checks that are no part of the run: not in the report.
@@ -241,24 +240,6 @@ class Pipeline:
                 finetuned=self.finetuned(start),
             )
         return self._evaluated[start]
-
-    def certified(self, certified: "Certified") -> Artifact:
-        """A registered detector judged on the labelled images of the test part, as one page.
-
-        Args:
-            certified: the version.
-
-        Raises:
-            UserError: see `certify_detector`.
-        """
-        from training.certificate import certify_detector
-
-        data, project = self.project.finetune.data, self.seeded
-        labelled = self.corpus if data is None else build_labelled(data, site=self.site)
-        limit = (self.corpus_section if data is None else data).near_duplicate_distance
-        return certify_detector(
-            project.certify, project.predict, certified, site=self.site, labelled=labelled, limit=limit
-        )
 
     @property
     def product(self) -> str:

@@ -48,6 +48,7 @@ def certify_command(
         version = Registry.open(tracker).version(model)
         from cluster.registry import making_of
         from training.certificate import PAGE_FILE, Certified
+        from training.certified import certificate_of
         from training.pipeline import Pipeline
         from training.starts import open_model
 
@@ -56,7 +57,7 @@ def certify_command(
             open_model(f"models:/{version.name}/{version.version}", lambda: tracker) as source,
             open_run(project, "certify") as site,
         ):
-            made = Pipeline(project, site).certified(Certified(version, source, making))
+            made = certificate_of(Pipeline(project, site), Certified(version, source, making))
             return {**artifact_json(made), "page": made.directory.uri_of(PAGE_FILE)}
 
     run_command(body, json_mode=as_json, render=render_certificate, exit_code=certify_exit_code)

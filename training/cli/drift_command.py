@@ -52,7 +52,7 @@ def drift_command(
 
         with open_pipeline(project, "drift", "maps") as pipeline:
             from pipelines.drift import TABLE_FILE
-            from training.drift_sources import drift_of
+            from training.drift import drift_of
             from training.starts import open_model
 
             opened = nullcontext() if model is None else open_model(model, lambda: open_tracker(project))
