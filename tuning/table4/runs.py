@@ -91,9 +91,8 @@ def _project(
     settings = merge(base, config)
     if model != own:
         settings = merge(settings, {"maps": {"encoder": {"model": model, "weights": None}}})
-    if not _has_images(settings):
-        return None
-    return validate(Project, settings, f'The data set "{name}"')
+    project = validate(Project, settings, f'The data set "{name}"')
+    return project if _has_images(settings) else None
 
 
 def _has_images(config: Mapping[str, Any]) -> bool:
