@@ -116,7 +116,7 @@ def write_report(
         "report",
         site=site,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
-        revision=3,  # curves, confusion, cost; verdicts and the interval of the lead
+        revision=4,  # curves, confusion, cost; verdicts and the interval of the lead; thin masks shown
         inputs=everything,
         body=body,
     )
