@@ -49,11 +49,11 @@ def heat_over(image: Picture, values: npt.NDArray[np.floating[Any]], low: float,
 
 
 def mask_over(image: Picture, truth: npt.NDArray[np.bool_]) -> Picture:
-    """The mask, of any size, tinted and outlined on the dimmed image."""
+    """The mask, of any size, tinted and outlined on the dimmed image; a pixel with any defect in it shows."""
     height, width = image.shape[:2]
-    mask = cv2.resize(truth.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    inside = resized(truth.astype(np.float32), width, height, by_areas=True) > 0
+    mask = inside.astype(np.uint8)
     canvas = image.astype(np.float32) * DIMMED
-    inside = mask.astype(bool)
     canvas[inside] = image[inside] * (1 - TINT) + np.array(MASK_COLOUR, np.float32) * TINT
     picture = np.asarray(canvas, dtype=np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

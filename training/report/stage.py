@@ -119,7 +119,8 @@ def write_report(
         "report",
         site=site,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
-        revision=4,  # curves, confusion, cost; verdicts, also on the model; the interval of the lead
+        # Curves, confusion, cost; verdicts, also on the model; the interval of the lead; thin masks shown.
+        revision=4,
         inputs=everything,
         body=body,
     )

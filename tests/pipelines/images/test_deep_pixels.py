@@ -243,7 +243,8 @@ def test_a_bigtiff_of_the_other_order_is_not_called_damaged() -> None:
 
 def test_planes_of_8_bits_are_joined() -> None:
     values = RNG.integers(0, 256, (9, 12, 3)).astype(np.uint8)
-    for packing in ({}, {"deflated": True}, {"order": ">"}):
+    packings: list[dict[str, Any]] = [{}, {"deflated": True}, {"order": ">"}]
+    for packing in packings:
         np.testing.assert_array_equal(decode_image(tiff(values, planar=2, **packing)), values)
 
 

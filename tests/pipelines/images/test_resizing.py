@@ -15,7 +15,9 @@ def shares(length: int, wanted: int) -> npt.NDArray[np.float64]:
     step = length / wanted
     starts = np.arange(wanted)[:, None] * step
     old = np.arange(length)[None]
-    return np.clip(np.minimum(starts + step, old + 1) - np.maximum(starts, old), 0, None) / step
+    common = np.minimum(starts + step, old + 1.0) - np.maximum(starts, old)
+    covered: npt.NDArray[np.float64] = np.maximum(common, 0.0) / step
+    return covered
 
 
 @settings(deadline=None, max_examples=60)

@@ -38,7 +38,7 @@ def tiff(*pages: npt.NDArray[Any], bits: int | None = None, order: str = "<", **
     for number, page in enumerate(pages):
         planar = fields.get("planar", 1)
         strips, sizes = [], []
-        for plane in np.moveaxis(page, 2, 0) if planar == 2 else [page]:
+        for plane in list(np.moveaxis(page, 2, 0)) if planar == 2 else [page]:
             kind = np.dtype(f"{order}{page.dtype.str[1:]}")
             data = packed(plane, bits) if bits else plane.astype(kind).tobytes()
             data = zlib.compress(data) if fields.get("deflated") else data

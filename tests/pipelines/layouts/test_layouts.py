@@ -300,7 +300,7 @@ def test_yolo_key_points_are_no_outline(shape: str, points: str, tmp_path: Path)
 @pytest.mark.parametrize("angle", [90.0, 30.0])
 def test_a_box_that_cvat_turned_is_turned_in_its_coco_and_voc_exports(angle: float, tmp_path: Path) -> None:
     corners = np.array([(2, 3), (9, 3), (9, 8), (2, 8)]) - (5.5, 5.5)
-    turn = np.exp(1j * np.radians(angle)) * (corners @ (1, 1j))
+    turn = np.exp(1j * np.radians(angle)) * (corners @ np.array([1, 1j]))
     wanted = 5.5 + np.array([turn.real.min(), turn.imag.min(), turn.real.max(), turn.imag.max()])
     paint(tmp_path / "coco/1.jpg")
     upright = {"segmentation": [], "bbox": [2.0, 3.0, 7.0, 5.0], "iscrowd": 0, "category_id": 1}
