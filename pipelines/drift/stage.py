@@ -132,8 +132,8 @@ def _rows(artifact: Artifact) -> list[dict[str, Any]]:
 def find_drift(section: DriftSection, sources: DriftSources, *, site: Site) -> Artifact:
     """Compare new images with the corpus.
 
-    Writes `drift.parquet` (a measure a row), `images.parquet` (an image that was compared), `verdict.json` and
-    `drift.html`.
+    Writes `drift.parquet` (a measure a row), `images.parquet` (an image that was compared), `verdict.json`
+    and `drift.html`.
 
     Args:
         section: the config.
