@@ -73,9 +73,9 @@ def test_sizes_are_those_of_the_curve_and_the_bound_is_met_where_it_is_told() ->
 def test_defects_of_one_image_that_share_their_fate_widen_the_bound() -> None:
     sizes, found, images = trial(3, count=150, spread=0.9)
     alone = fitted_curve(sizes, found, images).size_of_lower(0.9)
-    four = [np.repeat(each, 4) for each in (sizes, found)]
-    together = fitted_curve(*four, np.repeat(images, 4)).size_of_lower(0.9)
-    taken_as_more = fitted_curve(*four, np.arange(600)).size_of_lower(0.9)
+    fourfold, hits = np.repeat(sizes, 4), np.repeat(found, 4)
+    together = fitted_curve(fourfold, hits, np.repeat(images, 4)).size_of_lower(0.9)
+    taken_as_more = fitted_curve(fourfold, hits, np.arange(600)).size_of_lower(0.9)
     assert alone is not None
     assert together is not None
     assert taken_as_more is not None
