@@ -36,8 +36,10 @@ demo: install
 
 # Two processes at a time, each test file in one of them (the longest first: tests/conftest.py), with a thread each:
 # torch's threads on top would only wait for each other. Then what starts Ray or kills it: each process has a Ray of
-# its own and mostly waits for it, so three go on two cores.
-test: lint unit
+# its own and mostly waits for it, so three go on two cores. mypy, which without its cache has one core busy for
+# minutes, goes beside the unit tests.
+test: install
+	$(MAKE) -j 2 lint unit
 	$(TESTS) -n 2 --dist loadfile --no-loadscope-reorder --durations 15 \
 		-m "slow and not ray and not chaos and not gpu and not network"
 	$(TESTS) -n 3 --dist loadfile --no-loadscope-reorder --durations 15 \

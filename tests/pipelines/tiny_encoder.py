@@ -1,5 +1,6 @@
 """A tiny, randomly initialised open_clip model, built from its config as any other."""
 
+from functools import cache
 from typing import Any
 
 import open_clip
@@ -31,11 +32,17 @@ def tiny_clip(layers: int = LAYERS, quick_gelu: bool = False, **vision: Any) -> 
     return model.double().eval()
 
 
+@cache
+def clip_tokenizer() -> Any:
+    """CLIP's own, made once, as it reads 48,894 merges each time; never to be changed."""
+    return open_clip.get_tokenizer("ViT-B-32")
+
+
 def tiny_encoder(model: open_clip.CLIP | None = None) -> LoadedEncoder:
     """The tiny model as KeAD takes it, float32."""
     return LoadedEncoder(
         model=(model or tiny_clip()).float(),
-        tokenizer=open_clip.get_tokenizer("ViT-B-32"),
+        tokenizer=clip_tokenizer(),
         image_size=IMAGE,
         mean=(0.4, 0.5, 0.6),
         std=(0.2, 0.3, 0.25),

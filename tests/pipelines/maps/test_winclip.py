@@ -18,7 +18,7 @@ from pipelines.maps.method import CategoryState
 from pipelines.maps.section import MapsSection, WinclipSettings
 from pipelines.maps.winclip import WINDOWS_AT_ONCE, WinCLIP, harmonic_map, window_patches
 from tests.pipelines.maps import winclip_reference as reference
-from tests.pipelines.tiny_encoder import tiny_clip, tiny_encoder
+from tests.pipelines.tiny_encoder import clip_tokenizer, tiny_clip, tiny_encoder
 
 CASES = json.loads(reference.RESULT.read_text())["cases"]
 TILE = CategoryPrompts(object="tile", defects=(DefectPrompt(type="crack", features="a line"),))
@@ -29,7 +29,7 @@ def reference_encoder(name: str) -> LoadedEncoder:
     reference.fill(clip)
     return LoadedEncoder(
         model=clip.eval(),
-        tokenizer=open_clip.get_tokenizer("ViT-B-32"),
+        tokenizer=clip_tokenizer(),
         image_size=reference.IMAGE,
         mean=(0, 0, 0),
         std=(1, 1, 1),
