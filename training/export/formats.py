@@ -67,7 +67,8 @@ def write_format(
         return [path]
     import openvino
 
-    model = openvino.convert_model(str(source))
+    # Not `convert_model`, which takes a path apart at its commas.
+    model = openvino.Core().read_model(str(source))
     if name == "openvino-int8":
         model = _quantised_openvino(model, source, pictures)
     model.set_rt_info(json.dumps(contract, sort_keys=True), METADATA_KEY)
