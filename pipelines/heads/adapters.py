@@ -64,11 +64,6 @@ class AaClipAdapters(nn.Module):
         self.image = adapters_of(visual.transformer.resblocks, width)
         self.image_projections = nn.ParameterList(nn.Parameter(own.clone()) for _ in range(levels))
 
-    @property
-    def text_parameters(self) -> list[nn.Parameter]:
-        """What the first stage learns; the second learns the others."""
-        return [*self.text.parameters(), self.text_projection]
-
 
 def adapters_of(blocks: nn.ModuleList, width: int) -> nn.ModuleList:
     """An adapter for each of the first quarter of a tower's blocks, one at least."""

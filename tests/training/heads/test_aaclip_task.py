@@ -67,7 +67,7 @@ def learning(task: AaClipTask, epoch: int) -> set[str]:
     loss, parts = task.loss(task.model, batch_of())
     assert not any(part.requires_grad for part in parts.values())
     assert torch.isclose(loss, torch.stack(list(parts.values())).sum())
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     assert all(parameter.grad is None for parameter in task.model._frozen[0].parameters())
     return {
         name.removeprefix("adapters.")

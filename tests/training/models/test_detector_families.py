@@ -149,7 +149,7 @@ def test_predictions_lie_in_the_image_best_first(name: str) -> None:
     assert detector.training
 
 
-STRIP = Preprocessing((64, 160), "letterbox")
+STRIP = Preprocessing((64, 192), "letterbox")  # LW-DETR cuts sides into windows of 64 px
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -166,7 +166,7 @@ def test_a_strip_is_learnt_searched_to_its_far_end_and_kept(name: str, tmp_path:
     torch.autograd.backward(loss)
     boxes = torch.cat([found.boxes for found in detector.predict(images, min_score=0, max_boxes=100)])
     assert bool((boxes >= 0).all())
-    assert bool((boxes <= boxes.new_tensor([160, 64, 160, 64])).all())
+    assert bool((boxes <= boxes.new_tensor([192, 64, 192, 64])).all())
     assert boxes[:, 2].max() > 96  # beyond a square of the strip's height
     save_detector(detector, Storage.open(str(tmp_path)), "detector.safetensors", {})
     assert load_detector(tmp_path / "detector.safetensors").preprocessing == STRIP
@@ -236,7 +236,9 @@ def test_every_name_builds(name: str) -> None:
     with torch.device(
         "cpu" if name.startswith("yolo") else "meta"
     ):  # ultralytics reads numbers off its heads
-        detector = build_detector(whole, CLASSES, SQUARE)
+        # Its windows of four patches of 14 px.
+        preprocessing = Preprocessing(224, "square") if whole == "rf-detr-base" else SQUARE
+        detector = build_detector(whole, CLASSES, preprocessing)
     assert {detector.part_of(key) for key in detector.state_dict()} == {"backbone", "neck", "head", "classes"}
 
 

@@ -30,7 +30,7 @@ def tiny() -> Detector:
 
 def test_boxes_are_the_librarys_in_pixels_of_coloured_images(tiny: Detector) -> None:
     images = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    network: Any = tiny.eval().network  # type: ignore[operator]
+    network: Any = tiny.eval().network
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
         boxes, scores = tiny.candidates(images)
@@ -103,7 +103,6 @@ def published_file(folder: Path, name: str) -> Path:
         former = key
         if name.startswith("lw"):
             for now, then in {
-                "backbone.encoder.": "backbone.encoder.",
                 "attention.q_proj": "attention.attention.query",
                 "attention.k_proj": "attention.attention.key",
                 "attention.v_proj": "attention.attention.value",

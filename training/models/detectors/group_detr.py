@@ -116,11 +116,6 @@ class GroupDetr(QueryDetector):
         return key
 
 
-def queries(most: int, places: int) -> int:
-    """Queries of a group, where the proposals are of so many places."""
-    return min(most, places)
-
-
 def check_sides(name: str, shape: tuple[int, int], multiple: int) -> None:
     """Prove that the library's ViT can cut an input of this height and width into its windows.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.models import LW_DETR, Preprocessing
 from training.models.detectors.base import register, register_on_backbone
-from training.models.detectors.group_detr import STRIDE, GroupDetr, check_sides, queries
+from training.models.detectors.group_detr import STRIDE, GroupDetr, check_sides
 
 WINDOWS = 4  # along a side of the ViT's grid
 SHALLOW = {"num_hidden_layers": 6, "window_block_indices": [0, 2, 4], "out_indices": [2, 4, 6]}
@@ -72,7 +72,7 @@ class LwDetrDetector(GroupDetr):
         scales = decoder["projector_scale_factors"]
         config = LwDetrConfig(
             num_labels=len(classes),
-            num_queries=queries(most, sum(round(height * scale) * round(wide * scale) for scale in scales)),
+            num_queries=min(most, sum(round(height * scale) * round(wide * scale) for scale in scales)),
             backbone_config=LwDetrViTConfig(
                 image_size=1024,
                 hidden_size=width,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.models import RF_DETR, Preprocessing
 from training.models.detectors.base import register, register_on_backbone
-from training.models.detectors.group_detr import STRIDE, GroupDetr, check_sides, queries
+from training.models.detectors.group_detr import STRIDE, GroupDetr, check_sides
 
 QUERIES = 300
 
@@ -86,7 +86,7 @@ class RfDetrDetector(GroupDetr):
         height, width = (side // patch for side in preprocessing.shape)
         config = RfDetrConfig(
             num_labels=len(classes),
-            num_queries=queries(QUERIES, height * width),
+            num_queries=min(QUERIES, height * width),
             backbone_config=RfDetrDinov2Config(
                 image_size=size.side,
                 patch_size=patch,
