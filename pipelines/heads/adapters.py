@@ -34,7 +34,7 @@ class ResidualAdapter(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (…, width) as they go on."""
         adapted = F.leaky_relu(tokens @ self.weight.T)
-        long = tokens.norm(dim=-1, keepdim=True)
+        long: Tensor = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True)
         return SHARE * F.normalize(adapted, dim=-1) * long + (1 - SHARE) * tokens
 
 
@@ -129,7 +129,7 @@ def adapted_image(
     """
     with exact(images):
         x = visual._embeds(images)
-    patches = []
+    patches: list[Tensor] = []
     for number, block in enumerate(visual.transformer.resblocks):
         x = block(x)
         x = adapters.image[number](x) if number < len(adapters.image) else x

@@ -54,7 +54,7 @@ class AaClip(nn.Module):
     def anchors(self, categories: Tensor) -> Tensor:
         """(B, 2, D) L2-normalised anchors, normal and anomalous, of (B,) numbers of categories."""
         clip, device = self._clip(), self.adapters.text_projection.device
-        numbers, places = categories.unique(return_inverse=True)
+        numbers, places = torch.unique(categories, return_inverse=True)
         pairs = [
             torch.stack(
                 [adapted_anchor(clip, self.adapters, each.to(device)) for each in self._tokens[number]]

@@ -163,8 +163,8 @@ def test_colours_of_16_bits_are_put_upright_as_grey_is(orientation: int) -> None
     chunk = exif.tobytes()[6:]
     png = cv_png(colours)
     crc = int(np.uint32(zlib.crc32(b"eXIf" + chunk)))
-    turned = png[:33] + len(chunk).to_bytes(4, "big") + b"eXIf" + chunk + crc.to_bytes(4, "big") + png[33:]
-    np.testing.assert_array_equal(decode_image(turned), upright)
+    tagged = png[:33] + len(chunk).to_bytes(4, "big") + b"eXIf" + chunk + crc.to_bytes(4, "big") + png[33:]
+    np.testing.assert_array_equal(decode_image(tagged), upright)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
