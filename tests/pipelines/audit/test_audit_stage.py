@@ -98,9 +98,9 @@ def test_kinds_of_a_category_that_is_none_are_refused(
     assert "casting" in told
 
 
-@pytest.mark.ray
+@pytest.mark.slow  # in this process: each of its jobs is held on Ray by its own stage's test
 def test_boxes_take_the_rule_that_the_audit_chose(
-    ray_cluster: None, tracked: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tracked: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = corpus_of(tmp_path)
     originals = {path: path.read_bytes() for path in (tmp_path / "images").rglob("*.png")}
