@@ -129,7 +129,8 @@ def differences(plain: Sequence[Judged], changed: Sequence[Judged], seed: int) -
 
     Returns:
         `recall` and `false_calls`: the changed figure, the difference, its 95 % interval (None where no
-        defect is left).
+        defect is left). Where no image differs, drawing them anew would give an interval of no width: it is
+        then that of the share of images that do (Clopper and Pearson), each by 1.
     """
     # (images, 5): defects that count, hits before and after, false calls before and after.
     rows = np.array(
@@ -157,15 +158,25 @@ def differences(plain: Sequence[Judged], changed: Sequence[Judged], seed: int) -
             whole[2] / defects if defects else None,
             (whole[2] - whole[1]) / defects if defects else None,
             recall,
+            unlike=rows[rows[:, 0] > 0][:, 1:3],
         ),
         "false_calls": _difference(
-            whole[4] / len(rows), (whole[4] - whole[3]) / len(rows), (drawn[:, 4] - drawn[:, 3]) / len(rows)
+            whole[4] / len(rows),
+            (whole[4] - whole[3]) / len(rows),
+            (drawn[:, 4] - drawn[:, 3]) / len(rows),
+            unlike=rows[:, 3:5],
         ),
     }
 
 
-def _difference(value: float | None, difference: float | None, drawn: Floats) -> dict[str, float | None]:
+def _difference(
+    value: float | None, difference: float | None, drawn: Floats, *, unlike: Floats
+) -> dict[str, float | None]:
+    """One figure's row; `unlike` is (images, 2), the figure's counts before and after."""
     ends = None if difference is None else interval(drawn)
+    if difference is not None and (unlike[:, 0] == unlike[:, 1]).all():
+        most = share(0, len(unlike))["high"]
+        ends = (-most, most)
     low, high = (None, None) if ends is None else ends
     return {
         "value": None if value is None else float(value),

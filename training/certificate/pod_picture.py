@@ -48,6 +48,8 @@ def pod_picture(
         axes.legend(fontsize=8, frameon=False, loc="center right")
     axes.axhline(0.9, color=DATA, lw=0.6, ls=":")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
     axes.set_ylim(-0.07, 1.07)
     axes.set_xlabel(f"size of the defect, {unit}", fontsize=9)
     axes.set_ylabel("share found", fontsize=9)

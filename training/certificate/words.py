@@ -33,6 +33,9 @@ def verdicts(document: Mapping[str, Any], leak: Leak, pod: Pod, unit: str) -> li
         for row in document["robustness"]
         if row["recall"]["high"] is not None and row["recall"]["high"] < 0
     ]
+    if not pod.hits:
+        told.append(Verdict("robustness", "No defect was found, so no change can tell how robust that is."))
+        return told
     told.append(
         Verdict(
             "robustness",

@@ -77,7 +77,11 @@ def test_false_calls_of_images_and_of_none() -> None:
 
 def test_differences_are_paired_and_leave_out_what_a_tilt_hides() -> None:
     plain = [seen([True, True], 1), seen([True, False]), seen([])]
-    assert differences(plain, plain, seed=0)["recall"]["difference"] == 0
+    same = differences(plain, plain, seed=0)
+    for name, images in (("recall", 2), ("false_calls", 3)):  # no change seen is no proof that there is none
+        assert same[name]["difference"] == 0
+        assert same[name]["high"] == pytest.approx(1 - 0.025 ** (1 / images))
+        assert same[name]["low"] == -same[name]["high"]
     changed = [seen([False, True], 1, [True, False]), seen([True, False], 2), seen([])]
     told = differences(plain, changed, seed=0)
     assert told["defects"] == 3
