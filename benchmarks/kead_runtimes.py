@@ -1,8 +1,10 @@
-"""KeAD's image tower by PyTorch and by onnxruntime, in turn: ViT-B-16-plus-240, batch 4, two threads.
+"""KeAD's image tower by PyTorch, onnxruntime and OpenVINO, in turn: ViT-B-16-plus-240, batch 4, two threads.
 
-`AGSSP_BENCH_BEFORE` names the Python of another installation of agssp, whose tower is a third side.
+OpenVINO is the extra `openvino`. `AGSSP_BENCH_BEFORE` names the Python of another installation of agssp,
+whose tower is a further side.
 """
 
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -11,13 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
 import open_clip
 import torch
 from torch import Tensor
 
 from benchmarks.registry import Row, at_least, at_most
 from pipelines.encoder import DenseEmbeddings, DenseEncoder
-from pipelines.maps import OnnxTower
+from pipelines.maps import OnnxTower, tower_file
 
 BEFORE = "AGSSP_BENCH_BEFORE"
 MODEL, SIDE, BATCH, THREADS, ROUNDS = "ViT-B-16-plus-240", 240, 4, 2, 5
@@ -58,6 +61,16 @@ def run() -> Iterator[Row]:
         "torch": lambda: _timed(dense, images),
         "onnxruntime": lambda: _timed(tower, images),
     }
+    if importlib.util.find_spec("openvino") is None:
+        yield Row("onnxruntime against openvino", None, "the extra openvino is not installed")
+    else:
+        openvino_tower = _openvino_tower(dense)
+        yield at_most(
+            "openvino against torch: largest difference",
+            _apart(dense, openvino_tower, images),
+            MOST_DIFFERENCE,
+        )
+        sides["openvino"] = lambda: _timed(openvino_tower, images)
     other = os.environ.get(BEFORE)
     with ExitStack() as open_until_measured:
         if other is not None:
@@ -83,7 +96,24 @@ def _timed(embed: Callable[[Tensor], DenseEmbeddings], images: Tensor) -> tuple[
     return time.process_time() - cpu, time.monotonic() - wall
 
 
-def _apart(dense: DenseEncoder, tower: OnnxTower, images: Tensor) -> float:
+def _openvino_tower(dense: DenseEncoder) -> Callable[[Tensor], DenseEmbeddings]:
+    """The same ONNX file by OpenVINO, in float32."""
+    import openvino
+
+    content, cls, patches = tower_file(dense)
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
+    model = core.compile_model(core.read_model(content), "CPU", settings)
+
+    def embed(images: Tensor) -> DenseEmbeddings:
+        results = model([images.numpy()])
+        values = {name: torch.from_numpy(np.array(results[name])) for name in {cls, *patches}}
+        return DenseEmbeddings(values[cls], [values[name] for name in patches])
+
+    return embed
+
+
+def _apart(dense: DenseEncoder, tower: Callable[[Tensor], DenseEmbeddings], images: Tensor) -> float:
     with torch.inference_mode():
         one, other = dense(images), tower(images)
     pairs = zip([one.cls, *one.patches], [other.cls, *other.patches], strict=True)

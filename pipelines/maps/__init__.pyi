@@ -6,7 +6,7 @@ from .kead import KeAD, zero_shot_map
 from .map_export import CategoryCut, export_maps, refuse_unwritable
 from .method import CategoryState, MapMethod, anomaly_probability, preprocess
 from .metrics import Masks, aupro, image_auroc, pixel_auroc
-from .onnx_tower import OnnxTower
+from .onnx_tower import OnnxTower, tower_file
 from .reading import Floats, map_rows, upsample
 from .resources import images_at_once
 from .rows import PARTS, category_states, decode_rows, map_batch, map_schema, readable_rows
@@ -60,6 +60,7 @@ __all__ = [
     "tiled_image",
     "tiled_maps",
     "tiled_state",
+    "tower_file",
     "unread",
     "upsample",
     "zero_shot_map",

@@ -25,7 +25,7 @@ class OnnxTower:
     """
 
     def __init__(self, dense: DenseEncoder, threads: int) -> None:
-        content, self.cls, self.patches = _tower(dense)
+        content, self.cls, self.patches = tower_file(dense)
         self.names = list(dict.fromkeys([self.cls, *self.patches]))  # a layer may be read twice
         self.session = session_of(content, threads)
 
@@ -36,7 +36,7 @@ class OnnxTower:
         return DenseEmbeddings(tensors[self.cls], [tensors[name] for name in self.patches])
 
 
-def _tower(dense: DenseEncoder) -> tuple[bytes, str, list[str]]:
+def tower_file(dense: DenseEncoder) -> tuple[bytes, str, list[str]]:
     """The ONNX file's content, and the names of its outputs; the graph's own copy of the weights is freed."""
     graph = Graph()
     cls, patches = TowerGraph(graph, dense).write(IMAGES)
