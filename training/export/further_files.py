@@ -125,6 +125,7 @@ def write_further(
     standard, trials = try_files(detector, files, images, conditions.cut)
     _refuse_another_network(trials)
     made: dict[str, Any] = document(standard, trials)
+    unproven: list[str] = []
     if section.nms:
         files[NMS] = [source.parent / NMS_FILE]
         check = write_nms(
@@ -136,8 +137,14 @@ def write_further(
             pictures=images.shown(detector.preprocessing),
         )
         made[NMS] = asdict(check)
+        if not check.detections:
+            unproven.append(
+                f"{NMS_FILE}: no image that it was compared on shows a box above predict.min_score="
+                f"{conditions.min_score:g}, so this proves little; export with images that have some."
+            )
     warnings = [
-        sentence for name, trial in trials.items() if (sentence := trial.warning(files[name][0].name))
+        *(sentence for name, trial in trials.items() if (sentence := trial.warning(files[name][0].name))),
+        *unproven,
     ]
     return FurtherFiles(
         paths=[path for name, paths in files.items() if name != PLAIN for path in paths],

@@ -40,7 +40,7 @@ class Trial:
             each image), pixels of the input.
         max_score_error: largest difference of any score.
         map50, map50_95: of the file, on the labelled images of the test part; None without any.
-        points_lost: what the worse of both lost against PyTorch, percent points.
+        points_lost: what the worse of both lost against PyTorch, percent points; None where PyTorch has none.
         latency_ms: median time of a batch of 1 from input to candidates.
         speed_up: median of PyTorch's time through the file's, taken in turn.
     """
@@ -62,8 +62,8 @@ class Trial:
             if "int8" not in self.format:
                 return None
             return (
-                f"{file}: nobody knows what 8 bits cost it, as there is no labelled image in the test part "
-                "to measure mAP on; label some, or measure it on your own before you use it."
+                f"{file}: nobody knows what 8 bits cost it, as the test part has no labelled image on which "
+                "PyTorch finds anything; label some, or measure it on your own before you use it."
             )
         if not self.points_lost <= MOST_POINTS_LOST:
             return (
@@ -130,7 +130,7 @@ def try_files(
             max_score_error=scores,
             map50=figures["map50"],
             map50_95=figures["map50_95"],
-            points_lost=_lost(own, figures),
+            points_lost=points_lost(own, figures),
             latency_ms=1e3 * statistics.median(times[name]),
             speed_up=statistics.median(ratios),
         )
@@ -160,7 +160,10 @@ def figures_of(detector: Detector, images: TrialImages, cut: DetectorTiles) -> d
     return {name: figures[name] for name in METRICS}
 
 
-def _lost(own: Mapping[str, float | None], figures: Mapping[str, float | None]) -> float | None:
+def points_lost(own: Mapping[str, float | None], figures: Mapping[str, float | None]) -> float | None:
+    """The larger loss of both, percent points; None where PyTorch finds nothing that could be lost."""
+    if not own["map50"]:
+        return None
     losses = [
         100 * (before - after)
         for name in METRICS

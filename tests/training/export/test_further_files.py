@@ -25,7 +25,7 @@ from training.export.further_files import Conditions, FurtherFiles, refuse_furth
 from training.export.onnx_export import OnnxCheck, contract
 from training.export.section import ExportSection
 from training.export.trial_images import TrialImages, trial_images
-from training.export.trials import Trial
+from training.export.trials import Trial, points_lost
 from training.models.detectors.base import Detector
 from training.models.tile_section import DetectorTiles
 from training.prediction.predict import ImagePrediction, predict
@@ -220,6 +220,14 @@ def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
     )
     assert done.stdout == "imported\n"
     assert not (tmp_path / "intel").exists()  # where it keeps a number for this user
+
+
+def test_what_pytorch_does_not_find_is_not_lost() -> None:
+    nothing: dict[str, float | None] = {"map50": 0.0, "map50_95": 0.0}
+    assert points_lost(nothing, nothing) is None
+    assert points_lost({"map50": None, "map50_95": None}, {"map50": None, "map50_95": None}) is None
+    lost = points_lost({"map50": 0.5, "map50_95": 0.3}, {"map50": 0.51, "map50_95": 0.28})
+    assert lost == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
