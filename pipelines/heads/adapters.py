@@ -34,8 +34,8 @@ class ResidualAdapter(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (…, width) as they go on."""
         adapted = F.leaky_relu(tokens @ self.weight.T)
-        long: Tensor = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True)
-        return SHARE * F.normalize(adapted, dim=-1) * long + (1 - SHARE) * tokens
+        length: Tensor = tokens.norm(dim=-1, keepdim=True)
+        return SHARE * F.normalize(adapted, dim=-1) * length + (1 - SHARE) * tokens
 
 
 class AaClipAdapters(nn.Module):

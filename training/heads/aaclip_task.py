@@ -54,14 +54,15 @@ class AaClip(nn.Module):
     def anchors(self, categories: Tensor) -> Tensor:
         """(B, 2, D) L2-normalised anchors, normal and anomalous, of (B,) numbers of categories."""
         clip, device = self._clip(), self.adapters.text_projection.device
-        numbers, places = torch.unique(categories, return_inverse=True)
+        given = categories.tolist()
+        numbers = sorted(set(given))
         pairs = [
             torch.stack(
                 [adapted_anchor(clip, self.adapters, each.to(device)) for each in self._tokens[number]]
             )
-            for number in numbers.tolist()
+            for number in numbers
         ]
-        return torch.stack(pairs)[places]
+        return torch.stack(pairs)[[numbers.index(number) for number in given]]
 
     def embedded(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, D) image embeddings and (B, g, g, D) patches of each level, of (B, 3, S, S) uint8 images."""

@@ -35,12 +35,11 @@ HEAVY = (
     "d-fine-s+resnet18",
     "deimv2-s+resnet18",
     "lw-detr-tiny",
-    "rf-detr+resnet18",
 )
 SIBLINGS = (  # of the same adapters
     "rtdetr-l+resnet18",
     "rt-detr-v2-s+resnet18",
-    "rf-detr-nano",
+    "rf-detr+resnet18",
     "lw-detr+vit_tiny_patch16_224",
 )
 FOLDED = ("yolov8n", "yolo11n", "yolo12n", "yolo26n")
@@ -272,7 +271,10 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
 @pytest.mark.parametrize(
     ("name", "preprocessing"),
     [
-        *((name, SQUARE) for name in ("yolov8n+resnet18", *HEAVY, "rt-detr-v2-s+resnet18")),
+        *(
+            (name, SQUARE)
+            for name in ("yolov8n+resnet18", *HEAVY, "rt-detr-v2-s+resnet18", "rf-detr+resnet18")
+        ),
         ("yolov8n-rtdetr", STRIP),
     ],
 )
