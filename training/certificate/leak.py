@@ -1,5 +1,6 @@
 """Whether the detector has seen the images that it is judged on, or near-duplicates of them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from pipelines.corpus import EXACT, HashedImage
 from pipelines.corpus.contamination import contamination
 from pipelines.tables import CorpusTables
 
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 LEARNT_FROM = ("corpus", "labels")  # stages whose images a detector, or what it began with, has seen
 
 
@@ -115,6 +117,8 @@ def _directory(name: str, fingerprint: str, labelled: Artifact, workspace: Stora
     """Where a stage's artifact lies; None where it is gone or another."""
     if fingerprint == labelled.fingerprint:
         return labelled.directory
+    if not FINGERPRINT.fullmatch(fingerprint):  # a registry may hold any text, and this one names a folder
+        return None
     directory = workspace.at(name, fingerprint[:16])
     if not directory.exists(RECORD) or directory.read_json(RECORD).get("fingerprint") != fingerprint:
         return None
