@@ -20,7 +20,8 @@ def test_loops_take_the_projects_seed_unless_they_have_their_own() -> None:
     written, taken = project.model_dump(), seeded.model_dump()
     for name in ("backbone", "finetune", "heads"):
         written[name]["loop"]["seed"] = 4
-    written["paint"]["seed"] = written["audit"]["seed"] = 4
+    for name in ("paint", "audit", "certify"):
+        written[name]["seed"] = 4
     assert taken == written
 
 

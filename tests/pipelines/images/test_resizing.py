@@ -46,3 +46,12 @@ def test_a_pixel_is_found_wherever_it_lies(
     found = resized(mask, width, height, by_areas=True) > 1e-6
     touched = np.outer(shares(rows, height)[:, row] > 1e-6, shares(columns, width)[:, column] > 1e-6)
     np.testing.assert_array_equal(found, touched)
+
+
+def test_a_border_that_both_grids_share_is_kept() -> None:
+    for old, new in ((9, 51), (10, 74), (12, 34), (63, 81)):
+        values = np.eye(old, dtype=np.float32)
+        for grown in (resized(values, new, old, by_areas=True), resized(values, old, new, by_areas=True).T):
+            np.testing.assert_allclose(grown, shares(old, new).T, atol=1e-6)
+    whole = resized(np.array([[10, 21]], np.uint8), 3, 1, by_areas=True)
+    np.testing.assert_array_equal(whole, [[10, 16, 21]])
