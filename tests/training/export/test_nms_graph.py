@@ -40,8 +40,10 @@ def session(rules: Selection, opset: int = 20) -> Any:
         plain = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
         model = with_selection(plain, rules)
         onnx.checker.check_model(model, full_check=True)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # idle threads spin, which other tests' processes pay for
         SESSIONS[key] = onnxruntime.InferenceSession(
-            model.SerializeToString(), providers=["CPUExecutionProvider"]
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     return SESSIONS[key]
 
