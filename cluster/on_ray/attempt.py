@@ -83,7 +83,12 @@ class Attempt:
         return isinstance(self._failure, Exception)
 
     def give_up(self) -> None:
-        """End it and everything it started, and wait until it has ended, `END_SECONDS` at most."""
+        """End it and everything it started, and wait until it has ended, `END_SECONDS` at most.
+
+        What has ended is left alone: Ray may take the process down where a finished task is cancelled.
+        """
+        if self._done.is_set():
+            return
         self._given_up.set()
         if self._task is not None:
             ray.cancel(self._task, force=True, recursive=True)
