@@ -1,7 +1,9 @@
 """What the commands of a project share: its config, an artifact as JSON, a stage's command."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from cluster.cli.command import out, render_table, run_command
 from cluster.cli.projects import project_of
@@ -9,6 +11,15 @@ from cluster.cli.projects import project_of
 if TYPE_CHECKING:
     from cluster.stages import Artifact
     from training.inputs import Goal
+
+RegisteredName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME[@ALIAS]",
+        help="A registered model: NAME (its newest version), NAME@VERSION or NAME@ALIAS.",
+        show_default=False,
+    ),
+]
 
 
 def artifact_json(artifact: "Artifact") -> dict[str, Any]:

@@ -1,27 +1,20 @@
 """`agssp certify`: what a registered detector finds, and what of it is proven, on one page."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from cluster.cli.command import USER_AT_FAULT, Json, Words, out, run_command
 from cluster.cli.projects import project_of
-from training.cli.base import artifact_json
+from training.cli.base import RegisteredName, artifact_json
 
 app = typer.Typer()
 
 
 @app.command("certify")
 def certify_command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME[@ALIAS]",
-            help="A registered model: NAME (its newest version), NAME@VERSION or NAME@ALIAS.",
-            show_default=False,
-        ),
-    ],
+    model: RegisteredName,
     words: Words = None,
     as_json: Json = False,
 ) -> None:

@@ -2,27 +2,21 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from cluster import json_text
 from cluster.cli.command import Json, Words, guard, out
 from cluster.cli.projects import project_of
+from training.cli.base import RegisteredName
 
 app = typer.Typer()
 
 
 @app.command("serve")
 def serve_command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME[@ALIAS]",
-            help="A registered model: NAME (its newest version), NAME@VERSION or NAME@ALIAS.",
-            show_default=False,
-        ),
-    ],
+    model: RegisteredName,
     words: Words = None,
     as_json: Json = False,
 ) -> None:
