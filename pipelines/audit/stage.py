@@ -111,7 +111,7 @@ def audit_boxes(inputs: AuditInputs, *, site: Site, corpus: Artifact, maps: Arti
         site=site,
         config={"candidates": [settings.deciding() for settings in tried], "seed": section.seed or 0},
         inputs={"corpus": corpus, "maps": maps, "audit_images": painted, "painted_maps": painted_maps},
-        revision=1,  # intervals where no image or every one speaks for a share have a width
+        revision=2,  # intervals where no image or every one speaks for a share have a width
         body=body,
     )
 
