@@ -83,11 +83,11 @@ def test_time_is_that_of_finished_trainings_like_these(tmp_path: Path) -> None:
 
 
 def test_a_fresh_workspace_gets_an_estimate(tmp_path: Path) -> None:
-    # 56 images a second of 128 × 128 px for YOLOv8n on one core; YOLOv8s is 28.8 / 8.9 as much work.
+    # 20 images a second of 128 × 128 px for YOLOv8n on one core; YOLOv8s is 28.8 / 8.9 as much work.
     trainings = [
-        PlannedTraining("finetune", "yolov8n", 10, Learnt(56 * 600.0, 128**2)),
-        PlannedTraining("detector", "yolov8n", 10, Learnt(56 * 600.0, 256**2)),
-        PlannedTraining("finetune", "yolov8s", 10, Learnt(56 * 600.0, 128**2)),
+        PlannedTraining("finetune", "yolov8n", 10, Learnt(20 * 600.0, 128**2)),
+        PlannedTraining("detector", "yolov8n", 10, Learnt(20 * 600.0, 256**2)),
+        PlannedTraining("finetune", "yolov8s", 10, Learnt(20 * 600.0, 128**2)),
         PlannedTraining("finetune", "faster-rcnn+resnet50", 10, Learnt(100.0, 128**2)),
     ]
     expected = 600 * (1 + 4 + 28.8 / 8.9) + 3 * 10  # and ten seconds of each beside its steps
