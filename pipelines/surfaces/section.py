@@ -47,15 +47,17 @@ class GenerateSection(Section):
             if kind not in KINDS:
                 raise ValueError(f'no generated defect "{kind}"; {nearest(kind, KINDS)}')
         if kinds is not None and len(set(kinds)) < len(kinds):
-            raise ValueError("defects must all be different")  # one given twice would be drawn twice as often
+            raise ValueError("defects must all be different")
         return kinds
 
     @model_validator(mode="after")
     def _each_has_one(self) -> "GenerateSection":
-        for name in (self.categories or CATEGORIES) if self.defects is not None else ():
-            if not set(self.defects or ()) & set(CATEGORIES[name].defects):
+        if self.defects is None:
+            return self
+        for name in self.categories or tuple(CATEGORIES):
+            if not set(self.defects) & set(CATEGORIES[name].defects):
                 raise ValueError(
-                    f"{name} has none of the defects {', '.join(self.defects or ())}; add one of its own "
+                    f"{name} has none of the defects {', '.join(self.defects)}; add one of its own "
                     f"({', '.join(CATEGORIES[name].defects)}) or leave it out of categories"
                 )
         return self
