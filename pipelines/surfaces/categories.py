@@ -136,3 +136,6 @@ CATEGORIES: dict[str, Recipe] = {
         tint=COOL,
     ),
 }
+
+# Every kind that some category may have.
+KINDS = tuple(sorted({kind for recipe in CATEGORIES.values() for kind in recipe.defects}))

@@ -1,5 +1,6 @@
 """Generated surface photographs: one sample per (seed, index), and whole corpora on disk."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +63,7 @@ def generate(
     category: str | None = None,
     defect: str | None = None,
     defect_share: float = 0.5,
+    defects: Collection[str] | None = None,
 ) -> SurfaceSample:
     """The sample of a (seed, index); the same arguments give the same sample.
 
@@ -73,9 +75,11 @@ def generate(
         category: a key of `CATEGORIES`; drawn when left out.
         defect: a key of `DEFECTS`, or `normal` for none; drawn among the category's when left out.
         defect_share: probability of a defect when it is drawn.
+        defects: kinds that it is drawn among, as far as the category has them; all when left out.
 
     Raises:
-        UserError: unknown category or defect, size too small, negative seed or index, share outside 0…1.
+        UserError: unknown category or defect, size too small, negative seed or index, share outside 0…1, a
+            category without any of `defects`.
     """
     _check(seed, index, size, category, defect, defect_share)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, index])))
@@ -85,7 +89,10 @@ def generate(
     recipe = CATEGORIES[category]
     line = np.random.SeedSequence([seed, names.index(category), 1 << 20, 1])
     style = _vary(rng, draw_style(np.random.Generator(np.random.Philox(line)), recipe))
-    has_defect, kind = rng.random() < defect_share, str(rng.choice(recipe.defects))
+    kinds = [kind for kind in recipe.defects if defects is None or kind in defects]
+    if not kinds:
+        raise UserError(f"Surface category {category} has none of the defects {', '.join(defects or ())}.")
+    has_defect, kind = rng.random() < defect_share, str(rng.choice(kinds))
     if defect is None:
         defect = kind if has_defect else NORMAL
     surface = reflectance(rng, size, style)
@@ -169,6 +176,7 @@ def write_corpus(
     size: int,
     defect_share: float,
     categories: list[str] | None = None,
+    defects: Collection[str] | None = None,
     normal_references: int = 4,
     lines: int = 1,
 ) -> None:
@@ -178,7 +186,7 @@ def write_corpus(
 
     Args:
         folder: target folder, made when absent; files of the same names are overwritten.
-        seed, size, defect_share: see `generate`.
+        seed, size, defect_share, defects: see `generate`.
         images_per_category: number of images of each category.
         categories: keys of `CATEGORIES`; all when left out.
         normal_references: number of images of each category that are good whatever the share.
@@ -198,7 +206,13 @@ def write_corpus(
             forced = NORMAL if index < normal_references else None
             line = seed + index * lines // images_per_category
             sample = generate(
-                line, index, size=size, category=category, defect=forced, defect_share=defect_share
+                line,
+                index,
+                size=size,
+                category=category,
+                defect=forced,
+                defect_share=defect_share,
+                defects=defects,
             )
             place = folder / category / (sample.defect or "good")
             try:

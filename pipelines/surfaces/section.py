@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from cluster.errors import nearest
-from pipelines.surfaces.categories import CATEGORIES
+from pipelines.surfaces.categories import CATEGORIES, KINDS
 
 
 class GenerateSection(Section):
@@ -18,6 +18,8 @@ class GenerateSection(Section):
         size: side in pixels.
         defect_share: share of images with a defect.
         categories: object categories; None takes all.
+        defects: kinds of defects that are drawn; each category has those of them that it may have, and must
+            have one. None takes all.
         lines: production lines, each with a look of its own for every category, that the images of a
             category are spread over evenly. One is what a factory has; many teach a model of all surfaces.
     """
@@ -27,6 +29,7 @@ class GenerateSection(Section):
     size: int = Field(default=160, ge=32, le=4096)
     defect_share: float = Field(default=0.5, ge=0, le=1)
     categories: tuple[str, ...] | None = Field(default=None, min_length=1)
+    defects: tuple[str, ...] | None = Field(default=None, min_length=1)
     lines: int = Field(default=1, ge=1, le=100_000)
 
     @field_validator("categories")
@@ -37,7 +40,31 @@ class GenerateSection(Section):
                 raise ValueError(f'no generated surface category "{name}"; {nearest(name, CATEGORIES)}')
         return names
 
+    @field_validator("defects")
+    @classmethod
+    def _drawn(cls, kinds: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for kind in kinds or ():
+            if kind not in KINDS:
+                raise ValueError(f'no generated defect "{kind}"; {nearest(kind, KINDS)}')
+        if kinds is not None and len(set(kinds)) < len(kinds):
+            raise ValueError("defects must all be different")
+        return kinds
+
+    @model_validator(mode="after")
+    def _each_has_one(self) -> "GenerateSection":
+        if self.defects is None:
+            return self
+        for name in self.categories or tuple(CATEGORIES):
+            if not set(self.defects) & set(CATEGORIES[name].defects):
+                raise ValueError(
+                    f"{name} has none of the defects {', '.join(self.defects)}; add one of its own "
+                    f"({', '.join(CATEGORIES[name].defects)}) or leave it out of categories"
+                )
+        return self
+
     @property
     def deciding(self) -> dict[str, Any]:
-        """What decides the images, JSON-able; one line as in former versions, which had no key for it."""
-        return self.model_dump(mode="json", exclude={"lines"} if self.lines == 1 else None)
+        """What decides the images, JSON-able; defaults of later keys as in versions that had none of them."""
+        later = {"lines": 1, "defects": None}
+        written = self.model_dump(mode="json")
+        return {key: value for key, value in written.items() if key not in later or value != later[key]}

@@ -31,6 +31,7 @@ def generate_surfaces(section: GenerateSection, *, site: Site) -> Artifact:
             size=section.size,
             defect_share=section.defect_share,
             categories=list(section.categories) if section.categories is not None else None,
+            defects=section.defects,
             lines=section.lines,
         )
         return {"files": sum(1 for path in folder.rglob("*.png"))}

@@ -151,7 +151,7 @@ def test_the_registered_model_can_be_looked_up(first: dict[str, Any], place: lis
     assert made["parents"] == {"detector": "demo-detector-yolov8n@1"}
     assert made["corpus"] == shown["lineage"]["corpus"]
     assert len(made["prompts"]) == 64
-    assert set(made["thresholds"]) == {"casting", "magnetic_tile", "rail"}
+    assert set(made["thresholds"]) == {"copper_foil", "magnetic_tile", "steel_sheet"}
     assert made["seeds"] == {"surfaces": 7, "paint": 0, "backbone": 0, "detector": 0, "finetune": 0}
     assert made["code_version"].startswith(f"{metadata.version('agssp')}+")
     (evaluation,) = shown["evaluations"].values()

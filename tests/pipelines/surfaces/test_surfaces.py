@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from cluster.errors import UserError
-from pipelines.surfaces.categories import CATEGORIES
+from pipelines.surfaces.categories import CATEGORIES, KINDS
 from pipelines.surfaces.defects import DEFECTS
 from pipelines.surfaces.generator import generate, write_corpus
+from pipelines.surfaces.section import GenerateSection
 
 SIZE = 64
 PAIRS = [(category, kind) for category, recipe in CATEGORIES.items() for kind in recipe.defects]
@@ -37,9 +39,45 @@ def test_lines_share_a_corpus_and_one_line_is_as_before(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(path)), sample.image)
 
 
+def test_kinds_of_defects_may_be_chosen(tmp_path: Path) -> None:
+    kinds, categories = ("dent", "fray", "stain"), ["magnetic_tile", "copper_foil"]
+    settings = {"seed": 4, "images_per_category": 40, "size": 32, "defect_share": 0.9}
+    write_corpus(tmp_path, **settings, categories=categories, defects=kinds)  # type: ignore[arg-type]
+    drawn = {name: {path.name for path in (tmp_path / name).iterdir()} for name in categories}
+    assert drawn == {"magnetic_tile": {"good", "fray"}, "copper_foil": {"good", "dent", "stain"}}
+    # All kinds by name are what leaving them out draws.
+    for index in range(10):
+        named, plain = (generate(4, index, size=32, defects=each) for each in (KINDS, None))
+        assert named.defect == plain.defect
+        np.testing.assert_array_equal(named.image, plain.image)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"defects": ["dint"]}, 'no generated defect "dint"; did you mean "dent"'),
+        ({"defects": ["dent", "dent"]}, "defects must all be different"),
+        ({"defects": ["dent"], "categories": ["copper_foil", "rail"]}, "rail has none of the defects dent"),
+        ({"defects": ["dent", "stain"]}, "steel_strip has none of the defects dent, stain"),
+        ({"defects": []}, "at least 1 item"),
+    ],
+)
+def test_kinds_that_cannot_be_drawn_are_told(given: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        GenerateSection.model_validate(given)
+
+
+def test_corpora_of_former_versions_keep_their_key() -> None:
+    former = {"seed", "images_per_category", "size", "defect_share", "categories"}
+    assert GenerateSection().deciding.keys() == former
+    later = GenerateSection(defects=("crack",), categories=("rail",), lines=2).deciding
+    assert later.keys() == former | {"defects", "lines"}
+
+
 def test_there_is_variety() -> None:
     assert len(CATEGORIES) >= 8
     assert len(DEFECTS) >= 8
+    assert set(KINDS) == set(DEFECTS)
     assert {kind for _, kind in PAIRS} == set(DEFECTS)
 
 
@@ -131,6 +169,7 @@ def test_corpus_layout_and_bytes(tmp_path: Path) -> None:
     ("changes", "told"),
     [
         ({"category": "rails"}, 'did you mean "rail"'),
+        ({"category": "rail", "defects": ["dent"]}, "rail has none of the defects dent"),
         ({"defect": "crak"}, 'did you mean "crack"'),
         ({"size": 8}, "at least 32"),
         ({"seed": -1}, "negative"),
