@@ -148,6 +148,7 @@ COMMANDS = {
     "pretrain": Entry(MAKE, _PIPELINE, "Pretrain a backbone (AGBP) or a detector (AGDP)."),
     "finetune": Entry(MAKE, _PIPELINE, "Finetune the detector from every start of finetune.starts."),
     "evaluate": Entry(MAKE, _PIPELINE, "Evaluate anomaly maps or finetuned detectors."),
+    "register": Entry(MAKE, _PIPELINE, "Put the finetuned detector into the model registry."),
     "drift": Entry(MAKE, "training.cli.drift_command", "Tell whether new images are still the corpus'."),
     "predict": Entry(MAKE, _DETECTOR, "Find boxes in images."),
     "certify": Entry(

@@ -20,12 +20,12 @@ from cluster.config import validate
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
-from pipelines.annotations import decode_mask
+from pipelines.annotations import decode_mask, mask_of_boxes
 from pipelines.maps import MapsSection, build_method, decode_rows, image_auroc, pixel_auroc
 from pipelines.maps.bank_method import BankMethod
 from pipelines.maps.mutual_sample import chosen as judges_of, feature_rows, judged_states, near_pairs
 from pipelines.maps.rows import category_states, map_schema, readable_rows
-from pipelines.tables import REFERENCE, CorpusTables
+from pipelines.tables import REFERENCE, CorpusTables, box_array
 from training.opening import open_pipeline
 from training.project import Project
 
@@ -188,9 +188,7 @@ def auroc_of(scored: tuple[Grid, Grid], surfaces: Surfaces) -> tuple[float | Non
         if row["image_id"] in masks:
             mask = decode_mask(masks[row["image_id"]], row["width"], row["height"])
         else:
-            for box in boxes[row["image_id"]]:
-                x0, y0, x1, y1 = (round(box[side]) for side in ("x0", "y0", "x1", "y1"))
-                mask[y0:y1, x0:x1] = True
+            mask = mask_of_boxes(box_array(boxes[row["image_id"]]), row["width"], row["height"])
         truth.append(mask)
     defective = [bool(boxes[row["image_id"]]) for row in surfaces.rows]
     image = None if all(defective) else image_auroc(scored[0], defective)

@@ -249,16 +249,9 @@ class Pipeline:
     @cached_property
     def registered(self) -> Artifact:
         """The finetuned detector as a version in the model registry."""
-        from training.export import register_detector
+        from training.registered import registered_of
 
-        return register_detector(
-            self.project.name,
-            site=self.site,
-            detector_name=self.project.finetune.name,
-            finetuned=self.finetuned(self.product),
-            evaluated=self.evaluated(self.product),
-            ancestors=self.pretraining().named(),
-        )
+        return registered_of(self)
 
     def pretraining(self) -> "Pretraining":
         """The stages up to the pretrained detector."""

@@ -1,4 +1,6 @@
-"""The regions of a pixel mask and their boxes: one per connected region, as detection labels."""
+"""The regions of a pixel mask and their boxes: one per connected region, as detection labels; and back."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -49,3 +51,19 @@ def box_around(mask: Mask) -> tuple[float, float, float, float]:
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def mask_of_boxes(
+    boxes: Sequence[Sequence[float]] | npt.NDArray[np.floating], width: int, height: int
+) -> Mask:
+    """(H, W) bool, True inside any of the boxes: what stands for a mask where only boxes are known.
+
+    Args:
+        boxes: x0, y0, x1, y1 of each, pixels; rounded, a pixel wide and high at least, cut to the image.
+        width, height: of the image, pixels.
+    """
+    mask = np.zeros((height, width), np.bool_)
+    for x0, y0, x1, y1 in np.asarray(boxes, np.float64).reshape(-1, 4).round().astype(int).tolist():
+        left, top = min(max(0, x0), width - 1), min(max(0, y0), height - 1)
+        mask[top : max(top + 1, y1), left : max(left + 1, x1)] = True
+    return mask

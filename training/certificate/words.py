@@ -39,7 +39,7 @@ def verdicts(document: Mapping[str, Any], leak: Leak, pod: Pod, unit: str) -> li
     told.append(
         Verdict(
             "robustness",
-            f"It finds fewer defects in images that are {'; '.join(worse)}."
+            f"It finds fewer defects in images changed so: {'; '.join(worse)}."
             if worse
             else "No change of the images that was tried costs recall beyond chance; the intervals say how "
             "much it may cost.",

@@ -129,6 +129,12 @@ def finetune(words: Words = None, as_json: Json = False) -> None:
     run_command(body, json_mode=as_json, render=render_finetuned)
 
 
+@app.command()
+def register(words: Words = None, as_json: Json = False) -> None:
+    """Put the finetuned detector into the model registry (AGSSP's, else that of the last start)."""
+    stage_command("register", words, as_json, lambda pipeline: pipeline.registered, "finetune")
+
+
 @evaluate.command("maps")
 def evaluate_maps(words: Words = None, as_json: Json = False) -> None:
     """Image and pixel AUROC of the anomaly maps on held-out images."""

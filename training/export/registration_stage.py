@@ -56,7 +56,8 @@ def register_detector(
         project: the project's name, also that of the evaluation's dataset.
         detector_name: the architecture.
         finetuned, evaluated: artifacts of the detector and of its figures.
-        ancestors: every earlier stage by name; those it was really made of go into its lineage.
+        ancestors: earlier stages by name, `labels` or `corpus` among them; those it was really made of go
+            into its lineage.
     """
     name = f"{project}-finetune-{detector_name}"
     made_of = behind(finetuned, ancestors)
@@ -74,7 +75,8 @@ def register_detector(
                 number = _register(bench.run, parent, entry, ancestors, _nearest(parents), {})
                 parents[stage] = f"{parent}@{number}"
         what = f"{detector_name} finetuned from {start} for {project}"
-        evaluation = evaluation_of(project, ancestors.get("labels", ancestors["corpus"]), evaluated)
+        judged_on = ancestors["labels"] if "labels" in ancestors else ancestors["corpus"]
+        evaluation = evaluation_of(project, judged_on, evaluated)
         more = {
             "start": start,
             "classes": ", ".join(finetuned.results["class_names"]),

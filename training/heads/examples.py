@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.errors import UserError
-from pipelines.annotations import decode_mask
+from pipelines.annotations import decode_mask, mask_of_boxes
 from pipelines.images import resized
 from pipelines.painting import PaintSettings, paint
 from pipelines.tables import CorpusTables, LabelRow, ManifestRow, box_array, has_defect
@@ -112,10 +112,7 @@ def labelled_mask(label: LabelRow, width: int, height: int) -> Mask:
     """(H, W) bool of a labelled image."""
     if label["mask"] is not None:
         return np.asarray(decode_mask(label["mask"], width, height), np.bool_)
-    mask = np.zeros((height, width), np.bool_)
-    for x0, y0, x1, y1 in box_array(label["boxes"]).round().astype(int).tolist():
-        mask[max(0, y0) : max(y0 + 1, y1), max(0, x0) : max(x0 + 1, x1)] = True
-    return mask
+    return mask_of_boxes(box_array(label["boxes"]), width, height)
 
 
 def shrunk(mask: Mask) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tuning.markdown import bullets, grid
 from tuning.table4.paper import PaperRow, paper_table4
-from tuning.table4.text import MARKS, PAPER_ONLY, percent
+from tuning.table4.text import PAPER_ONLY, explained, percent
 
 Names = tuple[Any, ...]  # model, encoder, mode, defect features, V-V
 COLUMNS = ("model", "encoder", "mode", "DF", "V-V")
@@ -111,9 +111,7 @@ def _ours(row: Mapping[str, Any] | None) -> str:
 
 def _notes(tables: Sequence[MadeTable], source: str) -> list[str]:
     rows = [(table, row) for table in tables for row in _measured(table)]
-    marks = {mark for _, row in rows for mark in row.get("marks", {}).values()}
-    notes = [f"{mark} {sentence}" for mark, sentence in MARKS.values() if mark in marks]
-    notes += [*NOTES, f"Paper: {source}."]
+    notes = [*explained(row for _, row in rows), *NOTES, f"Paper: {source}."]
     notes += [
         f"Not run: {table.encoder} on {table.dataset}: {table.not_run}" for table in tables if table.not_run
     ]

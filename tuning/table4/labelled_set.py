@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +10,10 @@ import pyarrow as pa
 
 from cluster.errors import UserError
 from cluster.progress import progress
-from pipelines.annotations import decode_mask
+from pipelines.annotations import decode_mask, mask_of_boxes
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
 from pipelines.images import Levels
-from pipelines.tables import REFERENCE, has_defect
+from pipelines.tables import REFERENCE, box_array, has_defect
 from training.pictures import read_pixels
 
 CHUNK = 64  # images between two signs of progress
@@ -25,6 +26,7 @@ class LabelledImage:
     Attributes:
         defective: whether it has a defect.
         runs: its pixel mask as COCO run-length text; None for normal images and where only boxes are known.
+        boxes: x0, y0, x1, y1 of its defects, pixels, where they are all that is known of them; else none.
         width, height: size in pixels.
         levels: black and white where it has more than 8 bits; None takes its own.
         image_id: its content's id.
@@ -38,6 +40,7 @@ class LabelledImage:
     height: int
     levels: Levels | None = None
     image_id: str = ""
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB.
@@ -48,9 +51,9 @@ class LabelledImage:
         return read_pixels(self.uri, self.levels)
 
     def mask(self) -> npt.NDArray[np.bool_]:
-        """(H, W) bool, True where defective; all False for a normal image."""
+        """(H, W) bool, True where defective; all False for a normal image. Boxes are filled."""
         if self.runs is None:
-            return np.zeros((self.height, self.width), np.bool_)
+            return mask_of_boxes(self.boxes, self.width, self.height)
         return decode_mask(self.runs, self.width, self.height)
 
 
@@ -71,9 +74,14 @@ class LabelledSet:
         return tuple(sorted({image.category for image in self.images}))
 
     @property
-    def has_masks(self) -> bool:
-        """Whether every defective image has a pixel mask."""
-        return all(image.runs is not None for image in self.images if image.defective)
+    def has_places(self) -> bool:
+        """Whether it is known of every defective image where its defects are, by a mask or by boxes."""
+        return all(image.runs is not None or image.boxes for image in self.images if image.defective)
+
+    @property
+    def filled(self) -> int:
+        """Images of which boxes alone are known."""
+        return sum(bool(image.boxes) for image in self.images)
 
 
 def inspect_listing(listing: Listing) -> pa.Table:
@@ -121,6 +129,7 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
             row["height"],
             levels.get(row["uri"]),
             row["image_id"],
+            _boxes(row),
         )
         for row in corpus.labels
         if row["uri"] not in used
@@ -131,3 +140,10 @@ def labelled_set(inspected: pa.Table, section: CorpusSection, listing: Listing) 
             "images known to be normal, as a layout with labels reads them."
         )
     return LabelledSet(images, {name: tuple(uris) for name, uris in references.items()}, levels)
+
+
+def _boxes(row: Mapping[str, Any]) -> tuple[tuple[float, float, float, float], ...]:
+    """Boxes of an image without a mask; none where a region to be ignored has no pixels to leave out."""
+    if row["mask"] is not None or row["ignored"]:
+        return ()
+    return tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in box_array(row["boxes"]).tolist())

@@ -139,12 +139,12 @@ def _method(
 def judge(
     labelled: LabelledSet, scores: Sequence[float], maps: Sequence[npt.NDArray[np.floating]]
 ) -> tuple[float | None, float | None, float | None]:
-    """Image AUROC, pixel AUROC and AUPRO over all images; None with one class or without masks."""
+    """Image AUROC, pixel AUROC and AUPRO over all images; None with one class or unknown places."""
     defective = [image.defective for image in labelled.images]
     if not any(defective):
         return None, None, None
     image = None if all(defective) else image_auroc(scores, defective)
-    if not labelled.has_masks:
+    if not labelled.has_places:
         return image, None, None
     masks = Masks(labelled.images)
     return image, pixel_auroc(maps, masks), aupro(maps, masks)

@@ -1,6 +1,6 @@
 """Measured rows next to the paper's, as plain data and as markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cluster.verdicts import chance_level
@@ -24,6 +24,11 @@ MARKS = {
         "to prefer this row to another.",
     ),
     "below_chance": ("†", "worse than guessing: check the labels, the references and the prompts."),
+    "filled": (
+        "‡",
+        "of filled boxes, as not all defects have masks: a box holds normal pixels too, so that a perfect "
+        "map stays below 100.",
+    ),
 }
 
 
@@ -34,7 +39,13 @@ def paper_encoder(model: str) -> str:
 
 
 def comparison(
-    measured: Sequence[Measured], paper: PaperTable, model: str, *, defective: int, normal: int
+    measured: Sequence[Measured],
+    paper: PaperTable,
+    model: str,
+    *,
+    defective: int,
+    normal: int,
+    filled: int = 0,
 ) -> list[dict[str, Any]]:
     """Our rows with the paper's figures beside them, then the paper's other rows; figures in 0…1.
 
@@ -43,9 +54,10 @@ def comparison(
         paper: the paper's Table 4.
         model: config value `maps.encoder.model`.
         defective, normal: number of judged images of each kind.
+        filled: number of those whose boxes are filled, in the place of a mask.
 
     Returns:
-        The rows; `marks` has a sign for each of our AUROC that can't be told from guessing, see `MARKS`.
+        The rows; `marks` has the signs of each of our figures that want a word, see `MARKS`.
     """
     word, left, lines = paper_encoder(model), list(paper.rows), []
     for result in measured:
@@ -63,7 +75,7 @@ def comparison(
                 **document.pop("row"),
                 "encoder": model,
                 **document,
-                "marks": _marks(result, defective, normal),
+                "marks": _marks(result, defective, normal, filled),
                 "paper": paper_figures(same[0]) if same else None,
             }
         )
@@ -73,7 +85,7 @@ def comparison(
     return lines
 
 
-def _marks(result: Measured, defective: int, normal: int) -> dict[str, str]:
+def _marks(result: Measured, defective: int, normal: int, filled: int) -> dict[str, str]:
     told = {
         "image_auroc": chance_level("image AUROC", result.image_auroc, defective=defective, normal=normal),
         # A defective image has normal pixels too.
@@ -81,7 +93,18 @@ def _marks(result: Measured, defective: int, normal: int) -> dict[str, str]:
             "pixel AUROC", result.pixel_auroc, defective=defective, normal=defective + normal
         ),
     }
-    return {name: MARKS[verdict.kind][0] for name, verdict in told.items() if verdict is not None}
+    marks = {name: MARKS[verdict.kind][0] for name, verdict in told.items() if verdict is not None}
+    if filled:
+        places = {"pixel_auroc": result.pixel_auroc, "aupro": result.aupro}
+        sign = MARKS["filled"][0]
+        marks |= {name: marks.get(name, "") + sign for name, value in places.items() if value is not None}
+    return marks
+
+
+def explained(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The meaning of every sign that the lines of `comparison` have."""
+    signs = "".join(sign for line in lines for sign in line.get("marks", {}).values())
+    return [f"{mark} {sentence}" for mark, sentence in MARKS.values() if mark in signs]
 
 
 def cells(line: Mapping[str, Any]) -> list[str]:
@@ -103,9 +126,7 @@ def cells(line: Mapping[str, Any]) -> list[str]:
 
 def footnotes(lines: Sequence[Mapping[str, Any]], paper: PaperTable) -> list[str]:
     """Remarks on the table: how to read it, which rows were not run, and how the times compare."""
-    found = {mark for line in lines for mark in line.get("marks", {}).values()}
-    notes = [f"{mark} {sentence}" for mark, sentence in MARKS.values() if mark in found]
-    notes += [*NOTES, f"Paper: {paper.source}."]
+    notes = [*explained(lines), *NOTES, f"Paper: {paper.source}."]
     beside = {line["paper"]["encoder"] for line in lines if line["not_run"] != PAPER_ONLY and line["paper"]}
     notes += [f"Beside our rows stand the paper's of its encoder {word}." for word in sorted(beside)]
     shots = {line["model"]: line["shots"] for line in lines if line.get("shots")}

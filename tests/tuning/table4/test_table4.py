@@ -142,6 +142,71 @@ def test_one_class_or_no_masks_leave_figures_out(labelled: LabelledSet) -> None:
     assert (only_normal.image_auroc, only_normal.pixel_auroc, only_normal.aupro) == (None, None, None)
 
 
+def boxed_set(folder: Path, labelled: LabelledSet, annotations: list[dict[str, Any]]) -> LabelledSet:
+    """The images as a COCO corpus of boxes alone, x y w h of each image's number."""
+    names = [Path(image.uri) for image in labelled.images]
+    (folder / "images").mkdir(parents=True)
+    for number, path in enumerate(names):
+        (folder / "images" / f"{number}.png").write_bytes(path.read_bytes())
+    document = {
+        "images": [
+            {"id": number + 1, "file_name": f"{number}.png", "width": 40, "height": 40}
+            for number in range(len(names))
+        ],
+        "categories": [{"id": 1, "name": "dent"}],
+        "annotations": annotations,
+    }
+    (folder / "labels.json").write_text(json.dumps(document))
+    section = CorpusSection(root=str(folder), category="rail", reference_count=0)
+    listing = Listing(section)
+    return labelled_set(inspect_listing(listing), section, listing)
+
+
+def test_boxes_are_filled_where_there_is_no_mask(tmp_path: Path, labelled: LabelledSet) -> None:
+    corners = {1: [(3, 5, 20, 9)], 2: [(0, 0, 8, 8), (20, 20, 10, 15)], 3: [(30, 2, 10, 30)]}
+    boxes = [(number, box) for number, each in corners.items() for box in each]
+    annotations = [
+        {"id": place + 1, "image_id": number, "category_id": 1, "bbox": box, "area": 1, "iscrowd": 0}
+        for place, (number, box) in enumerate(boxes)
+    ]
+    boxed = boxed_set(tmp_path / "boxes", labelled, annotations)
+    assert (boxed.has_places, boxed.filled) == (True, 3)
+    row, encoder = MethodRow("KeAD", "zero"), tiny_encoder()
+    result = measure(row, BASE, encoder, boxed)
+    method = KeAD(encoder, KeadSettings(shots=0, defect_features=False, vv=False))
+    state = method.category_state(load_library().category("rail"), None)
+    pixels, truth = [], []
+    for image in boxed.images:
+        output = method(torch.from_numpy(method.preprocess(read_image(image.uri)))[None], [state])
+        pixels.append(upsample(output.maps[0].numpy(), 40, 40).ravel())
+        mask = np.zeros((40, 40), np.bool_)
+        for x, y, w, h in corners.get(int(Path(image.uri).stem) + 1, []):
+            mask[y : y + h, x : x + w] = True
+        truth.append(mask.ravel())
+    expected = roc_auc_score(np.concatenate(truth), np.concatenate(pixels))
+    assert result.pixel_auroc == pytest.approx(expected, abs=1e-4)
+    assert result.aupro is not None
+    # A region to be ignored has no pixels to leave out, so that no pixel's truth is known there.
+    crowd = [*annotations, {**annotations[0], "id": 99, "image_id": 4, "iscrowd": 1}]
+    ignored = boxed_set(tmp_path / "crowd", labelled, crowd)
+    assert not ignored.has_places
+    assert measure(row, BASE, encoder, ignored).pixel_auroc is None
+
+
+def test_figures_of_filled_boxes_are_marked() -> None:
+    guessed = Measured(MethodRow("KeAD", "zero"), 0, None, 0.51, 0.3, 0.5)
+    counts = {"defective": 40, "normal": 0}
+    lines = comparison(measured_rows(kead_zero=guessed), paper_table4(), "base", **counts, filled=7)
+    shown = {tuple(cells(line)[:5]): cells(line)[5:8] for line in lines}
+    assert shown["KeAD", "base", "zero", "✗", "✗"] == ["–", "51.0*‡", "30.0‡"]
+    assert shown["WinCLIP", "base", "few", "✗", "✗"] == ["91.2", "80.0‡", "–"]
+    notes = " ".join(footnotes(lines, paper_table4()))
+    assert "* can't be told from guessing" in notes
+    assert "‡ of filled boxes" in notes
+    plain = comparison(measured_rows(), paper_table4(), "base", **counts)
+    assert "‡" not in " ".join(footnotes(plain, paper_table4()))
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> MapsSection:
     """The maps config with a small random encoder of files."""
