@@ -150,6 +150,9 @@ COMMANDS = {
     "evaluate": Entry(MAKE, _PIPELINE, "Evaluate anomaly maps or finetuned detectors."),
     "drift": Entry(MAKE, "training.cli.drift_command", "Tell whether new images are still the corpus'."),
     "predict": Entry(MAKE, _DETECTOR, "Find boxes in images."),
+    "loop": Entry(
+        MAKE, "training.cli.loop_command", "Take the next step from new images to a better version."
+    ),
     "certify": Entry(
         MAKE, "training.cli.certify_command", "Certify a registered detector: one page for a quality file."
     ),
