@@ -219,6 +219,6 @@ def _refuse_classes(
         )
         raise UserError(
             f'{counts[name]} boxes in {folder / LABELLED} have the class "{name}" '
-            f"({PurePosixPath(where).name}), which the model does not know; {nearest(name, classes)} A new class is added by "
-            f"loop.classes=[{name}]."
+            f"({PurePosixPath(where).name}), which the model does not know; {nearest(name, classes)} A new "
+            f"class is added by loop.classes=[{name}]."
         )

@@ -72,7 +72,7 @@ def decide(sight: Sight, done: Sequence[Round], one: Round) -> None:
         UserError: others moved the alias meanwhile; what `finetune`, `certify` and `promote` refuse.
     """
     section, site = sight.project.loop, sight.pipeline.site
-    one, promoted_already = _against(sight, one)
+    one, promoted_already = against(sight, one)
     labelled = sight.labels([*done, one])
     version = Registry.open(sight.tracker).version(one.record["model"])
     sight.refuse_incomparable(version, labelled)
@@ -104,17 +104,23 @@ def decide(sight: Sight, done: Sequence[Round], one: Round) -> None:
             instead_of=version.version,
         )
     decision = {
-        "promoted": better,
-        "why": decision_sentence(result, version.reference, candidate, section.false_promotions),
+        "promoted": better or promoted_already,
+        "why": decision_sentence(
+            result, version.reference, candidate, section.false_promotions, promoted_already
+        ),
         "at": now(),
     }
     one.noted(**{"compared": result, DECISION: decision}, stages={**stages, "compare": named(compared)})
 
 
-def _against(sight: Sight, one: Round) -> tuple[Round, bool]:
+def against(sight: Sight, one: Round) -> tuple[Round, bool]:
     """The round with the version to compare with, and whether its candidate is in use already.
 
-    The latter where a call was killed between the promotion and its record.
+    The latter where a call was killed between the promotion and its record, or others promoted it.
+
+    Args:
+        sight: the call.
+        one: the round.
 
     Raises:
         UserError: the alias points at another version.
@@ -149,18 +155,25 @@ def _candidate(sight: Sight, version: ModelVersion, labelled: Artifact) -> tuple
     return finetuned, f"{registered['name']}@{registered['version']}"
 
 
-def decision_sentence(result: Mapping[str, Any], model: str, candidate: str, limit: float) -> str:
+def decision_sentence(
+    result: Mapping[str, Any], model: str, candidate: str, limit: float, in_use: bool = False
+) -> str:
     """The decision and why.
 
     Args:
         result: results of `compare_versions`.
         model, candidate: `NAME@VERSION` of the version in use and of the candidate.
         limit: most p for a promotion.
+        in_use: whether the candidate is in use already.
     """
     figures = (
         f"{result['metric']} {share(result['candidate'])} % against {share(result['in_use'])} % on "
         f"{result['images']} held-out images, {points(result)} points, p {result['p']:.3g}"
     )
+    if in_use and (result["difference"] <= 0 or result["p"] > limit):
+        return (
+            f"{candidate} is in use by others' promotion; it is not proved better than {model} ({figures})."
+        )
     if result["difference"] <= 0:
         return f"{model} stays, as {candidate} is no better ({figures})."
     if result["p"] > limit:
