@@ -1,5 +1,5 @@
 from .comparison_stage import compare_versions
-from .grown import grown_labels, grown_section, keep_held_out
+from .grown import grown_labels, grown_section, held_out_digest, keep_held_out
 from .page import PAGE_FILE, points, render_page, share
 from .returned import KEPT, LABELLED, TO_LABEL, Returned, keep_labels, read_returned
 from .rounds import ASKED, DECISION, LABELS, STAGE, Round, named, now, open_round, read_rounds
@@ -22,6 +22,7 @@ __all__ = [
     "compare_versions",
     "grown_labels",
     "grown_section",
+    "held_out_digest",
     "keep_held_out",
     "keep_labels",
     "named",

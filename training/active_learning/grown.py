@@ -54,38 +54,45 @@ def grown_section(base: CorpusSection, folders: Sequence[Path], layout: str, cat
     )
 
 
-def keep_held_out(loop: Storage, labelled: Artifact) -> Mapping[str, Any]:
+def held_out_digest(labelled: Artifact) -> str:
+    """Digest of the held-out images and what is labelled in them, as evaluations have it."""
+    tables = CorpusTables(labelled.directory)
+    labels = tables.labels()
+    return labels_digest(labels, sorted(tables.held_out() & set(labels)))
+
+
+def keep_held_out(loop: Storage, labelled: Artifact, *, begun: bool) -> Mapping[str, Any]:
     """The images that every version of a loop is judged on: those of its first round, for good.
 
     Args:
-        loop: the loop's folder; `held_out.json` is written where it is not there.
+        loop: the loop's folder, where `held_out.json` is.
         labelled: artifact of the project's labelled images.
+        begun: whether labels were asked for already; until then the project's held-out images are taken.
 
     Returns:
         `uris` of the images and the `digest` of what they show and is labelled in them.
 
     Raises:
-        UserError: no held-out image with a labelled defect, a damaged file.
+        UserError: no held-out image with a labelled defect, a file that is damaged or gone.
     """
-    if loop.exists(HELD_OUT):
+    if begun:
         try:
             kept: dict[str, Any] = loop.read_json(HELD_OUT)
             kept["uris"], kept["digest"]
-        except (ValueError, RecursionError, TypeError, KeyError):
+        except (FileNotFoundError, ValueError, RecursionError, TypeError, KeyError):
             raise UserError(
-                f"{loop.uri_of(HELD_OUT)} is damaged; restore it from a backup, or remove {loop.uri} to "
-                "begin the loop anew."
+                f"{loop.uri_of(HELD_OUT)} is damaged or gone; restore it from a backup, or remove {loop.uri} "
+                "to begin the loop anew."
             ) from None
         return kept
     tables = CorpusTables(labelled.directory)
-    rows, labels = tables.manifest(split="test"), tables.labels()
-    if not any(labels[row["image_id"]]["boxes"] for row in rows if row["image_id"] in labels):
+    rows, boxes = tables.manifest(split="test"), tables.boxes()
+    if not any(boxes.get(row["image_id"]) for row in rows):
         raise UserError(
             "No image with a labelled defect is held out, so no version can be judged; hold some out by "
             "test_share, or give finetune.data.test."
         )
-    ids = sorted(row["image_id"] for row in rows if row["image_id"] in labels)
-    kept = {"uris": sorted(row["uri"] for row in rows), "digest": labels_digest(labels, ids)}
+    kept = {"uris": sorted(row["uri"] for row in rows), "digest": held_out_digest(labelled)}
     loop.write_json(HELD_OUT, kept)
     return kept
 
@@ -114,10 +121,8 @@ def grown_labels(
     """
     images = CorpusImages(Listing(section), frozenset(kept["uris"]), made_by, apart=True)
     made = build_corpus(section, images, site=site, stage="labels", key=key)
-    tables = CorpusTables(made.directory)
-    labels, rows = tables.labels(), tables.manifest(split="test")
-    ids = sorted(row["image_id"] for row in rows)
-    if labels_digest(labels, ids) != kept["digest"]:
+    if held_out_digest(made) != kept["digest"]:
+        rows = CorpusTables(made.directory).manifest(split="test")
         gone = sorted(set(kept["uris"]) - {row["uri"] for row in rows})
         named = f" ({', '.join(gone[:SHOWN])}{', …' if len(gone) > SHOWN else ''})" if gone else ""
         raise UserError(

@@ -93,7 +93,7 @@ def _of_new_images(sight: Sight, labelled: Artifact) -> Pipeline:
 def _write_out(sight: Sight, one: Round, chosen: Artifact, model: str) -> None:
     """Write the chosen images for the labelling tool, then that they are asked for."""
     section = sight.project.loop
-    local = Path(section.out) / one.name
+    local = Path(section.out).absolute() / one.name
     written = export_boxes(
         chosen.directory,
         CHOSEN_BOXES,

@@ -20,8 +20,10 @@ from training.active_learning import (
     Round,
     grown_labels,
     grown_section,
+    held_out_digest,
     keep_held_out,
     read_returned,
+    read_rounds,
 )
 from training.certificate import find_leak
 from training.pipeline import Pipeline
@@ -90,7 +92,8 @@ class Sight:
         Raises:
             UserError: labels changed since they came back; see `grown_labels`.
         """
-        kept = keep_held_out(self.folder, self.pipeline.own_labelled)
+        begun = any(each.has(ASKED) for each in read_rounds(self.folder))
+        kept = keep_held_out(self.folder, self.pipeline.own_labelled, begun=begun)
         folders = [Path(each.record[ASKED]["kept"]) for each in rounds]
         for each, folder in zip(rounds, folders, strict=True):
             if not folder.is_dir() or self.returned(each).digest != each.record[LABELS]["digest"]:
@@ -135,9 +138,8 @@ class Sight:
                 f"finetune.starts ({', '.join(known)}), so a candidate would differ in more than its labels; "
                 "name that start."
             )
-        kept = keep_held_out(self.folder, labelled)
         judged = version.evaluations.get(self.project.name)
-        if judged is None or judged.digest != kept["digest"]:
+        if judged is None or judged.digest != held_out_digest(labelled):
             raise UserError(
                 f"{version.reference} was not evaluated on the loop's held-out images; register it anew by "
                 "agssp run with this config, and promote it."

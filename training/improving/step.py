@@ -1,6 +1,7 @@
 """The next step of a loop, and where it stands."""
 
 from collections.abc import Set
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.errors import UserError
@@ -45,14 +46,23 @@ def standing(project: Project, workspace: Storage) -> Standing:
 
 
 def refuse_unready(project: Project) -> None:
-    """Refuse a config that names no folder of new images, before anything is opened.
+    """Refuse folders that can't be meant, before anything is opened.
 
     Raises:
-        UserError: there is none, or no image in it.
+        UserError: no folder of new images, no image in it, or rounds that would lie among images.
     """
     if not project.loop.images:
         raise UserError("loop.images is not set; give the folder of new images, e.g. loop.images=photos/new.")
     find_images(project.loop.images)
+    roots = {"loop.images": project.loop.images}
+    roots |= {f"{key}.root": source.root for key, source in project.corpus.keyed_sources() if source.root}
+    out = Path(project.loop.out).resolve()
+    for key, root in roots.items():
+        if "://" not in root and out.is_relative_to(Path(root).resolve()):
+            raise UserError(
+                f"loop.out={project.loop.out} lies in {key}={root}, which would take the rounds' links for "
+                "images of its own; choose another folder."
+            )
 
 
 def take_step(pipeline: Pipeline, tracker: "Tracker", despite: Set[str] = frozenset()) -> Standing:
