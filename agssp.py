@@ -151,6 +151,9 @@ COMMANDS = {
     "register": Entry(MAKE, _PIPELINE, "Put the finetuned detector into the model registry."),
     "drift": Entry(MAKE, "training.cli.drift_command", "Tell whether new images are still the corpus'."),
     "predict": Entry(MAKE, _DETECTOR, "Find boxes in images."),
+    "loop": Entry(
+        MAKE, "training.cli.loop_command", "Take the next step from new images to a better version."
+    ),
     "certify": Entry(
         MAKE, "training.cli.certify_command", "Certify a registered detector: one page for a quality file."
     ),

@@ -40,6 +40,7 @@ howto/detectors
 howto/few-labels
 howto/next
 howto/drift
+howto/loop
 howto/forecast
 howto/painted-defects
 howto/gain

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from cluster.stages import Artifact
 from pipelines.boxes import CLASS_NAME
 from pipelines.choice import ChoiceSources, PreAnnotations, choose_images, refuse_without_images
-from pipelines.corpus import build_labelled
 from training.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ def next_images(pipeline: Pipeline, model: "ModelSource | None" = None) -> Artif
         UserError: nothing is left to label, which is told before maps are made.
     """
     project, site = pipeline.project, pipeline.site
-    data = project.finetune.data
-    elsewhere = None if data is None else build_labelled(data, site=site)
+    elsewhere = None if pipeline.own_labelled is pipeline.corpus else pipeline.own_labelled
     limit = pipeline.corpus_section.near_duplicate_distance
     refuse_without_images(pipeline.corpus, elsewhere, limit)
     sources = ChoiceSources(pipeline.corpus, pipeline.maps, pipeline.embeddings, elsewhere, limit)

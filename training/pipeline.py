@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.report import Pretraining, RunArtifacts
 
 # Where and how it runs, which may name hosts, and checks that are no part of the run: not in the report.
-NOT_SHOWN = {"workspace", "ray", "tracking", "scaling", "drift", "certify", "export", "serve"}
+NOT_SHOWN = {"workspace", "ray", "tracking", "scaling", "drift", "certify", "export", "loop", "serve"}
 
 
 class Pipeline:
@@ -27,9 +27,11 @@ class Pipeline:
     Args:
         project: the config.
         site: workspace and tracking run; the project says which workers train there.
+        labelled: images and labels in the place of the project's own, in the tables of a corpus.
     """
 
-    def __init__(self, project: Project, site: Site) -> None:
+    def __init__(self, project: Project, site: Site, labelled: Artifact | None = None) -> None:
+        self._labelled = labelled
         self.project, self.seeded = project, project.seeded()
         self.site = TrainingSite(site.workspace, site.run, project.scaling)
         self._finetuned: dict[str, Artifact] = {}
@@ -202,13 +204,16 @@ class Pipeline:
     def labelled(self) -> Artifact:
         """The images and labels of finetuning and evaluation: `finetune.data`, or the corpus itself."""
         artifact = self.own_labelled
-        if self.project.finetune.data is not None and set(self.starts) & {AGBP, AGSSP}:
+        elsewhere = self.project.finetune.data is not None or self._labelled is not None
+        if elsewhere and set(self.starts) & {AGBP, AGSSP}:
             check_unseen(artifact, self.corpus)
         return artifact
 
     @cached_property
     def own_labelled(self) -> Artifact:
         """The same, not compared with what pretraining saw: for a detector that is there."""
+        if self._labelled is not None:
+            return self._labelled
         data = self.project.finetune.data
         return self.corpus if data is None else build_labelled(data, site=self.site)
 

@@ -17,6 +17,7 @@ from pipelines.drift import DriftSection
 from pipelines.maps import MapsSection
 from pipelines.painting import PaintSection
 from pipelines.surfaces import GenerateSection
+from training.active_learning import ActiveLearningSection
 from training.agbp import BackboneSection
 from training.certificate import CertifySection
 from training.detection import DetectorSection, FinetuneSection
@@ -44,6 +45,7 @@ class Project(Section):
         corpus, heads, maps, audit, boxes, next, drift, paint, backbone, detector, finetune, evaluate,
             predict, certify, report: the stages.
         export: further files that a detector is exported as.
+        loop: rounds of labelling and promotion.
         serve: how a registered detector is served.
     """
 
@@ -70,6 +72,7 @@ class Project(Section):
     certify: CertifySection = CertifySection()
     report: ReportSection = ReportSection()
     export: ExportSection = ExportSection()
+    loop: ActiveLearningSection = ActiveLearningSection()
     serve: ServeSection = ServeSection()
 
     @property

@@ -41,6 +41,7 @@ def promote(
     metric: str,
     alias: str = "champion",
     force: bool = False,
+    instead_of: int | None = None,
 ) -> Mapping[str, Any]:
     """Point an alias at a version, and leave a tag on it that says on what grounds.
 
@@ -53,6 +54,7 @@ def promote(
         alias: the alias to move.
         force: promote even where the version finds nothing, or the holder is better or can't be compared; an
             evaluation with a figure is needed anyhow.
+        instead_of: the version that the alias must point at until then; None takes whichever it is.
 
     Returns:
         `name`, `version`, `alias`, `dataset`, `metric`, `value`, `previous` (number or None),
@@ -60,7 +62,8 @@ def promote(
 
     Raises:
         UserError: no evaluation on that dataset, an alias MLflow does not take, or (unless forced) a figure
-            of 0, or a holder that is better or can't be compared.
+            of 0, or a holder that is better or can't be compared; the alias points elsewhere than at
+            `instead_of`.
     """
     if not ALIAS.fullmatch(alias):
         raise UserError(f'"{alias}" can\'t be an alias; use letters, digits, "-" and "_", e.g. champion.')
@@ -73,6 +76,12 @@ def promote(
         raise UserError(f"{version.reference} has no {mine.metric} on {dataset}; evaluate it again.")
     for _ in range(TRIES):
         number = next((row.aliases.get(alias) for row in registry.models if row.name == version.name), None)
+        if instead_of is not None and number != instead_of:
+            now = "at no version" if number is None else f"at version {number}"
+            raise UserError(
+                f"{version.name}@{alias} points {now} by now and no more at version {instead_of}, "
+                f"against which {version.reference} was judged; nothing was promoted."
+            )
         result = _judgement(mine, registry, number, metric=metric, dataset=dataset, alias=alias, force=force)
         grounds = json_text.dumps(result | {"at": datetime.now(UTC).isoformat(timespec="seconds")})
         try:

@@ -1,3 +1,4 @@
+from .claim import claimed
 from .sentences import StageState, parse_sentence
 from .site import Site
 from .stage import RECORD, Artifact, Workbench, digest, ensure, versions
@@ -8,6 +9,7 @@ __all__ = [
     "Site",
     "StageState",
     "Workbench",
+    "claimed",
     "digest",
     "ensure",
     "parse_sentence",

@@ -65,6 +65,7 @@ TABLES = (
     Table("duplicates.parquet", "corpus, labels", DUPLICATES, "a file of the same bytes as another"),
     Table("near_duplicates.parquet", "corpus, labels", NEAR_DUPLICATES, "a pair that holds a group together"),
     Table("moved.parquet", "corpus, labels", MOVED, "an image that is not on its published side"),
+    Table("left_out.parquet", "labels of a loop", QUARANTINE, "a near-duplicate of a held-out image"),
     Table("hashes.parquet", "corpus, labels", HASHES, "an image"),
     Table("statistics.parquet", "corpus, labels", STATISTICS, "a category"),
     Table(

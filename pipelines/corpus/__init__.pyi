@@ -1,3 +1,4 @@
+from .bad_labels import described
 from .contamination import EXACT, NEAR, HashedImage, hash_images
 from .image_paths import find_images, listing_digest
 from .inspection import INSPECTED, inspect
@@ -5,7 +6,7 @@ from .labelled import build_labelled, check_unseen
 from .labelled_listing import list_labelled
 from .listing import Listing
 from .near_duplicates import group_images, nearest, perceptual_hash
-from .section import CorpusSection, LabelledDataSection, ReferenceNeed
+from .section import CorpusSection, LabelledDataSection, ReferenceNeed, Source
 from .sorting import Corpus
 from .split import is_test
 from .split_words import split_advice
@@ -25,9 +26,11 @@ __all__ = [
     "LabelledDataSection",
     "Listing",
     "ReferenceNeed",
+    "Source",
     "build_corpus",
     "build_labelled",
     "check_unseen",
+    "described",
     "find_images",
     "group_images",
     "hash_images",

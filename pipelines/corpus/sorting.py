@@ -48,6 +48,8 @@ class Corpus:
         key: dotted path of `section`, for messages.
         label_faults: result of `Listing.label_faults`.
         published: result of `Listing.published`; None where the split is not the published one.
+        apart: whether images outside `test` that are near-duplicates of one in it are left out: neither
+            learnt from nor seen.
 
     Attributes:
         moved: rows of `MOVED`: images that are not on their published side.
@@ -62,8 +64,11 @@ class Corpus:
         key: str = "corpus",
         label_faults: Sequence[dict[str, Any]] = (),
         published: PublishedSplit | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self._section, self._key, self._listed = section, key, inspected.num_rows
+        self._apart = apart
         self._published = published
         test_uris = test or frozenset() if published is None else published.held_out
         # The first copy is kept: a held-out one before a labelled one before any other.
@@ -113,7 +118,18 @@ class Corpus:
             held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
         else:
             held_out = {i for i in labelled_ids if unique[i]["uri"] in test_uris}
+        near = _beside(near_groups, held_out) if apart else {}
+        self.left_out = [
+            {
+                "uri": unique[one]["uri"],
+                "stage": "corpus",
+                "reason": f"near-duplicate of {unique[other]['uri']}, which is held out",
+            }
+            for one, other in sorted(near.items())
+        ]
         for image_id, row in sorted(unique.items()):
+            if image_id in near:
+                continue
             labelled = image_id in labelled_ids
             split = "test" if image_id in held_out else "train" if labelled else "unlabelled"
             role = REFERENCE if image_id in references else TRAIN
@@ -174,6 +190,7 @@ class Corpus:
             "hashes": _table(self.manifest, HASHES),
             "statistics": self.statistics(),
             **({} if self._published is None else {"moved": _table(self.moved, MOVED)}),
+            **({"left_out": _table(self.left_out, QUARANTINE)} if self._apart else {}),
         }
 
     def statistics(self) -> pa.Table:
@@ -205,7 +222,18 @@ class Corpus:
             "lost_labels": len(self._lost),
             "doubtful_images": sum(row["action"] == DOUBT for row in self.bad_labels),
             **({} if self._published is None else {"moved": len(self.moved)}),
+            **({"left_out": len(self.left_out)} if self._apart else {}),
         }
+
+
+def _beside(groups: Sequence[Sequence[str]], held_out: Set[str]) -> dict[str, str]:
+    """Images that share a group of near-duplicates with a held-out one, and that one."""
+    beside = {}
+    for members in groups:
+        tested = next((one for one in members if one in held_out), None)
+        if tested is not None:
+            beside.update({one: tested for one in members if one not in held_out})
+    return beside
 
 
 def _contradictions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

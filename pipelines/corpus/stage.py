@@ -29,11 +29,13 @@ class CorpusImages:
         listing: the files of the corpus' section, checked before a cluster is touched.
         test: URIs of the held-out images; None chooses them by content.
         made_by: the artifact that holds the images; None where no stage made them.
+        apart: whether near-duplicates of the images in `test` are left out, see `Corpus`.
     """
 
     listing: Listing
     test: Set[str] | None = None
     made_by: Artifact | None = None
+    apart: bool = False
 
     @property
     def inputs(self) -> dict[str, Artifact]:
@@ -44,6 +46,8 @@ class CorpusImages:
     def digests(self) -> dict[str, str]:
         """Digests of the files, which decide the corpus."""
         chosen = {} if self.test is None else {"test": digest(sorted(self.test))}
+        if self.apart:
+            chosen["apart"] = "near-duplicates of test images"
         published = self.listing.published
         if published is not None:
             splits = {uri: published.words(uri) for uri in published.stated}
@@ -63,7 +67,8 @@ def build_corpus(
 
     Writes `manifest/`, `labels.parquet`, `quarantine.parquet`, `duplicates.parquet`,
     `near_duplicates.parquet`, `hashes.parquet`, `bad_labels.parquet`, `statistics.parquet`,
-    `contact_sheets/CATEGORY.png` and, with `split: published`, `moved.parquet`.
+    `contact_sheets/CATEGORY.png`, with `split: published` `moved.parquet`, and with `images.apart`
+    `left_out.parquet`.
 
     Args:
         section: the corpus' config.
@@ -85,7 +90,9 @@ def build_corpus(
         inspected = joined(listing.table(), inspected_images(inspection().directory))
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()
-        corpus = Corpus(inspected, section, candidates, images.test, key, faults, listing.published)
+        corpus = Corpus(
+            inspected, section, candidates, images.test, key, faults, listing.published, apart=images.apart
+        )
         record("agssp_quarantined", len(corpus.quarantine), stage=key)
         for name, table in corpus.unusable_tables().items():
             bench.directory.write_table(f"{name}.parquet", table)

@@ -26,6 +26,12 @@ TABLE_FILE, IMAGES_FILE, PAGE_FILE, JSON_FILE = (
     "verdict.json",
 )
 DETECTOR_NUMBERS = ("boxes", "confidence")
+
+
+class NoVerdictError(UserError):
+    """Too few images of a side for a verdict."""
+
+
 DRIFT_IMAGES = pa.schema(
     [
         ("side", pa.string()),
@@ -89,18 +95,18 @@ class DriftSources:
         """The number of new images that are compared: all, or as many as half of the corpus' are.
 
         Raises:
-            UserError: too few images of a side for a verdict.
+            NoVerdictError: too few images of a side.
         """
         new, old = len(self.new_rows), len(self.old_rows)
         if new < section.least:
             same = f", {self.same} are the corpus' own" if self.same else ""
-            raise UserError(
+            raise NoVerdictError(
                 f"No verdict: of {self.new.results['images']} readable new images {new} count "
                 f"(near-duplicates are one{same}), and drift.least={section.least} are needed; "
                 "give more images."
             )
         if old < 2 * section.least:
-            raise UserError(
+            raise NoVerdictError(
                 f'No verdict: the corpus has {old} images of "{self.compared.category}" to compare with '
                 "(near-duplicates are one; normal references don't count, nor what the detector or the maps' "
                 f"head has learnt from), and {2 * section.least} are needed, twice drift.least."
@@ -141,7 +147,7 @@ def find_drift(section: DriftSection, sources: DriftSources, *, site: Site) -> A
         site: workspace and tracking run.
 
     Raises:
-        UserError: too few images for a verdict.
+        NoVerdictError: too few images for a verdict.
     """
     count = sources.refuse_few(section)
 

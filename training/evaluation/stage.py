@@ -59,24 +59,8 @@ def evaluate_detector(
         classes = (*detector.classes, *sorted(names - set(detector.classes)))
         samples = labelled_samples(rows, labels, classes, ignored)
         device = torch.device(best_device())
-        predictions: list[ImagePrediction] = []
         start = time.monotonic()
-        with progress("evaluate: finding defects", len(samples)) as bar:
-            images = {sample.image_id: sample.uri for sample in samples}
-            levels = {sample.image_id: sample.levels for sample in samples if sample.levels is not None}
-            results = predict(
-                detector,
-                images,
-                device=device,
-                batch_size=section.batch_size,
-                levels=levels,
-                cut=section,
-            )
-            for result in results:
-                if isinstance(result, UnreadableImage):
-                    raise lost_image(result.uri, result.reason)
-                predictions.append(result)
-                bar.advance()
+        predictions = predictions_of(detector, samples, section, device, "evaluate")
         seconds = time.monotonic() - start
         metrics = measure(samples, predictions, classes, min_score=section.min_score)
         cost = model_cost(detector, _inputs(detector, samples[:COST_IMAGES]), device).figures()
@@ -114,6 +98,35 @@ def evaluate_detector(
         inputs={"corpus": corpus, "finetuned": finetuned},
         body=body,
     )
+
+
+def predictions_of(
+    detector: Detector, samples: Sequence[Sample], section: EvaluateSection, device: torch.device, stage: str
+) -> list[ImagePrediction]:
+    """Every box above the protocol's floor, an image after the other.
+
+    Args:
+        detector: the detector; it is moved to `device`.
+        samples: the images.
+        section: how images are cut, and how many are in memory at once.
+        device: device to run on.
+        stage: name of the stage, for the progress bar.
+
+    Raises:
+        UserError: an image is gone or can't be read any more.
+    """
+    images = {sample.image_id: sample.uri for sample in samples}
+    levels = {sample.image_id: sample.levels for sample in samples if sample.levels is not None}
+    size = section.batch_size
+    results = predict(detector, images, device=device, batch_size=size, levels=levels, cut=section)
+    predictions: list[ImagePrediction] = []
+    with progress(f"{stage}: finding defects", len(samples)) as bar:
+        for result in results:
+            if isinstance(result, UnreadableImage):
+                raise lost_image(result.uri, result.reason)
+            predictions.append(result)
+            bar.advance()
+    return predictions
 
 
 def _inputs(detector: Detector, samples: Sequence[Sample]) -> Tensor:

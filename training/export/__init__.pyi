@@ -1,6 +1,6 @@
 from .further_files import Conditions, refuse_further
 from .native_file import write_native
-from .registration_stage import register_detector
+from .registration_stage import labels_digest, register_detector
 from .section import ExportSection
 from .stage import CONTRACT_FILE, export_model
 
@@ -9,6 +9,7 @@ __all__ = [
     "Conditions",
     "ExportSection",
     "export_model",
+    "labels_digest",
     "refuse_further",
     "register_detector",
     "write_native",

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,10 +158,20 @@ def evaluation_of(dataset: str, corpus: Artifact, evaluated: Artifact) -> Evalua
     ids = sorted(tables.held_out() & set(labels))
     return Evaluation(
         dataset=dataset,
-        digest=digest([_judged_by(image, labels[image]) for image in ids]),
+        digest=labels_digest(labels, ids),
         images=len(ids),
         metrics=_figures(evaluated),
     )
+
+
+def labels_digest(labels: Mapping[str, LabelRow], image_ids: Sequence[str]) -> str:
+    """Digest of images and what is labelled in them, wherever they lie.
+
+    Args:
+        labels: image_id → what is known of it.
+        image_ids: the images, sorted.
+    """
+    return digest([_judged_by(image, labels[image]) for image in image_ids])
 
 
 def _figures(evaluated: Artifact) -> dict[str, float]:

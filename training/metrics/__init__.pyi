@@ -12,6 +12,7 @@ from .confusion import BACKGROUND, Matrix, confusion_matrix, share_within
 from .floors import CONFUSION_IOU, CONFUSION_SCORE
 from .resampling import MatchedDetections, difference_interval
 from .semantic import PixelCounts
+from .swapping import swapped_p
 
 __all__ = [
     "BACKGROUND",
@@ -30,5 +31,6 @@ __all__ = [
     "confusion_matrix",
     "difference_interval",
     "share_within",
+    "swapped_p",
     "true_objects",
 ]

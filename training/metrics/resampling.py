@@ -22,11 +22,13 @@ class ClassMatches:
     """One class's detections over all images, best first, matched by the COCO protocol.
 
     Attributes:
+        scores: (D,) score of each, falling; of equal ones the earlier image's comes first.
         images: (D,) image of each.
         right, wrong: (10, D) by IoU threshold; neither on an ignored region.
         objects: (N,) true objects in each image.
     """
 
+    scores: npt.NDArray[np.float64]
     images: Ints
     right: Bools
     wrong: Bools
@@ -82,9 +84,15 @@ class MatchedDetections:
 
 
 def difference_interval(
-    first: MatchedDetections, second: MatchedDetections, images: int, *, seed: int = 0
+    first: MatchedDetections,
+    second: MatchedDetections,
+    images: int,
+    *,
+    seed: int = 0,
+    groups: Ints | None = None,
+    thresholds: int = len(THRESHOLDS),
 ) -> tuple[float, float] | None:
-    """The 95 % interval of first - second in AP@0.5:0.95, by the paired percentile bootstrap over images.
+    """The 95 % interval of first - second in AP, by the paired percentile bootstrap over images.
 
     Both are measured on the same drawn images (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
     chapter 13). Sets without any object are left out; None where all are.
@@ -93,9 +101,14 @@ def difference_interval(
         first, second: matches on the same images.
         images: number of images, at least 1.
         seed: seed of the draws.
+        groups: (images,) number of each image's group, from 0, where images are drawn in groups; None draws
+            each by itself.
+        thresholds: see `ClassMatches.precision`.
     """
+    units = np.arange(images) if groups is None else groups
+    drawn = drawn_counts(int(units.max()) + 1, seed=seed)[:, units]
     return interval(
-        [first.precision(counts) - second.precision(counts) for counts in drawn_counts(images, seed=seed)]
+        [first.precision(counts, thresholds) - second.precision(counts, thresholds) for counts in drawn]
     )
 
 
@@ -115,8 +128,10 @@ def _class_matches(
         images.append(np.full(len(best), image, np.int64))
         right.append(matches.right)
         wrong.append(~matches.right & ~matches.ignored)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
+    every = np.concatenate(scores)
+    order = np.argsort(-every, kind="stable")
     return ClassMatches(
+        every[order],
         np.concatenate(images)[order],
         np.concatenate(right, axis=1)[:, order],
         np.concatenate(wrong, axis=1)[:, order],

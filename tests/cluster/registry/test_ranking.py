@@ -5,6 +5,7 @@ import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,25 @@ def test_other_images_do_not_compare(three: Tracker, tmp_path: Path) -> None:
     registered(run, digests, "others", evaluation=judged(0.99, digest="e" * 64))
     with pytest.raises(UserError, match="evaluated on other images"):
         champion(three, 4)
+
+
+def test_only_the_holder_that_was_compared_with_is_replaced(tracker: Tracker, tmp_path: Path) -> None:
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    for number, value in enumerate((0.25, 0.5, 0.75), start=1):
+        registered(run, digests, f"f{number}", evaluation=judged(value))
+    champion(tracker, 1)
+    seen = Registry.open(tracker)
+    champion(tracker, 2)  # by others, meanwhile
+    best = seen.version(f"{NAME}@3")
+    asked: dict[str, Any] = {"dataset": DATASET, "metric": "map50", "instead_of": 1}
+    for registry in (seen, Registry.open(tracker)):  # known of, or found out when it is written
+        with pytest.raises(UserError, match=r"champion points at version 2 by now .*nothing was promoted"):
+            promote(tracker, registry, best, **asked)
+    assert Registry.open(tracker).version(f"{NAME}@champion").version == 2
+    with pytest.raises(UserError, match="points at no version by now"):
+        promote(tracker, seen, best, **asked, alias="spare")
+    told = promote(tracker, Registry.open(tracker), best, **{**asked, "instead_of": 2})
+    assert (told["previous"], told["forced"]) == (2, False)
 
 
 @pytest.mark.parametrize("alias", ["latest", "v3", "7", "a b", "", "x" * 300])

@@ -68,3 +68,18 @@ def test_another_draw_of_the_same_noise_is_level() -> None:
     level = difference_interval(first, second, IMAGES)
     assert level is not None
     assert level[0] < 0 < level[1]
+
+
+def test_images_of_a_group_are_drawn_together() -> None:
+    truths, close = scene(1, 1.0)
+    _, rough = scene(2, 6.0)
+    good, bad = (MatchedDetections.of(truths, each, len(CLASSES)) for each in (close, rough))
+    alone = difference_interval(good, bad, IMAGES, groups=np.arange(IMAGES))
+    assert alone == difference_interval(good, bad, IMAGES)
+    one = difference_interval(good, bad, IMAGES, groups=np.zeros(IMAGES, np.int64))
+    every = np.ones(IMAGES, np.int64)
+    difference = good.precision(every) - bad.precision(every)
+    assert one == pytest.approx((difference, difference))  # one group is the whole set in every draw
+    figure = difference_interval(good, bad, IMAGES, groups=np.zeros(IMAGES, np.int64), thresholds=1)
+    assert figure is not None
+    assert figure[0] == pytest.approx(good.precision(every, 1) - bad.precision(every, 1))
