@@ -30,6 +30,8 @@ settings.load_profile("shared")
 
 RAY_STARTS = 4  # Ray gives itself half a minute, too little where three start at once on a busy machine
 
+MARKERS = ("ray", "chaos", "slow")  # by which the Makefile chooses files
+
 # The files that take longest come first, so that all processes end at about the same time.
 LONGEST = (
     "tests/chaos/test_training.py",
@@ -62,9 +64,17 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; with `--no-loadscope-reorder` xdist hands them out in this order."""
+    """The longest files first; with `--no-loadscope-reorder` xdist hands them out in this order.
+
+    Raises:
+        pytest.UsageError: a test has one of `MARKERS` that its file does not name: `make test` would miss it.
+    """
     rank = {ROOT / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    marks = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
+    for path, name in sorted(mark for mark in marks if mark[1] in MARKERS):
+        if f"mark.{name}" not in path.read_text("utf-8"):
+            raise pytest.UsageError(f"{path}: a test has the marker {name}, which its file does not name")
 
 
 @pytest.hookimpl(tryfirst=True)
