@@ -22,6 +22,8 @@ from tests.repository import ROOT
 # No test fetches weights, and without a network the hub is asked for 50 s before it is given up. Set before
 # anything imports the hub; the tests' subprocesses inherit it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# More processes than cores compute, and a thread that spins for another one takes a third one's core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # OpenMP reads it as PyTorch is imported
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers are polite (15); a test waits for them
 
 # The machine is shared: an example's time says nothing.
