@@ -37,13 +37,16 @@ demo: install
 # Two processes at a time, each test file in one of them (the longest first: tests/conftest.py), with a thread each:
 # torch's threads on top would only wait for each other. Then what starts Ray or kills it: each process has a Ray of
 # its own and mostly waits for it, so three go on two cores. mypy, which without its cache has one core busy for
-# minutes, goes beside the unit tests.
+# minutes, goes beside the unit tests. Of slow and Ray's tests only files that name the marker are read, as every
+# process imports all that it is given; tests/conftest.py refuses a test whose marker its file does not name.
 test: install
 	$(MAKE) -j 2 lint unit
 	$(TESTS) -n 2 --dist loadfile --no-loadscope-reorder --durations 15 \
-		-m "slow and not ray and not chaos and not gpu and not network"
+		-m "slow and not ray and not chaos and not gpu and not network" $(call NAMING,slow)
 	$(TESTS) -n 3 --dist loadfile --no-loadscope-reorder --durations 15 \
-		-m "(ray or chaos) and not gpu and not network"
+		-m "(ray or chaos) and not gpu and not network" $(call NAMING,ray|chaos)
+
+NAMING = $$(grep -rlE --include='test_*.py' 'mark\.($(1))' tests | sort)
 
 unit: install
 	$(TESTS) -n 2

@@ -22,6 +22,8 @@ from tests.repository import ROOT
 # No test fetches weights, and without a network the hub is asked for 50 s before it is given up. Set before
 # anything imports the hub; the tests' subprocesses inherit it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# More processes than cores compute, and a thread that spins for another one takes a third one's core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # OpenMP reads it as PyTorch is imported
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers are polite (15); a test waits for them
 
 # The machine is shared: an example's time says nothing.
@@ -29,6 +31,8 @@ settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
 RAY_STARTS = 4  # Ray gives itself half a minute, too little where three start at once on a busy machine
+
+MARKERS = ("ray", "chaos", "slow")  # by which the Makefile chooses files
 
 # The files that take longest come first, so that all processes end at about the same time.
 LONGEST = (
@@ -62,9 +66,17 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; with `--no-loadscope-reorder` xdist hands them out in this order."""
+    """The longest files first; with `--no-loadscope-reorder` xdist hands them out in this order.
+
+    Raises:
+        pytest.UsageError: a test has one of `MARKERS` that its file does not name: `make test` would miss it.
+    """
     rank = {ROOT / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    marks = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
+    for path, name in sorted(mark for mark in marks if mark[1] in MARKERS):
+        if f"mark.{name}" not in path.read_text("utf-8"):
+            raise pytest.UsageError(f"{path}: a test has the marker {name}, which its file does not name")
 
 
 @pytest.hookimpl(tryfirst=True)

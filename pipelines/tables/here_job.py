@@ -1,8 +1,6 @@
 """A table job in the command's own process, without Ray: the same steps, rows and files, resumable."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +10,7 @@ from cluster.progress import Bar, progress, say
 from cluster.stages import digest
 from cluster.storage import Storage
 from pipelines.tables.steps import ROWS_PER_FILE, Step
+from pipelines.tables.threads import threads_kept
 
 
 class _BarCounter:
@@ -46,7 +45,7 @@ def run_here(title: str, *, source: Storage, target: Storage, steps: Sequence[St
     if not left.num_rows:
         return
     say(f"{title}: {left.num_rows} images in this process, without Ray")
-    with _threads_kept(), progress(title, left.num_rows) as bar:
+    with threads_kept(), progress(title, left.num_rows) as bar:
         counter = _BarCounter(bar)
         calls = [(_call(step, counter), step.batch_size) for step in steps]
         for start in range(0, left.num_rows, ROWS_PER_FILE):
@@ -73,19 +72,3 @@ def _applied(
     for rows in batches:
         for start in range(0, rows.num_rows, batch_size):
             yield call(rows.slice(start, batch_size))
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    """After the block, PyTorch and OpenCV have as many threads as before; steps set what suits a worker."""
-    before = {name: sys.modules[name] for name in ("torch", "cv2") if name in sys.modules}
-    torch, cv2 = before.get("torch"), before.get("cv2")
-    torch_threads = torch.get_num_threads() if torch is not None else 0
-    cv2_threads = cv2.getNumThreads() if cv2 is not None else 0
-    try:
-        yield
-    finally:
-        if torch is not None:
-            torch.set_num_threads(torch_threads)
-        if cv2 is not None:
-            cv2.setNumThreads(cv2_threads)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from cluster.on_ray import machine_cpus, small_here, start_ray
 from cluster.storage import Storage
+from pipelines.tables.threads import threads_kept
 
 BEGUN_HERE = "here"  # beside the listing: a job goes on as it began, so that no row is done twice
 
@@ -90,7 +91,8 @@ class _Here:
     def run(
         self, function: Callable[..., Sequence[Any]], *arguments: Any, results: int, cpus: float, gpus: float
     ) -> list[Shared]:
-        return [_Value(value) for value in function(*arguments)]
+        with threads_kept():
+            return [_Value(value) for value in function(*arguments)]
 
     def read_columns(self, source: Storage, columns: Sequence[str]) -> pa.Table:
         return source.read_table("", columns=list(columns))

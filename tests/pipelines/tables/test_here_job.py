@@ -204,3 +204,28 @@ def test_both_places_give_the_same(ray_cluster: None, tmp_path: Path) -> None:
         assert [result.get() for result in results] == [3, 1]
         assert place.nodes == 1
         assert place.resources()["CPU"] >= 1
+
+
+def spread(threads: int) -> tuple[int]:
+    """What suits a worker; tells the threads that it then has."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    return (torch.get_num_threads(),)
+
+
+def test_work_done_here_leaves_this_process_its_own_threads(tmp_path: Path) -> None:
+    """Else a training in the same command would add in another order than after maps that were found made."""
+    import cv2  # here, as the processes above import this file and need neither
+    import torch
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    _, work, target = listed(tmp_path)
+    with ray_session(RaySection()):
+        place = job_place(work, target, ROWS)
+    assert place.here
+    (told,) = place.run(spread, before[0] + 1, results=1, cpus=1, gpus=0)
+    assert told.get() == before[0] + 1
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == before

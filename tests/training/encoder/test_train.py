@@ -1,6 +1,7 @@
 """Training of surface-clip: losses against plain loops, a short run that resumes to the same weights."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,9 @@ from pipelines.encoder.sources import WEIGHTS_FILE
 from pipelines.surfaces.categories import CATEGORIES
 from training.cli.encoder_commands import app
 from training.encoder import state
-from training.encoder.data import (
-    CHUNK,
-    FIRST_TRAINING_SEED,
-    MIX,
-    SAMPLES_PER_LINE,
-    SurfacePool,
-    augment,
-    draw_looks,
-    make_pool,
-)
+from training.encoder.data import SurfacePool, augment, draw_looks, make_pool
 from training.encoder.losses import FEW_MARGIN, FEW_WIDTH, dense_loss, few_shot_loss
+from training.encoder.production_line import CHUNK, FIRST_TRAINING_SEED, MIX, SAMPLES_PER_LINE
 from training.encoder.section import SurfaceClipSettings
 from training.encoder.state import learning_rate
 from training.encoder.text import SentencePlaces
@@ -44,9 +37,20 @@ SMALL: dict[str, Any] = {
 }
 
 
+@cache
+def drawn(count: int, seed: int, size: int, grid: int) -> SurfacePool:
+    """A real pool, drawn once, as it takes seconds; never to be changed."""
+    return make_pool(count, seed=seed, size=size, grid=grid, advance=lambda samples: None)
+
+
 @pytest.fixture
 def small_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surface_clip, "MODEL", SMALL)
+    monkeypatch.setattr(
+        surface_clip,
+        "make_pool",
+        lambda count, *, advance, **key: advance(count) or drawn(count, **key),
+    )
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
