@@ -67,7 +67,7 @@ def compare_versions(
         one = np.ones(count, np.int64)
         figures = [float(each.precision(one, thresholds)) for each in (first, second)]
         p = swapped_p(first, second, groups, draws=section.draws, seed=seed, thresholds=thresholds)
-        results = {
+        results: dict[str, Any] = {
             "metric": section.metric,
             "in_use": figures[0],
             "candidate": figures[1],

@@ -1,6 +1,8 @@
 """A loop's page: one HTML file that loads nothing from elsewhere."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cluster.html_page import page_environment
 from training.active_learning.standing import Standing
@@ -19,7 +21,7 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def points(row: dict[str, float | None]) -> str:
+def points(row: Mapping[str, Any]) -> str:
     """The difference with its interval in points, e.g. `+3.2 (+1.0 to +5.1)`; a dash of nothing."""
     difference, low, high = row["difference"], row["low"], row["high"]
     if difference is None:

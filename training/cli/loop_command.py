@@ -40,7 +40,7 @@ def loop_command(
         project = project_of(words)
         from cluster.errors import UserError, nearest
         from cluster.storage import Storage
-        from training.improving import DESPITE, refuse_unready, standing, take_step
+        from training.improving import DESPITE, refuse_unready, standing
 
         wanted = frozenset(despite or ())
         if unknown := sorted(wanted - set(DESPITE)):
@@ -53,6 +53,8 @@ def loop_command(
 
         check_project(project, "finetune")
         with open_pipeline(project, "loop", "maps") as pipeline:
+            from training.improving import take_step
+
             return take_step(pipeline, open_tracker(project), wanted).document()
 
     run_command(body, json_mode=as_json, render=render_loop)

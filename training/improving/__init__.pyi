@@ -1,4 +1,6 @@
 from .despite import DESPITE
-from .step import refuse_unready, standing, take_step
+from .place import standing
+from .ready import refuse_unready
+from .step import take_step
 
 __all__ = ["DESPITE", "refuse_unready", "standing", "take_step"]

@@ -26,17 +26,13 @@ from training.active_learning import (
     read_rounds,
 )
 from training.certificate import find_leak
+from training.improving.place import model_name
 from training.pipeline import Pipeline
 from training.project import Project
 from training.starts import ModelSource, open_model
 
 if TYPE_CHECKING:
     from cluster.tracking import Tracker
-
-
-def model_name(project: Project) -> str:
-    """The registered model that a project's loop makes better."""
-    return f"{project.name}-finetune-{project.finetune.name}"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,9 @@
-"""The next step of a loop, and where it stands."""
+"""The next step of a loop."""
 
 from collections.abc import Set
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.errors import UserError
 from cluster.stages import claimed
-from cluster.storage import Storage
-from pipelines.corpus import find_images
 from training.active_learning import (
     ASKED,
     DECISION,
@@ -17,52 +13,15 @@ from training.active_learning import (
     Standing,
     read_rounds,
     render_page,
-    standing_of,
 )
 from training.improving.asking import ask
 from training.improving.deciding import decide, take_back
-from training.improving.sight import Sight, model_name
+from training.improving.place import loop_folder, standing
+from training.improving.sight import Sight
 from training.pipeline import Pipeline
-from training.project import Project
 
 if TYPE_CHECKING:
     from cluster.tracking import Tracker
-
-
-def loop_folder(project: Project, workspace: Storage) -> Storage:
-    """Where a loop's rounds and its page are."""
-    return workspace.at(STAGE, model_name(project))
-
-
-def standing(project: Project, workspace: Storage) -> Standing:
-    """Where a project's loop stands, by its records alone.
-
-    Raises:
-        UserError: a record can't be read.
-    """
-    folder = loop_folder(project, workspace)
-    page = folder.uri_of(PAGE_FILE)
-    return standing_of(read_rounds(folder), model_name(project), project.loop.alias, page)
-
-
-def refuse_unready(project: Project) -> None:
-    """Refuse folders that can't be meant, before anything is opened.
-
-    Raises:
-        UserError: no folder of new images, no image in it, or rounds that would lie among images.
-    """
-    if not project.loop.images:
-        raise UserError("loop.images is not set; give the folder of new images, e.g. loop.images=photos/new.")
-    find_images(project.loop.images)
-    roots = {"loop.images": project.loop.images}
-    roots |= {f"{key}.root": source.root for key, source in project.corpus.keyed_sources() if source.root}
-    out = Path(project.loop.out).resolve()
-    for key, root in roots.items():
-        if "://" not in root and out.is_relative_to(Path(root).resolve()):
-            raise UserError(
-                f"loop.out={project.loop.out} lies in {key}={root}, which would take the rounds' links for "
-                "images of its own; choose another folder."
-            )
 
 
 def take_step(pipeline: Pipeline, tracker: "Tracker", despite: Set[str] = frozenset()) -> Standing:

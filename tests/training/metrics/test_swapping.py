@@ -101,5 +101,5 @@ def test_near_duplicates_count_once() -> None:
 def test_without_an_object_nothing_is_compared() -> None:
     empty = [TrueObjects(np.zeros((0, 4)), np.zeros(0, np.int64))]
     none = matched(empty, [Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))])
-    with pytest.raises(ValueError, match="no object"):
+    with pytest.raises(ValueError, match="no image has an object"):
         swapped_p(none, none, np.zeros(1, np.int64))
