@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.annotations.base import Annotation, AnnotationError, Mask, checked_label, checked_size, finite
 from pipelines.annotations.faults import Faults
-from pipelines.annotations.shapes import Canvas, Shape, points_of, read_shapes
+from pipelines.annotations.shapes import Canvas, Shape, group_number, points_of, read_shapes
 
 BOX, ELLIPSE, MASK = (
     ("xtl", "ytl", "xbr", "ybr"),
@@ -19,6 +19,8 @@ BOX, ELLIPSE, MASK = (
 
 def read_cvat_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
     """Polygons, ellipses and masks with their inside; boxes, turned ones and polylines as boxes.
+
+    Shapes of one class and `group_id` are one object.
 
     `annotation.content` is JSON: `name` (the image's), `size` (width, height, as text or null), `objects` (an
     object each: `kind`, the tag's name; `attributes`, the tag's own, as text).
@@ -33,7 +35,11 @@ def read_cvat_shapes(annotation: Annotation, width: int, height: int, faults: Fa
         (f"{item['kind'][:20]} {number} of {content['name']}", item)
         for number, item in enumerate(content["objects"], start=1)
     ]
-    return read_shapes(placed, _shape, annotation, (width, height), faults)
+    return read_shapes(placed, _shape, annotation, (width, height), faults, _group)
+
+
+def _group(item: Mapping[str, Any]) -> int | None:
+    return group_number(item["attributes"].get("group_id"), none=0)
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:

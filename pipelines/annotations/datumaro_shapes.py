@@ -8,11 +8,13 @@ from pipelines.annotations.base import Annotation, AnnotationError, checked_size
 from pipelines.annotations.class_names import written_label
 from pipelines.annotations.faults import Faults
 from pipelines.annotations.rle import decode_mask
-from pipelines.annotations.shapes import Canvas, Shape, flat, points_of, read_shapes
+from pipelines.annotations.shapes import Canvas, Shape, flat, group_number, points_of, read_shapes
 
 
 def read_datumaro_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
     """Polygons, ellipses and masks with their inside; boxes and polylines as boxes.
+
+    Annotations of one class and `group` are one object.
 
     `annotation.content` is JSON: `name` (the item's), `size` (height, width, or null), `objects` (the item's
     annotations, each with its class as `class`, null where its label is not listed). A box that CVAT turned
@@ -31,7 +33,11 @@ def read_datumaro_shapes(annotation: Annotation, width: int, height: int, faults
         (f"annotation {number} of item {content['name']}", item)
         for number, item in enumerate(content["objects"], start=1)
     ]
-    return read_shapes(placed, _shape, annotation, (width, height), faults)
+    return read_shapes(placed, _shape, annotation, (width, height), faults, _group)
+
+
+def _group(item: Mapping[str, Any]) -> int | None:
+    return group_number(item.get("group"), none=0)
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:

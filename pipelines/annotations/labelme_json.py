@@ -14,13 +14,15 @@ from pipelines.annotations.class_names import written_label
 from pipelines.annotations.faults import Faults, LabelFault
 from pipelines.annotations.json_files import read_json, rows_of
 from pipelines.annotations.png_masks import png_mask
-from pipelines.annotations.shapes import Canvas, Shape, flat, points_of, read_shapes
+from pipelines.annotations.shapes import Canvas, Shape, flat, group_number, points_of, read_shapes
 
 MAX_NAME = 255
 
 
 def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults: Faults) -> list[Shape]:
     """Polygons, circles and masks with their inside; rectangles, turned ones and lines as boxes.
+
+    Shapes of one class and `group_id` are one object.
 
     `annotation.content` is JSON: `normal`, names in lower case: an image without shapes is normal unless a
     flag of another name is set on it; `image`, the image's name where the file lies beside it. If it names
@@ -40,7 +42,7 @@ def read_labelme_shapes(annotation: Annotation, width: int, height: int, faults:
             checked_size((finite(size[0]), finite(size[1])), width, height)
     items = rows_of(document, "shapes")
     placed = [(f"shape {number}", item) for number, item in enumerate(items, start=1)]
-    shapes = read_shapes(placed, _shape, annotation, (width, height), faults)
+    shapes = read_shapes(placed, _shape, annotation, (width, height), faults, _group)
     if not items:
         flags = document.get("flags") or {}
         known = set(about.get("normal", ()))
@@ -67,6 +69,10 @@ def _check_image(named: object, own: str | None, uri: str, faults: Faults) -> No
     if other.type != pafs.FileType.NotFound:
         raise AnnotationError(f"{reason}, which lies there too")
     faults.found.append(LabelFault(uri, None, f"{reason}, which is not there: taken as renamed", mended=True))
+
+
+def _group(item: Mapping[str, Any]) -> int | None:
+    return group_number(item.get("group_id"))
 
 
 def _shape(item: Mapping[str, Any], canvas: Canvas) -> Shape:

@@ -1,7 +1,7 @@
-"""Shapes that labelling tools draw: each becomes a box and, where it has an inside, its pixels."""
+"""Shapes that labelling tools draw: an object becomes a box and, where it has an inside, its pixels."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -207,21 +207,68 @@ def flat(points: object) -> list[object]:
     return [value for pair in points for value in pair]
 
 
+def group_number(value: object, none: int | None = None) -> int | None:
+    """The number of the group that a shape is in; None where it is in none.
+
+    Args:
+        value: what the tool wrote, a whole number or its text, or None.
+        none: the number by which the tool says that it is in none.
+
+    Raises:
+        AnnotationError: no whole number.
+    """
+    if value is None:
+        return None
+    number = finite(value)
+    if number != int(number):
+        raise AnnotationError(f"its group {str(value)[:40]!r} is no whole number")
+    return None if number == none else int(number)
+
+
+def _joined(parts: Sequence[Shape]) -> Shape:
+    """Parts of one object as a shape: the box around them all; pixels where every part has some."""
+    if len(parts) == 1:
+        return parts[0]
+    boxes = [part.box for part in parts]
+    box = LabelledBox(
+        min(one.x0 for one in boxes),
+        min(one.y0 for one in boxes),
+        max(one.x1 for one in boxes),
+        max(one.y1 for one in boxes),
+        boxes[0].label,
+    )
+    drawn = [(part.left, part.top, part.pixels) for part in parts if part.pixels is not None]
+    if len(drawn) < len(parts):
+        return Shape(box)
+    left, top = min(x for x, _, _ in drawn), min(y for _, y, _ in drawn)
+    right = max(x + pixels.shape[1] for x, _, pixels in drawn)
+    bottom = max(y + pixels.shape[0] for _, y, pixels in drawn)
+    mask: Mask = np.zeros((bottom - top, right - left), np.bool_)
+    for x, y, pixels in drawn:
+        mask[y - top : y - top + pixels.shape[0], x - left : x - left + pixels.shape[1]] |= pixels
+    return Shape(box, left, top, mask)
+
+
 def read_shapes(
     placed: Sequence[tuple[str, ItemT]],
     shape_of: Callable[[ItemT, Canvas], Shape],
     annotation: Annotation,
     size: tuple[int, int],
     faults: Faults,
+    group_of: Callable[[ItemT], int | None] = lambda _: None,
 ) -> list[Shape]:
-    """An image's shapes, one by one; those at fault are noted and left out.
+    """An image's objects; those at fault are noted and left out.
+
+    Shapes of one group and class are the parts of one object, as the tools' own exports have it; those of
+    another class in the group are objects of their own.
 
     Args:
-        placed: each object with its place in the file, as faults name it.
-        shape_of: function that reads an object.
+        placed: each shape with its place in the file, as faults name it.
+        shape_of: function that reads a shape.
         annotation: the image's annotation, of one file.
         size: width and height of the image in pixels.
-        faults: collects the objects' faults.
+        faults: collects the shapes' faults.
+        group_of: function that gives the number of a shape's group, None where it is in none.
 
     Raises:
         AnnotationError: too many objects, or too many for so large an image.
@@ -230,11 +277,12 @@ def read_shapes(
     checked_count(len(placed))
     if len(placed) * width * height > MAX_MASK_PIXELS:
         raise AnnotationError(f"{len(placed):,} shapes are more than an image of its size allows")
-    shapes: list[Shape] = []
-    for place, item in placed:
+    objects: dict[Hashable, list[Shape]] = {}
+    for number, (place, item) in enumerate(placed):
         with faults.at(uri, place=place) as spot:
-            shapes.append(shape_of(item, Canvas(width, height, spot)))
-    return shapes
+            shape, group = shape_of(item, Canvas(width, height, spot)), group_of(item)
+            objects.setdefault(number if group is None else (group, shape.box.label), []).append(shape)
+    return [_joined(parts) for parts in objects.values()]
 
 
 def truth_of_shapes(shapes: Sequence[Shape], width: int, height: int) -> Truth:

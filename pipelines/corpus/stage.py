@@ -125,8 +125,8 @@ def build_corpus(
         config=section.dump(),
         inputs=images.inputs,
         extra=images.digests,
-        # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets; other TIFFs.
-        revision=7,
+        # Masks by one rule; levels; ids given twice; all pairs; defects on the sheets; other TIFFs; groups.
+        revision=8,
         prepare=lambda: {INSPECTION: inspection()},
         content=lambda directory: digest([section.dump(), tables_digests(directory)]),
         body=body,

@@ -30,8 +30,8 @@ def read_dicom(data: bytes) -> Deep:
     LINEAR_EXACT). Padding counts as not measured. Presentation tables (VOI LUT) are not applied.
 
     Raises:
-        ImageError: pydicom is not installed, damaged, in colours, of several frames, or packed otherwise than
-            by run lengths.
+        ImageError: pydicom is not installed, damaged, in colours, of several frames, packed otherwise than by
+            run lengths, or its values are not in the lowest bits (DICOM PS3.5, 8.1.1).
     """
     try:
         from pydicom import dcmread
@@ -67,6 +67,13 @@ def _values(plate: Any) -> Deep:
     syntax = plate.file_meta.TransferSyntaxUID
     if syntax.is_compressed and syntax != RLE:  # what a codestream claims of its size is checked by no one
         raise unread(syntax.name)
+    bits = int(plate.BitsStored)
+    highest = int(plate.get("HighBit", bits - 1))
+    if highest != bits - 1:  # as old devices wrote; pydicom would take other bits of each value
+        raise ImageError(
+            f"its values of {bits} bits end at bit {highest} instead of {bits - 1}, which is not read; "
+            "save it as a 16-bit TIFF"
+        )
     stored = plate.pixel_array
     values = np.array(apply_modality_lut(stored, plate), np.float64)
     values[_padding(plate, stored)] = np.nan

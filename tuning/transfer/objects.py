@@ -98,7 +98,7 @@ def list_objects(levels: LevelsSection, listing: Listing, *, site: Site, corpus:
         "objects",
         site=site,
         config={"levels": levels.model_dump(mode="json", exclude_none=True)},
-        revision=2,  # ignored regions
+        revision=3,  # ignored regions; shapes of one group are one object
         inputs={"corpus": corpus},
         body=body,
     )

@@ -189,6 +189,79 @@ def test_labelme_shapes(kind: str, points: list[Any], corners: tuple[float, ...]
     assert (truth.mask is None) == (kind != "circle")
 
 
+def grouped(tool: str, tmp_path: Path, group: Any, *pieces: tuple[int, int, str]) -> Annotation:
+    """Rectangular polygons of the rows 2 to 6, each with its columns and class, in one group of a tool."""
+    outlines = [[[x0, 2], [x1, 2], [x1, 6], [x0, 6]] for x0, x1, _ in pieces]
+    if tool == "labelme":
+        shapes = [
+            files.labelme_shape("polygon", outline, label, group_id=group)
+            for outline, (_, _, label) in zip(outlines, pieces, strict=True)
+        ]
+        (tmp_path / "a.json").write_text(files.labelme_text("a.jpg", *shapes))
+        return Annotation("labelme", (str(tmp_path / "a.json"),), content=NORMAL)
+    objects: list[dict[str, Any]] = []
+    for outline, (_, _, label) in zip(outlines, pieces, strict=True):
+        if tool == "cvat":
+            points = ";".join(f"{x}.00,{y}.00" for x, y in outline)
+            objects.append(
+                {"kind": "polygon", "attributes": {"label": label, "points": points, "group_id": str(group)}}
+            )
+        else:
+            flat = [value for point in outline for value in point]
+            objects.append(files.datumaro_note("polygon", points=flat, group=group) | {"class": label})
+    size = ["20", "16"] if tool == "cvat" else [16, 20]
+    content = json.dumps({"name": "a.jpg", "size": size, "objects": objects})
+    return Annotation(tool, ("x",), content=content)
+
+
+TOOLS_WITH_GROUPS = pytest.mark.parametrize("tool", ["labelme", "cvat", "datumaro"])
+
+
+@TOOLS_WITH_GROUPS
+def test_shapes_of_one_group_and_class_are_one_object(tool: str, tmp_path: Path) -> None:
+    """As labelme 6.3.1's `shapes_to_label` numbers instances, and as datumaro 1.13.12 writes boxes of a group
+    into COCO, which however gives the dent up."""
+    pieces = ((1, 4, "scratch"), (6, 8, "dent"), (12, 19, "scratch"))
+    truth = read_truth(grouped(tool, tmp_path, 3, *pieces), 20, 16)
+    assert [vars(box) for box in truth.boxes] == [
+        {"x0": 1, "y0": 2, "x1": 19, "y1": 6, "label": "scratch"},
+        {"x0": 6, "y0": 2, "x1": 8, "y1": 6, "label": "dent"},
+    ]
+    wanted = np.zeros((16, 20), np.bool_)
+    for x0, x1, _ in pieces:
+        wanted[2:6, x0:x1] = True
+    np.testing.assert_array_equal(truth.mask, wanted)
+
+
+@TOOLS_WITH_GROUPS
+def test_shapes_in_no_group_are_objects_each(tool: str, tmp_path: Path) -> None:
+    none = None if tool == "labelme" else 0
+    pieces = ((1, 4, "scratch"), (12, 19, "scratch"))
+    assert len(read_truth(grouped(tool, tmp_path, none, *pieces), 20, 16).boxes) == 2
+
+
+def test_the_group_0_of_labelme_is_one(tmp_path: Path) -> None:
+    note = grouped("labelme", tmp_path, 0, (1, 4, "scratch"), (12, 19, "scratch"))
+    assert len(read_truth(note, 20, 16).boxes) == 1
+
+
+def test_a_group_with_a_box_has_no_mask(tmp_path: Path) -> None:
+    shapes = [
+        files.labelme_shape("rectangle", [[2, 3], [9, 8]], group_id=1),
+        files.labelme_shape("circle", [[14, 8], [14, 10]], group_id=1),
+    ]
+    truth = labelme_truth(tmp_path, *shapes)
+    assert [(box.x0, box.y0, box.x1, box.y1) for box in truth.boxes] == [(2, 3, 16, 10)]
+    assert truth.mask is None
+
+
+@TOOLS_WITH_GROUPS
+@pytest.mark.parametrize("group", ["left", 1.5, True])
+def test_a_group_is_a_whole_number(tool: str, group: Any, tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=r"is no (whole|finite) number"):
+        read_truth(grouped(tool, tmp_path, group, (1, 4, "scratch")), 20, 16)
+
+
 def test_a_flag_of_labelme_may_mean_a_defect(tmp_path: Path) -> None:
     assert labelme_truth(tmp_path, flags={"OK": True, "scratched": False}).empty
     with pytest.raises(AnnotationError, match="its flag 'scratched' may mean a defect"):

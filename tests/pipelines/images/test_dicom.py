@@ -123,6 +123,7 @@ def test_padding_is_not_measured() -> None:
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "kind PALETTE COLOR is not read"),
         ({"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "SIGMOID"}, "form SIGMOID is not read"),
         ({"NumberOfFrames": 2}, "more than one frame"),
+        ({"HighBit": 15}, "values of 12 bits end at bit 15"),
         ({"Rows": 60_000, "Columns": 60_000}, "exceed the limit"),
         ({"Rows": 2}, "smaller than"),
         ({"Rows": 30}, "damaged|not read"),
