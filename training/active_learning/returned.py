@@ -80,10 +80,10 @@ def keep_labels(folder: Path) -> bool:
         pictures = [path for path in (files if images == source else _files(images)) if _is_image(path)]
         for path in pictures:
             (work / path).parent.mkdir(parents=True, exist_ok=True)
-            if images == source:  # the person's own copies may be cleared away some day
-                shutil.copy2(images / path, work / path)
-            else:
+            if (images / path).is_symlink():
                 (work / path).symlink_to((images / path).resolve())
+            else:  # a copy, which may be cleared away some day
+                shutil.copy2(images / path, work / path)
         for path in files:
             if not _is_image(path):
                 (work / path).parent.mkdir(parents=True, exist_ok=True)
