@@ -5,9 +5,9 @@ The one place for such constants; plans say that they are estimates, and finishe
 
 from dataclasses import dataclass
 
-# Images that this detector learns in a second of CPU time at this size, nothing frozen, on a core with AVX2, the
-# other busy too, as gain studies of neu_det did. A frozen backbone or wider vectors make it up to three times as
-# quick.
+# Images that this detector learns in a second of CPU time at this size, nothing frozen, on a core with AVX2
+# and the other one busy, as gain studies of neu_det did. A frozen backbone or wider vectors make it up to
+# three times as quick.
 DETECTOR, SIDE, PACE = "yolov8n", 128, 20.0
 START_SECONDS = (
     10.0  # of a training beside its steps: start, validation, files, as the demo's small ones show
