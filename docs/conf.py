@@ -50,6 +50,7 @@ howto/x-ray
 howto/extending
 method
 papers
+papers-here
 failures
 security
 ```
