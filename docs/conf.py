@@ -51,6 +51,7 @@ howto/x-ray
 howto/extending
 method
 papers
+papers-here
 failures
 security
 ```

@@ -10,8 +10,11 @@ from cluster.storage import Storage
 from pipelines.corpus import EXACT, HashedImage
 from pipelines.corpus.contamination import contamination
 from pipelines.tables import CorpusTables
+from training.starts import PUBLISHED, SCRATCH, SURFACE, surface_digest
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+# Stages that may begin with weights of the user's own, and what of their record is the weights' digest.
+BEGAN_WITH = {"backbone": "start", "detector": "weights", "finetune": "weights"}
 LEARNT_FROM = ("corpus", "labels")  # stages whose images a detector, or what it began with, has seen
 
 
@@ -25,6 +28,8 @@ class Leak:
         compared: images that were learnt from.
         sources: name of each stage that was learnt from → its fingerprint.
         missing: those whose images are not in this workspace.
+        untold: stages that began with weights of which nobody knows what they had learnt from, each with
+            the weights' digest.
     """
 
     seen: frozenset[str]
@@ -33,11 +38,12 @@ class Leak:
     compared: int
     sources: Mapping[str, str]
     missing: tuple[str, ...]
+    untold: tuple[str, ...] = ()
 
     @property
     def known(self) -> bool:
         """Whether all images that were learnt from are known."""
-        return bool(self.sources) and not self.missing
+        return bool(self.sources) and not self.missing and not self.untold
 
     def sentence(self, test: int) -> str:
         """The result in words; `test` is the number of test images."""
@@ -60,6 +66,11 @@ class Leak:
                 f" NOT checked: images of {', '.join(self.missing)}, which are not in this workspace; it may "
                 "have seen more."
             )
+        if self.untold:
+            told += (
+                f" NOT checked: what the weights that it began with ({', '.join(self.untold)}) had learnt "
+                "from, as they were given as a file or a model; it may have seen more."
+            )
         return told
 
     def document(self) -> dict[str, Any]:
@@ -71,6 +82,7 @@ class Leak:
             "compared": self.compared,
             "sources": dict(self.sources),
             "missing": list(self.missing),
+            "untold": list(self.untold),
         }
 
 
@@ -83,11 +95,16 @@ def find_leak(making: Mapping[str, Any], labelled: Artifact, workspace: Storage,
         workspace: root of all stages, where those of the version are looked for.
         limit: most differing bits of near-duplicates.
     """
-    stages = making.get("stages")
+    known = making.get("stages")
+    stages = {
+        str(name): stage
+        for name, stage in (known.items() if isinstance(known, Mapping) else ())
+        if isinstance(stage, Mapping)
+    }
     sources = {
         name: str(stage["fingerprint"])
-        for name, stage in (stages.items() if isinstance(stages, Mapping) else ())
-        if name in LEARNT_FROM and isinstance(stage, Mapping) and "fingerprint" in stage
+        for name, stage in stages.items()
+        if name in LEARNT_FROM and "fingerprint" in stage
     }
     learnt: dict[str, HashedImage] = {}
     missing = []
@@ -110,7 +127,29 @@ def find_leak(making: Mapping[str, Any], labelled: Artifact, workspace: Storage,
         compared=len(learnt),
         sources=sources,
         missing=tuple(missing),
+        untold=untold_starts(stages),
     )
+
+
+def untold_starts(stages: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Stages that began with given weights, and their digests; no published ones, nor the shipped start.
+
+    Args:
+        stages: name → its record in `model.json`.
+    """
+    told = []
+    for name, stage in stages.items():
+        extra, config = (stage.get(key) for key in ("extra", "config"))
+        given = extra.get(BEGAN_WITH.get(name, "")) if isinstance(extra, Mapping) else None
+        start = config.get("start") if isinstance(config, Mapping) else None
+        if given is None or start == SURFACE or _is_public(str(given)):
+            continue
+        told.append(f"{name}: SHA-256 {str(given)[:16]}")
+    return tuple(told)
+
+
+def _is_public(digest: str) -> bool:
+    return digest == SCRATCH or digest.partition(":")[0] in PUBLISHED or digest == surface_digest()
 
 
 def _directory(name: str, fingerprint: str, labelled: Artifact, workspace: Storage) -> Storage | None:

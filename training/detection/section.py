@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cluster.config import Section
 from pipelines.corpus import LabelledDataSection
+from training.detection.rates import rated
 from training.loop import LoopSettings
 from training.models import (
     DetectorTiles,
@@ -103,7 +104,7 @@ class DetectorSection(DetectorTiles):
             pseudo-boxes filled out, which is coarser than the maps they come from.
         holdout: share of the images kept from training; AP is measured on their pseudo-boxes.
         augment: augmentation of training images.
-        loop: the training's settings.
+        loop: the training's settings; of DETR's family `lr` is 1e-4 where none is given.
     """
 
     name: str = "yolov8n"
@@ -123,6 +124,11 @@ class DetectorSection(DetectorTiles):
     @classmethod
     def _known(cls, name: str) -> str:
         return check_detector_name(name)
+
+    @field_validator("loop")
+    @classmethod
+    def _rate_of_its_kind(cls, loop: DetectorLoop, info: ValidationInfo) -> DetectorLoop:
+        return rated(loop, info.data.get("name"))
 
     @model_validator(mode="after")
     def _detector_can(self) -> "DetectorSection":
@@ -241,7 +247,8 @@ class FinetuneSection(DetectorTiles):
             or a number: so many of the backbone's first stages.
         masks: what a mask-rcnn's mask head learns: `none`, nothing; `boxes`, the boxes filled out.
         augment: augmentation of training images.
-        loop: the training's settings; `best_metric` is `map50`, `map50_95` or None.
+        loop: the training's settings; `best_metric` is `map50`, `map50_95` or None; of DETR's family `lr` is
+            1e-4 where none is given.
     """
 
     name: str = "yolov8n"
@@ -262,6 +269,11 @@ class FinetuneSection(DetectorTiles):
     @classmethod
     def _known(cls, name: str) -> str:
         return check_detector_name(name)
+
+    @field_validator("loop")
+    @classmethod
+    def _rate_of_its_kind(cls, loop: FinetuneLoop, info: ValidationInfo) -> FinetuneLoop:
+        return rated(loop, info.data.get("name"))
 
     @model_validator(mode="after")
     def _starts_exist(self) -> "FinetuneSection":

@@ -54,14 +54,18 @@ class Adapter:
     Attributes:
         module: the module whose import registers the builder.
         weighs_boxes: whether its detectors can be trained with weighted boxes.
+        by_queries: whether its detectors answer by queries, as DETR's family does.
     """
 
     module: str
     weighs_boxes: bool = False
+    by_queries: bool = False
 
 
-def _adapters(names: Iterable[str], module: str, *, weighs_boxes: bool = False) -> dict[str, Adapter]:
-    return dict.fromkeys(names, Adapter(module, weighs_boxes))
+def _adapters(
+    names: Iterable[str], module: str, *, weighs_boxes: bool = False, by_queries: bool = False
+) -> dict[str, Adapter]:
+    return dict.fromkeys(names, Adapter(module, weighs_boxes, by_queries))
 
 
 backbone_adapters: dict[str, Adapter] = {
@@ -72,18 +76,18 @@ backbone_adapters: dict[str, Adapter] = {
 OPEN_ADAPTERS = (f"{_BACKBONES}.timm",)
 detector_adapters: dict[str, Adapter] = {
     **_adapters(YOLO, f"{_DETECTORS}.ultralytics", weighs_boxes=True),
-    **_adapters((*RTDETR, *RTDETR_RESNET, *YOLO_RTDETR), f"{_DETECTORS}.ultralytics_rtdetr"),
-    **_adapters(LW_DETR, f"{_DETECTORS}.lw_detr"),
-    **_adapters(RF_DETR, f"{_DETECTORS}.rf_detr"),
+    **_adapters((*RTDETR, *RTDETR_RESNET, *YOLO_RTDETR), f"{_DETECTORS}.ultralytics_rtdetr", by_queries=True),
+    **_adapters(LW_DETR, f"{_DETECTORS}.lw_detr", by_queries=True),
+    **_adapters(RF_DETR, f"{_DETECTORS}.rf_detr", by_queries=True),
 }
 on_backbone_adapters: dict[str, Adapter] = {
     **_adapters(YOLO, f"{_DETECTORS}.ultralytics", weighs_boxes=True),
-    **_adapters(RTDETR, f"{_DETECTORS}.ultralytics_rtdetr"),
+    **_adapters(RTDETR, f"{_DETECTORS}.ultralytics_rtdetr", by_queries=True),
     **_adapters(TORCHVISION, f"{_DETECTORS}.torchvision", weighs_boxes=True),
-    **_adapters(TRANSFORMERS, f"{_DETECTORS}.transformers"),
-    **_adapters(DEIMV2, f"{_DETECTORS}.deimv2"),
-    **_adapters(("lw-detr",), f"{_DETECTORS}.lw_detr"),
-    **_adapters(("rf-detr",), f"{_DETECTORS}.rf_detr"),
+    **_adapters(TRANSFORMERS, f"{_DETECTORS}.transformers", by_queries=True),
+    **_adapters(DEIMV2, f"{_DETECTORS}.deimv2", by_queries=True),
+    **_adapters(("lw-detr",), f"{_DETECTORS}.lw_detr", by_queries=True),
+    **_adapters(("rf-detr",), f"{_DETECTORS}.rf_detr", by_queries=True),
 }
 segmenter_adapters: dict[str, Adapter] = {
     **_adapters(("mask2former", "mask2former-s"), f"{_SEGMENTERS}.mask2former"),
@@ -188,6 +192,11 @@ def check_detector_name(name: str) -> str:
 def weighs_boxes(name: str) -> bool:
     """Whether the detector of that name can be trained with weighted boxes."""
     return detector_adapter(name).weighs_boxes
+
+
+def learns_by_queries(name: str) -> bool:
+    """Whether the detector of that name answers by queries, as DETR's family does."""
+    return detector_adapter(name).by_queries
 
 
 def check_masks(name: str, masks: Masks) -> None:

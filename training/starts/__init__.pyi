@@ -3,7 +3,7 @@ from .detector_file import WEIGHTS_FILE, load_detector, save_detector
 from .filling import filled_detector, fresh_detector, report_json
 from .model_source import ModelSource, open_model
 from .resolving import Start, resolve_start, start_of_artifact, state_digest
-from .shipped import write_start
+from .shipped import surface_digest, write_start
 from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE, StartWord
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "save_detector",
     "start_of_artifact",
     "state_digest",
+    "surface_digest",
     "write_start",
 ]

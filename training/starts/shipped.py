@@ -30,6 +30,14 @@ def surface_file() -> Path:
     return SHIPPED
 
 
+def surface_digest() -> str | None:
+    """SHA-256 (hex) of the shipped weights; None of a version without them."""
+    if not SHIPPED.is_file():
+        return None
+    with SHIPPED.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_start(source: Path, target: Path, made: Mapping[str, Any]) -> str:
     """Write a detector's weights again, matrices and filters as float16, with what made them.
 

@@ -9,12 +9,19 @@ from pipelines.maps import MapsSection
 
 @dataclass(frozen=True)
 class MethodRow:
-    """Method and options of one row; KeAD alone has `defect_features` and `vv`, as in the paper."""
+    """Method and options of one row; only KeAD's rows differ in `defect_features` and `vv`."""
 
     model: Literal["WinCLIP", "April-GAN", "AnomalyCLIP", "AA-CLIP", "KeAD"]
     mode: Literal["zero", "few"]
     defect_features: bool = False
     vv: bool = False
+
+    @property
+    def marks(self) -> dict[str, bool | None]:
+        """`defect_features` and `vv` as the paper prints them: of trained methods neither."""
+        trained = self.model not in ("WinCLIP", "KeAD")
+        both = {"defect_features": self.defect_features, "vv": self.vv}
+        return {name: None if trained else value for name, value in both.items()}
 
     @property
     def key(self) -> str:

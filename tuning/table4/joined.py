@@ -44,7 +44,7 @@ def joined(tables: Sequence[MadeTable]) -> dict[str, Any]:
     datasets = list(dict.fromkeys(table.dataset for table in tables))
     ours: dict[Names, dict[str, Mapping[str, Any]]] = {}
     places: dict[Names, int] = {
-        (row.model, row.encoder, row.mode, bool(row.defect_features), bool(row.vv)): place
+        (row.model, row.encoder, row.mode, row.defect_features, row.vv): place
         for place, row in enumerate(paper.rows)
     }
     beside: dict[Names, int] = {}
@@ -113,14 +113,18 @@ def _notes(tables: Sequence[MadeTable], source: str) -> list[str]:
     rows = [(table, row) for table in tables for row in _measured(table)]
     notes = [*explained(row for _, row in rows), *NOTES, f"Paper: {source}."]
     notes += [
-        f"Not run: {table.encoder} on {table.dataset}: {table.not_run}" for table in tables if table.not_run
+        f"Not run: {table.encoder} on {table.dataset}: {table.not_run.rstrip('.')}."
+        for table in tables
+        if table.not_run
     ]
     reasons: dict[str, list[str]] = {}
     for table, row in rows:
         if row["not_run"]:
             who = f"{row['model']} {row['mode']} with {table.encoder} on {table.dataset}"
             reasons.setdefault(row["not_run"], []).append(who)
-    return notes + [f"Not run: {', '.join(dict.fromkeys(who))}: {reason}." for reason, who in reasons.items()]
+    return notes + [
+        f"Not run: {', '.join(dict.fromkeys(who))}: {reason.rstrip('.')}." for reason, who in reasons.items()
+    ]
 
 
 def joined_markdown(table: Mapping[str, Any]) -> str:

@@ -73,6 +73,7 @@ def comparison(
         lines.append(
             {
                 **document.pop("row"),
+                **row.marks,
                 "encoder": model,
                 **document,
                 "marks": _marks(result, defective, normal, filled),
@@ -135,7 +136,7 @@ def footnotes(lines: Sequence[Mapping[str, Any]], paper: PaperTable) -> list[str
     ]
     for line in lines:
         if line["not_run"] not in (None, PAPER_ONLY):
-            notes.append(f"Not run: {line['model']} {line['mode']}: {line['not_run']}.")
+            notes.append(f"Not run: {line['model']} {line['mode']}: {line['not_run'].rstrip('.')}.")
     ratio = time_ratio(lines)
     if ratio is not None:
         theirs = paper.minutes["WinCLIP"] / paper.minutes["KeAD"]

@@ -138,6 +138,16 @@ def test_what_is_not_known_of_the_training_is_said(
     for name, making, why in (
         ("four", None, "the registry does not say which images"),
         ("five", {"stages": {"corpus": {"fingerprint": "f" * 64}}}, "which are not in this workspace"),
+        (
+            "six",
+            {
+                "stages": {
+                    "corpus": {"fingerprint": corpus},
+                    "finetune": {"config": {"start": "ours"}, "extra": {"weights": "ab" * 32}},
+                }
+            },
+            "weights that it began with (finetune: SHA-256 abababababababab)",
+        ),
     ):
         enter(tmp_path / name, workspace, making)
         code, made, stderr = run("certify", NAME, *words)

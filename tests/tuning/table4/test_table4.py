@@ -331,8 +331,15 @@ def test_text_of_the_table() -> None:
     assert shown["KeAD", "huge", "few", "✓", "✓"] == ["91.2", "80.0", "–", "0.5", "93.5/77.7", "69.0/81.0"]
     assert shown["WinCLIP", "huge", "few", "✗", "✗"] == ["not run", "", "", "", "–", "–"]
     assert shown["AA-CLIP", "large", "zero", "–", "–"] == ["not run", "", "", "", "79.3/82.7", "56.1/78.8"]
+    assert shown["April-GAN", "huge", "few", "–", "–"][:2] == ["91.2", "80.0"]
     notes = " ".join(footnotes(lines, paper_table4()))
-    assert 'Not run: WinCLIP few: category "rail" has 0 normal references' in notes
+    assert 'Not run: WinCLIP few: category "rail" has 0 normal references, 4 are needed. ' in f"{notes} "
+    sentence = Measured(MethodRow("AA-CLIP", "zero"), 0, not_run="It needs a head.")
+    told = footnotes(
+        comparison(measured_rows(aa_clip_zero=sentence), paper_table4(), "huge", defective=50, normal=50),
+        paper_table4(),
+    )
+    assert "Not run: AA-CLIP zero: It needs a head." in told
     assert "arXiv 2509.18919v1" in notes
     assert time_ratio(lines) is None
     text = markdown(lines, paper_table4(), 14)
