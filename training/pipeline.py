@@ -246,17 +246,33 @@ class Pipeline:
             )
         return self._evaluated[start]
 
-    @property
-    def product(self) -> str:
-        """The start whose detector is registered: AGSSP where it is among them, else the last."""
-        return self.project.finetune.product
-
     @cached_property
     def registered(self) -> Artifact:
-        """The finetuned detector as a version in the model registry."""
-        from training.registered import registered_of
+        """The product's detector as a version in the model registry; no pretraining is made beside it."""
+        from training.export import register_detector
 
-        return registered_of(self)
+        start = self.project.finetune.product
+        return register_detector(
+            self.project.name,
+            site=self.site,
+            detector_name=self.project.finetune.name,
+            finetuned=self.finetuned(start),
+            evaluated=self.evaluated(start),
+            ancestors=self.ancestors(start),
+        )
+
+    def ancestors(self, start: str) -> dict[str, Artifact]:
+        """The stages before the finetuning from a start, by name: none that it has no part in.
+
+        Of AGSSP those of a whole run, so that `agssp run` and `agssp register` enter one version.
+        """
+        if start == AGSSP:
+            return self.pretraining().named()
+        labels = {} if self.project.finetune.data is None else {"labels": self.labelled}
+        seen = {"corpus": self.corpus} if not labels else {}
+        made = (self.sources(AGBP) if start == AGBP else seen) | labels
+        surfaces = self.surfaces if "corpus" in made else None
+        return made if surfaces is None else {"surfaces": surfaces, **made}
 
     def pretraining(self) -> "Pretraining":
         """The stages up to the pretrained detector."""

@@ -170,7 +170,9 @@ def finetune(*config: Config, start: str | None = None) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, "finetune", lambda pipeline: pipeline.finetuned(start or pipeline.product))
+    return _made(
+        config, "finetune", lambda pipeline: pipeline.finetuned(start or pipeline.project.finetune.product)
+    )
 
 
 def evaluate(*config: Config, start: str | None = None) -> Artifact:
@@ -183,7 +185,9 @@ def evaluate(*config: Config, start: str | None = None) -> Artifact:
     Raises:
         UserError: see `open_project`.
     """
-    return _made(config, "finetune", lambda pipeline: pipeline.evaluated(start or pipeline.product))
+    return _made(
+        config, "finetune", lambda pipeline: pipeline.evaluated(start or pipeline.project.finetune.product)
+    )
 
 
 def run(*config: Config) -> Mapping[str, Any]:
