@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.encoder import DenseEmbeddings
-from training.encoder.data import SAMPLES_PER_LINE
+from training.encoder.production_line import SAMPLES_PER_LINE
 from training.encoder.text import Captions
 
 TEMPERATURE = 0.07  # KeAD's τ
