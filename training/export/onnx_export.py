@@ -151,7 +151,9 @@ def _pictures(detector: Detector, count: int) -> Tensor:
 
 
 def _compared(detector: Detector, path: Path) -> OnnxCheck:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # PyTorch has the cores between
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     errors: dict[str, list[float]] = {name: [] for name in OUTPUTS}
     for count in CHECKED_BATCHES:
         images = _pictures(detector, count)

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 
 from pipelines.encoder import DenseEncoder, Graph, TowerGraph, UnknownPartError
+from tests.onnx_session import session_of
 from tests.pipelines.tiny_encoder import IMAGE, tiny_clip
 
 BATCH = 3
@@ -22,7 +22,7 @@ def outputs_of(dense: DenseEncoder, images: torch.Tensor) -> list[np.ndarray[Any
     shape: list[Any] = ["batch", 3, IMAGE, IMAGE]
     made = graph.model("tower", {"images": (onnx.TensorProto.FLOAT, shape)}, outputs)
     onnx.checker.check_model(made, full_check=True)
-    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = session_of(made.SerializeToString())
     values = dict(zip(outputs, session.run(None, {"images": images.float().numpy()}), strict=True))
     return [values[name] for name in (cls, *patches)]
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, numpy_helper
@@ -15,6 +14,7 @@ from pipelines.maps.map_export import MOST_DIFFERENCE, compared
 from pipelines.maps.map_graph import map_model, write_resize
 from pipelines.maps.method import preprocess
 from pipelines.maps.section import KeadSettings
+from tests.onnx_session import session_of
 from tests.pipelines.tiny_encoder import IMAGE, tiny_encoder
 
 SIDE = 24
@@ -38,7 +38,7 @@ def test_resize_is_pillows(sides: tuple[int, int], kind: str) -> None:
     ends: dict[str, tuple[int, list[Any]]] = {"images": (TensorProto.UINT8, ["batch", "height", "width", 3])}
     model = graph.model("resize", ends, {"out": ["batch", 3, SIDE, SIDE]})
     onnx.checker.check_model(model, full_check=True)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = session_of(model.SerializeToString())
     random = np.random.default_rng(1)
     pixels = random.integers(0, 256, (2, *sides, 3), dtype=np.uint8)
     if kind != "noise":
@@ -83,7 +83,7 @@ def test_the_file_gives_the_methods_maps(settings: dict[str, object]) -> None:
     images = random.integers(0, 256, (3, 40, 31, 3), dtype=np.uint8)
     wanted = method(torch.from_numpy(np.stack([method.preprocess(one) for one in images])), [state] * 3)
     model = map_model(method, state)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = session_of(model.SerializeToString())
     maps, scores = session.run(["map", "score"], {"images": images})
     assert maps.shape == tuple(wanted.maps.shape)
     assert maps == pytest.approx(wanted.maps.numpy(), abs=1e-3)

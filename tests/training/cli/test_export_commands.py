@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -18,6 +17,7 @@ from agssp import app
 from cluster.storage.storage import Storage
 from pipelines.image_maps import Mapper
 from pipelines.surfaces.generator import write_corpus
+from tests.onnx_session import session_of
 from tests.repository import ROOT
 from training.models.detectors.base import build_detector
 from training.models.letterbox import Preprocessing
@@ -101,7 +101,7 @@ def test_the_file_maps_without_agssp(
     assert anomalous is not None
     assert anomalous.shape == (417, 301)
     assert set(np.unique(anomalous)) <= {0, 255}
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = session_of(path)
     image = cv2.cvtColor(cv2.imread(str(large)), cv2.COLOR_BGR2RGB)
     (small,), (exported,) = session.run(["map", "score"], {"images": image[None]})
     assert small.shape == wanted.map.shape
@@ -110,7 +110,7 @@ def test_the_file_maps_without_agssp(
     torn = tmp_path / "torn.onnx"
     torn.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(Exception, match=r"(?i)protobuf|fail"):
-        onnxruntime.InferenceSession(str(torn), providers=["CPUExecutionProvider"])
+        session_of(torn)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
 from ultralytics import YOLO
 
+from tests.onnx_session import session_of
 from tests.training.export.conftest import CLASSES, SIDE
 from training.export.native_file import write_native
 from training.export.onnx_export import OnnxCheck
@@ -25,7 +25,7 @@ def test_onnx_gives_what_pytorch_gives_at_any_batch_size(
     path, check = exported
     assert check.boxes < 1e-3
     assert check.scores < 1e-5
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = session_of(path)
     ends = [*session.get_inputs(), *session.get_outputs()]
     assert [end.shape[0] for end in ends] == ["batch"] * 3
     images = torch.rand(5, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))

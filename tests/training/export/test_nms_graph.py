@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from onnx import TensorProto, helper
 
+from tests.onnx_session import session_of
 from training.export.nms_graph import OUTPUTS, Selection, with_selection
 from training.models.detectors.suppression import suppress
 
@@ -40,11 +40,7 @@ def session(rules: Selection, opset: int = 20) -> Any:
         plain = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
         model = with_selection(plain, rules)
         onnx.checker.check_model(model, full_check=True)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # idle threads spin, which other tests' processes pay for
-        SESSIONS[key] = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        SESSIONS[key] = session_of(model.SerializeToString())
     return SESSIONS[key]
 
 
