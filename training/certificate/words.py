@@ -54,10 +54,12 @@ def pod_sentence(pod: Pod, unit: str) -> str:
         return f"No probability of detection: {pod.why_not}"
     names = {"a50": "a50", "a90": "a90", "a90_95": "a90/95"}
     told = [
-        f"{names[name]} {pod.reasons[name]}" if size is None else f"{names[name]} = {size:.3g} {unit}"
+        f"{names[name]} = {size:.3g} {unit}"
+        if size is not None
+        else f"{names[name]} {pod.reasons[name].rstrip('.')}"
         for name, size in pod.sizes.items()
     ]
-    return f"Probability of detection by size: {'; '.join(told)}"
+    return f"Probability of detection by size: {'; '.join(told)}."
 
 
 def not_measured(document: Mapping[str, Any], leak: Leak, pod: Pod) -> Sequence[str]:

@@ -113,9 +113,7 @@ def _notes(tables: Sequence[MadeTable], source: str) -> list[str]:
     rows = [(table, row) for table in tables for row in _measured(table)]
     notes = [*explained(row for _, row in rows), *NOTES, f"Paper: {source}."]
     notes += [
-        f"Not run: {table.encoder} on {table.dataset}: {table.not_run.rstrip('.')}."
-        for table in tables
-        if table.not_run
+        f"Not run: {table.encoder} on {table.dataset}: {table.not_run}" for table in tables if table.not_run
     ]
     reasons: dict[str, list[str]] = {}
     for table, row in rows:

@@ -14,8 +14,9 @@ GROUPS = ("lw-detr-tiny", "rf-detr-nano", "lw-detr+resnet18")
 
 
 def rate(section: str, **given: Any) -> float:
-    kind = {"detector": DetectorSection, "finetune": FinetuneSection}[section]
-    return float(kind.model_validate(given).loop.lr)
+    if section == "detector":
+        return DetectorSection.model_validate(given).loop.lr
+    return FinetuneSection.model_validate(given).loop.lr
 
 
 @pytest.mark.parametrize("section", ["detector", "finetune"])
