@@ -173,8 +173,8 @@ COMMANDS = {
     "submit": Entry(RUN, _JOBS, "Run a command as a job on a Ray cluster."),
     "jobs": Entry(RUN, _JOBS, "Jobs of a Ray cluster."),
     "tracking": Entry(RUN, "cluster.cli.tracking_commands", "A tracking server for a team."),
-    "encoder": Entry(RUN, "training.cli.encoder_commands", "Train the shipped encoder anew."),
 }
+FORMER = {"encoder": "training.cli.encoder_commands"}  # names that are to go: they work, and aren't listed
 
 
 class Roof(TyperGroup):
@@ -189,21 +189,22 @@ class Roof(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name; None where there is none."""
         entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        module = FORMER.get(cmd_name) if entry is None else entry.module
+        if module is None:
             return None
-        if self.listing:
+        if self.listing and entry is not None:
             return TyperCommand(cmd_name, help=entry.help, rich_help_panel=entry.panel)
         from cluster.cli.projects import read_by
 
         read_by(_read_project)
-        commands: Any = typer.main.get_group(import_module(entry.module).app)
+        commands: Any = typer.main.get_group(import_module(module).app)
         return commands.commands[cmd_name]
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The options; how completion is shown instead of installed is not listed: the page is one screen."""
+        """The options; the page is one screen, so two that its reader needs least are not listed."""
         params: list[Any] = super().get_params(ctx)
         for param in params:
-            if param.name == "show_completion":
+            if param.name in ("show_completion", "help"):
                 param.hidden = True
         return params
 
@@ -229,11 +230,12 @@ def _say_version(asked: bool) -> None:
         raise typer.Exit
 
 
+HELP = "Anomaly-guided self-supervised pretraining of detectors; COMMAND --help tells of each."
 app = typer.Typer(
     cls=Roof,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Anomaly-guided self-supervised pretraining: from unlabelled surface images to a better detector.",
+    help=HELP,
 )
 
 
@@ -243,7 +245,7 @@ def _roof(
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Anomaly-guided self-supervised pretraining: from unlabelled surface images to a better detector."""
+    """The roof."""
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def test_no_answer_about_the_users_words_brings_a_heavy_library(tmp_path: Path) 
         (["references", f"corpus.root={tmp_path / 'missing'}"], 2),
         (["predict", str(tmp_path / "missing"), "--model", "line@champion"], 2),
         (["loop"], 2),
-        (["loop", f"loop.images={tmp_path / 'missing'}"], 2),
+        (["loop", f"active_learning.images={tmp_path / 'missing'}"], 2),
         (["loop", "--show", f"workspace={tmp_path / 'missing'}"], 0),
         (["serve", "line@champion", "serve.prot=80"], 2),
         (["serve", "line@champion", f"workspace={tmp_path / 'missing'}"], 2),
@@ -116,6 +116,13 @@ def test_the_help_page_lists_every_command_in_its_panel_within_one_screen() -> N
     assert places == sorted(places)
     assert all(f" {name} " in page for name in COMMANDS)
     assert len(page.splitlines()) <= 50
+
+
+def test_a_former_name_says_what_to_use_instead_and_is_not_listed() -> None:
+    result = CliRunner().invoke(app, ["encoder", "train", "--steps", "0"])
+    assert result.exit_code == 2
+    assert "agssp train encoder" in result.stderr
+    assert "│ encoder" not in CliRunner().invoke(app, ["--help"]).stdout
 
 
 def test_the_version_is_the_installed_one() -> None:

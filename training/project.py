@@ -45,7 +45,7 @@ class Project(Section):
         corpus, heads, maps, audit, boxes, next, drift, paint, backbone, detector, finetune, evaluate,
             predict, certify, report: the stages.
         export: further files that a detector is exported as.
-        loop: rounds of labelling and promotion.
+        active_learning: rounds of labelling and promotion.
         serve: how a registered detector is served.
     """
 
@@ -72,7 +72,7 @@ class Project(Section):
     certify: CertifySection = CertifySection()
     report: ReportSection = ReportSection()
     export: ExportSection = ExportSection()
-    loop: ActiveLearningSection = ActiveLearningSection()
+    active_learning: ActiveLearningSection = ActiveLearningSection()
     serve: ServeSection = ServeSection()
 
     @property

@@ -8,7 +8,7 @@ from pipelines.encoder.names import PRESETS, SHIPPED
 
 # By origin, the first that fits. What an origin's own page says counts, not the licence of its code.
 TABLE = (
-    (SHIPPED, "AGPL-3.0-or-later"),  # trained by `agssp encoder train` on generated surfaces
+    (SHIPPED, "AGPL-3.0-or-later"),  # trained by `agssp train encoder` on generated surfaces
     ("efficientnet-lite0", "Apache-2.0"),
     ("open_clip/*/dfn*", "Apple's licence for research models (apple-amlr): research alone"),
     ("open_clip/*/openai", "MIT"),

@@ -28,7 +28,7 @@ class ReturnedSection(CorpusSection):
     @property
     def key(self) -> str:
         """See `CorpusSection.key`."""
-        return "loop"
+        return "active_learning"
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def read_returned(
         site: workspace and tracking run.
 
     Raises:
-        UserError: labels of images that nobody asked for, images that changed, labels that can't be read,
-            unknown classes.
+        UserError: labels of images that nobody asked for, images that changed, labels that can't be read or
+            are in no place of the layout, unknown classes.
     """
     section = ReturnedSection(
         root=str(folder / KEPT),
@@ -142,11 +142,11 @@ def read_returned(
         max_bad_share=1.0,  # any fault is told below
         bad_labels=base.bad_labels,
     )
-    made = build_corpus(
-        section, CorpusImages(Listing(section), frozenset()), site=site, stage="returned", key="loop"
-    )
+    images = CorpusImages(Listing(section), frozenset())
+    made = build_corpus(section, images, site=site, stage="returned", key=section.key)
     tables = CorpusTables(made.directory)
     _refuse_faults(made, folder)
+    _refuse_unread(made, folder)
     labels = tables.labels()
     uris = {row["image_id"]: row["uri"] for row in tables.manifest(columns=("image_id", "uri"))}
     wanted = {row["image_id"]: PurePosixPath(row["uri"]).name for row in asked}
@@ -175,6 +175,17 @@ def _refuse_faults(made: Artifact, folder: Path) -> None:
         raise UserError(
             f"{len(bad)} labels in {place} belong to no image that was asked for, or can't be read "
             f"({bad[0].replace(kept, place)}); correct or remove them and run again."
+        )
+
+
+def _refuse_unread(made: Artifact, folder: Path) -> None:
+    """Refuse files of which not one was read as a label, though they look like some."""
+    counts = made.results
+    if counts["passed_over"] and not counts["labelled"]:
+        raise UserError(
+            f"{counts['passed_over']} files in {folder / LABELLED} may hold labels "
+            f"({counts['passed_over_files']}), but none is where the layout {counts['layout']} has them; put "
+            "them as the tool's export has them, or name the layout by active_learning.layout."
         )
 
 
@@ -220,5 +231,5 @@ def _refuse_classes(
         raise UserError(
             f'{counts[name]} boxes in {folder / LABELLED} have the class "{name}" '
             f"({PurePosixPath(where).name}), which the model does not know; {nearest(name, classes)} A new "
-            f"class is added by loop.classes=[{name}]."
+            f"class is added by active_learning.classes=[{name}]."
         )

@@ -43,7 +43,7 @@ class Round:
 
     @property
     def name(self) -> str:
-        """Name of its folder, here and in `loop.out`."""
+        """Name of its folder, here and in `active_learning.out`."""
         return folder_name(self.number)
 
     def has(self, step: str) -> bool:

@@ -1,4 +1,4 @@
-"""Commands about encoders: `agssp encoder train`."""
+"""`agssp train encoder`, and `agssp encoder train` as it was called before."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,18 +7,8 @@ import typer
 
 from cluster.progress import say
 
-app = typer.Typer()
-encoder = typer.Typer(help="Vision-language encoders.", no_args_is_help=True)
-app.add_typer(encoder, name="encoder")
 
-
-@encoder.callback()
-def _encoder() -> None:
-    """Vision-language encoders."""
-
-
-@encoder.command("train")
-def train_command(
+def encoder(
     out: Annotated[Path, typer.Option(help="Folder for the model; an interrupted run in it is resumed.")],
     seed: Annotated[int, typer.Option(min=0, help="Of weights, surfaces and order.")] = 0,
     steps: Annotated[int, typer.Option(min=1)] = 4500,
@@ -40,3 +30,17 @@ def train_command(
     last = record["curve"][-1]
     say(f"Trained {steps} steps in {record['seconds']} s, dense loss {last['dense']:.3f}; model in {out}.")
     typer.echo(out)
+
+
+app = typer.Typer()
+former = typer.Typer(help="Now agssp train encoder.", no_args_is_help=True)
+app.add_typer(former, name="encoder")
+
+
+@former.callback()
+def _former() -> None:
+    """Now agssp train encoder."""
+    say("agssp encoder train is agssp train encoder now; the former name goes with the next release.")
+
+
+former.command("train")(encoder)

@@ -1,4 +1,4 @@
-"""`agssp train`: the head of a map method, on painted defects or on labelled images; a detector's start."""
+"""`agssp train`: the head of a map method, on painted defects or on labelled images; an encoder; a start."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,11 +9,13 @@ import typer
 from cluster.cli.command import Json, Words, run_command
 from cluster.cli.projects import project_of
 from training.cli.base import artifact_json, render_stage
+from training.cli.encoder_commands import encoder
 from training.cli.start_commands import start
 
 app = typer.Typer()
 train = typer.Typer(no_args_is_help=True, help="Train what maps are made with, or a start.")
 app.add_typer(train, name="train")
+train.command("encoder")(encoder)
 train.command("start")(start)
 
 

@@ -31,9 +31,9 @@ def loop_command(
 ) -> None:
     """Take the next step from new images to a better version; the same command goes on where it stands.
 
-    It finds boxes in loop.images, compares them with the corpus, writes the images to label first for a
-    labelling tool, reads the corrected labels back, finetunes on old and new ones, and promotes the candidate
-    where a paired test on held-out images proves it better.
+    It finds boxes in active_learning.images, compares them with the corpus, writes the images to label first
+    for a labelling tool, reads the corrected labels back, finetunes on old and new ones, and promotes the
+    candidate where a paired test on held-out images proves it better.
     """
 
     def body() -> Mapping[str, Any]:
@@ -64,26 +64,13 @@ def render_loop(result: Mapping[str, Any]) -> None:
     """A row a round, the next step, where the page lies."""
     from training.active_learning import points, share
 
-    headers = (
-        "round",
-        "new",
-        "drift",
-        "asked",
-        "labelled",
-        "missing",
-        "in use",
-        "candidate",
-        "difference",
-        "p",
-        "",
-    )
-    table = listing_table(*headers)
+    table = listing_table("round", "new", "drift", "labelled", "mAP, %", "difference", "")
     for row in result["rounds"]:
-        counts = [_count(row[name]) for name in ("new_images", "drift", "asked", "labelled", "missing")]
-        p = "–" if row["p"] is None else f"{row['p']:.3g}"
+        labelled = "–" if row["asked"] is None else f"{row['labelled']} of {row['asked']}"
+        versions = "–" if row["candidate"] is None else f"{share(row['in_use'])} → {share(row['candidate'])}"
         told = {None: "", True: "promoted", False: "kept"}[row["promoted"]]
-        figures = (share(row["in_use"]), share(row["candidate"]), points(row), p, told)
-        table.add_row(str(row["round"]), *counts, *figures)
+        counts = (_count(row[name]) for name in ("new_images", "drift"))
+        table.add_row(str(row["round"]), *counts, labelled, versions, points(row), told)
     out.print(table)
     for line in (f"In use: {result['in_use'] or '–'} ({result['alias']})", result["next"]):
         out.print(line, markup=False, soft_wrap=True)

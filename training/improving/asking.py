@@ -35,7 +35,7 @@ def ask(sight: Sight, done: Sequence[Round]) -> None:
     Raises:
         UserError: no version in use that can be compared, drift, nothing left to label.
     """
-    section, site = sight.project.loop, sight.pipeline.site
+    section, site = sight.project.active_learning, sight.pipeline.site
     version, labelled = sight.in_use(), sight.labels(done)
     sight.refuse_incomparable(version, labelled)
     one = open_round(sight.folder, len(done) + 1, version.reference)
@@ -62,7 +62,7 @@ def ask(sight: Sight, done: Sequence[Round]) -> None:
 def _drift(sight: Sight, files: pa.Table) -> tuple[dict[str, Any], dict[str, Any]]:
     """The verdict on the new images, and the stage that has it, by name."""
     try:
-        made = drift_of(sight.pipeline, files, category=sight.project.loop.category)
+        made = drift_of(sight.pipeline, files, category=sight.project.active_learning.category)
     except NoVerdictError as error:  # few new images are usual here, and no sign of drift
         return {"kind": "no_verdict", "sentence": str(error)}, {}
     verdict = made.results["verdicts"][0]
@@ -78,7 +78,7 @@ def _of_new_images(sight: Sight, labelled: Artifact) -> Pipeline:
         black, white = compared.levels
         levels = LevelsSection(scaling="fixed", black=black, white=white)
     corpus = CorpusSection(
-        root=sight.project.loop.images,
+        root=sight.project.active_learning.images,
         layout="folder",
         category=compared.category,
         references={compared.category: references} if references else {},
@@ -92,7 +92,7 @@ def _of_new_images(sight: Sight, labelled: Artifact) -> Pipeline:
 
 def _write_out(sight: Sight, one: Round, chosen: Artifact, model: str) -> None:
     """Write the chosen images for the labelling tool, then that they are asked for."""
-    section = sight.project.loop
+    section = sight.project.active_learning
     local = Path(section.out).absolute() / one.name
     written = export_boxes(
         chosen.directory,

@@ -71,7 +71,7 @@ def decide(sight: Sight, done: Sequence[Round], one: Round) -> None:
     Raises:
         UserError: others moved the alias meanwhile; what `finetune`, `certify` and `promote` refuse.
     """
-    section, site = sight.project.loop, sight.pipeline.site
+    section, site = sight.project.active_learning, sight.pipeline.site
     one, promoted_already = against(sight, one)
     labelled = sight.labels([*done, one])
     version = Registry.open(sight.tracker).version(one.record["model"])
@@ -125,7 +125,7 @@ def against(sight: Sight, one: Round) -> tuple[Round, bool]:
     Raises:
         UserError: the alias points at another version.
     """
-    holder, alias = sight.in_use(), sight.project.loop.alias
+    holder, alias = sight.in_use(), sight.project.active_learning.alias
     if holder.reference == one.record["model"]:
         return one, False
     if holder.reference == one.record.get("candidate"):

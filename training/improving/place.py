@@ -23,4 +23,4 @@ def standing(project: Project, workspace: Storage) -> Standing:
     """
     folder = loop_folder(project, workspace)
     page = folder.uri_of(PAGE_FILE)
-    return standing_of(read_rounds(folder), model_name(project), project.loop.alias, page)
+    return standing_of(read_rounds(folder), model_name(project), project.active_learning.alias, page)

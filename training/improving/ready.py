@@ -13,15 +13,19 @@ def refuse_unready(project: Project) -> None:
     Raises:
         UserError: no folder of new images, no image in it, or rounds that would lie among images.
     """
-    if not project.loop.images:
-        raise UserError("loop.images is not set; give the folder of new images, e.g. loop.images=photos/new.")
-    find_images(project.loop.images)
-    roots = {"loop.images": project.loop.images}
+    section = project.active_learning
+    if not section.images:
+        raise UserError(
+            "active_learning.images is not set; give the folder of new images, e.g. "
+            "active_learning.images=photos/new."
+        )
+    find_images(section.images)
+    roots = {"active_learning.images": section.images}
     roots |= {f"{key}.root": source.root for key, source in project.corpus.keyed_sources() if source.root}
-    out = Path(project.loop.out).resolve()
+    out = Path(section.out).resolve()
     for key, root in roots.items():
         if "://" not in root and out.is_relative_to(Path(root).resolve()):
             raise UserError(
-                f"loop.out={project.loop.out} lies in {key}={root}, which would take the rounds' links for "
-                "images of its own; choose another folder."
+                f"active_learning.out={section.out} lies in {key}={root}, which would take the rounds' "
+                "links for images of its own; choose another folder."
             )

@@ -1,11 +1,11 @@
 """What every step of a loop sees: the project, its rounds, the labels known so far, the version in use."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.errors import UserError
 from cluster.registry import ModelVersion, Registry, making_of
@@ -29,7 +29,7 @@ from training.certificate import find_leak
 from training.improving.place import model_name
 from training.pipeline import Pipeline
 from training.project import Project
-from training.starts import ModelSource, open_model
+from training.starts import ModelSource, open_model, resolve_start
 
 if TYPE_CHECKING:
     from cluster.tracking import Tracker
@@ -66,7 +66,7 @@ class Sight:
     def compared(self) -> Corpus:
         """The corpus that new images are compared with."""
         most, seed = self.project.drift.images, self.project.seed
-        category = self.project.loop.category
+        category = self.project.active_learning.category
         return corpus_images(self.pipeline.corpus, category, held_out=False, most=most, seed=seed)
 
     def returned(self, one: Round) -> Returned:
@@ -75,10 +75,10 @@ class Sight:
         return read_returned(
             Path(asked["kept"]).parent,
             asked["images"],
-            layout=self.project.loop.layout,
+            layout=self.project.active_learning.layout,
             category=self.compared.category,
             base=self.base,
-            classes=sorted({*asked["classes"], *self.project.loop.classes}),
+            classes=sorted({*asked["classes"], *self.project.active_learning.classes}),
             site=self.pipeline.site,
         )
 
@@ -97,7 +97,9 @@ class Sight:
                     f"The labels of round {each.number} in {folder} are not those that came back; put them "
                     "back as they were."
                 )
-        section = grown_section(self.base, folders, self.project.loop.layout, self.compared.category)
+        section = grown_section(
+            self.base, folders, self.project.active_learning.layout, self.compared.category
+        )
         site, made_by = self.pipeline.site, self.pipeline.surfaces
         return grown_labels(section, kept, site=site, made_by=made_by, key=self.base.key)
 
@@ -107,7 +109,7 @@ class Sight:
         Raises:
             UserError: no such model, or no version in use.
         """
-        name, alias = model_name(self.project), self.project.loop.alias
+        name, alias = model_name(self.project), self.project.active_learning.alias
         registry = Registry.open(self.tracker)
         row = next((row for row in registry.models if row.name == name), None)
         if row is not None and alias not in row.aliases:
@@ -125,7 +127,8 @@ class Sight:
             labelled: result of `labels`.
 
         Raises:
-            UserError: another start, another evaluation, or held-out images that it has or may have seen.
+            UserError: another start or other weights of its name, another evaluation, or held-out images that
+                it has or may have learnt from.
         """
         start, known = version.tags.get("start"), self.project.finetune.starts
         if start not in known:
@@ -141,18 +144,36 @@ class Sight:
                 "agssp run with this config, and promote it."
             )
         limit, workspace = self.base.near_duplicate_distance, self.pipeline.site.workspace
-        leak = find_leak(making_of(self.tracker, version), labelled, workspace, limit)
+        making = making_of(self.tracker, version)
+        self._refuse_other_weights(version, start, making)
+        leak = find_leak(making, labelled, workspace, limit)
         if leak.seen:
             raise UserError(
                 f"{version.reference} has learnt from {leak.exact} of the held-out images and from "
                 f"near-duplicates of {leak.near} more, so it can't be compared on them; hold others out "
                 "(finetune.data.test), and register and promote a version that has not seen them."
             )
-        if not leak.known:
+        if leak.missing or not leak.sources:  # what given weights had seen helps both versions
             raise UserError(
                 f"Nobody knows whether {version.reference} has seen the held-out images: its training's "
                 "images are not in this workspace; register it anew by agssp run with this config, and "
                 "promote it."
+            )
+
+    def _refuse_other_weights(self, version: ModelVersion, start: str, making: Mapping[str, Any]) -> None:
+        """Refuse where a start's name stands for other weights than those that a version began with."""
+        section, stages = self.project.finetune, making.get("stages")
+        record = stages.get("finetune") if isinstance(stages, Mapping) else None
+        extra = record.get("extra") if isinstance(record, Mapping) else None
+        began = extra.get("weights") if isinstance(extra, Mapping) else None
+        if began is None or start not in section.given:
+            return
+        now = resolve_start(section.given[start], section.name, lambda: self.tracker)
+        if now.digest != began:
+            raise UserError(
+                f"{version.reference} began with other weights than {now.source}, which the start {start} "
+                "names by now, so a candidate would differ in more than its labels; put those weights back, "
+                "or register and promote a version that began with these."
             )
 
     def opened(self, version: ModelVersion) -> AbstractContextManager[ModelSource]:

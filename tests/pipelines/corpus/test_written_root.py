@@ -64,7 +64,7 @@ def test_a_corpus_of_a_relative_root(site: Site, tmp_path: Path) -> None:
         "bad_labels": "drop",
     }
     extra = {"listing": images.listing.digest()}
-    key = {"stage": "corpus", "revision": 7, "config": config, "inputs": {}, "extra": extra}
+    key = {"stage": "corpus", "revision": 8, "config": config, "inputs": {}, "extra": extra}
     fingerprint = complete(tmp_path / "w", key)
     found = build_corpus(section, images, site=site)
     assert (found.reused, found.fingerprint) == (True, fingerprint)
@@ -86,7 +86,7 @@ def test_labels_of_a_relative_root_found_from_another_folder(
         "bad_labels": "clip",
     }
     extra = {"listing": Listing(section.as_corpus()).digest()}
-    key = {"stage": "labels", "revision": 7, "config": config, "inputs": {}, "extra": extra}
+    key = {"stage": "labels", "revision": 8, "config": config, "inputs": {}, "extra": extra}
     fingerprint = complete(tmp_path / "w", key)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
@@ -113,7 +113,7 @@ def test_a_published_split_is_part_of_the_key_and_moved_files_are_told_each_time
         "max_bad_share": 0.05,
         "bad_labels": "drop",
     }
-    key = {"stage": "corpus", "revision": 7, "config": config, "inputs": {}, "extra": images.digests}
+    key = {"stage": "corpus", "revision": 8, "config": config, "inputs": {}, "extra": images.digests}
     fingerprint = complete(tmp_path / "w", key, moved=3, test=5)
     assert build_corpus(section, images, site=site).fingerprint == fingerprint
     told = capsys.readouterr().err.replace("\n", "")

@@ -120,6 +120,11 @@ def changed_original(folder: Path) -> None:
     label(folder, a=BOX, b=BOX)
 
 
+def out_of_place(folder: Path) -> None:
+    for name in NAMES:
+        (folder / f"labelled/{name}.xml").write_text("<annotation/>")
+
+
 def gone_original(folder: Path) -> None:
     (folder.parent / "photos/b.png").unlink()
     label(folder, a=BOX)
@@ -132,6 +137,10 @@ def gone_original(folder: Path) -> None:
         (changed_copy, r"1 images are not what they were when labels were asked for \(a\.png\)"),
         (changed_original, r"1 images are not what they were when labels were asked for \(b\.png\)"),
         (gone_original, r"1 images that labels were asked for are gone \(b\.png\)"),
+        (
+            out_of_place,
+            r"3 files in .*labelled may hold labels \(a\.xml, b\.xml, c\.xml\), but none is where",
+        ),
         (lambda folder: label(folder, a=BOX, z=BOX), r"belong to no image that was asked for"),
         (
             lambda folder: label(folder, a="0 0.5 nonsense 0.3 0.3\n"),

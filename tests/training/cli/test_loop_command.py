@@ -108,10 +108,10 @@ def words(made: Path, tracked: Callable[[Path], Path]) -> list[str]:
         "drift.least=8",
         "drift.splits=200",
         "next.count=4",
-        f"loop.images={made / 'new'}",
-        f"loop.out={made / 'out'}",
-        "loop.to=yolo",
-        "loop.draws=99",
+        f"active_learning.images={made / 'new'}",
+        f"active_learning.out={made / 'out'}",
+        "active_learning.to=yolo",
+        "active_learning.draws=99",
         "finetune.starts=[scratch]",
         "finetune.image_size=64",
         "finetune.validation_share=0",
@@ -209,10 +209,10 @@ def test_a_round_is_asked_labelled_killed_and_decided(
 
 def test_faults_are_told_before_anything_is_made(tmp_path: Path) -> None:
     for words, reason in (
-        ([], "loop.images is not set"),
-        ([f"loop.images={tmp_path / 'none'}"], "does not exist"),
-        (["loop.to=labelmee"], "loop.to"),
-        (["loop.out=s3://bucket/out"], "loop.out"),
+        ([], "active_learning.images is not set"),
+        ([f"active_learning.images={tmp_path / 'none'}"], "does not exist"),
+        (["active_learning.to=labelmee"], "active_learning.to"),
+        (["active_learning.out=s3://bucket/out"], "active_learning.out"),
         (["--despite", "drifft"], 'did you mean "drift"?'),
     ):
         code, failed, _ = run("loop", f"workspace={tmp_path / 'w'}", *words)

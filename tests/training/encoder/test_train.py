@@ -20,7 +20,7 @@ from pipelines.encoder.loading import load_encoder
 from pipelines.encoder.prompts import PromptLibrary, load_library
 from pipelines.encoder.sources import WEIGHTS_FILE
 from pipelines.surfaces.categories import CATEGORIES
-from training.cli.encoder_commands import app
+from training.cli.head_commands import app
 from training.encoder import state
 from training.encoder.data import SurfacePool, augment, draw_looks, make_pool
 from training.encoder.losses import FEW_MARGIN, FEW_WIDTH, dense_loss, few_shot_loss
@@ -255,7 +255,7 @@ def test_training_goes_on_from_a_model_folder(tmp_path: Path, small_model: None)
 def test_command_writes_a_model_folder_that_loads(tmp_path: Path, small_model: None) -> None:
     out = tmp_path / "model"
     settings = ["--steps", "1", "--looks", "1", "--pool", "56", "--seed", "3"]
-    arguments = ["encoder", "train", "--out", str(out), *settings]
+    arguments = ["train", "encoder", "--out", str(out), *settings]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     encoder = load_encoder(str(out))
