@@ -149,7 +149,7 @@ def _initialised(section: RaySection, dashboard: bool) -> str | None:
         return None
     say("Ray: starting a local session (5-15 s)")
     try:
-        with _free_agent_port(), _niceness(section.niceness):
+        with _our_parameters(), _niceness(section.niceness):
             context = ray.init(
                 address="local",  # never a cluster that somebody happens to run on this machine
                 num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
@@ -190,16 +190,18 @@ def job_cluster() -> str | None:
 
 
 @contextmanager
-def _free_agent_port() -> Iterator[None]:
-    """Within the block, `ray.init` starts its agent on any free port.
+def _our_parameters() -> Iterator[None]:
+    """Within the block, `ray.init` starts its agent on any free port, and no log monitor.
 
     The agent of a second Ray on a machine finds its fixed port taken and goes without its server, so that the
-    jobs server has "no available agent"; `ray start` has an option for it, `ray.init` has none.
+    jobs server has "no available agent"; `ray start` has an option for it, `ray.init` has none. The log
+    monitor, a process of its own, reads all workers' logs for a driver that shows them, which ours does not.
     """
     from ray._private import parameter
 
     params = parameter.RayParams
-    parameter.RayParams = partial(params, dashboard_agent_listen_port=0)  # type: ignore[assignment, misc]
+    ours = partial(params, dashboard_agent_listen_port=0, include_log_monitor=False)
+    parameter.RayParams = ours  # type: ignore[assignment, misc]
     try:
         yield
     finally:

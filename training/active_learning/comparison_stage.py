@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.choice import groups_of
 from pipelines.device import best_device
@@ -63,6 +64,7 @@ def compare_versions(
         names = [near.get(sample.image_id, sample.image_id) for sample in samples]
         groups = np.unique(names, return_inverse=True)[1].astype(np.int64)
         thresholds, count = THRESHOLDS[section.metric], len(samples)
+        say(f"compare: drawing {section.draws} swaps of what the two found, and images for the interval")
         ends = difference_interval(second, first, count, seed=seed, groups=groups, thresholds=thresholds)
         one = np.ones(count, np.int64)
         figures = [float(each.precision(one, thresholds)) for each in (first, second)]

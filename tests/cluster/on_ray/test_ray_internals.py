@@ -117,9 +117,10 @@ def test_a_dead_controllers_groups_are_cleaned_up_once_and_name_their_maker() ->
         assert hasattr(row, name), f"a group's row has no {name}; look at {CLEANER}"
 
 
-def test_a_session_is_started_from_parameters_that_name_the_agents_port() -> None:
-    parameters = private(SESSION, "ray._private.parameter", "RayParams")
-    assert "dashboard_agent_listen_port" in inspect.signature(parameters).parameters, f"look at {SESSION}"
+def test_a_session_is_started_from_parameters_that_name_the_agents_port_and_the_log_monitor() -> None:
+    parameters = inspect.signature(private(SESSION, "ray._private.parameter", "RayParams")).parameters
+    for name in ("dashboard_agent_listen_port", "include_log_monitor"):
+        assert name in parameters, f"look at {SESSION}"
     started = source(SESSION, "ray._private.worker", "init")
     assert "ray._private.parameter.RayParams(" in started, f"ray.init goes otherwise; look at {SESSION}"
 

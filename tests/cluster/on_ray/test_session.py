@@ -129,13 +129,15 @@ def test_workers_of_a_session_started_here_do_not_stand_back_unless_the_user_say
     own: str | None, niceness: int
 ) -> None:
     code = (
-        "import os, ray\n"
+        "import os, psutil, ray\n"
         "from cluster.on_ray.section import RaySection\n"
         "from cluster.on_ray.session import ray_session, start_ray\n"
         "with ray_session(RaySection(cpus=2, gpus=0, object_store_gb=0.1)):\n"
         "    start_ray()\n"
         f"    assert os.environ.get('{NICENESS}') == {own!r}\n"
         "    print(ray.get(ray.remote(lambda: os.nice(0)).remote()))\n"
+        "    words = [' '.join(one.cmdline()) for one in psutil.Process().children(recursive=True)]\n"
+        "    assert words and not [line for line in words if 'log_monitor' in line], words\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != NICENESS}
     environment |= {NICENESS: own} if own else {}
