@@ -16,7 +16,7 @@ class ActiveLearningSection(Section):
     Attributes:
         images: folder of new images, local or by URI; those in folders below it too.
         category: category of the new images, where the corpus has several.
-        to: format of the pre-annotations, see `agssp next --to`.
+        to: format of the pre-annotations, as `agssp next` has them.
         out: local folder of the rounds. Pre-annotations go out to `round-001/to-label`, what a person made of
             them comes back into `round-001/labelled`.
         layout: dataset layout of what comes back, or `auto`.
