@@ -200,7 +200,8 @@ def _our_parameters() -> Iterator[None]:
     from ray._private import parameter
 
     params = parameter.RayParams
-    ours = partial(params, dashboard_agent_listen_port=0, include_log_monitor=False)
+    given: dict[str, Any] = {"dashboard_agent_listen_port": 0, "include_log_monitor": False}
+    ours = partial(params, **given)
     parameter.RayParams = ours  # type: ignore[assignment, misc]
     try:
         yield
