@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from training.report import Pretraining, RunArtifacts
 
 # Where and how it runs, which may name hosts, and checks that are no part of the run: not in the report.
-NOT_SHOWN = {"workspace", "ray", "tracking", "scaling", "drift", "certify", "export", "loop", "serve"}
+NOT_SHOWN = {
+    *("workspace", "ray", "tracking", "scaling", "drift", "certify", "export", "active_learning", "serve")
+}
 
 
 class Pipeline:

@@ -10,7 +10,7 @@ from cluster.config import Section
 from cluster.config_paths import Location
 from pipelines.annotations import Crowds
 from pipelines.images import LevelsSection
-from pipelines.layouts import AUTO, LAYOUT_NAMES
+from pipelines.layouts import AUTO, check_layout
 
 DEFAULT_DISTANCE = 64
 BadLabels = Literal["clip", "drop", "fail"]
@@ -66,9 +66,7 @@ class Source(Section):
     @field_validator("layout")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name != AUTO and name not in LAYOUT_NAMES:
-            raise ValueError(f"no such dataset layout; valid: {AUTO}, {', '.join(sorted(LAYOUT_NAMES))}")
-        return name
+        return check_layout(name)
 
     @field_validator("references", mode="before")
     @classmethod

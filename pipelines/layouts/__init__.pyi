@@ -1,6 +1,6 @@
 from .base import Entry, LostLabel
 from .catalogue import find_layout
-from .names import AUTO, LAYOUT_NAMES
+from .names import AUTO, LAYOUT_NAMES, check_layout
 from .published import stated_splits
 from .roots import refuse_missing_root
 from .tree import LABEL_SUFFIXES, Tree, list_tree
@@ -12,6 +12,7 @@ __all__ = [
     "Entry",
     "LostLabel",
     "Tree",
+    "check_layout",
     "find_layout",
     "list_tree",
     "refuse_missing_root",

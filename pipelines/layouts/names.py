@@ -29,3 +29,14 @@ LAYOUT_NAMES = (
     "masks",
     "folder",
 )
+
+
+def check_layout(name: str) -> str:
+    """The name of a layout, or `auto`, as it is.
+
+    Raises:
+        ValueError: no layout has it.
+    """
+    if name != AUTO and name not in LAYOUT_NAMES:
+        raise ValueError(f"no such dataset layout; valid: {AUTO}, {', '.join(sorted(LAYOUT_NAMES))}")
+    return name

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.config import validate
+from training.pipeline import NOT_SHOWN
 from training.project import Project
 
 
@@ -110,3 +111,7 @@ def test_records_and_fingerprints_hold_the_paths_as_they_were_written(tmp_path: 
             kept = here[section][key]
             asked = WRITTEN[section][key]
             assert kept == asked if not isinstance(asked, dict) else asked.items() <= kept.items()
+
+
+def test_what_the_report_does_not_show_are_sections_of_a_project() -> None:
+    assert set(Project.model_fields) >= NOT_SHOWN

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from cluster.config import Section
 from cluster.config_paths import Location
 from pipelines.labelling import DEFAULT_URL, FORMATS
-from pipelines.layouts import AUTO, LAYOUT_NAMES
+from pipelines.layouts import AUTO, check_layout
 
 
 class ActiveLearningSection(Section):
@@ -51,9 +51,7 @@ class ActiveLearningSection(Section):
     @field_validator("layout")
     @classmethod
     def _read(cls, name: str) -> str:
-        if name != AUTO and name not in LAYOUT_NAMES:
-            raise ValueError(f"no such dataset layout; valid: {AUTO}, {', '.join(sorted(LAYOUT_NAMES))}")
-        return name
+        return check_layout(name)
 
     @field_validator("out")
     @classmethod
