@@ -72,14 +72,15 @@ class Needs:
         if goal == "finetune":
             detector = AGSSP in starts
             return cls(
-                corpus=data is None or bool(starts & {AGBP, AGSSP}),
+                corpus=data is None or project.finetune.rounds > 1 or bool(starts & {AGBP, AGSSP}),
                 maps=AGBP in starts or (detector and section.needs_maps),
                 backbone=AGBP in starts or (detector and section.needs_backbone),
                 labels=True,
                 detector_start=start if detector else None,
             )
         if goal == "run":
-            corpus = bool(roots) or data is None or bool(starts & {AGBP, AGSSP})
+            several = project.finetune.rounds > 1
+            corpus = bool(roots) or data is None or several or bool(starts & {AGBP, AGSSP})
             return cls(corpus, maps=True, backbone=True, labels=True, detector_start=start)
         return cls(True, maps=goal != "corpus", backbone=goal == "backbone", labels=False)
 

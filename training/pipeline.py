@@ -207,7 +207,7 @@ class Pipeline:
         """The images and labels of finetuning and evaluation: `finetune.data`, or the corpus itself."""
         artifact = self.own_labelled
         elsewhere = self.project.finetune.data is not None or self._labelled is not None
-        if elsewhere and set(self.starts) & {AGBP, AGSSP}:
+        if elsewhere and (set(self.starts) & {AGBP, AGSSP} or self.project.finetune.rounds > 1):
             check_unseen(artifact, self.corpus)
         return artifact
 
@@ -221,15 +221,17 @@ class Pipeline:
 
     def finetuned(self, start: str) -> Artifact:
         """The detector finetuned from one start; only the pretraining that the start names is run."""
-        from training.detection import finetune_detector
+        from training.detection import finetune_in_rounds
 
         if start in self._finetuned:
             return self._finetuned[start]
-        self._finetuned[start] = finetune_detector(
+        self._finetuned[start] = finetune_in_rounds(
             self.seeded.finetune,
+            self.project.predict,
             start=start,
             site=self.site,
-            corpus=self.labelled,
+            labelled=self.labelled,
+            corpus=self.corpus if self.project.finetune.rounds > 1 else None,
             backbone=self.backbone if start == AGBP else None,
             detector=self.detector if start == AGSSP else None,
         )
@@ -271,7 +273,7 @@ class Pipeline:
         if start == AGSSP:
             return self.pretraining().named()
         labels = {} if self.project.finetune.data is None else {"labels": self.labelled}
-        seen = {"corpus": self.corpus} if not labels else {}
+        seen = {} if labels and self.project.finetune.rounds == 1 else {"corpus": self.corpus}
         made = (self.sources(AGBP) if start == AGBP else seen) | labels
         surfaces = self.surfaces if "corpus" in made else None
         return made if surfaces is None else {"surfaces": surfaces, **made}

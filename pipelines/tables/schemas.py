@@ -83,6 +83,10 @@ PREDICTED_BOX = pa.struct([*BOX, pa.field("score", pa.float64()), pa.field("labe
 PREDICTIONS = pa.schema(
     [("image_id", pa.string()), ("uri", pa.string()), *SIZE, ("boxes", pa.list_(PREDICTED_BOX))]
 )
+# What a finetuned detector finds on images without labels; `normal`: known to have no defect.
+PSEUDO_LABELS = pa.schema(
+    [*IDENTITY, *SIZE, LEVELS, ("boxes", pa.list_(PREDICTED_BOX)), ("normal", pa.bool_())]
+)
 
 
 ANNOTATION = pa.struct(

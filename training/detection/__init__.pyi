@@ -2,13 +2,14 @@ from .agdp_stage import pretrain_detector
 from .augment import colour
 from .data import DetectionDataset, Sample
 from .finetune import labelled_samples
-from .finetune_stage import finetune_detector
+from .finetune_rounds import finetune_in_rounds
 from .proposals_stage import propose_boxes
-from .section import BoxAugment, ColourSection, DetectorSection, FinetuneSection
+from .section import DRAWN_EACH, BoxAugment, ColourSection, DetectorSection, FinetuneSection
 from .selection import shuffled, with_backgrounds
 from .task import DetectionTask
 
 __all__ = [
+    "DRAWN_EACH",
     "BoxAugment",
     "ColourSection",
     "DetectionDataset",
@@ -17,7 +18,7 @@ __all__ = [
     "FinetuneSection",
     "Sample",
     "colour",
-    "finetune_detector",
+    "finetune_in_rounds",
     "labelled_samples",
     "pretrain_detector",
     "propose_boxes",

@@ -13,7 +13,7 @@ import torch
 from pipelines.images import Levels
 from pipelines.tables import box_array
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
-from training.detection.section import BoxAugment
+from training.detection.section import DRAWN_EACH, BoxAugment
 from training.loop import Batch, SeededDataset
 from training.models import FILL, Boxes, Image, Preprocessing
 from training.pictures import PixelCache, read_pixels
@@ -109,6 +109,7 @@ class DetectionDataset(SeededDataset):
         seed: the training's random seed.
         hide_ignored: whether ignored regions are grey outside of the boxes, so that their defects are not
             learnt as background.
+        drawn: further images, of which `DRAWN_EACH` for each of `samples` come in an epoch, all in turn.
 
     Items hold `image` (3, H, W) uint8, `boxes` (N, 4) float32 in input pixels, `labels` (N,) int64,
     `image_id` and, where samples have them, `weights` (N,) float32. An image that can't be read raises
@@ -124,9 +125,12 @@ class DetectionDataset(SeededDataset):
         epochs: int = 1,
         seed: int = 0,
         hide_ignored: bool = False,
+        drawn: Sequence[Sample] = (),
     ) -> None:
         super().__init__(seed)
-        self.samples = list(samples)
+        self.samples, self.own = [*samples, *drawn], len(samples)
+        self.draws = min(len(drawn), DRAWN_EACH * self.own)
+        self.turns = np.random.default_rng(seed).permutation(len(drawn))
         self.preprocessing, self.augment, self.epochs = preprocessing, augment, epochs
         self.pixels = PixelCache(
             partial(_read_placed, self.samples, preprocessing, hide_ignored),
@@ -135,7 +139,14 @@ class DetectionDataset(SeededDataset):
         )
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return self.own + self.draws
+
+    def sample_number(self, index: int) -> int:
+        """The number of an item's image in `samples`; of those that are drawn it changes with the epoch."""
+        if index < self.own:
+            return index
+        turn = self.epoch * self.draws + index - self.own
+        return self.own + int(self.turns[turn % len(self.turns)])
 
     def __getitem__(self, index: int) -> Batch:
         image, boxes, labels = self._plain(index)
@@ -153,7 +164,7 @@ class DetectionDataset(SeededDataset):
             "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             "boxes": torch.from_numpy(boxes.astype(np.float32)),
             "labels": torch.from_numpy((labels[:, 0] if weighted else labels).astype(np.int64)),
-            "image_id": self.samples[index].image_id,
+            "image_id": self.samples[self.sample_number(index)].image_id,
         }
 
     def ignored(self, index: int) -> tuple[Boxes, Labels]:
@@ -164,12 +175,13 @@ class DetectionDataset(SeededDataset):
         return placement.boxes(sample.ignored[known]), sample.ignored_labels[known]
 
     def _plain(self, index: int) -> Labelled:
-        sample = self.samples[index]
+        number = self.sample_number(index)
+        sample = self.samples[number]
         placement = self.preprocessing.place(sample.width, sample.height)
         labels: npt.NDArray[Any] = sample.labels
         if sample.weights is not None:  # a second column, which goes with the label through all that follows
             labels = np.stack([sample.labels, sample.weights], axis=1)
-        return self.pixels[index], *clip(placement.boxes(sample.boxes), labels, placement.shape)
+        return self.pixels[number], *clip(placement.boxes(sample.boxes), labels, placement.shape)
 
 
 def _read_placed(

@@ -7,8 +7,10 @@ from cluster.errors import UserError, nearest
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from pipelines.tables import CorpusTables
-from training.detection.finetune import select
+from training.detection.finetune import Selection, select
+from training.detection.pseudo_labels_stage import PSEUDO_LABELS_FILE
 from training.detection.section import FinetuneSection
+from training.detection.self_training import PseudoLabelled, pseudo_labelled
 from training.detection.training import BoxTraining, train_detector, training_results
 from training.loop import TrainingSite
 from training.models.detectors import Detector
@@ -35,6 +37,8 @@ def finetune_detector(
     corpus: Artifact,
     backbone: Artifact | None,
     detector: Artifact | None,
+    pseudo_labels: Artifact | None = None,
+    number: int = 1,
 ) -> Artifact:
     """Finetune from one start; images, seed and schedule are the same for every start.
 
@@ -48,11 +52,14 @@ def finetune_detector(
         corpus: the corpus whose labels are learnt.
         backbone: the backbone stage's artifact, for `agbp`.
         detector: the detector stage's artifact, for `agssp`.
+        pseudo_labels: what the detector of the round before finds; None in the first round.
+        number: the round, from 1.
 
     Raises:
-        UserError: unknown start, no labels, or weights of another architecture.
+        UserError: unknown start, no labels, weights of another architecture, or no sure detection to learn.
     """
     inputs = {"corpus": corpus}
+    config = {"start": start, **section.deciding}
     extra: dict[str, str] = {}
     start_weights = None
     if start == AGBP and backbone is not None:
@@ -65,11 +72,19 @@ def finetune_detector(
     elif start != SCRATCH:
         valid = (SCRATCH, AGBP, AGSSP, *section.given)
         raise UserError(f'Start "{start}" has nothing to start from; {nearest(start, valid)}')
+    title = f"finetune: from {start}"
+    if pseudo_labels is not None:
+        inputs["pseudo_labels"] = pseudo_labels
+        config["sure"] = section.sure
+        title += f", round {number} of {section.rounds}"
     lineage = {name: artifact.fingerprint for name, artifact in inputs.items()} | extra
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         tables = CorpusTables(corpus.directory)
         selection = select(section, tables.manifest(), tables.boxes(), tables.ignored())
+        further = PseudoLabelled()
+        if pseudo_labels is not None:
+            further = _pseudo_labelled(section, pseudo_labels, selection, number)
         model, transferred = _started(section, start, selection.classes, inputs, start_weights)
         result = train_detector(
             model,
@@ -83,14 +98,16 @@ def finetune_detector(
                 masks=section.masks,
                 cut=section,
                 empty_share=section.background_share,
+                drawn=further.samples,
             ),
             scaling=site.scaling,
             lineage=lineage,
-            title=f"finetune: from {start}",
+            title=title,
         )
         return {
             "start": start,
             **selection.counts(),
+            **({"round": number, **further.counts()} if pseudo_labels is not None else {}),
             **training_results(result),
             "class_names": list(selection.classes),
             "transfer": transferred,
@@ -99,13 +116,37 @@ def finetune_detector(
     return ensure(
         "finetune",
         site=site,
-        config={"start": start, **section.model_dump(mode="json", exclude={"starts", "weights", "data"})},
+        config=config,
         # Metrics: boxes outside the image take no place among the best; strips are averaged.
         revision=4,
         inputs=inputs,
         extra=extra,
         body=body,
     )
+
+
+def _pseudo_labelled(
+    section: FinetuneSection, pseudo_labels: Artifact, selection: Selection, number: int
+) -> PseudoLabelled:
+    """What a further round learns beside the labels; says how much that is.
+
+    Raises:
+        UserError: nothing sure.
+    """
+    rows = pseudo_labels.directory.read_table(PSEUDO_LABELS_FILE).to_pylist()
+    taken = frozenset(sample.image_id for sample in (*selection.train, *selection.validation))
+    further = pseudo_labelled(rows, taken, selection.classes, section.sure)
+    if not further.learnt:
+        raise UserError(
+            f"On {len(further.samples)} images without labels round {number - 1} finds nothing with a score "
+            f"of {section.sure:g} or more, so there is nothing to learn in the next; set finetune.rounds=1, "
+            "lower finetune.sure, or raise finetune.loop.epochs."
+        )
+    say(
+        f"finetune: of what round {number - 1} finds on {len(further.samples)} images without labels, "
+        f"{further.learnt} boxes are learnt and {further.hidden} doubtful regions hidden"
+    )
+    return further
 
 
 def _started(

@@ -1,6 +1,6 @@
 """The proposals stage: what a pretrained detector finds on the pretraining images, for its next round."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ from cluster.storage import Storage
 from pipelines.tables import (
     ACTOR_CPUS,
     BOXES,
+    IDENTITY,
+    LEVELS,
+    PREDICTED_BOX,
+    SIZE,
     CorpusTables,
     Step,
     actor_pool,
@@ -28,7 +32,7 @@ from training.starts import WEIGHTS_FILE, load_detector
 
 PROPOSALS_FILE = "proposals.parquet"
 LISTED = ("image_id", "uri", "category", "width", "height", "split")
-FOUND = pa.schema([*BOXES, ("error", pa.string())])
+FOUND = pa.schema([*IDENTITY, *SIZE, LEVELS, ("boxes", pa.list_(PREDICTED_BOX)), ("error", pa.string())])
 
 
 def propose_boxes(section: PredictSection, *, site: Site, corpus: Artifact, detector: Artifact) -> Artifact:
@@ -46,49 +50,11 @@ def propose_boxes(section: PredictSection, *, site: Site, corpus: Artifact, dete
     """
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        work, found = bench.directory.at("work"), bench.directory.at("work", "found")
-        tables = CorpusTables(corpus.directory)
-        manifest = tables.manifest_table(LISTED)
-        keep = [split != "test" for split in manifest.column("split").to_pylist()]
-        manifest = manifest.drop_columns(["split"]).filter(pa.array(keep))
-        levels = tables.levels()
-        pairs = [levels.get(one) for one in manifest.column("image_id").to_pylist()]
-        manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
-        place = job_place(work, found, manifest.num_rows, actors=section.actors)
-        pool = actor_pool("predict", section, place.resources())
-        run_table_job(
-            "proposals: finding defects for the next round",
-            source=write_listing(work.at("listing"), manifest),
-            work=work,
-            target=found,
-            steps=[
-                Step(
-                    ProposeActor,
-                    {"weights": detector.directory, "cuda": pool.gpus > 0},
-                    actors=pool.actors,
-                    cpus=ACTOR_CPUS,
-                    gpus=pool.gpus,
-                    batch_size=section.batch_size,
-                    counted=True,
-                )
-            ],
-            id_column="image_id",
-            total=manifest.num_rows,
-            here=place.here,
-        )
-        rows = found.read_table("").sort_by("image_id").to_pylist()
-        if len(rows) != manifest.num_rows:
-            raise RuntimeError(
-                f"{found.uri} holds {len(rows)} rows for {manifest.num_rows} images; delete {work.uri} and "
-                "run again."
-            )
-        lost = [row for row in rows if row["error"] is not None]
-        bench.directory.delete("work")  # else a mended image's row would be taken for done
-        if lost:
-            raise lost_image(lost[0]["uri"], lost[0]["error"])
+        manifest = unseen_images(CorpusTables(corpus.directory))
+        title = "proposals: finding defects for the next round"
+        rows = detected(title, manifest, bench=bench, section=section, detector=detector)
         bench.directory.write_table(PROPOSALS_FILE, pa.Table.from_pylist(rows, schema=BOXES))
-        counts = [len(row["boxes"]) for row in rows]
-        return {"images": len(rows), "with_boxes": int(np.count_nonzero(counts)), "boxes": sum(counts)}
+        return found_counts(rows)
 
     return ensure(
         "proposals",
@@ -97,6 +63,76 @@ def propose_boxes(section: PredictSection, *, site: Site, corpus: Artifact, dete
         inputs={"corpus": corpus, "detector": detector},
         body=body,
     )
+
+
+def unseen_images(tables: CorpusTables) -> pa.Table:
+    """The images outside the test split: their identity, sizes and `levels`."""
+    manifest = tables.manifest_table(LISTED)
+    keep = [split != "test" for split in manifest.column("split").to_pylist()]
+    manifest = manifest.drop_columns(["split"]).filter(pa.array(keep))
+    levels = tables.levels()
+    pairs = [levels.get(one) for one in manifest.column("image_id").to_pylist()]
+    return manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
+
+
+def detected(
+    title: str, manifest: pa.Table, *, bench: Workbench, section: PredictSection, detector: Artifact
+) -> list[dict[str, Any]]:
+    """What a detector finds on images as they are: every detection of a score of `FLOOR` or more.
+
+    Args:
+        title: shown beside the progress bar.
+        manifest: the images, as `unseen_images` lists them.
+        bench: the stage's workbench; what a killed call has looked at is not looked at again.
+        section: workers and batch size; they change no result.
+        detector: a detector's or a finetuning's artifact.
+
+    Returns:
+        A row an image, by id: its columns, and `boxes` with scores and labels.
+
+    Raises:
+        UserError: an image is gone; actors that leave no CPU for reading and writing.
+    """
+    work, found = bench.directory.at("detecting"), bench.directory.at("detecting", "found")
+    place = job_place(work, found, manifest.num_rows, actors=section.actors)
+    pool = actor_pool("predict", section, place.resources())
+    run_table_job(
+        title,
+        source=write_listing(work.at("listing"), manifest),
+        work=work,
+        target=found,
+        steps=[
+            Step(
+                ProposeActor,
+                {"weights": detector.directory, "cuda": pool.gpus > 0},
+                actors=pool.actors,
+                cpus=ACTOR_CPUS,
+                gpus=pool.gpus,
+                batch_size=section.batch_size,
+                counted=True,
+            )
+        ],
+        id_column="image_id",
+        total=manifest.num_rows,
+        here=place.here,
+    )
+    rows: list[dict[str, Any]] = found.read_table("").sort_by("image_id").to_pylist()
+    if len(rows) != manifest.num_rows:
+        raise RuntimeError(
+            f"{found.uri} holds {len(rows)} rows for {manifest.num_rows} images; delete {work.uri} and "
+            "run again."
+        )
+    lost = [row for row in rows if row["error"] is not None]
+    bench.directory.delete("detecting")  # else a mended image's row would be taken for done
+    if lost:
+        raise lost_image(lost[0]["uri"], lost[0]["error"])
+    return rows
+
+
+def found_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Counts of images and detections for the stage's record."""
+    counts = [len(row["boxes"]) for row in rows]
+    return {"images": len(rows), "with_boxes": int(np.count_nonzero(counts)), "boxes": sum(counts)}
 
 
 class ProposeActor:
@@ -111,7 +147,7 @@ class ProposeActor:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         listed = {row["image_id"]: row for row in rows.to_pylist()}
-        levels = {key: (pair[0], pair[1]) for key, row in listed.items() if (pair := row.pop("levels"))}
+        levels = {key: (pair[0], pair[1]) for key, row in listed.items() if (pair := row["levels"])}
         results = predict(
             self.detector,
             {key: row["uri"] for key, row in listed.items()},

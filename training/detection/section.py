@@ -22,6 +22,9 @@ from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE
 if TYPE_CHECKING:
     from training.models import Preprocessing
 
+# In a further round of finetuning, images drawn for each labelled one: a third is labelled by a person.
+DRAWN_EACH = 2
+
 
 class DetectorLoop(LoopSettings):
     """`LoopSettings` with this stage's defaults: 8 epochs of batches of 16 (docs/method.md#settings).
@@ -246,6 +249,10 @@ class FinetuneSection(DetectorTiles):
         freeze: what stays as it starts, batch-norm statistics included: `none`, `backbone`, `backbone+neck`,
             or a number: so many of the backbone's first stages.
         masks: what a mask-rcnn's mask head learns: `none`, nothing; `boxes`, the boxes filled out.
+        rounds: trainings one after another, each from the start. From the second on, what the detector before
+            finds on images of the corpus without labels is learnt beside the labels: self-training
+            (docs/method.md#self-training). Each further round takes three times the first.
+        sure: score from which such a detection is learnt; others are hidden, neither object nor background.
         augment: augmentation of training images.
         loop: the training's settings; `best_metric` is `map50`, `map50_95` or None; of DETR's family `lr` is
             1e-4 where none is given.
@@ -262,6 +269,8 @@ class FinetuneSection(DetectorTiles):
     validation_share: float = Field(default=0.15, ge=0, lt=1)
     freeze: Freeze = "none"
     masks: Masks = "none"
+    rounds: int = Field(default=1, ge=1, le=5)
+    sure: float = Field(default=0.5, gt=0, le=1)
     augment: BoxAugment = BoxAugment()
     loop: FinetuneLoop = FinetuneLoop()
 
@@ -297,6 +306,14 @@ class FinetuneSection(DetectorTiles):
     def product(self) -> str:
         """The start whose detector is registered: AGSSP where it is among them, else the last."""
         return AGSSP if AGSSP in self.starts else self.starts[-1]
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What decides a detector beside its start, JSON-able.
+
+        A round is told by what it reads: the first is the same whatever `rounds` and `sure` are.
+        """
+        return self.model_dump(mode="json", exclude={"starts", "weights", "data", "rounds", "sure"})
 
     @property
     def given(self) -> dict[str, str]:

@@ -29,6 +29,7 @@ class DetectionPlan:
         freeze: the parts that stay as they start.
         masks: what a mask head learns: `boxes`, the boxes filled out, or `none`.
         train, held_out: images learnt from, and images measured on (may be empty).
+        drawn: further images to learn from, drawn anew every epoch, see `DetectionDataset`.
         augment: augmentation of the training images.
         epochs, seed: the training's number of epochs and random seed.
     """
@@ -41,6 +42,7 @@ class DetectionPlan:
     augment: BoxAugment
     epochs: int
     seed: int
+    drawn: tuple[Sample, ...] = ()
 
 
 class DetectionTask(Task):
@@ -135,5 +137,6 @@ def build_detection_task(plan: DetectionPlan) -> DetectionTask:
         epochs=plan.epochs,
         seed=plan.seed,
         hide_ignored=True,
+        drawn=plan.drawn,
     )
     return DetectionTask(detector, dataset, plan.held_out, plan.masks)

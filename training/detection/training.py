@@ -28,6 +28,7 @@ class BoxTraining:
         masks: what a mask head learns, see `DetectionPlan`.
         cut: how images are cut into tiles.
         empty_share: most of the tiles learnt from that have no box, as a share.
+        drawn: further images to learn from, drawn anew every epoch.
     """
 
     train: Sequence[Sample]
@@ -38,6 +39,7 @@ class BoxTraining:
     masks: Masks
     cut: DetectorTiles
     empty_share: float = 0.5
+    drawn: Sequence[Sample] = ()
 
 
 def train_detector(
@@ -63,9 +65,10 @@ def train_detector(
         UserError, NonFiniteLoss, RuntimeError: see `training.loop.fit.fit`.
     """
     loop = training.loop
-    detector.levels = _common_levels([*training.train, *training.held_out])
-    learnt = learnt_tiles(
-        training.train, training.cut, detector.preprocessing, training.empty_share, loop.resolved_seed
+    detector.levels = _common_levels([*training.train, *training.drawn, *training.held_out])
+    learnt, drawn = (
+        learnt_tiles(images, training.cut, detector.preprocessing, training.empty_share, loop.resolved_seed)
+        for images in (training.train, training.drawn)
     )
     if training.cut.tiles != "off":
         say(f"{title}: {len(learnt):,} tiles of {len(training.train):,} images")
@@ -78,6 +81,7 @@ def train_detector(
         augment=training.augment,
         epochs=loop.epochs,
         seed=loop.resolved_seed,
+        drawn=tuple(drawn),
     )
     return trained(
         build_detection_task,

@@ -13,8 +13,8 @@ from training.models import PartedModel
 def optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
     """The optimizer of the model's parameters that learn; vectors and scalars (biases, norms) don't decay.
 
-    The `scale` of a group is a factor of the rate. Fused kernels take half the time of AdamW's loops over tensors
-    on a CPU.
+    The `scale` of a group is a factor of the rate. AdamW's fused kernels take half the time of its loops over
+    tensors on a CPU.
 
     Raises:
         UserError: `layer_decay` for a model that doesn't know its layers.

@@ -56,10 +56,12 @@ def render_plan(result: Mapping[str, Any]) -> None:
     limits = ", ".join("all" if limit is None else str(limit) for limit in gain["limits"])
     epochs = ", ".join(map(str, gain["epochs"]))
     rounds = f" in {' and '.join(map(str, gain['rounds']))} rounds" if "rounds" in gain else ""
+    several = gain.get("finetune_rounds", [])
+    trained = f", finetuned in {' and '.join(map(str, several))} rounds" if several else ""
     said = [
         f"Preset {result['preset']}: {result['summary']}",
         f"Starts {', '.join(gain['starts'])}: alone and after pretraining on {', '.join(gain['sources'])}"
-        f"{rounds}; {limits} labelled images; {epochs} epochs; {len(gain['seeds'])} seeds.",
+        f"{rounds}{trained}; {limits} labelled images; {epochs} epochs; {len(gain['seeds'])} seeds.",
     ]
     for data in result["data"]:
         counts = (

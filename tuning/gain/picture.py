@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 
 from tuning.gain.results import SetResult
-from tuning.gain.section import CEILING, GainSection
+from tuning.gain.section import GainSection
 from tuning.gain.text import NAMES, arm_name
 
 COLOUR, CEILING_COLOUR = "#0b6e99", "#8a8a8a"
@@ -20,13 +20,13 @@ def gain_picture(sets: Sequence[SetResult], section: GainSection) -> bytes:
         (data, arm, gain)
         for data in sets
         for arm in data.arms
-        if arm.source is not None and (gain := data.gain(arm, section.metric)) is not None
+        if arm.paired and (gain := data.gain(arm, section.metric)) is not None
     ]
     figure = Figure(figsize=(8.6, 1.3 + ROW * max(1, len(measured))), layout="constrained")
     axes = figure.add_subplot()
     names = []
     for place, (data, arm, gain) in enumerate(measured):
-        colour = CEILING_COLOUR if arm.source == CEILING else COLOUR
+        colour = CEILING_COLOUR if arm.is_ceiling else COLOUR
         points = [100 * value for value in gain.values]
         axes.plot(points, [place] * len(points), "o", color=colour, ms=4, alpha=0.45, mew=0)
         if gain.interval is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from training.detection import DRAWN_EACH
 from tuning.gain.projects import GainSet
 from tuning.gain.section import CEILING, Arm, GainSection
 from tuning.pace import Learnt, core_seconds
@@ -49,7 +50,10 @@ def work_of(section: GainSection, data: GainSet) -> Work:
         seconds = [known for part in parts if (known := core_seconds(*part)) is not None]
         if len(seconds) == len(parts):
             minutes = seeds * sum(seconds) / 60
-    return Work(seeds * len(backbones), seeds * len(detectors), seeds * len(arms), images, minutes)
+    finetunings = {  # the first round of two is that of one
+        arm._replace(finetune_rounds=number) for arm in arms for number in range(1, arm.finetune_rounds + 1)
+    }
+    return Work(seeds * len(backbones), seeds * len(detectors), seeds * len(finetunings), images, minutes)
 
 
 def _parts(
@@ -74,8 +78,10 @@ def _parts(
     annotated = data.annotated * (1 - section.test_share)
     for arm in arms:
         chosen = annotated if arm.limit is None else min(arm.limit, annotated)
-        seen = min(chosen / (1 - finetune.background_share), labelled) * arm.epochs
-        yield finetune.name, Learnt(seen, pixels)
+        each = min(chosen / (1 - finetune.background_share), labelled)
+        if arm.finetune_rounds > 1:  # a further round alone; those before are other arms'
+            each += min(DRAWN_EACH * each, pretraining - each)
+        yield finetune.name, Learnt(each * arm.epochs, pixels)
 
 
 def gain_plan(section: GainSection, sets: Sequence[GainSet]) -> dict[str, Any]:

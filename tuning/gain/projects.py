@@ -51,7 +51,8 @@ class GainSet:
             UserError: settings that don't fit each other.
         """
         word = section.starts[arm.start]
-        finetune: dict[str, Any] = {"limit": arm.limit, "loop": {"epochs": arm.epochs}}
+        finetune: dict[str, Any] = {"limit": arm.limit, "rounds": arm.finetune_rounds}
+        finetune["loop"] = {"epochs": arm.epochs}
         changes: dict[str, Any] = {"seed": seed, "finetune": finetune}
         if arm.source is None:
             finetune |= finetuned_from(word)

@@ -81,7 +81,7 @@ class SetResult:
             reason: the reason.
         """
         for other, result in self.arms.items():
-            if other == arm or (other.alone == arm and not result.figures):
+            if other == arm or (other.paired and other.alone == arm and not result.figures):
                 result.not_run = reason
 
     def gain(self, arm: Arm, metric: str) -> PairedGain | None:
@@ -90,5 +90,5 @@ class SetResult:
 
     def ceiling(self, arm: Arm, metric: str) -> PairedGain | None:
         """The gain of true boxes from the same start, labels and epochs; None where it is not known."""
-        other = arm._replace(source=CEILING, rounds=1)
+        other = arm._replace(source=CEILING, rounds=1, finetune_rounds=1)
         return self.gain(other, metric) if other in self.arms else None

@@ -12,6 +12,7 @@ from tuning.presets import over_preset, shipped_preset
 
 Source = Literal["painted", "maps", "both", "labels"]
 CEILING: Source = "labels"
+Rounds = Annotated[int, Field(ge=1, le=5)]
 
 
 class Arm(NamedTuple):
@@ -23,6 +24,7 @@ class Arm(NamedTuple):
         start: name of the start.
         source: source of the pretraining's boxes; None is the start as it is.
         rounds: rounds of the pretraining, see `detector.rounds`.
+        finetune_rounds: rounds of the finetuning, see `finetune.rounds`.
     """
 
     limit: int | None
@@ -30,11 +32,22 @@ class Arm(NamedTuple):
     start: str
     source: Source | None
     rounds: int = 1
+    finetune_rounds: int = 1
 
     @property
     def alone(self) -> "Arm":
-        """The same start without pretraining, which the arm is paired with."""
-        return self._replace(source=None, rounds=1)
+        """The same start as it is, on its labels alone, which the arm is paired with."""
+        return self._replace(source=None, rounds=1, finetune_rounds=1)
+
+    @property
+    def paired(self) -> bool:
+        """Whether it is compared with another: it has learnt from images without labels."""
+        return self != self.alone
+
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether it has learnt from the true boxes of the whole training half."""
+        return self.source == CEILING
 
     @property
     def learnt(self) -> str | None:
@@ -57,6 +70,8 @@ class GainSection(Section):
         sources: boxes that the detector is pretrained on, see `detector.boxes`; `labels`, the true boxes of
             the whole training half, is the ceiling: no pseudo-boxes could teach more.
         rounds: numbers of rounds of the pretraining, see `detector.rounds`; true boxes have one.
+        finetune_rounds: numbers of rounds of the finetuning, see `finetune.rounds`: from two on it learns
+            images without labels too, pretrained or not; after true boxes it has one.
         limits: numbers of labelled images to finetune on; null takes all of the training half.
         epochs: lengths of the finetuning.
         seeds: of label choice, new layers, order and augmentation, and of the pretraining; each makes a pair.
@@ -67,7 +82,8 @@ class GainSection(Section):
 
     starts: dict[str, StartWord] = Field(min_length=1)
     sources: tuple[Source, ...] = Field(default=("painted", "maps", "labels"), min_length=1)
-    rounds: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(default=(1,), min_length=1)
+    rounds: tuple[Rounds, ...] = Field(default=(1,), min_length=1)
+    finetune_rounds: tuple[Rounds, ...] = Field(default=(1,), min_length=1)
     limits: tuple[Annotated[int, Field(ge=1)] | None, ...] = Field(default=(50,), min_length=1)
     epochs: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(default=(32,), min_length=1)
     # The exact test looks at 2 to the power of their number.
@@ -79,10 +95,12 @@ class GainSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "GainSection":
-        for name in ("sources", "rounds", "limits", "epochs", "seeds"):
+        for name in ("sources", "rounds", "finetune_rounds", "limits", "epochs", "seeds"):
             entries = getattr(self, name)
             if len(set(entries)) < len(entries):
                 raise ValueError(f"{name} must all be different")
+        if 1 not in self.finetune_rounds:
+            raise ValueError("finetune_rounds must have 1, which the others are compared with")
         if unfit := [name for name, word in self.starts.items() if word in (AGBP, AGSSP)]:
             raise ValueError(f"starts.{unfit[0]} is what the study makes; name what comes before, e.g. coco")
         return self
@@ -90,16 +108,18 @@ class GainSection(Section):
     @property
     def arms(self) -> tuple[Arm, ...]:
         """Every arm, in the order of the table."""
-        learnt: list[tuple[Source | None, int]] = [(None, 1)]
+        learnt: list[tuple[Source | None, int, int]] = [(None, 1, number) for number in self.finetune_rounds]
         for source in self.sources:
-            learnt += [(source, number) for number in ((1,) if source == CEILING else self.rounds)]
+            rounds = ((1,), (1,)) if source == CEILING else (self.rounds, self.finetune_rounds)
+            learnt += [(source, *numbers) for numbers in product(*rounds)]
         combined = product(self.limits, self.epochs, self.starts, learnt)
         return tuple(Arm(limit, epochs, start, *each) for limit, epochs, start, each in combined)
 
     @property
     def deciding(self) -> dict[str, Any]:
         """What decides the table, JSON-able; one round as in former versions, which had no key for it."""
-        return self.model_dump(mode="json", exclude={"rounds"} if self.rounds == (1,) else None)
+        once = {name for name in ("rounds", "finetune_rounds") if getattr(self, name) == (1,)}
+        return self.model_dump(mode="json", exclude=once)
 
     def pretrains_backbone(self, arm: Arm) -> bool:
         """Whether AGBP comes before the arm's detector."""

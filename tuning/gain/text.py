@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.gain.results import METRICS, ArmResult, SetResult
-from tuning.gain.section import CEILING, Arm, GainSection
+from tuning.gain.section import Arm, GainSection
 from tuning.gain.statistics import PairedGain
 from tuning.gain.verdict import verdicts
 from tuning.markdown import bullets, grid
 
 TITLE = "What pretraining on unlabelled images gains here"
 HEADER = ("data", "labels", "epochs", "start", "mAP@.5", "mAP@.5:.95", "gain", "95 % interval", "ahead", "p")
-CSV_HEADER = ("data", "labels", "epochs", "start", "source", "rounds", "seed", *METRICS)
+CSV_HEADER = ("data", "labels", "epochs", "start", "source", "rounds", "finetune_rounds", "seed", *METRICS)
 NAMES = {"map50": "mAP@.5", "map50_95": "mAP@.5:.95"}
 SAID = {
     "painted": "painted defects",
@@ -25,11 +25,11 @@ SAID = {
 
 
 def arm_name(arm: Arm) -> str:
-    """The arm's start and source in words, with the rounds where they are several."""
-    if arm.source is None:
-        return arm.start
+    """The arm's start and what it learns from in words, with the rounds where they are several."""
+    pretrained = f" + {SAID[arm.source]}" if arm.source is not None else ""
     rounds = "" if arm.rounds == 1 else f", {arm.rounds} rounds"
-    return f"{arm.start} + {SAID[arm.source]}{rounds}"
+    trained = "" if arm.finetune_rounds == 1 else f" + self-training, {arm.finetune_rounds} rounds"
+    return f"{arm.start}{pretrained}{rounds}{trained}"
 
 
 def lines(sets: Sequence[SetResult], section: GainSection) -> list[list[str]]:
@@ -42,7 +42,7 @@ def lines(sets: Sequence[SetResult], section: GainSection) -> list[list[str]]:
                 rows.append([*head, "not run", *["–"] * 5])
                 continue
             shown = [_shown(result, metric) for metric in METRICS]
-            gain = data.gain(arm, section.metric) if arm.source is not None else None
+            gain = data.gain(arm, section.metric) if arm.paired else None
             rows.append([*head, *shown, *_gain_cells(gain)])
     return rows
 
@@ -72,8 +72,8 @@ def footnotes(sets: Sequence[SetResult], section: GainSection, preset: str, summ
         "mAP in percent on the held-out half, after the last epoch, mean ± deviation over seeds "
         f"{', '.join(map(str, section.seeds))}; near-duplicates stay in one half, and the held-out half "
         "chose nothing.",
-        f"gain: points of {NAMES[section.metric]}, the same seed with pretraining minus without. Its "
-        "interval is Student's t over the seeds: of other runs on these images, not of other images.",
+        f"gain: points of {NAMES[section.metric]} above the start as it is, on its labels alone, same seed. "
+        "Its interval is Student's t over the seeds: of other runs on these images, not of other images.",
         f"p: exact permutation test over all signs, two-sided; with {count} seeds it can't be below "
         f"{2 / 2**count:.2g}."
         if count > 1
@@ -82,7 +82,7 @@ def footnotes(sets: Sequence[SetResult], section: GainSection, preset: str, summ
         "labels of all of them as one class, which no pseudo-boxes can beat by much.",
         f"Preset {preset}, your own settings over it: {summary}",
     ]
-    compared = sum(arm.source not in (None, CEILING) for data in sets for arm in data.arms)
+    compared = sum(arm.paired and not arm.is_ceiling for data in sets for arm in data.arms)
     if compared > 1:
         notes.append(
             f"{compared} comparisons: of twenty without any gain, one interval leaves out 0 by chance."
@@ -134,7 +134,8 @@ def csv_text(sets: Sequence[SetResult]) -> str:
 
 
 def _names(data: SetResult, arm: Arm) -> list[Any]:
-    return [data.name, arm.labels, arm.epochs, arm.start, arm.source or "", arm.rounds if arm.source else ""]
+    rounds = arm.rounds if arm.source else ""
+    return [data.name, arm.labels, arm.epochs, arm.start, arm.source or "", rounds, arm.finetune_rounds]
 
 
 def _cells(sets: Sequence[SetResult]) -> list[list[Any]]:

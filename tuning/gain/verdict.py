@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cluster.verdicts import FEWEST_BOXES, Verdict
 from tuning.gain.results import SetResult
-from tuning.gain.section import CEILING, Arm, GainSection
+from tuning.gain.section import Arm, GainSection
 from tuning.gain.statistics import PairedGain
 
 NEAR = 0.8  # of the ceiling's gain, from which on better boxes are not what is missing
@@ -23,7 +23,7 @@ def verdicts(sets: Sequence[SetResult], section: GainSection) -> list[Verdict]:
     said = []
     for data in sets:
         for arm in data.arms:
-            gain = None if arm.source in (None, CEILING) else data.gain(arm, section.metric)
+            gain = data.gain(arm, section.metric) if arm.paired and not arm.is_ceiling else None
             if gain is not None:
                 said.append(_verdict(data, arm, gain, section))
     return said
@@ -33,12 +33,12 @@ def _verdict(data: SetResult, arm: Arm, gain: PairedGain, section: GainSection) 
     labels = "all labels" if arm.limit is None else f"{arm.limit} labels"
     length = "1 epoch" if arm.epochs == 1 else f"{arm.epochs} epochs"
     where = f"{data.name}, {labels}, {length}, from {arm.start}"
-    learnt = LEARNT[str(arm.source)] + ("" if arm.rounds == 1 else f" in {arm.rounds} rounds")
+    learnt = learning(arm)
     results = (data.arms[arm], data.arms[arm.alone])
     if not any(figure for each in results for row in each.figures.values() for figure in row.values()):
         return Verdict(
             "zero",
-            f"{where}: nothing is found with or without pretraining on {learnt}: mAP is 0.0. Finetune "
+            f"{where}: nothing is found with or without {learnt}: mAP is 0.0. Finetune "
             "longer, or on more labels.",
         )
     if data.arms[arm].test_boxes < FEWEST_BOXES:
@@ -51,17 +51,28 @@ def _verdict(data: SetResult, arm: Arm, gain: PairedGain, section: GainSection) 
     return Verdict(gain.verdict, f"{where}: {claim}. {_limit(data, arm, gain, section)}")
 
 
+def learning(arm: Arm) -> str:
+    """What an arm has that its pair has not, in words."""
+    parts = []
+    if arm.source is not None:
+        rounds = "" if arm.rounds == 1 else f" in {arm.rounds} rounds"
+        parts.append(f"pretraining on {LEARNT[arm.source]}{rounds}")
+    if arm.finetune_rounds > 1:
+        parts.append(f"self-training in {arm.finetune_rounds} rounds")
+    return " and ".join(parts)
+
+
 def _claim(gain: PairedGain, learnt: str, metric: str) -> str:
     points, seeds = 100 * gain.mean, len(gain.values)
     if gain.interval is None:
-        return f"pretraining on {learnt}: {points:+.1f} points of {metric} with one seed, which tells nothing"
+        return f"{learnt}: {points:+.1f} points of {metric} with one seed, which tells nothing"
     low, high = (100 * end for end in gain.interval)
     seen = f"(95 % interval {low:+.1f} to {high:+.1f}; ahead in {gain.ahead} of {seeds} seeds)"
     if gain.verdict == "gain":
-        return f"pretraining on {learnt} gains {points:.1f} points of {metric} {seen}"
+        return f"{learnt} gains {points:.1f} points of {metric} {seen}"
     if gain.verdict == "loss":
-        return f"pretraining on {learnt} loses {-points:.1f} points of {metric} {seen}"
-    return f"with and without pretraining on {learnt} end level, {points:+.1f} points of {metric} {seen}"
+        return f"{learnt} loses {-points:.1f} points of {metric} {seen}"
+    return f"with and without {learnt} end level, {points:+.1f} points of {metric} {seen}"
 
 
 def _limit(data: SetResult, arm: Arm, gain: PairedGain, section: GainSection) -> str:
