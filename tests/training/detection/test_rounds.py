@@ -311,4 +311,4 @@ def test_every_image_outside_the_test_split_is_looked_at_and_a_lost_one_is_named
     assert table.schema.equals(BOXES)
     assert [int(one, 16) for one in table.column("image_id").to_pylist()] == [0, 1, 2, 3]
     assert all(each["score"] >= 0.1 for one in table.column("boxes").to_pylist() for each in one)
-    assert not made.directory.exists("work")
+    assert not made.directory.exists("detecting")

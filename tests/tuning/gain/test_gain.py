@@ -71,6 +71,7 @@ def test_presets_are_whole(name: str, tmp_path: Path) -> None:
         ({"limits": [0]}, "must be 1 or more"),
         ({"rounds": [1, 1]}, "rounds must all be different"),
         ({"rounds": [6]}, "must be 5 or less"),
+        ({"finetune_rounds": [2]}, "finetune_rounds must have 1"),
         ({"starts": {"x": "agssp"}}, "what the study makes"),
         ({"epoch": [3]}, "epochs"),
     ],
@@ -167,8 +168,28 @@ def test_rounds_are_rows_of_their_own_and_true_boxes_have_one(tmp_path: Path) ->
     assert list(few.not_run) == ["painted, 2 rounds"]
 
 
+def test_every_start_is_self_trained_beside_the_start_as_it_is(tmp_path: Path) -> None:
+    words = {"finetune_rounds": [1, 2], "sources": ["painted", "labels"], "seeds": [3]}
+    section = gain_section(QUICK, words)
+    assert [(arm.source, arm.finetune_rounds, arm.paired) for arm in section.arms] == [
+        (None, 1, False), (None, 2, True), ("painted", 1, True), ("painted", 2, True), ("labels", 1, True),
+    ]  # fmt: skip
+    assert {arm.alone for arm in section.arms} == {section.arms[0]}
+    (data,) = sets_of(tree(tmp_path / "tiles", 30), section)
+    cells = [data.cell(section, arm, 3).finetune for arm in section.arms]
+    assert [cell.rounds for cell in cells] == [1, 2, 1, 2, 1]
+    assert len({str(cell.deciding) for cell in cells}) == 1  # the first round is shared
+    once, twice = (
+        work_of(gain_section(QUICK, words | {"finetune_rounds": rounds}), data) for rounds in ([1], [1, 2])
+    )
+    assert (once.detectors, once.finetunings) == (twice.detectors, twice.finetunings - 2) == (2, 3)
+    assert once.images is not None
+    assert twice.images is not None
+    assert twice.images > once.images
+
+
 def test_a_study_without_further_rounds_keeps_its_table() -> None:
-    assert "rounds" not in gain_section(QUICK, {}).deciding
+    assert not {"rounds", "finetune_rounds"} & set(gain_section(QUICK, {}).deciding)
     assert gain_section(QUICK, {"rounds": [2]}).deciding["rounds"] == [2]
 
 

@@ -91,6 +91,30 @@ def test_rounds_are_told_in_table_verdict_and_cells() -> None:
     ]  # fmt: skip
 
 
+def test_self_training_is_a_row_and_a_gain_of_its_own() -> None:
+    section = GainSection.model_validate(
+        {"starts": {"coco": "coco"}, "sources": ["painted"], "finetune_rounds": [1, 2], "seeds": [0, 1, 2]}
+    )
+    data = SetResult.empty("tiles", section.arms, {})
+    for arm in section.arms:
+        gain = 0.03 * (arm.finetune_rounds - 1) + (0.01 if arm.source else 0)
+        rows = {seed: {"map50": value + gain, "map50_95": 0.1} for seed, value in enumerate(ALONE)}
+        data.arms[arm] = ArmResult(rows, 50, 90)
+    table = lines([data], section)
+    assert [(row[3], row[6]) for row in table] == [
+        ("coco", "–"),
+        ("coco + self-training, 2 rounds", "+3.0"),
+        ("coco + painted defects", "+1.0"),
+        ("coco + painted defects + self-training, 2 rounds", "+4.0"),
+    ]
+    alone, painted, both = (verdict.sentence for verdict in verdicts([data], section))
+    assert "from coco: self-training in 2 rounds gains 3.0 points" in alone
+    assert "from coco: pretraining on painted defects gains 1.0 points" in painted
+    assert "pretraining on painted defects and self-training in 2 rounds gains 4.0 points" in both
+    cells = list(csv.DictReader(io.StringIO(csv_text([data]))))
+    assert [cell["finetune_rounds"] for cell in cells[::3]] == ["1", "2", "1", "2"]
+
+
 def test_what_is_wrong_with_the_boxes_is_told() -> None:
     figures: dict[Source | None, Sequence[float]] = {
         None: ALONE,
