@@ -1,4 +1,5 @@
 from .further_files import Conditions, refuse_further
+from .model_names import model_name
 from .native_file import write_native
 from .registration_stage import labels_digest, register_detector
 from .section import ExportSection
@@ -10,6 +11,7 @@ __all__ = [
     "ExportSection",
     "export_model",
     "labels_digest",
+    "model_name",
     "refuse_further",
     "register_detector",
     "write_native",

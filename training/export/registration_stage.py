@@ -16,6 +16,7 @@ from cluster.tracking import Run
 from cluster.verdicts import finds_nothing
 from pipelines.encoder import LICENCES, licences_text, map_licences, written_licences
 from pipelines.tables import CorpusTables, LabelRow
+from training.export.model_names import model_name
 from training.starts import BACKBONE_FILE, WEIGHTS_FILE
 from training.weights import load_weights
 
@@ -59,7 +60,7 @@ def register_detector(
         ancestors: earlier stages by name, `labels` or `corpus` among them; those it was really made of go
             into its lineage.
     """
-    name = f"{project}-finetune-{detector_name}"
+    name = model_name(project, "finetune", detector_name)
     made_of = behind(finetuned, ancestors)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
@@ -71,7 +72,7 @@ def register_detector(
             if stage in made_of:
                 what = f"{detector_name} {stage} pretrained for {project}"
                 entry = _Entered(stage, made_of[stage], file, what)
-                parent = f"{project}-{stage}-{detector_name}"
+                parent = model_name(project, stage, detector_name)
                 number = _register(bench.run, parent, entry, ancestors, _nearest(parents), {})
                 parents[stage] = f"{parent}@{number}"
         what = f"{detector_name} finetuned from {start} for {project}"

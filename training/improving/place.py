@@ -2,17 +2,18 @@
 
 from cluster.storage import Storage
 from training.active_learning import PAGE_FILE, STAGE, Standing, read_rounds, standing_of
+from training.export import model_name
 from training.project import Project
 
 
-def model_name(project: Project) -> str:
-    """The registered model that a project's loop makes better."""
-    return f"{project.name}-finetune-{project.finetune.name}"
+def improved_model(project: Project) -> str:
+    """Name of the registered model that a project's loop makes better."""
+    return model_name(project.name, "finetune", project.finetune.name)
 
 
 def loop_folder(project: Project, workspace: Storage) -> Storage:
     """Where a loop's rounds and its page are."""
-    return workspace.at(STAGE, model_name(project))
+    return workspace.at(STAGE, improved_model(project))
 
 
 def standing(project: Project, workspace: Storage) -> Standing:
@@ -23,4 +24,4 @@ def standing(project: Project, workspace: Storage) -> Standing:
     """
     folder = loop_folder(project, workspace)
     page = folder.uri_of(PAGE_FILE)
-    return standing_of(read_rounds(folder), model_name(project), project.active_learning.alias, page)
+    return standing_of(read_rounds(folder), improved_model(project), project.active_learning.alias, page)

@@ -26,7 +26,7 @@ from training.active_learning import (
     read_rounds,
 )
 from training.certificate import find_leak
-from training.improving.place import model_name
+from training.improving.place import improved_model
 from training.pipeline import Pipeline
 from training.project import Project
 from training.starts import ModelSource, open_model, resolve_start
@@ -109,7 +109,7 @@ class Sight:
         Raises:
             UserError: no such model, or no version in use.
         """
-        name, alias = model_name(self.project), self.project.active_learning.alias
+        name, alias = improved_model(self.project), self.project.active_learning.alias
         registry = Registry.open(self.tracker)
         row = next((row for row in registry.models if row.name == name), None)
         if row is not None and alias not in row.aliases:
