@@ -23,6 +23,7 @@ from pipelines.tables import (
     NEAR_DUPLICATES,
     PAINTED,
     PREDICTIONS,
+    PSEUDO_LABELS,
     QUARANTINE,
     THRESHOLDS,
 )
@@ -74,6 +75,12 @@ TABLES = (
     Table("thresholds.parquet", "boxes", THRESHOLDS, "a category"),
     Table("boxes.parquet", "boxes", BOXES, "a pretraining image"),
     Table("proposals.parquet", "proposals", BOXES, "a pretraining image, with what a round's detector finds"),
+    Table(
+        "pseudo_labels.parquet",
+        "pseudo_labels",
+        PSEUDO_LABELS,
+        "an image, with what a finetuned detector finds",
+    ),
     Table("boxes.parquet", "detector", CORRECTED, "a pretraining image, from the second round on"),
     Table("embeddings/", "embeddings", embedding_schema(128), "an image outside the test split"),
     Table("next.parquet", "next", CHOSEN, "an image to label, the first to label first"),
