@@ -13,22 +13,22 @@ from training.released_keys.translation import Translation, prefix_before
 
 FAMILY = "a YOLOv8 in the keys of mmyolo"
 PREFIXES = ("", "module.")
-MARKS = (
-    "backbone.stem.conv.weight",
-    "backbone.stage1.1.main_conv.conv.weight",
-    "backbone.stage4.2.conv1.conv.weight",
+TRUNK, NECK, HEAD = "backbone.", "neck.", "bbox_head.head_module."
+MARKS = tuple(
+    TRUNK + key
+    for key in ("stem.conv.weight", "stage1.1.main_conv.conv.weight", "stage4.2.conv1.conv.weight")
 )
-LAYERS = {
-    "backbone.stem.": 0,
-    **{f"backbone.stage{stage}.{step}.": 2 * stage - 1 + step for stage in (1, 2, 3, 4) for step in (0, 1)},
-    "backbone.stage4.2.": 9,
-    "neck.top_down_layers.0.": 12,
-    "neck.top_down_layers.1.": 15,
-    "neck.downsample_layers.0.": 16,
-    "neck.bottom_up_layers.0.": 18,
-    "neck.downsample_layers.1.": 19,
-    "neck.bottom_up_layers.1.": 21,
-    "bbox_head.head_module.": 22,
+LAYERS = {  # of ultralytics, by where mmyolo has them
+    f"{TRUNK}stem.": 0,
+    **{f"{TRUNK}stage{stage}.{step}.": 2 * stage - 1 + step for stage in (1, 2, 3, 4) for step in (0, 1)},
+    f"{TRUNK}stage4.2.": 9,
+    f"{NECK}top_down_layers.0.": 12,
+    f"{NECK}top_down_layers.1.": 15,
+    f"{NECK}downsample_layers.0.": 16,
+    f"{NECK}bottom_up_layers.0.": 18,
+    f"{NECK}downsample_layers.1.": 19,
+    f"{NECK}bottom_up_layers.1.": 21,
+    HEAD: 22,
 }
 WORDS = (
     (re.compile(r"^blocks\.(\d+)\.conv([12])\."), r"m.\1.cv\2."),
