@@ -72,7 +72,7 @@ ROOMS = {
     "training.export": "detection evaluation metrics models pictures prediction starts weights",
     "training.active_learning": "detection evaluation export metrics models starts",
     "training.serving": "models pictures prediction starts",
-    "training.report": "agbp metrics pictures",
+    "training.report": "agbp metrics models pictures starts",
     "training.encoder": "",
     "training.heads": "loop models pictures",
     "training.project": "*",
