@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from training.starts import OWN_STARTS, PUBLISHED
+from training.starts import OWN_STARTS, PUBLISHED, SUFFIXES
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
 WEIGHTS = "weights"  # what a start that is a file is called in every project, whatever its name here
 
 

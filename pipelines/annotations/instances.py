@@ -1,7 +1,8 @@
 """The objects of an annotation one by one: class, box and, where they are known, the object's own pixels."""
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,6 +86,8 @@ def read_instances(annotation: Annotation, width: int, height: int, *, clip: boo
     elif annotation.format in SHAPE_READERS:
         drawn = SHAPE_READERS[annotation.format](annotation, width, height, Faults(clip))
         instances = [_of_shape(shape) for shape in drawn]
+    elif annotation.format == "boxed_mask" and truth.mask is not None:
+        instances = list(_within_boxes(truth.mask, truth.boxes))
     elif truth.mask is not None:
         instances = list(_regions(truth.mask, str(annotation.label)))
     else:
@@ -108,6 +111,19 @@ def _regions(mask: Mask, label: str) -> Iterator[Instance]:
         height, width = region.shape
         box = LabelledBox(float(left), float(top), float(left + width), float(top + height), label.strip())
         yield Instance(box, left, top, width, height, encode_mask(region), stray)
+
+
+def _within_boxes(mask: Mask, boxes: Sequence[LabelledBox]) -> Iterator[Instance]:
+    """Each box with the mask's pixels in it; pixels in no box are of no object."""
+    rest = mask.copy()
+    for box in boxes:
+        rows = slice(math.floor(box.y0), math.ceil(box.y1))
+        columns = slice(math.floor(box.x0), math.ceil(box.x1))
+        inside = np.zeros_like(mask)
+        inside[rows, columns] = mask[rows, columns]
+        rest[rows, columns] = False
+        yield _of_mask(inside, box)
+    yield from (replace(one, stray=True) for one in _regions(rest, ""))
 
 
 def _of_mask(mask: Mask, box: LabelledBox) -> Instance:

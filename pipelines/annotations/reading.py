@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pipelines.annotations.base import Annotation, AnnotationError, Truth, checked_count
+from pipelines.annotations.boxed_mask import read_boxed_mask
 from pipelines.annotations.class_runs import read_class_runs
 from pipelines.annotations.coco_objects import read_coco
 from pipelines.annotations.faults import Faults, LabelFault
@@ -18,6 +19,7 @@ READERS: dict[str, Reader] = {
     "index_mask": read_numbered,
     "voc": read_voc,
     "yolo": read_yolo,
+    "boxed_mask": read_boxed_mask,
     "coco": read_coco,
     "class_runs": read_class_runs,
     **dict.fromkeys(SHAPE_READERS, read_tool),

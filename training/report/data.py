@@ -165,6 +165,25 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Cases:
+    """Test images that pretraining helps most and those that it harms most, drawn.
+
+    Attributes:
+        before, after: names of the starts without and with pretraining.
+        good, bad: numbers of images shown.
+        features: whether the detectors' backbones could be shown.
+        picture: (H, W, 3) uint8 RGB; None where both starts are equally good on every image.
+    """
+
+    before: str
+    after: str
+    good: int
+    bad: int
+    features: bool
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
 class QuarantineRow:
     """An image that was left out, the stage that did so, and why."""
 
@@ -199,6 +218,7 @@ class ReportData:
         audit: rules of boxes on painted defects, by category, the best first.
         gallery: images in the order shown, grouped by category.
         attention: picture of the backbone's attention before and after, see `attention_pictures`.
+        cases: None where no two starts were finetuned.
         quarantined: number of all images left out; `quarantine` may hold only the first.
     """
 
@@ -219,6 +239,7 @@ class ReportData:
     test_boxes: int | None = None
     lead: tuple[float, float] | None = None
     examples: Sequence[Example] = ()
+    cases: Cases | None = None
     quarantine: Sequence[QuarantineRow] = ()
     quarantined: int = 0
     model: RegisteredModel | None = None

@@ -22,9 +22,9 @@ from training.report.lead import BASELINE
 
 TEMPLATE = "page.html.j2"
 # JPEG bytes for all pictures of a kind, which keep the file below 8 MB, and for one picture.
-GALLERY_BYTES, EXAMPLE_BYTES = 4_000_000, 1_500_000
+GALLERY_BYTES, EXAMPLE_BYTES = 3_500_000, 1_500_000
 PANEL_BYTES, SHOT_BYTES = 24_000, 48_000
-ATTENTION_BYTES = 400_000
+ATTENTION_BYTES, CASES_BYTES = 400_000, 500_000
 EXAMPLE_SIDE = 560
 
 
@@ -71,6 +71,11 @@ def render(data: ReportData) -> str:
             None if data.attention is None else report_pictures.fitting_uri(data.attention, ATTENTION_BYTES)
         ),
         examples=examples(data),
+        cases=(
+            None
+            if data.cases is None or data.cases.picture is None
+            else report_pictures.fitting_uri(data.cases.picture, CASES_BYTES)
+        ),
         colour_stops=report_pictures.colour_stops(),
         config=masked_yaml(data.config),
     )

@@ -15,6 +15,7 @@ from pipelines.tables import CorpusTables, has_defect
 from training.agbp import ATTENTION_FILE
 from training.pictures import Picture
 from training.report.artifacts import RunArtifacts
+from training.report.cases_sheet import cases_sheet
 from training.report.data import (
     AuditRow,
     CategoryScores,
@@ -33,7 +34,7 @@ from training.report.page import headline, render
 from training.report.samples import examples, gallery
 from training.report.section import ReportSection
 
-FILE = "report.html"
+FILE, CASES_FILE = "report.html", "cases.png"
 SHOWN_QUARANTINE = 200
 
 
@@ -45,7 +46,9 @@ def write_report(
     site: Site,
     made: RunArtifacts,
 ) -> Artifact:
-    """Write `report.html` and return the table of starts among the results.
+    """Write `report.html` and, where two starts differ, `cases.png` (see `cases_sheet`).
+
+    The table of starts is among the results.
 
     Args:
         section: the config of what to show.
@@ -70,6 +73,7 @@ def write_report(
         corpus, maps, boxes = pretraining.corpus, pretraining.maps, pretraining.boxes
         gallery_items = gallery(corpus, maps, boxes, section.gallery)
         drawn = examples(labelled, starts, section.examples, section.min_score)
+        sheet = cases_sheet(labelled, starts, section.cases, section.min_score)
         quarantine = [
             QuarantineRow(row["uri"], row["stage"], row["reason"])
             for artifact in (corpus, maps, *([labelled] if labelled is not corpus else []))
@@ -97,6 +101,7 @@ def write_report(
             test_boxes=first["boxes"],
             lead=lead,
             examples=drawn,
+            cases=sheet,
             quarantine=quarantine[:SHOWN_QUARANTINE],
             quarantined=len(quarantine),
             model=_model(registered, verdicts),
@@ -104,6 +109,10 @@ def write_report(
         bench.directory.write(FILE, render(data).encode())
         with bench.directory.local_copy(FILE) as path:
             bench.run.log_file(path)
+        if sheet is not None and sheet.picture is not None:
+            _, encoded = cv2.imencode(".png", sheet.picture[..., ::-1])
+            bench.directory.write(CASES_FILE, encoded.tobytes())
+            bench.run.log_picture(sheet.picture, CASES_FILE)
         for number, item in enumerate(gallery_items):
             bench.run.log_picture(item.image, f"gallery/{number:02d}.png")
         for example in drawn:
@@ -119,8 +128,9 @@ def write_report(
         "report",
         site=site,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
-        # Curves, confusion, cost; verdicts, also on the model; the interval of the lead; thin masks shown.
-        revision=4,
+        # Curves, confusion, cost; verdicts, also on the model; the interval of the lead; thin masks shown;
+        # good and bad cases.
+        revision=5,
         inputs=everything,
         body=body,
     )

@@ -4,7 +4,7 @@ from .filling import filled_detector, fresh_detector, report_json
 from .model_source import ModelSource, open_model
 from .resolving import Start, resolve_start, start_of_artifact, state_digest
 from .shipped import surface_digest, write_start
-from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE, StartWord
+from .words import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SUFFIXES, SURFACE, StartWord
 
 __all__ = [
     "AGBP",
@@ -14,6 +14,7 @@ __all__ = [
     "OWN_STARTS",
     "PUBLISHED",
     "SCRATCH",
+    "SUFFIXES",
     "SURFACE",
     "WEIGHTS_FILE",
     "ModelSource",

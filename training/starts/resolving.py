@@ -8,17 +8,19 @@ from typing import Any
 
 import torch
 
+from cluster.progress import say
 from cluster.stages import Artifact
 from cluster.tracking import Tracker
 from pipelines.encoder import LICENCES, licence_of, written_licences
 from training.models import published_origin
 from training.models.detectors import published_weights
+from training.released_keys import in_our_keys
 from training.starts.backbone_file import BACKBONE_FILE
 from training.starts.detector_file import WEIGHTS_FILE
 from training.starts.model_source import open_model
 from training.starts.shipped import surface_file
-from training.starts.words import PUBLISHED, SURFACE
-from training.weights import SUFFIXES, StateDict, load_weights
+from training.starts.words import PUBLISHED, SUFFIXES, SURFACE
+from training.weights import StateDict, load_weights
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
 
     Args:
         word: `imagenet` or `coco`, which the library publishes; `surface`, shipped for YOLOv8n; a
-            .safetensors, .pt or .pth file or the directory of a backbone, detector or finetune stage (local
+            .safetensors, .pt, .pth or .pth.tar file, in the library's keys or those that
+            `training.released_keys` knows, or the directory of a backbone, detector or finetune stage (local
             or by URI); or `NAME@VERSION` or `NAME@ALIAS` of the registry, also as `models:/NAME@ALIAS`.
         name: the backbone or detector whose library is asked for published weights.
         tracker: opens the registry; called only when the registry is asked.
@@ -67,8 +70,12 @@ def resolve_start(word: str, name: str, tracker: Callable[[], Tracker]) -> Start
         word = str(surface_file())
     path = str(Path(word).expanduser()) if word.startswith("~") else word
     files = (BACKBONE_FILE, WEIGHTS_FILE)
-    with open_model(path, tracker, files=files, suffixes=(".safetensors", *SUFFIXES)) as source:
+    with open_model(path, tracker, files=files, suffixes=SUFFIXES) as source:
         state, metadata = load_weights(source.path)
+        released = None if "architecture" in metadata else in_our_keys(state, name)
+        if released is not None:
+            say(released.sentence(source.name))
+            state = released.state
         return Start(state, metadata, source.name, source.digest, whole=True)
 
 

@@ -15,6 +15,9 @@ OWN_STARTS = (SCRATCH, AGBP, AGSSP)
 PUBLISHED = ("imagenet", "coco")  # published by the model's own library
 
 
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pth.tar")  # files of weights that are read
+
+
 SURFACE = "surface"  # made of generated surfaces alone, see `shipped`; a YOLOv8n
 
 
@@ -22,7 +25,7 @@ def _is_path(word: str, path: Path) -> bool:
     """Whether `resolve_start` would look for a file or folder before it asks the registry."""
     if word in (*OWN_STARTS, *PUBLISHED, SURFACE) or word.startswith("models:/"):
         return False
-    named = "/" in word or path.suffix in (".safetensors", ".pt", ".pth")
+    named = "/" in word or word.endswith(SUFFIXES)
     return named or os.path.exists(path)  # noqa: PTH110 - Path's raises where a word is too long
 
 

@@ -34,11 +34,11 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping
 
 
 def load_weights(path: Path) -> tuple[StateDict, dict[str, Any]]:
-    """Read a safetensors file, ours or another tool's, or a `.pt` or `.pth` file (see `read_pickled`).
+    """Read a safetensors file, ours or another tool's, or a file of `torch.save` (see `read_pickled`).
 
     Returns:
         The tensors on the CPU in the dtypes of the file, and the metadata given to `save_weights` (for a file
-        of another tool: its header's own strings; none in `.pt` and `.pth` files).
+        of another tool: its header's own strings; none in PyTorch's own files).
 
     Raises:
         UserError: missing, not such a file, truncated, a header that is absurd or not ours to read, a tensor
@@ -47,7 +47,7 @@ def load_weights(path: Path) -> tuple[StateDict, dict[str, Any]]:
     if not path.is_file():
         state = "is not a file" if path.exists() else "does not exist"
         raise UserError(f"Weights file {path} {state}; give the path of a .safetensors file.")
-    pickled = path.suffix in PICKLED
+    pickled = path.name.endswith(PICKLED)
     tensors, metadata = (read_pickled(path), {}) if pickled else _read_safetensors(path)
     for key, tensor in tensors.items():
         # Through float32, as float8 types have no isfinite of their own.

@@ -1,24 +1,28 @@
 """PyTorch's `.pt` and `.pth` files, read without running any code in them."""
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+from torch.serialization import safe_globals
 
 from cluster.errors import UserError
+from training.weights.pickled_classes import classes_in
 
-SUFFIXES = (".pt", ".pth")
-# Where training scripts put the state dict; averaged weights first, as they are the better ones.
-PLACES = ("state_dict_ema", "model_ema", "ema", "state_dict", "model")
+SUFFIXES = (".pt", ".pth", ".pth.tar")
+# Where training scripts put the state dict; averaged weights first, as they are the better ones. mmengine's
+# `ema_state_dict` is none of them: its hook swaps both when it saves, so that `state_dict` is the average.
+PLACES = ("state_dict_ema", "model_ema", "ema", "module", "state_dict", "model")
 FAULTS = (
     *(OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
     *(UnpicklingError, zipfile.BadZipFile, MemoryError, RecursionError, OverflowError, AssertionError),
 )
+CONVERSION = 'torch.save(torch.load("FILE", weights_only=False)["state_dict"], "plain.pth")'
 
 
 class StandIn:
@@ -36,6 +40,14 @@ class StandIn:
             self.__dict__.update(state)
 
 
+class MappingStandIn:
+    """The same for classes whose objects are filled by key; PyTorch fills none but its own kinds of dict."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> OrderedDict[object, object]:  # type: ignore[misc]
+        """An empty mapping; arguments are ignored."""
+        return OrderedDict()
+
+
 def read_pickled(path: Path) -> dict[str, Tensor]:
     """The state dict in a file of `torch.save`: a plain one, a training's checkpoint, or a whole saved model.
 
@@ -43,21 +55,25 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     and only its tensors are taken out, as `model.state_dict()` would name them.
 
     Args:
-        path: an existing file of PyTorch ≥ 1.6.
+        path: an existing file of `torch.save`, of the form since PyTorch 1.6 or of the one before, in which
+            mmdet and mmyolo still publish.
 
     Raises:
         UserError: not such a file, truncated, or no state dict in it.
     """
     try:
-        foreign = get_unsafe_globals_in_checkpoint(path)
-        with safe_globals([(StandIn, name) for name in foreign]):
+        classes = classes_in(path)
+        inert: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+            (MappingStandIn if name in classes.mappings else StandIn, name) for name in classes.named
+        ]
+        with safe_globals(inert):
             content = torch.load(path, map_location="cpu", weights_only=True)
         state = _state(content)
     except FAULTS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"Weights file {path} can't be read without running code ({reason:.200}); save its state dict as "
-            ".safetensors and give that."
+            f"Weights file {path} can't be read without running code ({reason:.200}); if you trust it, take "
+            f"its state dict out where the tool that wrote it is installed, {CONVERSION}, and give that."
         ) from None
     if not state:
         raise UserError(

@@ -20,11 +20,13 @@ from pipelines.surfaces import GenerateSection, generate_surfaces
 from training.inputs import read_listing
 from training.project import Project
 from tuning.table4.fig5 import fig5_picture
+from tuning.table4.kept_rows import KeptRows
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
 from tuning.table4.measuring import ROWS, Measured, measure
 from tuning.table4.paper import paper_table4
 from tuning.table4.text import comparison, footnotes, markdown
 
+STAGE = "table4"
 INSPECTED, PICTURE = "inspected.parquet", "fig5.png"
 FIG5 = (
     "fig5.png: WinCLIP's and KeAD's maps (few-shot) beside the masks, as the paper's Fig. 5, of images that "
@@ -141,7 +143,7 @@ def _table4(
             f"table4: {len(labelled.images)} labelled images,"
             f" {sum(image.defective for image in labelled.images)} with a defect"
         )
-        measured = finished_rows(bench.directory, maps, labelled, device)
+        measured = finished_rows(bench.directory, maps, labelled, device, kept)
         encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
         if (picture := fig5_picture(maps, encoder, labelled)) is not None:
             bench.directory.write(PICTURE, picture)
@@ -155,8 +157,22 @@ def _table4(
         bench.directory.write("table4.md", markdown(lines, paper, len(labelled.images)).encode())
         return table
 
+    listed, prompted = listing.digest(), digest(prompts)
+    # Some rows have V-V, whatever is set; 10: rows at chance level are marked; 11: trained rivals;
+    # 12: Fig. 5 beside the table; 13: boxes are filled where there are no masks.
+    revision = 13 + maps.kead.model_copy(update={"vv": True}).revision
+    of_all_rows: dict[str, Any] = {
+        "images": listed,
+        "corpus": corpus.model_dump(mode="json"),
+        "prompts": prompted,
+        "encoder": weights,
+        "batch_size": maps.batch_size,
+        "device": device,
+        "revision": revision,
+    }
+    kept = KeptRows(site.workspace.at(STAGE), of_all_rows, maps)
     return ensure(
-        "table4",
+        STAGE,
         site=site,
         config={
             "encoder": maps.encoder.model_dump(mode="json"),
@@ -169,16 +185,14 @@ def _table4(
         },
         inputs={},
         extra={
-            "listing": listing.digest(),
+            "listing": listed,
             "encoder": weights,
             "heads": digest([_head(maps, name) for name in TRAINED]),
-            "prompts": digest(prompts),
+            "prompts": prompted,
             "paper": digest(paper.model_dump()),
         },
         body=body,
-        # Some rows have V-V, whatever is set; 10: rows at chance level are marked; 11: trained rivals;
-        # 12: Fig. 5 beside the table; 13: boxes are filled where there are no masks.
-        revision=13 + maps.kead.model_copy(update={"vv": True}).revision,
+        revision=revision,
     )
 
 
@@ -189,9 +203,9 @@ def _head(maps: MapsSection, method: str) -> str | None:
 
 
 def finished_rows(
-    directory: Storage, maps: MapsSection, labelled: LabelledSet, device: str
+    directory: Storage, maps: MapsSection, labelled: LabelledSet, device: str, kept: KeptRows
 ) -> list[Measured]:
-    """The figures of every row: read from its file, or measured and written to it.
+    """The figures of every row: read from its file, taken from another table, or measured; and written.
 
     Raises:
         UserError: see `measure` and `load_encoder`.
@@ -200,15 +214,16 @@ def finished_rows(
     for number, row in enumerate(ROWS, start=1):
         name, title = f"rows/{row.key}.json", f"table4: row {number} of {len(ROWS)}, {row.key}"
         if directory.exists(name):
-            measured.append(Measured.read(directory.read_json(name)))
+            measured.append(kept.read(directory, name))
             say(f"{title}: done already")
             continue
-        if encoder is None:
-            encoder = load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
-        result = measure(row, maps, encoder, labelled)
-        directory.write_json(name, result.document())
+        result, before = kept.find(row), "measured for another table; "
+        if result is None:
+            encoder = encoder or load_encoder(maps.encoder.model, maps.encoder.weights, device=device)
+            result, before = measure(row, maps, encoder, labelled), ""
+        directory.write_json(name, kept.document(result))
         measured.append(result)
-        say(f"{title}: {_said(result)}")
+        say(f"{title}: {before}{_said(result)}")
     return measured
 
 

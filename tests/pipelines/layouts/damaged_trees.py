@@ -211,6 +211,10 @@ FORMATS: dict[str, Format] = {
         "voc",
     ),
     "gc10_det": Format(_laid_out("gc10_det", "lable/img_01.xml"), "lable/img_01.xml", never, "gc10_det"),
+    "cr7_det": Format(trees.cr7_det, "lengzha/label/dents1.txt", never, "cr7_det"),
+    "fssd_12": Format(trees.fssd_12, "Steel_Am/GT/Steel_Am_1.png", never, "fssd_12"),
+    "mvia_metal text": Format(trees.mvia_metal, "labels/Sc_1.txt", never, "mvia_metal"),
+    "mvia_metal mask": Format(trees.mvia_metal, "mask/Sc_1.png", never, "mvia_metal"),
     "neu_det": Format(
         _laid_out("neu_det", "ANNOTATIONS/crazing_1.xml"), "ANNOTATIONS/crazing_1.xml", never, "neu_det"
     ),

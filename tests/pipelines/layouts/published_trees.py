@@ -234,6 +234,65 @@ def gc10_det(root: Path) -> dict[str, Expected]:
     }
 
 
+def cr7_det(root: Path) -> dict[str, Expected]:
+    for name in ("dents1", "oil spots2"):
+        paint(root / f"lengzha/image/{name}.jpg")
+    write(root / "lengzha/label/dents1.txt", "1 0.35 0.5 0.3 0.25\n")
+    write(root / "lengzha/label/oil spots2.txt", "2 0.5 0.5 1 1\n0 0.35 0.5 0.3 0.25")
+    return {
+        "lengzha/image/dents1.jpg": boxed("steel_strip", (4, 6, 10, 10, "dent")),
+        "lengzha/image/oil spots2.jpg": boxed(
+            "steel_strip", (0, 0, 20, 16, "oil_spot"), (4, 6, 10, 10, "inclusion")
+        ),
+    }
+
+
+def fssd_12(root: Path) -> dict[str, Expected]:
+    for name in ("Steel_Am/Images/Steel_Am_1", "Steel_Ws/Images/Steel_Ws_2", "Steel_Ws/Nd/Steel_Ws_1"):
+        paint(root / f"{name}.jpg")
+    draw(root / "Steel_Am/GT/Steel_Am_1.png", RECT)
+    draw(root / "Steel_Ws/GT/Steel_Ws_2.png", OTHER)
+    return {
+        "Steel_Am/Images/Steel_Am_1.jpg": masked("steel_strip", "abrasion_mask", RECT),
+        "Steel_Ws/Images/Steel_Ws_2.jpg": masked("steel_strip", "water_spot", OTHER),
+        "Steel_Ws/Nd/Steel_Ws_1.jpg": Expected("steel_strip"),
+    }
+
+
+def mvia_metal(root: Path) -> dict[str, Expected]:
+    for name in ("Sc_1", "WSM_2", "7"):
+        paint(root / f"images/{name}.jpg")
+    write(root / "labels/Sc_1.txt", "0 0.275 0.34375 0.35 0.3125\n")
+    write(root / "labels/WSM_2.txt", "3 0.275 0.34375 0.35 0.3125\n0 0.7 0.21875 0.2 0.3125\n")
+    draw(root / "mask/Sc_1.png", RECT)
+    draw(root / "mask/WSM_2.png", RECT, OTHER, value=2)
+    write(root / "annotations/val.json", '{"images": [], "annotations": [], "categories": []}')
+    write(root / "val.txt", "images/Sc_1.jpg")
+    return {
+        "images/Sc_1.jpg": Expected(
+            "casting_billet", labelled=True, boxes=((*RECT, "scratch"),), mask=(RECT,)
+        ),
+        "images/WSM_2.jpg": Expected(
+            "casting_billet",
+            labelled=True,
+            boxes=((*RECT, "water_slag_mark"), (*OTHER, "scratch")),
+            mask=(RECT, OTHER),
+        ),
+        "images/7.jpg": good("casting_billet"),
+    }
+
+
+def mvia_metal_pipe(root: Path) -> dict[str, Expected]:
+    for name in ("1", "2"):
+        paint(root / f"images/{name}.jpg")
+    write(root / "labels/1.txt", "2 0.275 0.34375 0.35 0.3125\n")
+    draw(root / "mask/1.png", RECT)
+    return {
+        "images/1.jpg": Expected("steel_pipe", labelled=True, boxes=((*RECT, "wrinkle"),), mask=(RECT,)),
+        "images/2.jpg": good("steel_pipe"),
+    }
+
+
 def neu_det(root: Path) -> dict[str, Expected]:
     paint(root / "IMAGES/crazing_1.jpg")
     write(root / "ANNOTATIONS/crazing_1.xml", voc_xml(("crazing", 3, 4, 9, 8)))
@@ -404,6 +463,9 @@ TREES: dict[str, tuple[str, Tree]] = {  # test → (layout, tree)
     "severstal, first form": ("severstal", severstal_first_form),
     "dagm": ("dagm", dagm),
     "gc10_det": ("gc10_det", gc10_det),
+    "cr7_det": ("cr7_det", cr7_det),
+    "fssd_12": ("fssd_12", fssd_12),
+    "mvia_metal": ("mvia_metal", mvia_metal),
     "neu_det": ("neu_det", neu_det),
     "neu_det, by class": ("neu_det", neu_det_by_class),
     "voc": ("voc", voc),

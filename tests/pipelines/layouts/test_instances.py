@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines.annotations.base import Annotation, AnnotationError
 from pipelines.annotations.instances import read_instances
@@ -35,6 +36,24 @@ def test_the_objects_together_are_the_truth(name: str, tmp_path: Path) -> None:
                         assert edge.any(axis=0).all()  # the rectangle is the smallest
             if truth.mask is not None:
                 np.testing.assert_array_equal(whole, truth.mask)
+
+
+def test_pixels_in_no_box_of_a_boxed_mask_are_of_no_object(tmp_path: Path) -> None:
+    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    pixels[3:8, 2:9] = pixels[1:6, 12:16] = 1
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    text = tmp_path / "m.txt"
+    text.write_text("1 0.275 0.34375 0.35 0.3125")
+    files = (str(text), str(tmp_path / "m.png"))
+    annotation = Annotation("boxed_mask", files, content='["a", "b"]', empty_is_normal=True)
+    found = read_instances(annotation, WIDTH, HEIGHT)
+    assert [(one.box.label, one.stray, int(one.mask().sum())) for one in found] == [
+        ("b", False, 35),
+        ("", True, 20),
+    ]
+    text.write_text("")
+    with pytest.raises(AnnotationError, match="it names 0 boxes where its mask"):
+        read_truth(annotation, WIDTH, HEIGHT)
 
 
 def test_specks_are_pixels_and_no_objects() -> None:

@@ -18,7 +18,16 @@ from pipelines.corpus.section import CorpusSection, ReferenceNeed
 from pipelines.corpus.sorting import Corpus
 from pipelines.layouts.catalogue import LAYOUTS
 from tests.pipelines.images.bucket_server import serve_bucket
-from tests.pipelines.layouts.published_trees import HEIGHT, TREES, WIDTH, Expected, paint, voc_xml, write
+from tests.pipelines.layouts.published_trees import (
+    HEIGHT,
+    TREES,
+    WIDTH,
+    Expected,
+    mvia_metal_pipe,
+    paint,
+    voc_xml,
+    write,
+)
 from tests.pipelines.layouts.tool_trees import ALL_TREES
 from tests.repository import shared
 
@@ -50,6 +59,13 @@ def check(rows: dict[str, dict[str, Any]], expected: dict[str, Expected]) -> Non
         for x0, y0, x1, y1 in want.mask:
             mask[y0:y1, x0:x1] = True
         np.testing.assert_array_equal(decode_mask(row["mask"], WIDTH, HEIGHT), mask)
+
+
+def test_steel_pipe_is_read_where_it_is_named(tmp_path: Path) -> None:
+    """Its images have no names of their own, by which `auto` could tell it from other sets of this form."""
+    expected = mvia_metal_pipe(tmp_path)
+    check(rows_of(str(tmp_path), layout="mvia_metal")[1], expected)
+    assert Listing(CorpusSection(root=str(tmp_path))).layout != "mvia_metal"
 
 
 def test_every_layout_has_a_tree() -> None:

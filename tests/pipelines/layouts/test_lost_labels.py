@@ -164,6 +164,32 @@ LOSSES = {
     "gc10_det: name": Loss(
         "gc10_det", moved("lable/img_01.xml", "lable/img_09.xml"), "1/img_01.jpg", "img_09.xml"
     ),
+    "cr7_det: name": Loss(
+        "cr7_det",
+        moved("lengzha/label/dents1.txt", "lengzha/label/dents9.txt"),
+        "lengzha/image/dents1.jpg",
+        "dents9.txt",
+    ),
+    "fssd_12: name": Loss(
+        "fssd_12",
+        moved("Steel_Am/GT/Steel_Am_1.png", "Steel_Am/GT/Steel_Am_9.png"),
+        "Steel_Am/Images/Steel_Am_1.jpg",
+        "Steel_Am_9.png",
+    ),
+    "mvia_metal: text": Loss(
+        "mvia_metal",
+        moved("labels/Sc_1.txt", "labels/Sc_9.txt"),
+        "images/Sc_1.jpg",
+        "Sc_9.txt",
+        ("images/7.jpg",),
+    ),
+    "mvia_metal: mask": Loss(
+        "mvia_metal",
+        moved("mask/Sc_1.png", "mask/Sc_9.png"),
+        "images/Sc_1.jpg",
+        "Sc_9.png",
+        ("images/7.jpg",),
+    ),
     "neu_det: name": Loss(
         "neu_det",
         moved("ANNOTATIONS/crazing_1.xml", "ANNOTATIONS/crazing_9.xml"),

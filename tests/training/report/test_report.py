@@ -13,6 +13,7 @@ from tests.training.report.report_demo import demo_report, item, surface
 from training.report import charts as report_charts, pictures as report_pictures
 from training.report.data import (
     AuditRow,
+    Cases,
     CategoryScores,
     Example,
     QuarantineRow,
@@ -253,11 +254,14 @@ def test_the_file_stays_small_whatever_the_pictures() -> None:
     heat = cv2.resize(item("c", 1, defective=True).anomaly_map, (900, 700))
     worst = dataclasses.replace(item("c", 1, defective=True), image=noise, anomaly_map=heat, mask=heat > 0.5)
     data = dataclasses.replace(
-        demo_report(), gallery=[worst] * 42, examples=[Example("agssp", str(n), noise) for n in range(30)]
+        demo_report(),
+        gallery=[worst] * 42,
+        examples=[Example("agssp", str(n), noise) for n in range(30)],
+        cases=Cases("scratch", "agssp", 20, 20, features=True, picture=np.tile(noise, (2, 1, 1))),
     )
     html = render(data)
     assert len(html.encode()) < 8_000_000
-    assert html.count("data:image/jpeg") == 42 * 4 + 30 + 1  # and the attention sheet
+    assert html.count("data:image/jpeg") == 42 * 4 + 30 + 2  # and the sheets of attention and cases
 
 
 def test_panels_fit_any_shape_and_bad_floats() -> None:

@@ -23,8 +23,10 @@ from training.agbp.section import BackboneSection
 from training.agbp.stage import started_backbone
 from training.models.backbones.base import build, published_backbone
 from training.models.backbones.filling import fill
+from training.models.letterbox import Preprocessing
 from training.models.ultralytics_weights import detector_keys
 from training.starts.backbone_file import load_backbone, save_backbone
+from training.starts.filling import filled_detector
 from training.starts.resolving import Start, resolve_start
 from training.weights.files import save_weights
 
@@ -152,6 +154,40 @@ def test_files_stages_and_their_digests(tmp_path: Path) -> None:
     assert resolve(str(moved)).digest == from_file.digest
 
 
+def test_a_released_checkpoint_in_its_own_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a backbone and of a detector on it, with one sentence on what it is; its digest is the file's."""
+    torch.manual_seed(0)
+    theirs = timm.create_model("resnet18")
+    state = {f"backbone.{key}": x for key, x in theirs.state_dict().items() if not key.startswith("fc.")}
+    file = tmp_path / "mmpretrain.pth"
+    torch.save({"meta": {}, "state_dict": {**state, "head.fc.weight": torch.ones(2, 2)}}, file)
+    start = resolve(str(file), "resnet18")
+    backbone = build("resnet18")
+    fill(backbone, start.state, start.source)
+    assert equal(
+        backbone.library_state_dict(), {key.removeprefix("backbone."): x for key, x in state.items()}
+    )
+    assert start.digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "a ResNet in the keys of mmpretrain and mmdet: 120 tensors taken; 1 has no place here (head)" in said
+    )
+    name = "yolov8n+resnet18"
+    detector, report = filled_detector(
+        name,
+        ("a",),
+        Preprocessing(64, "square"),
+        0,
+        state=resolve(str(file), name).state,
+        metadata={},
+        source="s",
+    )
+    assert report.parts["backbone"].parameters == report.parts["backbone"].of_parameters
+    assert any(
+        torch.equal(x, state["backbone.layer4.1.conv2.weight"]) for x in detector.state_dict().values()
+    )
+
+
 def test_the_registry_by_alias_and_version(tmp_path: Path, tracked: Callable[[Path], Path]) -> None:
     tracker = Tracker.open(TrackingSection(), Storage.open(str(tracked(tmp_path))))
     run = tracker.create_run("backbone", {})
@@ -176,9 +212,9 @@ def test_the_registry_by_alias_and_version(tmp_path: Path, tracked: Callable[[Pa
     [
         (
             "none/w.safetensors",
-            r"none/w\.safetensors does not exist; give a \.safetensors or \.pt or \.pth file",
+            r"none/w\.safetensors does not exist; give a \.safetensors or \.pt or \.pth or \.pth\.tar file",
         ),
-        ("w.onnx", r"is no \.safetensors or \.pt or \.pth file"),
+        ("w.onnx", r"is no \.safetensors or \.pt or \.pth or \.pth\.tar file"),
     ],
 )
 def test_words_that_mean_nothing(word: str, message: str, tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """`.pt` and `.pth` files: the same tensors as their library reads, and nothing that they hold is run."""
 
 import argparse
+import contextlib
 import pickle
+from collections import OrderedDict, defaultdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -54,6 +58,54 @@ def test_state_dicts_at_the_top_and_in_checkpoints(tmp_path: Path) -> None:
     assert same(read_pickled(path), averaged)
 
 
+class Settings(dict[str, Any]):
+    """A mapping of a class of its own, as yacs' nodes are, which SimMIM keeps beside its weights."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.frozen = True
+
+
+class Row(list[int]):
+    """PyTorch fills no list of another class."""
+
+
+class Buffer:
+    """An object with a state, as mmengine's history."""
+
+    def __init__(self) -> None:
+        self.values = np.arange(3.0)
+        self.last: np.float64 = self.values[2]
+
+
+@pytest.mark.parametrize("form", ["zip", "before 1.6"])
+def test_what_trainings_keep_beside_their_weights(form: str, tmp_path: Path) -> None:
+    """In the form before PyTorch 1.6 too: mmdet and mmyolo publish in it."""
+    state = Net().state_dict()
+    beside = {
+        "config": Settings(model=Settings(name="swin"), epochs=[1, 2]),
+        "message_hub": {"loss": Buffer(), "by_name": defaultdict(list, {"a": [Buffer()]})},
+        "meta": {"time": datetime(2026, 1, 1), "seen": {1, 2}, "order": OrderedDict(a=1)},
+        "args": argparse.Namespace(lr=0.1),
+    }
+    path = tmp_path / "w.pth.tar"
+    checkpoint = {**beside, "state_dict": state, "ema_state_dict": {"module.w": torch.ones(1)}}
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=form == "zip")
+    assert same(load_weights(path)[0], state)
+
+
+def test_averages_of_rt_detr_s_authors(tmp_path: Path) -> None:
+    state, averaged = Net().state_dict(), Net().state_dict()
+    torch.save({"ema": {"module": averaged, "updates": 3}, "model": state}, tmp_path / "w.pth")
+    assert same(read_pickled(tmp_path / "w.pth"), averaged)
+
+
+def test_a_refused_file_s_sentence_says_how_to_convert_it(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "row": Row([1])}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"if you trust it, take its state dict out .*weights_only=False"):
+        read_pickled(tmp_path / "w.pth")
+
+
 def test_a_whole_model_gives_its_state_dict(tmp_path: Path) -> None:
     model = Net()
     torch.save(model, tmp_path / "m.pt")
@@ -84,6 +136,10 @@ def test_nothing_is_run(tmp_path: Path) -> None:
             state = {}
         assert not target.exists()
         assert set(state) <= {"w"}
+        torch.save(content, path, _use_new_zipfile_serialization=False)
+        with contextlib.suppress(UserError):
+            read_pickled(path)
+        assert not target.exists()
     plain = tmp_path / "plain.pt"
     plain.write_bytes(pickle.dumps(Bomb(target)))
     with pytest.raises(UserError):
@@ -113,6 +169,12 @@ def test_hostile_files_are_user_errors(tmp_path: Path) -> None:
             load_weights(path)
         assert str(path) in str(caught.value), name
         assert "\n" not in str(caught.value), name
+    torch.save({"w": torch.zeros(64, 64), "n": Net()}, good, _use_new_zipfile_serialization=False)
+    before = good.read_bytes()
+    for size in range(0, 2000, 97):
+        good.write_bytes(before[:size])
+        with pytest.raises(UserError, match=r"can't be read without running code"):
+            load_weights(good)
     torch.save({"epoch": 1, "note": "no weights"}, good)
     with pytest.raises(UserError, match="holds no state dict"):
         load_weights(good)

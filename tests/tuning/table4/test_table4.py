@@ -26,6 +26,7 @@ from tests.pipelines.tiny_encoder import tiny_encoder
 from tests.repository import shared
 from training.project import Project
 from tuning.table4 import stage as table4_stage
+from tuning.table4.kept_rows import KeptRows
 from tuning.table4.labelled_set import LabelledSet, inspect_listing, labelled_set
 from tuning.table4.measuring import ROWS, Measured, MethodRow, measure
 from tuning.table4.paper import paper_table4
@@ -235,9 +236,10 @@ def test_an_interrupted_study_goes_on_with_the_next_row(
         return measure(row, *rest)
 
     directory = Storage.open(str(tmp_path / "study"))
+    kept = KeptRows(Storage.open(str(tmp_path / "no tables")), {}, tiny)
     monkeypatch.setattr(table4_stage, "measure", killed_in_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        table4_stage.finished_rows(directory, tiny, labelled, "cpu")
+        table4_stage.finished_rows(directory, tiny, labelled, "cpu", kept)
     assert sorted(directory.at("rows").children()) == sorted(f"{key}.json" for key in measured)
     first = directory.read_json(f"rows/{measured[0]}.json")
 
@@ -246,9 +248,45 @@ def test_an_interrupted_study_goes_on_with_the_next_row(
         return measure(row, *rest)
 
     monkeypatch.setattr(table4_stage, "measure", counted)
-    results = table4_stage.finished_rows(directory, tiny, labelled, "cpu")
+    results = table4_stage.finished_rows(directory, tiny, labelled, "cpu", kept)
     assert measured == [row.key for row in ROWS] == [result.row.key for result in results]
-    assert results[0].document() == first
+    assert kept.document(results[0]) == first
+
+
+def test_rows_of_other_tables_are_found_again(
+    tmp_path: Path, labelled: LabelledSet, tiny: MapsSection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head, or another option of one method, leaves the rows of the others as they are."""
+    measured: list[str] = []
+
+    def counted(row: MethodRow, *rest: Any) -> Measured:
+        measured.append(row.key)
+        return measure(row, *rest)
+
+    def table(name: str, maps: MapsSection, **shared: Any) -> list[Measured]:
+        measured.clear()
+        kept = KeptRows(tables, {"images": "i0", **shared}, maps)
+        return table4_stage.finished_rows(tables.at(name), maps, few, "cpu", kept)
+
+    few = LabelledSet(labelled.images[::4], labelled.references)
+    tables = Storage.open(str(tmp_path / "tables"))
+    monkeypatch.setattr(table4_stage, "measure", counted)
+    first = table("first", tiny)
+    assert measured == [row.key for row in ROWS]
+    trained = {row.key for row in ROWS if row.model not in ("KeAD", "WinCLIP")}
+    head = tmp_path / "head.safetensors"
+    save_file({"w": torch.ones(1)}, head)  # of no method: its rows say so, and are tried again
+    with_head = tiny.model_copy(update={"aprilgan": tiny.aprilgan.model_copy(update={"head": str(head)})})
+    second = table("second", with_head)
+    assert set(measured) == trained
+    assert [one for one in second if one.row.key not in trained] == [
+        one for one in first if one.row.key not in trained
+    ]
+    table("third", tiny.model_copy(update={"winclip": tiny.winclip.model_copy(update={"shots": 2})}))
+    # The options of a method are those of all its rows but for the number of references.
+    assert set(measured) == trained | {"winclip-few"}
+    table("fourth", tiny, images="i1")
+    assert measured == [row.key for row in ROWS]
 
 
 PAPER_TEXT = "reference/papers/001_f6aa8f6f3b7b4c08.txt"  # of `shared`
