@@ -1,16 +1,25 @@
 """The curves of a transfer study as one picture."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from training.dense import Regime
 from tuning.transfer.statistics import Curve
 from tuning.transfer.text import TITLES, Group
 
 COLOURS = ("#0b6e99", "#c2571a", "#4b8b3b", "#8a4f9e", "#a08400", "#5a5a5a")
-STYLES = {"full": "-", "frozen": "--", "layerwise": ":"}
+STYLES: Mapping[Regime, Any] = {
+    "full": "-",
+    "frozen": "--",
+    "layerwise": ":",
+    "norms": "-.",
+    "lora": (0, (5, 1, 1, 1, 1, 1)),
+    "linear_then_full": (0, (9, 3)),
+}
 
 
 def transfer_picture(groups: Sequence[Group]) -> bytes:
@@ -35,7 +44,7 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
             axes.plot(
                 steps,
                 100 * values.mean(axis=0),
-                STYLES[group.regime],
+                linestyle=STYLES[group.regime],
                 color=colour,
                 label=label,
                 marker="o",

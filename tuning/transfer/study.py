@@ -1,12 +1,9 @@
 """Runs a transfer study cell by cell; a cell is a fingerprinted stage, so the same command goes on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
-
-import numpy as np
-import torch
 
 from cluster.errors import UserError
 from cluster.on_ray import ray_session
@@ -15,21 +12,14 @@ from cluster.registry import register
 from cluster.stages import Artifact, Site
 from cluster.storage import Storage, no_space, workspace_faults
 from cluster.tracking import PipelineRun, Tracker
-from pipelines.corpus import CorpusImages, build_corpus
-from pipelines.device import best_device
-from training.dense import Window, dead_leaves, feature_shift, pooled_features
-from training.models.backbones import build, fill
-from training.pipeline import Pipeline
-from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact
 from tuning.study_folder import TABLE_FILE, table_key, track_table
-from tuning.transfer.objects import list_objects
+from tuning.transfer.data_study import DataStudy
 from tuning.transfer.picture import transfer_picture
-from tuning.transfer.projects import DataSet, _listing, cell_count
+from tuning.transfer.projects import DataSet, cell_count
 from tuning.transfer.section import TransferPreset, TransferSection, transfer_paper
-from tuning.transfer.stage import MODEL_FILE, TransferCell, chosen_samples, curve_of, dataset_look, transfer
+from tuning.transfer.stage import MODEL_FILE, TransferCell, curve_of
 from tuning.transfer.text import Group, Look, document, markdown
 
-SHIFT_IMAGES = 64
 ALIAS = "candidate"
 FOLDER = "weights"
 
@@ -57,7 +47,7 @@ def run_transfer(
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
-    digest = table_key(section.model_dump(mode="json"), [data.project for data in sets])
+    digest = table_key(section.deciding(), [data.project for data in sets])
     directory = workspace.at("study", f"transfer-{digest[:16]}")
     groups = {
         (data.name, task, regime, start): Group(data.name, task, regime, start)
@@ -89,7 +79,7 @@ def run_transfer(
     ):
         total, number = cell_count(section, sets), 0
         for data in sets:
-            study = _DataStudy(data, section, Site(workspace, run))
+            study = DataStudy(data, section, Site(workspace, run))
             looks.append(study.look())
             cells: dict[TransferCell, Artifact] = {}
             for task, seed, regime, start in product(
@@ -121,79 +111,8 @@ def run_transfer(
     return TransferResult(directory, table)
 
 
-class _DataStudy:
-    """One data set's artifacts and starts, each made when it is first asked for."""
-
-    def __init__(self, data: DataSet, section: TransferSection, site: Site) -> None:
-        self.data, self.section = data, section
-        project = data.project
-        self.pipeline = Pipeline(project, site)
-        listing = _listing(project, section)
-        self.corpus = (
-            self.pipeline.corpus
-            if section.pretrains
-            else build_corpus(project.corpus, CorpusImages(listing), site=site)
-        )
-        self.objects = list_objects(section.levels, listing, site=site, corpus=self.corpus)
-        self._starts: dict[str, Start | None] = {}
-
-    def start(self, name: str) -> Start | None:
-        """The weights of a start; None is scratch."""
-        if name not in self._starts:
-            wanted = self.section.starts[name]
-            if wanted.weights == SCRATCH:
-                self._starts[name] = None
-            elif wanted.weights == AGBP:
-                self._starts[name] = start_of_artifact(self.pipeline.backbone, BACKBONE_FILE)
-            else:
-                self._starts[name] = resolve_start(
-                    wanted.weights, wanted.backbone, lambda: self.pipeline.site.run.tracker
-                )
-        return self._starts[name]
-
-    def train(self, cell: TransferCell) -> Artifact:
-        """Run one training."""
-        return transfer(
-            self.section,
-            cell,
-            start=self.start(cell.start),
-            objects=self.objects,
-            site=self.pipeline.site,
-        )
-
-    def look(self) -> Look:
-        """Saturation and depth of the data set, and its shift for every pretrained start."""
-        levels, _, saturation = dataset_look(self.objects)
-        side = self.section.crop.side
-        images = list(self._crops(side))
-        device = torch.device(best_device())
-        shifts = {}
-        for name, wanted in self.section.starts.items():
-            try:
-                start = self.start(name)
-            except UserError as error:  # its cells say it too, and are not run
-                say(f"transfer: the shift of {name} was not measured: {error}")
-                continue
-            if start is None or len(images) < 2:
-                continue
-            backbone = build(wanted.backbone)
-            fill(backbone, start.state, start.source, whole=start.whole)
-            reference = pooled_features(backbone, dead_leaves(SHIFT_IMAGES, side), device)
-            shifts[name] = feature_shift(pooled_features(backbone, images, device), reference)
-        labelled = int(self.objects.results["images"])
-        return Look(self.data.name, labelled, saturation, levels is not None, shifts)
-
-    def _crops(self, side: int) -> Iterator[Any]:
-        """One crop each of up to 64 training images."""
-        levels, _, _ = dataset_look(self.objects)
-        _, train, _ = chosen_samples(self.section, "detection", self.objects)
-        for number, sample in enumerate(train[:SHIFT_IMAGES]):
-            window = Window.anywhere((sample.width, sample.height), side, np.random.default_rng(number))
-            yield window.image(sample.pixels(levels))
-
-
 def _register_best(
-    project: str, study: _DataStudy, cells: Mapping[TransferCell, Artifact], run: PipelineRun
+    project: str, study: DataStudy, cells: Mapping[TransferCell, Artifact], run: PipelineRun
 ) -> None:
     """Register the best model of every task, as detectors are registered."""
     section, data = study.section, study.data

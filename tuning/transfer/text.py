@@ -4,14 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.dense import DenseTask
+from training.dense import DenseTask, Regime
 from tuning.markdown import bullets, grid
 from tuning.paired import Paired, paired
-from tuning.transfer.section import Regime, TransferPaper
+from tuning.transfer.section import TransferPaper
 from tuning.transfer.statistics import Curve, Spread, iterations_to, spread
 
 HEADER = ("data", "task", "regime", "start", "score", "iterations", "against the best")
 TITLES: Mapping[DenseTask, str] = {"semantic": "mIoU", "instance": "mask mAP", "detection": "box mAP"}
+REGIMES: Mapping[Regime, str] = {
+    "norms": "of the backbone only scales and shifts of its norms learn; batch norms keep their statistics.",
+    "lora": "of the backbone only low-rank updates of its attention learn (Hu et al.); the kept model has "
+    "them in its weights.",
+    "linear_then_full": "neck and head learn first, the backbone frozen, then all (Kumar et al.), in as many "
+    "iterations together as the other regimes have.",
+}
 GREY = 0.02  # saturation below which a data set is grey
 FAR = 2.0  # a data set is far when it shifts so many times as much as the least shifted one
 
@@ -199,6 +206,8 @@ def footnotes(
         f"Preset {preset}: {summary}",
         "mIoU counts the background as a class; mAP is COCO's, IoU 0.5 to 0.95.",
     ]
+    used = dict.fromkeys(group.regime for group in groups)
+    notes += [f"{regime}: {REGIMES[regime]}" for regime in used if regime in REGIMES]
     if len(seeds) < 3:
         notes.append("Fewer than three seeds: the test can hardly tell chance from gain.")
     for reason in dict.fromkeys(group.not_run for group in groups if group.not_run):
