@@ -11,7 +11,7 @@ from cluster.progress import say
 from cluster.stages import Artifact, Site
 from pipelines.corpus import CorpusImages, build_corpus
 from pipelines.device import best_device
-from training.dense import Window, dead_leaves, feature_shift, pooled_features
+from training.dense import DenseTask, Window, dead_leaves, feature_shift, pooled_features
 from training.models.backbones import build, fill
 from training.pipeline import Pipeline
 from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact
@@ -53,6 +53,16 @@ class DataStudy:
                     wanted.weights, wanted.backbone, lambda: self.pipeline.site.run.tracker
                 )
         return self._starts[name]
+
+    def lacking(self) -> dict[DenseTask, str]:
+        """The tasks that it has nothing for, with the reason: boxes alone, and the task needs masks."""
+        reasons: dict[DenseTask, str] = {}
+        for task in self.section.tasks:
+            try:
+                chosen_samples(self.section, task, self.objects)
+            except UserError as error:
+                reasons[task] = str(error)
+        return reasons
 
     def train(self, cell: TransferCell) -> Artifact:
         """Run one training."""

@@ -55,7 +55,10 @@ def chosen_samples(
         boxed = shuffled((sample for sample in samples if sample.objects), 0)[:limit]
         if not any(sample.boxed for sample in boxed):
             what = "object with a pixel mask" if masks else "object"
-            raise UserError(f"The data set's {split} split has no {what} for the task {task}.")
+            remedy = "leave the task out of transfer.tasks" if masks else "label more of its images"
+            raise UserError(
+                f"The data set's {split} split has no {what}, which the task {task} needs; {remedy}."
+            )
         normal = [sample for sample in samples if not sample.objects]
         sides.append(with_backgrounds(boxed, normal, section.background_share, 0))
     return classes, sides[0], sides[1]

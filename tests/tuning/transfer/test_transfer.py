@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -210,7 +211,7 @@ def test_a_study_is_run_registered_and_found_again(
         "transfer.loop={epochs: 2, eval_every: 1, batch_size: 4, checkpoint_every: 2}",
     ]
     runner = CliRunner()
-    first = runner.invoke(app, ["study", "transfer", *words, "--json"])
+    first = runner.invoke(app, ["study", "transfer", *words, "--register", "--json"])
     assert first.exit_code == 0, first.output
     result = json.loads(first.stdout.splitlines()[-1])
     assert [line[3] for line in result["lines"]] == ["scratch", "ours"]
@@ -223,11 +224,31 @@ def test_a_study_is_run_registered_and_found_again(
     model = load_dense(models[0])
     assert isinstance(model, Segmenter)
     assert model.classes == ("bar", "disc")
-    again = runner.invoke(app, ["study", "transfer", *words, "--json"])
+    (model_entry,) = result["models"]
+    assert (model_entry["version"], model_entry["task"]) == (1, "semantic")
+    check_tracking(tmp_path / "workspace", result)
+    again = runner.invoke(app, ["study", "transfer", *words, "--register", "--json"])
+    assert json.loads(again.stdout.splitlines()[-1])["models"] == result["models"]  # no second version
     assert json.loads(again.stdout.splitlines()[-1])["lines"] == result["lines"]
     assert again.stderr.count("complete already") >= 3
     shown = runner.invoke(app, ["models", "list", f"workspace={tmp_path / 'workspace'}", "--json"])
     assert "surfaces-transfer-semantic-mask2former-s" in shown.stdout
+
+
+def check_tracking(workspace: Path, table: dict[str, Any]) -> None:
+    """The study's run has table and curves, and a child for each training with its params and its score."""
+    client = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'agssp'")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    (study,) = [one for one in runs if one.data.tags.get("agssp.command") == "study transfer"]
+    names = {entry.path for entry in client.list_artifacts(study.info.run_id)}
+    assert {"table.json", "table.md", "curves.png"} <= names
+    cells = [one for one in runs if one.data.tags.get("agssp.stage") == "cell"]
+    assert {one.data.tags["mlflow.parentRunId"] for one in cells} == {study.info.run_id}
+    scores = {one.data.params["start"]: one.data.metrics["score"] for one in cells}
+    assert {one.data.params["seed"] for one in cells} == {"0"}
+    last = {curve["start"]: curve["seeds"]["0"][-1][1] for curve in table["curves"]}
+    assert scores == pytest.approx(last)
 
 
 @pytest.mark.ray
@@ -290,5 +311,11 @@ def test_the_published_split_is_the_study_s(tmp_path: Path) -> None:
     rows = study.objects.directory.read_table(OBJECTS_FILE).to_pylist()
     assert {Path(row["uri"]).stem: row["split"] for row in rows} == stated
     _, train, held_out = chosen_samples(section, "detection", study.objects)
+    assert study.lacking() == {}
     assert sorted(Path(one.uri).stem for one in held_out) == ["2", "5", "8"]
     assert {stated[Path(one.uri).stem] for one in train} == {"train"}
+    # Its labels are boxes: no model is built to find that out, and each task says it once.
+    masked = transfer_section(preset, {"starts": {"scratch": {"backbone": BACKBONE}}})
+    ((task, reason),) = DataStudy(data, masked, site).lacking().items()
+    assert task == "semantic"
+    assert "no object with a pixel mask, which the task semantic needs; leave the task out" in reason
