@@ -118,6 +118,8 @@ def run_transfer(
                 else:
                     cells[cell] = trained
                     groups[key].curves[seed] = curve_of(trained, task)
+                    if (defects := trained.results["figures"].get("miou_defects")) is not None:
+                        groups[key].defects[seed] = defects
                 write()
             tracked.append((study, cells))
             if registers:

@@ -20,6 +20,7 @@ REGIMES: Mapping[Regime, str] = {
     "iterations together as the other regimes have.",
 }
 GREY = 0.02  # saturation below which a data set is grey
+NOTHING = 0.005  # IoU or AP that is shown as nought, or next to it
 FAR = 2.0  # a data set is far when it shifts so many times as much as the least shifted one
 
 
@@ -29,6 +30,7 @@ class Group:
 
     Attributes:
         curves: curves by seed.
+        defects: mIoU of the defects alone after the last iteration, by seed; of the task `semantic`.
         not_run: reason, where the group could not be run.
     """
 
@@ -37,6 +39,7 @@ class Group:
     regime: Regime
     start: str
     curves: dict[int, Curve] = field(default_factory=dict)
+    defects: dict[int, float] = field(default_factory=dict)
     not_run: str | None = None
 
     @property
@@ -48,6 +51,12 @@ class Group:
     def score(self) -> Spread | None:
         """Mean and deviation of the last scores over the seeds."""
         return spread(list(self.last.values()))
+
+    @property
+    def blind(self) -> bool:
+        """Whether no seed finds anything to speak of; mIoU alone hides it, as it counts the background."""
+        found = self.defects or self.last
+        return bool(found) and max(found.values()) < NOTHING
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,8 @@ def recommendation(groups: Sequence[Group], looks: Sequence[Look], reach: float)
 def _advice(
     groups: Sequence[Group], data: str, task: DenseTask, scored: Sequence[Group], reach: float
 ) -> str:
+    if all(group.blind for group in scored):
+        return f"{data}, {task}: no start finds defects after these iterations: nothing to recommend."
     best = max(scored, key=_mean)
     others = rivals(groups, best)[1:]
     assert best.score is not None
@@ -206,6 +217,11 @@ def footnotes(
         f"Preset {preset}: {summary}",
         "mIoU counts the background as a class; mAP is COCO's, IoU 0.5 to 0.95.",
     ]
+    if blind := [f"{g.data} {g.task} {g.regime} {g.start}" for g in groups if g.blind]:
+        notes.append(
+            f"Finds no defects: {', '.join(blind)}. An mIoU is then the background's alone; more iterations "
+            "or images are needed before starts can be compared."
+        )
     used = dict.fromkeys(group.regime for group in groups)
     notes += [f"{regime}: {REGIMES[regime]}" for regime in used if regime in REGIMES]
     if len(seeds) < 3:

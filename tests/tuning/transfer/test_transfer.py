@@ -32,7 +32,7 @@ from tuning.transfer.projects import data_sets
 from tuning.transfer.section import StartSection, transfer_paper, transfer_preset, transfer_section
 from tuning.transfer.stage import chosen_samples
 from tuning.transfer.statistics import Curve
-from tuning.transfer.text import Group, Look, document, lines, markdown, recommendation
+from tuning.transfer.text import Group, Look, document, footnotes, lines, markdown, recommendation
 
 BACKBONE = "test_resnet.r160_in1k"
 
@@ -70,6 +70,19 @@ def test_the_table_tells_scores_speed_and_differences() -> None:
     assert found[4][4:] == ["not run", "–", "–"]
 
 
+def test_a_model_that_finds_nothing_is_told_from_its_background() -> None:
+    blind = Group("tiles", "semantic", "full", "scratch", curves(0.16), {0: 0.0})
+    seeing = Group("tiles", "semantic", "full", "AGBP", curves(0.17), {0: 0.02})
+    dark = Group("strips", "detection", "frozen", "scratch", curves(0.001))
+    notes = footnotes([blind, seeing, dark], "small.", "cpu", 0.9, (0,))
+    (note,) = [each for each in notes if each.startswith("Finds no defects")]
+    assert "tiles semantic full scratch, strips detection frozen scratch." in note
+    look = Look("tiles", 9, 0.0, deep=False, shifts={})
+    assert "nothing to recommend" in recommendation([blind], [look], 0.9)[0]
+    assert "take AGBP" in recommendation([blind, seeing], [look], 0.9)[0]
+    assert not any("Finds no" in each for each in footnotes([seeing], "small.", "cpu", 0.9, (0,)))
+
+
 def test_the_recommendation_says_what_is_certain() -> None:
     sure, chance, look = recommendation(GROUPS, LOOKS[:1], 0.9)
     assert sure.startswith(
@@ -95,6 +108,10 @@ def test_the_document_holds_everything(tmp_path: Path) -> None:
     assert "| tiles | semantic | full | AGBP | 51.7 ± 1.5 mIoU |" in text
     assert "| GDXray Castings | box mAP | ConvNeXt-T DINOv3 | 7.88 | 27.84 |" in text
     assert "no masks" in text
+    # Where the paper's summary contradicts itself.
+    assert "+10.59 mIoU" in text
+    assert "63.28 and 64.01, which is +0.73" in text
+    assert "once as box mAP, as here, and once as box mAP@50" in text
     (tmp_path / "curves.png").write_bytes(transfer_picture(GROUPS))
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size[0] > 500
