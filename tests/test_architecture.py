@@ -99,7 +99,8 @@ ROOMS = {
     "tuning.space": "",
     "tuning.thresholds": "space",
     "tuning.search": "outcomes space",
-    "tuning.studies": "finished image_counts markdown outcomes pace paired start_words thresholds",
+    "tuning.studies": "finished image_counts markdown outcomes pace paired start_words study_folder "
+    "thresholds",
     "tuning.table4": "markdown study_folder",
     "tuning.transfer": "finished image_counts markdown pace paired presets study_folder",
     "tuning.gain": "markdown pace presets start_words study_folder",

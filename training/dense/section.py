@@ -9,6 +9,19 @@ from cluster.errors import UserError
 from training.models import check_detector_name, check_segmenter_name
 
 DenseTask = Literal["semantic", "instance", "detection"]
+Regime = Literal["frozen", "full", "layerwise", "norms", "lora", "linear_then_full"]
+
+
+class LoraSection(Section):
+    """Low-rank updates of a ViT's attention (Hu et al., arXiv 2106.09685).
+
+    Attributes:
+        rank: of each update; higher learns more.
+        alpha: an update counts alpha / rank times.
+    """
+
+    rank: int = Field(default=8, ge=1, le=1024)
+    alpha: float = Field(default=16, gt=0, le=1e4)
 
 
 class CropSection(Section):

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 from cluster.storage import Storage
 from pipelines.images import Levels
+from training.dense.adaptation import adapt
 from training.dense.cropping import Patch, semantic_of
 from training.dense.data import CropDataset, DenseSample, collate
 from training.dense.inference import detect_windows, encoded, segment
 from training.dense.model import load_dense
-from training.dense.section import CropSection, DenseTask
+from training.dense.section import CropSection, DenseTask, LoraSection, Regime
 from training.detection import ColourSection
 from training.loop import START_FILE, Batch, Task
 from training.metrics import Detections, PixelCounts, TrueObjects, average_precision
-from training.models import Freeze, PartedModel
+from training.models import PartedModel
 from training.models.detectors import Detector
 from training.models.segmenters import Segmenter
 
@@ -37,7 +38,8 @@ class DensePlan:
     Attributes:
         task: the dense task.
         directory: folder with `start.safetensors`, the model before its first step.
-        freeze: the parts that stay as they start.
+        regime, lora: how much of the backbone learns, see `adapt`.
+        probe_epochs: first epochs of `linear_then_full`, in which the backbone is frozen.
         train, held_out: training images, and images to measure on (may be empty).
         crop, augment: cutting and augmentation of the training images.
         levels: grey levels for deep images.
@@ -46,7 +48,9 @@ class DensePlan:
 
     task: DenseTask
     directory: Storage
-    freeze: Freeze
+    regime: Regime
+    lora: LoraSection
+    probe_epochs: int
     train: tuple[DenseSample, ...]
     held_out: tuple[DenseSample, ...]
     crop: CropSection
@@ -79,6 +83,20 @@ class CroppedTask(Task):
         """See `dense_data.collate`."""
         return collate(items)
 
+    def train_mode(self, model: nn.Module) -> None:
+        """See `Task.train_mode`; `linear_then_full` freezes the backbone in its first epochs alone.
+
+        Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution": a
+        head that has learnt first spares the backbone the gradients of a random one. The epoch alone
+        decides, so a resumed training is in the right phase.
+        """
+        if self.plan.regime == "linear_then_full":
+            parted = cast(PartedModel, self.model)
+            parted.thaw()
+            if self.dataset.epoch <= self.plan.probe_epochs:
+                parted.freeze("backbone")
+        model.train()
+
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The model's own loss and its parts."""
         targets = {key: value for key, value in batch.items() if key not in ("images", "image_ids")}
@@ -109,7 +127,7 @@ class ObjectTask(CroppedTask):
     def train_mode(self, model: nn.Module) -> None:
         """See `Task.train_mode`; the loss follows its schedule."""
         cast(Detector, self.model).set_epoch(self.dataset.epoch, self.plan.epochs)
-        model.train()
+        super().train_mode(model)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """See `CroppedTask.loss`; a task of boxes alone does not see the masks."""
@@ -150,10 +168,14 @@ def _painted(patch: Patch, sample: DenseSample) -> Any:
 
 
 def dense_task(model: PartedModel, plan: DensePlan) -> CroppedTask:
-    """The task of a plan, its model frozen as planned."""
+    """The task of a plan, its model adapted as planned.
+
+    Raises:
+        UserError: see `adapt`.
+    """
     if plan.task == "instance":
         cast(Detector, model).learn_masks()
-    model.freeze(plan.freeze)
+    adapt(model, plan.regime, plan.lora, plan.seed)
     return (SemanticTask if plan.task == "semantic" else ObjectTask)(model, plan)
 
 

@@ -122,7 +122,8 @@ class _Loop:
         self.kept = self.ema.model if self.ema else self.model
         self.optimizer = optimizer(self.model, settings)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
-        self.wrapped = wrap(self.model)
+        self.wrap, self.wrapped = wrap, wrap(self.model)
+        self.learning = self.learners()
         self.seed = settings.resolved_seed
         self.progress = Progress()
 
@@ -137,6 +138,9 @@ class _Loop:
         done: int = part.get("steps", 0)
         parts = [split(batch, settings.accumulate) for batch in indices[done:]]
         self.task.train_mode(self.wrapped)
+        if (learning := self.learners()) != self.learning:
+            # DDP would wait for the gradients of what learnt when it was made.
+            self.wrapped, self.learning = self.wrap(self.model), learning
         # Rank 0 takes the sums of all workers, the others start from 0.
         sums = {
             name: torch.tensor(value if self.rank == 0 else 0.0, device=self.device)
@@ -172,6 +176,10 @@ class _Loop:
             **{name: total / (len(indices) * self.world) for name, total in self.totals(sums).items()},
             "images_per_s": seen / (time.monotonic() - start),
         }
+
+    def learners(self) -> list[bool]:
+        """Whether each of the model's parameters learns."""
+        return [parameter.requires_grad for parameter in self.model.parameters()]
 
     def totals(self, sums: dict[str, Tensor]) -> dict[str, float]:
         """The sums of all workers together."""

@@ -64,7 +64,11 @@ class Task(ABC):
         """
 
     def train_mode(self, model: nn.Module) -> None:
-        """Put the model into training mode; overridden where frozen parts must stay in eval (batch norms)."""
+        """Put the model into training mode, before each epoch.
+
+        Overridden where frozen parts must stay in eval (batch norms), or where what learns changes with the
+        epoch. The optimizer takes what learns when the loop begins; what has no gradient stays bit by bit.
+        """
         model.train()
 
     def stepped(self, done: int, total: int) -> None:  # noqa: B027 (most tasks have nothing to do)

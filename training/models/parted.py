@@ -35,6 +35,7 @@ class PartedModel(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self._frozen: tuple[nn.Module, ...] = ()
+        self._stopped: tuple[nn.Parameter, ...] = ()  # that `freeze` has stopped
 
     @abstractmethod
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
@@ -89,20 +90,28 @@ class PartedModel(nn.Module, ABC):
 
         Args:
             regime: `none`, `backbone`, `backbone+neck`, or the first so many stages of the backbone. What an
-                earlier call has frozen stays frozen.
+                earlier call has frozen stays frozen, until `thaw`.
 
         Raises:
             UserError: more stages than the backbone has.
         """
         if isinstance(regime, int):
             frozen, parameters = self.stages(regime)
-            for parameter in parameters:
-                parameter.requires_grad_(False)
         else:
-            frozen = self._modules_of(regime.split("+"))
-        for module in frozen:
-            module.requires_grad_(False)
+            frozen, parameters = self._modules_of(regime.split("+")), []
+        every = [*(p for module in frozen for p in module.parameters()), *parameters]
+        stopped = [parameter for parameter in dict.fromkeys(every) if parameter.requires_grad]
+        for parameter in stopped:
+            parameter.requires_grad_(False)
         self._frozen += tuple(frozen)
+        self._stopped += tuple(stopped)
+        self.train(self.training)
+
+    def thaw(self) -> None:
+        """Let all learn that `freeze` has stopped."""
+        for parameter in self._stopped:
+            parameter.requires_grad_(True)
+        self._frozen, self._stopped = (), ()
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

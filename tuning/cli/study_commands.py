@@ -27,6 +27,13 @@ Only = Annotated[
     list[str] | None,
     typer.Option(help="Rows with this word in a name; again for a further word.", show_default=False),
 ]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        help="Register the best detector of each data set as candidate, by its validation images.",
+    ),
+]
 Plan = Annotated[bool, typer.Option("--plan", help="Say what would be run, and run nothing.")]
 
 
@@ -39,6 +46,7 @@ def declared(name: str) -> Callable[..., None]:
         data: Data = None,
         seeds: Seeds = None,
         only: Only = None,
+        register: Register = False,
         plan: Plan = False,
         as_json: Json = False,
     ) -> None:
@@ -69,7 +77,7 @@ def declared(name: str) -> Callable[..., None]:
                 return {**title, "cells": documents, **cost(planned(cells), project.workspace)}
             from tuning.studies import run_study
 
-            result = run_study(name, study, preset, cells, project)
+            result = run_study(name, study, preset, cells, project, registers=register)
             return {"directory": result.directory.uri, **result.table}
 
         run_command(body, json_mode=as_json, render=render_plan if plan else render_study)
@@ -159,4 +167,8 @@ def render_study(result: Mapping[str, Any]) -> None:
     out.print(table)
     for note in table_of["notes"]:
         out.print(Text(note), soft_wrap=True)
-    out.print(Text(f"Saved: {result['directory']}/table.md, table.json"), soft_wrap=True)
+    for model in result.get("models", ()):
+        text = f"Registered: {model['row']} on {model['dataset']} as {model['name']}@{model['version']}"
+        out.print(Text(f"{text}, alias {model['alias']}"), soft_wrap=True)
+    picture = ", figure.png" if "cells" in result else ""
+    out.print(Text(f"Saved: {result['directory']}/table.md, table.json{picture}"), soft_wrap=True)

@@ -22,10 +22,23 @@ Words = Annotated[
 ]
 Preset = Annotated[str, typer.Option(help="How large: cpu, or full with the paper's backbones.")]
 MOST_STARTS, MOST_NAMES = 12, 8  # shown of a plan, which fits a screen
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        help="Register the best model of each data set and task as candidate, by the test split.",
+    ),
+]
 Plan = Annotated[bool, typer.Option("--plan", help="Say what would be run, and run nothing.")]
 
 
-def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as_json: Json = False) -> None:
+def transfer(
+    words: Words = None,
+    preset: Preset = "cpu",
+    register: Register = False,
+    plan: Plan = False,
+    as_json: Json = False,
+) -> None:
     """Which start suits these images: segmentation and detection from every start, frozen and finetuned.
 
     Trainings already run are found again: the same command goes on.
@@ -56,7 +69,7 @@ def transfer(words: Words = None, preset: Preset = "cpu", plan: Plan = False, as
             }
         from tuning.transfer import run_transfer
 
-        result = run_transfer(preset, chosen, section, sets)
+        result = run_transfer(preset, chosen, section, sets, registers=register)
         return {"directory": result.directory.uri, **result.table}
 
     run_command(body, json_mode=as_json, render=render_plan if plan else render)
@@ -129,4 +142,7 @@ def render(result: Mapping[str, Any]) -> None:
     print_table(result["title"], result)
     print_table("The paper's figures", result["paper"])
     print_lines([*result["recommendation"], *result["notes"]])
+    for model in result.get("models", ()):
+        which = f"{model['task']} on {model['data']} from {model['start']}, {model['regime']}"
+        print_lines([f"Registered: {which}: {model['name']}@{model['version']}, alias {model['alias']}"])
     print_lines([f"Saved: {result['directory']}/table.md, table.json, curves.png"])

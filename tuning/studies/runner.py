@@ -1,5 +1,6 @@
 """Runs a declared study cell by cell; its cells are fingerprinted stages, so nothing is run twice."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,59 +13,17 @@ from cluster.progress import say
 from cluster.stages import Site, digest
 from cluster.storage import Storage, no_space, workspace_faults
 from cluster.tracking import PipelineRun, Tracker, ending
-from training.pipeline import Pipeline
 from training.project import Project
-from training.starts import AGBP, AGSSP
-from tuning.outcomes import measured
-from tuning.studies.comparison import LEADING, TEST_BOXES
+from tuning.studies.cells import CHOICE, Figures, measured_cell, registered_cell
+from tuning.studies.picture import study_picture
 from tuning.studies.plan import Cell
 from tuning.studies.study import CellResult, Study
 from tuning.studies.text import document, markdown
+from tuning.studies.tracked import cell_params
+from tuning.study_folder import track_cell
 
-Figures = dict[str, float | None]
+TABLE_FILES = ("table.md", "figure.png")
 Measure = Callable[[Cell, Sequence[str], Site], Figures]
-
-
-def measured_cell(cell: Cell, metrics: Sequence[str], site: Site) -> Figures:
-    """The metrics of a cell; its stages are made where they are absent.
-
-    Args:
-        cell: a cell that can be run.
-        metrics: names of outcomes, see `tuning/outcomes.py`.
-        site: workspace and the cell's tracking run.
-
-    Returns:
-        The metrics; where one is measured on the test split, the number of its true boxes too.
-
-    Raises:
-        UserError: a stage refuses, e.g. one category where the row is classification alone.
-    """
-    assert cell.pretraining is not None
-    assert cell.target is not None
-    (start,) = cell.target.finetune.starts
-    pretraining = Pipeline(cell.pretraining, site)
-    target = pretraining
-    if cell.target is not cell.pretraining:
-        target = Pipeline(cell.target, site)
-    if start == AGBP:
-        target.backbone = pretraining.backbone
-    elif start == AGSSP:
-        target.detector = pretraining.detector
-    figures = {
-        name: measured(name, target, start) if _takes_part(name, start, cell.pretraining) else None
-        for name in metrics
-    }
-    if any(name in LEADING for name in metrics):
-        figures[TEST_BOXES] = measured(TEST_BOXES, target, start)
-    return figures
-
-
-def _takes_part(name: str, start: str, project: Project) -> bool:
-    """Whether a start needs the stage of an outcome; to measure it would else be to train it for nothing."""
-    stage = name.partition(".")[0]
-    if stage == "backbone":
-        return start == AGBP or (start == AGSSP and project.detector.needs_backbone)
-    return stage != "detector" or start == AGSSP
 
 
 @dataclass(frozen=True)
@@ -82,16 +41,21 @@ def run_study(
     cells: Sequence[Cell],
     project: Project,
     measure: Measure = measured_cell,
+    *,
+    registers: bool = False,
 ) -> StudyResult:
     """Run all cells that can be run; the table is written anew after each, so a killed study shows its part.
 
-    A cell's stages that are complete are found, not made again: the same command goes on.
+    A cell's stages that are complete are found, not made again: the same command goes on. Writes
+    `table.json`, `table.md` and, at the end, `figure.png`. The study's tracking run has them too; its
+    children are the cells, each with the settings in which they differ as params, and its figures.
 
     Args:
         name: name of the study.
         study, preset, cells: what `plan_cells` was given, and what it returned.
         project: project whose `workspace`, `tracking`, `ray` and `name` are read.
         measure: function that gives a cell's figures.
+        registers: whether the best detector of each data set is registered, by its validation images.
 
     Raises:
         UserError: the workspace or the tracking server is at fault.
@@ -102,6 +66,9 @@ def run_study(
     directory = workspace.at("study", f"{name}-{_key(preset, cells)[:16]}")
     datasets = list(dict.fromkeys(cell.dataset for cell in cells))
     results: dict[tuple[int, str], CellResult] = {}
+    metrics = (*study.metrics, *([CHOICE] if registers and CHOICE not in study.metrics else []))
+    params = cell_params(study, cells)
+    found: list[tuple[str, Mapping[str, Any], Figures]] = []
 
     def write() -> dict[str, Any]:
         table = document(study, preset, datasets, list(results.values()))
@@ -112,6 +79,7 @@ def run_study(
     tags = {"agssp.project": project.name, "agssp.command": f"study {name}", "agssp.preset": preset}
     parent = tracker.create_run(f"{project.name}: study {name}", tags)
     with workspace_faults(workspace), ray_session(project.ray), ending(lambda: parent):
+        made = 0
         for number, cell in enumerate(cells, start=1):
             result = results.setdefault((cell.row, cell.dataset), CellResult(cell.row, cell.dataset))
             title = f"{name}: cell {number} of {len(cells)}, {_title(study, cell)}"
@@ -123,7 +91,7 @@ def run_study(
                 cell_tags = {"mlflow.parentRunId": parent.id, "agssp.stage": "cell"}
                 with tracker.pipeline(title, cell_tags) as run:
                     try:
-                        figures = measure(cell, study.metrics, Site(workspace, run))
+                        figures = measure(cell, metrics, Site(workspace, run))
                     except UserError as error:
                         if no_space(error):  # the next cell has none either
                             raise
@@ -131,22 +99,58 @@ def run_study(
                         say(f"{title}: not run: {error}")
                     else:
                         result.seeds[cell.seed] = figures
-                        _log(study, cell, figures, run)
+                        if run.run is None:  # all its stages were there
+                            found.append((title, params[number - 1], figures))
+                        else:
+                            made += 1
+                            run.run.log_params(params[number - 1])
+                            run.run.log_metrics(_known(figures))
             write()
+        for title, settings, figures in found if made else ():  # else an earlier run has them
+            track_cell(tracker, parent, title, settings, _known(figures))
         table = write()
+        if registers:
+            under = PipelineRun(tracker, "registration", {})
+            under.run = parent
+            table["models"] = _registered(study, cells, results, Site(workspace, under))
+            directory.write_json("table.json", table)
+        directory.write("figure.png", study_picture(study, datasets, list(results.values())))
         parent.log_json(table, "table.json")
-        with directory.local_copy("table.md") as path:
-            parent.log_file(Path(path))
+        for file in TABLE_FILES:
+            with directory.local_copy(file) as path:
+                parent.log_file(Path(path))
     tracker.deliver(None)
     return StudyResult(directory, table)
 
 
-def _log(study: Study, cell: Cell, figures: Figures, run: PipelineRun) -> None:
-    """Record a cell's figures where a stage was made; a cell that was all there has no run."""
-    if run.run is not None:
-        names = dict(zip(study.columns, study.rows[cell.row].names, strict=True))
-        run.run.log_params({**names, "dataset": cell.dataset, "seed": cell.seed})
-        run.run.log_metrics({name: value for name, value in figures.items() if value is not None})
+def _registered(
+    study: Study, cells: Sequence[Cell], results: Mapping[tuple[int, str], CellResult], site: Site
+) -> list[dict[str, Any]]:
+    """The registered detectors: of each data set the cell that is best on its validation images."""
+    models = []
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    for dataset in datasets:
+        scored = [
+            (value, cell)
+            for cell in cells
+            if cell.dataset == dataset
+            and (value := results[cell.row, dataset].seeds.get(cell.seed, {}).get(CHOICE)) is not None
+        ]
+        if not scored:
+            say(f"{dataset}: nothing is registered, as no cell has a figure on validation images")
+            continue
+        value, best = max(scored, key=lambda each: each[0])
+        assert best.target is not None
+        own = "" if len(datasets) == 1 else f"-{re.sub(r'[^a-z0-9]+', '-', dataset.lower()).strip('-')}"
+        model = registered_cell(best, f"{best.target.name}{own}", site)
+        names = " ".join(name for name in study.rows[best.row].names if name != "-")
+        models.append({"dataset": dataset, "row": names, "seed": best.seed, CHOICE: value, **model})
+        say(f"{dataset}: {names}, seed {best.seed}, is {model['name']}@{model['version']}, {model['alias']}")
+    return models
+
+
+def _known(figures: Figures) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _title(study: Study, cell: Cell) -> str:

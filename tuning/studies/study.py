@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -66,6 +66,8 @@ class Study(Section):
         source: source of the paper's figures.
         says: the paper's finding in words, where it prints no figures.
         columns: heads of the rows' names.
+        picture: how `figure.png` shows the rows: as bars, or as points of lines where they are steps of one
+            setting.
         metrics: measured outcomes, see `tuning/outcomes.py`.
         paper_datasets, paper_metrics: datasets and metrics of the paper's figures.
         notes: remarks that belong to the table.
@@ -77,6 +79,7 @@ class Study(Section):
     source: str
     says: str | None = None
     columns: tuple[str, ...]
+    picture: Literal["bars", "lines"] = "bars"
     metrics: tuple[str, ...]
     paper_datasets: tuple[str, ...] = ()
     paper_metrics: tuple[str, ...] = ()

@@ -14,8 +14,22 @@ PRECISIONS = ("evaluate.map50", "evaluate.map50_95")  # on the test split
 
 
 def header(study: Study, datasets: Sequence[str]) -> list[str]:
-    """Heads: the rows' names, our datasets, the paper's."""
-    return [*study.columns, *datasets, *(f"paper: {name}" for name in study.paper_datasets)]
+    """Heads: the rows' names, of each of our datasets its precisions and its costs, the paper's datasets."""
+    ours = []
+    for name in datasets:
+        of = "" if len(datasets) == 1 else f"{name}: "
+        ours += [name, *(f"{of}{OUTCOMES[metric].title}" for metric in _costs(study))]
+    return [*study.columns, *ours, *(f"paper: {name}" for name in study.paper_datasets)]
+
+
+def _precisions(study: Study) -> list[str]:
+    """Metrics that share a dataset's column, as in the papers' tables."""
+    return [name for name in study.metrics if OUTCOMES[name].percent]
+
+
+def _costs(study: Study) -> list[str]:
+    """Metrics with a column of their own: times, sizes, speeds."""
+    return [name for name in study.metrics if not OUTCOMES[name].percent]
 
 
 def lines(study: Study, datasets: Sequence[str], cells: Sequence[CellResult]) -> list[list[str]]:
@@ -23,16 +37,17 @@ def lines(study: Study, datasets: Sequence[str], cells: Sequence[CellResult]) ->
     by_place = {(cell.row, cell.dataset): cell for cell in cells}
     rows = []
     for place, row in enumerate(study.rows):
-        ours = [_ours(study, by_place.get((place, name))) for name in datasets]
+        ours = [text for name in datasets for text in _ours(study, by_place.get((place, name)))]
         theirs = [" / ".join(_plain(value) for value in figures) for figures in row.paper]
         rows.append([*row.names, *ours, *(theirs or [NOTHING] * len(study.paper_datasets))])
     return rows
 
 
-def _ours(study: Study, cell: CellResult | None) -> str:
+def _ours(study: Study, cell: CellResult | None) -> list[str]:
     if cell is None or not cell.seeds:
-        return NOT_RUN
-    return " / ".join(_figure(name, cell.mean(name)) for name in study.metrics)
+        return [NOT_RUN, *([NOTHING] * len(_costs(study)))]
+    precisions = " / ".join(_figure(name, cell.mean(name)) for name in _precisions(study))
+    return [precisions, *(_figure(name, cell.mean(name)) for name in _costs(study))]
 
 
 def _figure(name: str, value: tuple[float, float | None] | None) -> str:
@@ -51,7 +66,7 @@ def _plain(value: float | None) -> str:
 def footnotes(study: Study, preset: str, cells: Sequence[CellResult]) -> list[str]:
     """How to read the table, how it was run, and which rows were not run and why."""
     chosen = study.presets[preset]
-    heads = " / ".join(OUTCOMES[name].title for name in study.metrics)
+    heads = " / ".join(OUTCOMES[name].title for name in _precisions(study))
     seeds = sorted({seed for cell in cells for seed in cell.seeds})
     notes = [f"Our columns: {heads}, on the test split"]
     notes[0] += f"; mean ± deviation over seeds {', '.join(map(str, seeds))}." if len(seeds) > 1 else "."

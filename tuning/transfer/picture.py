@@ -1,16 +1,26 @@
 """The curves of a transfer study as one picture."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from training.dense import Regime
 from tuning.transfer.statistics import Curve
 from tuning.transfer.text import TITLES, Group
 
 COLOURS = ("#0b6e99", "#c2571a", "#4b8b3b", "#8a4f9e", "#a08400", "#5a5a5a")
-STYLES = {"full": "-", "frozen": "--", "layerwise": ":"}
+MOST_WITHIN = 4  # lines whose names leave room for the curves; of more they stand beside the panel
+STYLES: Mapping[Regime, Any] = {
+    "full": "-",
+    "frozen": "--",
+    "layerwise": ":",
+    "norms": "-.",
+    "lora": (0, (5, 1, 1, 1, 1, 1)),
+    "linear_then_full": (0, (9, 3)),
+}
 
 
 def transfer_picture(groups: Sequence[Group]) -> bytes:
@@ -22,7 +32,9 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
     starts = list(dict.fromkeys(group.start for group in groups))
     columns = min(2, len(panels)) or 1
     rows = -(-len(panels) // columns) or 1
-    figure = Figure(figsize=(5.6 * columns, 3.9 * rows), layout="constrained")
+    beside = len({(group.start, group.regime) for group in groups}) > MOST_WITHIN
+    width = 8.2 if beside else 5.6
+    figure = Figure(figsize=(width * columns, 3.9 * rows), layout="constrained")
     for place, (data, task) in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, place)
         for group in groups:
@@ -35,7 +47,7 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
             axes.plot(
                 steps,
                 100 * values.mean(axis=0),
-                STYLES[group.regime],
+                linestyle=STYLES[group.regime],
                 color=colour,
                 label=label,
                 marker="o",
@@ -50,7 +62,10 @@ def transfer_picture(groups: Sequence[Group]) -> bytes:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
         if axes.get_lines():
-            axes.legend(fontsize=8)
+            if beside:
+                axes.legend(fontsize=8, handlelength=6, loc="center left", bbox_to_anchor=(1, 0.5))
+            else:
+                axes.legend(fontsize=8, handlelength=4)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
     return stream.getvalue()

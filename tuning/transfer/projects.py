@@ -55,7 +55,7 @@ def data_sets(
         title = name if names.count(name) == 1 else folder
         config = merge(merge(preset.project, words), {"corpus": {"root": folder}})
         project = validate(Project, config, "Config")
-        listing = _listing(project, section)
+        listing = listing_of(project, section)
         if not any(entry.annotation is not None for entry in listing.entries):
             raise UserError(
                 f"{folder} has no labels that the layout {listing.layout} knows; set corpus.layout, or give "
@@ -71,7 +71,7 @@ def data_sets(
     return sets
 
 
-def _listing(project: Project, section: TransferSection) -> Listing:
+def listing_of(project: Project, section: TransferSection) -> Listing:
     """The project's listing; only the AGBP start needs anomaly maps, and so normal references."""
     if section.pretrains:
         return read_listing(project.corpus, project.maps.reference_need)

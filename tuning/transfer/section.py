@@ -9,14 +9,12 @@ from pydantic import Field, model_validator
 from cluster.config import Section, validate
 from cluster.yaml_files import parse_yaml
 from pipelines.images import LevelsSection
-from training.dense import CropSection, DenseTask, check_dense_name
+from training.dense import CropSection, DenseTask, LoraSection, Regime, check_dense_name
 from training.detection import ColourSection
 from training.loop import LoopSettings
-from training.models import Freeze, backbone_of, canonical
+from training.models import backbone_of, canonical
 from training.starts import AGBP, SCRATCH, StartWord
 from tuning.presets import over_preset, shipped_preset
-
-Regime = Literal["frozen", "full", "layerwise"]
 
 
 class TransferLoop(LoopSettings):
@@ -52,11 +50,14 @@ class TransferSection(Section):
         tasks: `semantic` (mIoU), `instance` (mask AP), `detection` (box AP).
         starts: by name; all learn from the same images, crops, seeds and schedule.
         regimes: `frozen`, the backbone stays; `full`, all learns; `layerwise`, all learns, slower toward the
-            image.
+            image; `norms`, of the backbone only scales and shifts of its norms learn; `lora`, only low-rank
+            updates of its attention, for ViT and Swin; `linear_then_full`, first as `frozen`, then as `full`.
         seeds: of heads, order of images and crops: one training each.
         models: of each task, put onto each start's backbone: `mask2former`, `semantic-fpn`, `mask-rcnn`,
             `faster-rcnn`, …; a name with a backbone of its own (`yolov8n`) is for starts of that backbone.
         layer_decay: of `layerwise`.
+        lora: of the regime `lora`.
+        probe_share: share of the epochs of `linear_then_full` in which the backbone is frozen.
         reach: share of the best start's last score whose first iteration is told for every start.
         crop, augment, levels: see there.
         normalise: images by their `dataset`'s colours, or as the `backbone` was pretrained.
@@ -74,6 +75,8 @@ class TransferSection(Section):
         default={"semantic": "mask2former", "instance": "mask-rcnn", "detection": "faster-rcnn"}
     )
     layer_decay: float = Field(default=0.7, gt=0, le=1)
+    lora: LoraSection = LoraSection()
+    probe_share: float = Field(default=0.5, gt=0, lt=1)
     reach: float = Field(default=0.9, gt=0, le=1)
     crop: CropSection = CropSection()
     augment: ColourSection = ColourSection()
@@ -94,6 +97,8 @@ class TransferSection(Section):
             raise ValueError("seeds must be whole numbers from 0 to 2³¹ − 1")
         if self.loop.best_metric is not None or self.loop.layer_decay is not None:
             raise ValueError("loop.best_metric and loop.layer_decay are not the user's in this study")
+        if "linear_then_full" in self.regimes and self.loop.epochs < 2:
+            raise ValueError("linear_then_full has two phases; set loop.epochs to 2 or more")
         for task in self.tasks:
             if task not in self.models:
                 raise ValueError(f"models names none for the task {task}")
@@ -107,9 +112,22 @@ class TransferSection(Section):
         family = self.models[task]
         return family if backbone_of(family) == start.backbone else f"{family}+{start.backbone}"
 
-    def freeze(self, regime: Regime) -> Freeze:
-        """The parts that are frozen."""
-        return "backbone" if regime == "frozen" else "none"
+    @property
+    def probe_epochs(self) -> int:
+        """First epochs of `linear_then_full`, at least one; at least one other follows."""
+        return min(self.loop.epochs - 1, max(1, round(self.probe_share * self.loop.epochs)))
+
+    def of_regime(self, regime: Regime) -> dict[str, Any]:
+        """The settings that matter to one regime alone, JSON-able; older fingerprints lack them."""
+        if regime == "lora":
+            return {"lora": self.lora.model_dump(mode="json")}
+        return {"probe_epochs": self.probe_epochs} if regime == "linear_then_full" else {}
+
+    def deciding(self) -> dict[str, Any]:
+        """All settings but those that no regime looks at, JSON-able: the study's folder is named by them."""
+        settings = {"lora": "lora", "probe_share": "linear_then_full"}
+        unused = {key for key, regime in settings.items() if regime not in self.regimes}
+        return self.model_dump(mode="json", exclude=unused)
 
     def settings(self, regime: Regime, seed: int) -> LoopSettings:
         """The loop's settings of one training."""

@@ -12,8 +12,11 @@ from training.dense import (
     DensePlan,
     DenseSample,
     DenseTask,
+    Regime,
     build_dense_task,
+    check_adaptable,
     dense_samples,
+    merged,
     save_dense,
     started_dense,
 )
@@ -21,7 +24,7 @@ from training.detection import shuffled, with_backgrounds
 from training.loop import HISTORY_FILE, TrainingSite, trained
 from training.starts import Start, report_json
 from tuning.transfer.objects import COLOURS_FILE, OBJECTS_FILE
-from tuning.transfer.section import Regime, TransferSection
+from tuning.transfer.section import TransferSection
 
 MODEL_FILE = "model.safetensors"
 
@@ -52,7 +55,10 @@ def chosen_samples(
         boxed = shuffled((sample for sample in samples if sample.objects), 0)[:limit]
         if not any(sample.boxed for sample in boxed):
             what = "object with a pixel mask" if masks else "object"
-            raise UserError(f"The data set's {split} split has no {what} for the task {task}.")
+            remedy = "leave the task out of transfer.tasks" if masks else "label more of its images"
+            raise UserError(
+                f"The data set's {split} split has no {what}, which the task {task} needs; {remedy}."
+            )
         normal = [sample for sample in samples if not sample.objects]
         sides.append(with_backgrounds(boxed, normal, section.background_share, 0))
     return classes, sides[0], sides[1]
@@ -95,7 +101,8 @@ def transfer(
         site: workspace, tracking run and workers.
 
     Raises:
-        UserError: there is nothing to learn or measure, or the weights are of another architecture.
+        UserError: there is nothing to learn or measure, the backbone has nothing that the regime adapts, or
+            the weights are of another architecture.
     """
     task, start_name, regime, seed = cell
     scaling = site.scaling
@@ -116,11 +123,14 @@ def transfer(
             seed,
             start,
         )
+        check_adaptable(model, regime, section.lora)
         lineage = {"objects": objects.fingerprint} | ({} if start is None else {"weights": start.digest})
         plan = DensePlan(
             task=task,
             directory=bench.directory,
-            freeze=section.freeze(regime),
+            regime=regime,
+            lora=section.lora,
+            probe_epochs=section.probe_epochs if regime == "linear_then_full" else 0,
             train=tuple(train),
             held_out=tuple(held_out),
             crop=section.crop,
@@ -138,7 +148,7 @@ def transfer(
             title=f"{task} from {start_name}, {regime}, seed {seed}",
             weights_file=MODEL_FILE,
             save=lambda name: save_dense(task, model, side, bench.directory, name, lineage),
-            load=model.load_state_dict,
+            load=lambda state: model.load_state_dict(merged(state)),
         )
         figures = {key: value for row in result.history for key, value in row.items()}
         return {
@@ -166,6 +176,7 @@ def transfer(
             "start": start_name,
             "loop": settings.model_dump(mode="json"),
             **section.model_dump(mode="json", include=decides),
+            **section.of_regime(regime),
         },
         inputs={"objects": objects},
         extra={} if start is None else {"weights": start.digest},

@@ -1,37 +1,24 @@
 """Runs a transfer study cell by cell; a cell is a fingerprinted stage, so the same command goes on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import numpy as np
-import torch
-
 from cluster.errors import UserError
 from cluster.on_ray import ray_session
 from cluster.progress import say
-from cluster.registry import register
 from cluster.stages import Artifact, Site
 from cluster.storage import Storage, no_space, workspace_faults
-from cluster.tracking import PipelineRun, Tracker
-from pipelines.corpus import CorpusImages, build_corpus
-from pipelines.device import best_device
-from training.dense import Window, dead_leaves, feature_shift, pooled_features
-from training.models.backbones import build, fill
-from training.pipeline import Pipeline
-from training.starts import AGBP, BACKBONE_FILE, SCRATCH, Start, resolve_start, start_of_artifact
-from tuning.study_folder import TABLE_FILE, table_key, track_table
-from tuning.transfer.objects import list_objects
+from cluster.tracking import Run, Tracker
+from tuning.study_folder import TABLE_FILE, table_key, track_cell, track_table
+from tuning.transfer.data_study import DataStudy
 from tuning.transfer.picture import transfer_picture
-from tuning.transfer.projects import DataSet, _listing, cell_count
+from tuning.transfer.projects import DataSet, cell_count
+from tuning.transfer.registering import register_best
 from tuning.transfer.section import TransferPreset, TransferSection, transfer_paper
-from tuning.transfer.stage import MODEL_FILE, TransferCell, chosen_samples, curve_of, dataset_look, transfer
+from tuning.transfer.stage import TransferCell, curve_of
 from tuning.transfer.text import Group, Look, document, markdown
-
-SHIFT_IMAGES = 64
-ALIAS = "candidate"
-FOLDER = "weights"
 
 
 @dataclass(frozen=True)
@@ -43,12 +30,22 @@ class TransferResult:
 
 
 def run_transfer(
-    preset_name: str, preset: TransferPreset, section: TransferSection, sets: Sequence[DataSet]
+    preset_name: str,
+    preset: TransferPreset,
+    section: TransferSection,
+    sets: Sequence[DataSet],
+    *,
+    registers: bool = False,
 ) -> TransferResult:
     """Run every cell; the table is written anew after each, so a killed study shows its part.
 
-    Writes `table.json`, `table.md` and `curves.png`; the best model of every data set and task is registered
-    as `PROJECT-transfer-TASK-MODEL`.
+    Writes `table.json`, `table.md` and `curves.png`, which the study's tracking run has too; its children of
+    the stage `cell` are the trainings, each with what it is as params and its figures.
+
+    Args:
+        preset_name, preset, section: name, preset and settings of the study.
+        sets: its data sets.
+        registers: whether the best model of every data set and task is registered, see `register_best`.
 
     Raises:
         UserError: the workspace or the tracking server is at fault.
@@ -57,7 +54,7 @@ def run_transfer(
     workspace = Storage.open(project.workspace)
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
-    digest = table_key(section.model_dump(mode="json"), [data.project for data in sets])
+    digest = table_key(section.deciding(), [data.project for data in sets])
     directory = workspace.at("study", f"transfer-{digest[:16]}")
     groups = {
         (data.name, task, regime, start): Group(data.name, task, regime, start)
@@ -88,10 +85,17 @@ def run_transfer(
         tracker.pipeline(f"{project.name}: study transfer", tags) as run,
     ):
         total, number = cell_count(section, sets), 0
+        models: list[dict[str, Any]] = []
+        tracked: list[tuple[DataStudy, Mapping[TransferCell, Artifact]]] = []
         for data in sets:
-            study = _DataStudy(data, section, Site(workspace, run))
+            study = DataStudy(data, section, Site(workspace, run))
             looks.append(study.look())
             cells: dict[TransferCell, Artifact] = {}
+            for task, reason in study.lacking().items():
+                say(f"transfer: {data.name}: {task} is not run: {reason}")
+                for regime, start in product(section.regimes, section.starts):
+                    key = (data.name, task, regime, start)
+                    groups[key] = Group(*key, not_run=reason)
             for task, seed, regime, start in product(
                 section.tasks, section.seeds, section.regimes, section.starts
             ):
@@ -106,7 +110,7 @@ def run_transfer(
                 try:
                     cell = TransferCell(task, start, regime, seed)
                     trained = study.train(cell)
-                except UserError as error:  # e.g. boxes alone, and the task needs masks
+                except UserError as error:  # e.g. a ResNet, and the regime needs attention
                     if no_space(error):  # the next cell has none either
                         raise
                     say(f"{title}: not run: {error}")
@@ -114,114 +118,37 @@ def run_transfer(
                 else:
                     cells[cell] = trained
                     groups[key].curves[seed] = curve_of(trained, task)
+                    if (defects := trained.results["figures"].get("miou_defects")) is not None:
+                        groups[key].defects[seed] = defects
                 write()
-            _register_best(project.name, study, cells, run)
-        table = write()
+            tracked.append((study, cells))
+            if registers:
+                models += register_best(project.name, study, cells)
+        if run.run is not None:  # else an earlier run has them
+            for each, trainings in tracked:
+                _track_cells(tracker, run.run, each, trainings)
+        table = write() | ({"models": models} if registers else {})
+        directory.write_json(TABLE_FILE, table)
         track_table(run, directory, table, ("table.md", "curves.png"))
     return TransferResult(directory, table)
 
 
-class _DataStudy:
-    """One data set's artifacts and starts, each made when it is first asked for."""
-
-    def __init__(self, data: DataSet, section: TransferSection, site: Site) -> None:
-        self.data, self.section = data, section
-        project = data.project
-        self.pipeline = Pipeline(project, site)
-        listing = _listing(project, section)
-        self.corpus = (
-            self.pipeline.corpus
-            if section.pretrains
-            else build_corpus(project.corpus, CorpusImages(listing), site=site)
-        )
-        self.objects = list_objects(section.levels, listing, site=site, corpus=self.corpus)
-        self._starts: dict[str, Start | None] = {}
-
-    def start(self, name: str) -> Start | None:
-        """The weights of a start; None is scratch."""
-        if name not in self._starts:
-            wanted = self.section.starts[name]
-            if wanted.weights == SCRATCH:
-                self._starts[name] = None
-            elif wanted.weights == AGBP:
-                self._starts[name] = start_of_artifact(self.pipeline.backbone, BACKBONE_FILE)
-            else:
-                self._starts[name] = resolve_start(
-                    wanted.weights, wanted.backbone, lambda: self.pipeline.site.run.tracker
-                )
-        return self._starts[name]
-
-    def train(self, cell: TransferCell) -> Artifact:
-        """Run one training."""
-        return transfer(
-            self.section,
-            cell,
-            start=self.start(cell.start),
-            objects=self.objects,
-            site=self.pipeline.site,
-        )
-
-    def look(self) -> Look:
-        """Saturation and depth of the data set, and its shift for every pretrained start."""
-        levels, _, saturation = dataset_look(self.objects)
-        side = self.section.crop.side
-        images = list(self._crops(side))
-        device = torch.device(best_device())
-        shifts = {}
-        for name, wanted in self.section.starts.items():
-            try:
-                start = self.start(name)
-            except UserError as error:  # its cells say it too, and are not run
-                say(f"transfer: the shift of {name} was not measured: {error}")
-                continue
-            if start is None or len(images) < 2:
-                continue
-            backbone = build(wanted.backbone)
-            fill(backbone, start.state, start.source, whole=start.whole)
-            reference = pooled_features(backbone, dead_leaves(SHIFT_IMAGES, side), device)
-            shifts[name] = feature_shift(pooled_features(backbone, images, device), reference)
-        labelled = int(self.objects.results["images"])
-        return Look(self.data.name, labelled, saturation, levels is not None, shifts)
-
-    def _crops(self, side: int) -> Iterator[Any]:
-        """One crop each of up to 64 training images."""
-        levels, _, _ = dataset_look(self.objects)
-        _, train, _ = chosen_samples(self.section, "detection", self.objects)
-        for number, sample in enumerate(train[:SHIFT_IMAGES]):
-            window = Window.anywhere((sample.width, sample.height), side, np.random.default_rng(number))
-            yield window.image(sample.pixels(levels))
-
-
-def _register_best(
-    project: str, study: _DataStudy, cells: Mapping[TransferCell, Artifact], run: PipelineRun
+def _track_cells(
+    tracker: Tracker, parent: Run, study: DataStudy, cells: Mapping[TransferCell, Artifact]
 ) -> None:
-    """Register the best model of every task, as detectors are registered."""
-    section, data = study.section, study.data
-    for task in section.tasks:
-        of_task = [artifact for cell, artifact in cells.items() if cell.task == task]
-        scored = [artifact for artifact in of_task if artifact.results["score"] is not None]
-        if not scored:
-            continue
-        best = max(scored, key=lambda artifact: float(artifact.results["score"]))
-        model = section.model(task, section.starts[best.results["start"]])
-        with run.stage("register", config={"data": data.name, "task": task}, tags={}) as record:
-            with best.directory.local_copy(MODEL_FILE) as path:
-                record.log_file(path, FOLDER)
-            record.log_metrics({"score": float(best.results["score"])})
-            version = register(
-                record,
-                name=f"{project}-transfer-{task}-{model.replace('/', '-')}",
-                folder=FOLDER,
-                tags={
-                    "fingerprint": best.fingerprint,
-                    "objects": study.objects.fingerprint,
-                    "corpus": study.corpus.fingerprint,
-                    "start": str(best.results["start"]),
-                    "regime": str(best.results["regime"]),
-                    "classes": ", ".join(best.results["class_names"]),
-                    "score": f"{best.results['score']:.4f}",
-                },
-                alias=ALIAS,
-                description=f"{model} on {data.name} from {best.results['start']}, {best.results['regime']}",
-            )
-        say(f"transfer: {task} on {data.name}: registered, version {version}, alias {ALIAS}")
+    """A child of the study's run for each training, found or made, as a chart of runs compares them."""
+    for cell, artifact in cells.items():
+        results, start = artifact.results, study.section.starts[cell.start]
+        params = {
+            "data": study.data.name,
+            **cell._asdict(),
+            "backbone": start.backbone,
+            "model": study.section.model(cell.task, start),
+            "iterations": results["iterations"],
+            "images": results["images"],
+        }
+        figures = {**results["figures"], "training_seconds": results["training_seconds"]}
+        if results["score"] is not None:
+            figures["score"] = results["score"]
+        title = f"{study.data.name}: {cell.task} from {cell.start}, {cell.regime}, seed {cell.seed}"
+        track_cell(tracker, parent, title, params, figures)

@@ -4,15 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.dense import DenseTask
+from training.dense import DenseTask, Regime
 from tuning.markdown import bullets, grid
 from tuning.paired import Paired, paired
-from tuning.transfer.section import Regime, TransferPaper
+from tuning.transfer.section import TransferPaper
 from tuning.transfer.statistics import Curve, Spread, iterations_to, spread
 
 HEADER = ("data", "task", "regime", "start", "score", "iterations", "against the best")
 TITLES: Mapping[DenseTask, str] = {"semantic": "mIoU", "instance": "mask mAP", "detection": "box mAP"}
+REGIMES: Mapping[Regime, str] = {
+    "norms": "of the backbone only scales and shifts of its norms learn; batch norms keep their statistics.",
+    "lora": "of the backbone only low-rank updates of its attention learn (Hu et al.); the kept model has "
+    "them in its weights.",
+    "linear_then_full": "neck and head learn first, the backbone frozen, then all (Kumar et al.), in as many "
+    "iterations together as the other regimes have.",
+}
 GREY = 0.02  # saturation below which a data set is grey
+NOTHING = 0.005  # IoU or AP that is shown as nought, or next to it
 FAR = 2.0  # a data set is far when it shifts so many times as much as the least shifted one
 
 
@@ -22,6 +30,7 @@ class Group:
 
     Attributes:
         curves: curves by seed.
+        defects: mIoU of the defects alone after the last iteration, by seed; of the task `semantic`.
         not_run: reason, where the group could not be run.
     """
 
@@ -30,6 +39,7 @@ class Group:
     regime: Regime
     start: str
     curves: dict[int, Curve] = field(default_factory=dict)
+    defects: dict[int, float] = field(default_factory=dict)
     not_run: str | None = None
 
     @property
@@ -41,6 +51,12 @@ class Group:
     def score(self) -> Spread | None:
         """Mean and deviation of the last scores over the seeds."""
         return spread(list(self.last.values()))
+
+    @property
+    def blind(self) -> bool:
+        """Whether no seed finds anything to speak of; mIoU alone hides it, as it counts the background."""
+        found = self.defects or self.last
+        return bool(found) and max(found.values()) < NOTHING
 
 
 @dataclass(frozen=True)
@@ -137,6 +153,8 @@ def recommendation(groups: Sequence[Group], looks: Sequence[Look], reach: float)
 def _advice(
     groups: Sequence[Group], data: str, task: DenseTask, scored: Sequence[Group], reach: float
 ) -> str:
+    if all(group.blind for group in scored):
+        return f"{data}, {task}: no start finds defects after these iterations: nothing to recommend."
     best = max(scored, key=_mean)
     others = rivals(groups, best)[1:]
     assert best.score is not None
@@ -199,6 +217,13 @@ def footnotes(
         f"Preset {preset}: {summary}",
         "mIoU counts the background as a class; mAP is COCO's, IoU 0.5 to 0.95.",
     ]
+    if blind := [f"{g.data} {g.task} {g.regime} {g.start}" for g in groups if g.blind]:
+        notes.append(
+            f"Finds no defects: {', '.join(blind)}. An mIoU is then the background's alone; more iterations "
+            "or images are needed before starts can be compared."
+        )
+    used = dict.fromkeys(group.regime for group in groups)
+    notes += [f"{regime}: {REGIMES[regime]}" for regime in used if regime in REGIMES]
     if len(seeds) < 3:
         notes.append("Fewer than three seeds: the test can hardly tell chance from gain.")
     for reason in dict.fromkeys(group.not_run for group in groups if group.not_run):

@@ -10,7 +10,7 @@ import torch
 from cluster.storage.storage import Storage
 from tests.training.dense.dense_scene import CLASSES, scene
 from training.dense.model import build_dense, load_dense, save_dense, started_dense, trunk_of
-from training.dense.section import CropSection, DenseTask
+from training.dense.section import CropSection, DenseTask, LoraSection, Regime
 from training.dense.task import METRIC, DensePlan, dense_task
 from training.detection.section import ColourSection
 from training.loop.loop import train
@@ -22,7 +22,7 @@ from training.starts.backbone_file import save_backbone
 from training.starts.resolving import Start, resolve_start
 from training.weights.files import save_weights
 
-BACKBONE = "test_resnet.r160_in1k"
+BACKBONE, VIT = "test_resnet.r160_in1k", "test_vit.r160_in1k"
 SIDE = 64
 MODELS: dict[DenseTask, str] = {
     "semantic": f"mask2former-s+{BACKBONE}",
@@ -30,7 +30,7 @@ MODELS: dict[DenseTask, str] = {
     "detection": f"faster-rcnn+{BACKBONE}",
 }
 EVERY: list[tuple[DenseTask, str]] = [*MODELS.items(), ("semantic", f"semantic-fpn+{BACKBONE}")]
-REGIMES = ("frozen", "full", "layerwise")
+REGIMES: tuple[Regime, ...] = ("frozen", "full", "layerwise")
 STARTS = ("scratch", "agbp", "timm file")
 COLOURS = ((0.4, 0.4, 0.4), (0.2, 0.2, 0.2))
 
@@ -57,11 +57,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scenes")
 
 
-def plan_of(task: DenseTask, folder: Path, regime: str) -> DensePlan:
+def plan_of(task: DenseTask, folder: Path, regime: Regime) -> DensePlan:
     return DensePlan(
         task=task,
         directory=Storage.open(str(folder)),
-        freeze="backbone" if regime == "frozen" else "none",
+        regime=regime,
+        lora=LoraSection(rank=2),
+        probe_epochs=1 if regime == "linear_then_full" else 0,
         train=(scene(folder, 0, SIDE, SIDE),),
         held_out=(scene(folder, 5, SIDE, SIDE),),
         crop=CropSection(side=SIDE, inference="full"),
@@ -76,7 +78,7 @@ def plan_of(task: DenseTask, folder: Path, regime: str) -> DensePlan:
     ("task", "name", "regime", "start"), [(*model, *rest) for model, *rest in product(EVERY, REGIMES, STARTS)]
 )
 def test_every_combination_takes_a_step(
-    task: DenseTask, name: str, regime: str, start: str, folder: Path, starts: dict[str, Start | None]
+    task: DenseTask, name: str, regime: Regime, start: str, folder: Path, starts: dict[str, Start | None]
 ) -> None:
     model, report = started_dense(task, name, CLASSES, SIDE, COLOURS, 0, starts[start])
     assert (report is None) == (start == "scratch")
@@ -112,6 +114,25 @@ def test_every_combination_takes_a_step(
         for key, tensor in after.items():  # batch norms' statistics too
             if model.part_of(key) == "backbone":
                 torch.testing.assert_close(tensor, before[key], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+@pytest.mark.parametrize(
+    ("regime", "backbone"),
+    [("norms", BACKBONE), ("linear_then_full", BACKBONE), ("lora", VIT)],
+)
+def test_every_adaptation_takes_a_step(
+    regime: Regime, backbone: str, task: DenseTask, name: str, folder: Path
+) -> None:
+    model, _ = started_dense(task, name.replace(BACKBONE, backbone), CLASSES, SIDE, COLOURS, 0, None)
+    if isinstance(model, TorchvisionDetector):
+        model.roi_heads.fg_bg_sampler.batch_size_per_image = 16
+    made = dense_task(model, plan_of(task, folder, regime))
+    settings = LoopSettings(epochs=1, batch_size=2, optimizer="adamw", lr=1e-3, warmup_epochs=0)
+    result = train(made, settings, device=torch.device("cpu"), on_epoch=lambda report: None)
+    row = result.history[-1]
+    assert np.isfinite(row["loss"])
+    assert 0 <= row[METRIC[task]] <= 1
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)

@@ -364,12 +364,12 @@ def test_small_sets_and_impossible_splits() -> None:
         epoch_batches(1, 4, seed=1, epoch=1, rank=0, world=2)
 
 
-def two_workers(rank: int, folder: str) -> None:
+def two_workers(rank: int, folder: str, waking: bool) -> None:
     """One of two processes that train together."""
     torch.set_num_threads(1)
     address = f"file://{folder}/rendezvous"
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    task = Plain()
+    task = Waking() if waking else Plain()
     chosen = settings(batch_size=4, best_metric="score", patience=50)
     trained = train(
         task,
@@ -394,10 +394,34 @@ class Plain(Sum):
         self.model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
 
 
+class Waking(Plain):
+    """Its first layer learns from the second epoch on."""
+
+    def train_mode(self, model: nn.Module) -> None:
+        self.model.get_submodule("0").requires_grad_(self.dataset.epoch > 1)
+        model.train()
+
+
+def test_what_learns_may_change_with_the_epoch() -> None:
+    task = Waking()
+    before = [parameter.detach().clone() for parameter in task.model.parameters()]
+    after: list[list[Tensor]] = []
+    train(
+        task,
+        settings(epochs=2, optimizer="adamw", weight_decay=0.1),
+        device=CPU,
+        on_epoch=lambda report: after.append([p.detach().clone() for p in task.model.parameters()]),
+    )
+    first, second = after
+    assert [torch.equal(*pair) for pair in zip(before, first, strict=True)] == [True, True, False, False]
+    assert not any(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
 @pytest.mark.slow
-def test_two_workers_train_as_one(tmp_path: Path) -> None:
-    single, _ = run(Plain(), settings(batch_size=4, best_metric="score"))
-    spawn(two_workers, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+@pytest.mark.parametrize("waking", [False, True])
+def test_two_workers_train_as_one(waking: bool, tmp_path: Path) -> None:
+    single, _ = run(Waking() if waking else Plain(), settings(batch_size=4, best_metric="score"))
+    spawn(two_workers, args=(str(tmp_path), waking), nprocs=2)  # type: ignore[no-untyped-call]
     both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert both[0] == both[1]
     assert both[0] == pytest.approx([row["loss"] for row in single.history], abs=1e-5)

@@ -247,7 +247,7 @@ def test_every_name_builds(name: str) -> None:
         ("faster-rcnn", "needs a backbone"),
         ("faster-rcnn+resnet-50", "no backbone"),
         ("faster-cnn+resnet50", r"faster-rcnn\+resnet50"),
-        ("yolov8n+vit_tiny_patch16_224", "no map of stride 8"),
+        ("yolov8n+vit_small_patch14_dinov2", "multiples of 14 px"),
     ],
 )
 def test_a_name_that_cannot_be_built_is_explained(name: str, message: str) -> None:

@@ -50,14 +50,22 @@ def test_fig7_then_thresholds_and_their_patch(workspace: Path) -> None:
 
 @pytest.mark.slow
 def test_table_5_in_its_cpu_preset_and_again(workspace: Path) -> None:
-    first, _ = run("study", "table5", f"workspace={workspace}")
+    first, _ = run("study", "table5", f"workspace={workspace}", "--register")
     assert len(first["cells"]) == 4
     for cell in first["cells"]:
         assert cell["not_run"] is None
         assert set(cell["mean"]) == {"evaluate.map50", "evaluate.map50_95"}
     assert len(list(workspace.glob("backbone/*/stage.json"))) == 4
-    again, _ = run("study", "table5", f"workspace={workspace}")
-    assert again == first
+    again, _ = run("study", "table5", f"workspace={workspace}", "--register")
+    assert again == first  # no second version either
+    (model,) = first["models"]
+    seeds = {" ".join(cell["row"].values()): cell["seeds"]["0"] for cell in first["cells"]}
+    choice = "finetune.map50_95"  # on validation images
+    assert model[choice] == max(figures[choice] for figures in seeds.values())
+    assert seeds[model["row"]][choice] == model[choice]
+    assert (model["version"], model["alias"]) == (1, "candidate")
+    listed, _ = run("models", "list", f"workspace={workspace}")
+    assert model["name"] in json.dumps(listed)
     assert len(list(workspace.glob("finetune/*/stage.json"))) == 4
     text = (Path(first["directory"]) / "table.md").read_text()
     assert "79.8 / 44.3" in text  # the paper's own last row beside ours
@@ -74,7 +82,13 @@ def check_tracking(workspace: Path, table: dict[str, Any]) -> None:
     assert len(studies) == 2
     (parent,) = {run.data.tags["mlflow.parentRunId"] for run in cells}
     assert parent in studies
+    names = {entry.path for entry in client.list_artifacts(parent)}
+    assert {"table.json", "table.md", "figure.png"} <= names
+    numbers = ("backbone.freeze_stages", "backbone.distilled_stages")
+    settings = {tuple(float(run.data.params[name]) for name in numbers) for run in cells}
+    assert settings == {(0, 1), (0, 2), (2, 1), (2, 2)}
     columns = ("lower stages frozen", "stages distilled")
     tracked = {tuple(run.data.params[name] for name in columns): run.data.metrics for run in cells}
     assert all(figures.pop("evaluate.boxes") > 0 for figures in tracked.values())  # for the verdict alone
+    assert all(0 <= figures.pop("finetune.map50_95") <= 1 for figures in tracked.values())  # for the choice
     assert tracked == {tuple(cell["row"][name] for name in columns): cell["mean"] for cell in table["cells"]}

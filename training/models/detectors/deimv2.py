@@ -17,7 +17,7 @@ from training.models.detectors.query_detector import PRIOR, QueryDetector, denoi
 from training.models.detectors.transformers import CLASS_LAYERS, SMALL, STRIDES, placeholder, queries_of
 from training.models.detectors.trunk import Trunk, TrunkEncoder
 
-NECK = ("model.conv_encoder.encoder_input_proj.", "model.encoder.", "model.decoder_input_proj.")
+NECK = ("model.conv_encoder.", "model.encoder.", "model.decoder_input_proj.")
 # The trailing convolutions belong to the published networks on HGNetV2; those on DINOv3 are without.
 SIZES: dict[str, dict[str, Any]] = {
     "deimv2": {"encoder_has_trailing_conv": False},
@@ -67,8 +67,8 @@ class Deimv2Detector(QueryDetector):
         return denoising_loss(self.output(images, targets), self.model.denoising_class_embed)
 
     def part_of(self, key: str) -> Part:
-        """By module; the hybrid encoder is the neck."""
-        if key.startswith("model.conv_encoder.model."):
+        """By module; the hybrid encoder, and a ViT's pyramid, are the neck."""
+        if key.startswith(self.backbone_prefix):
             return "backbone"
         if key.startswith(NECK):
             return "neck"

@@ -27,7 +27,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "d-fine": ("DFine", {}),
     "d-fine-s": ("DFine", SMALL | {"depth_mult": 0.34}),
 }
-NECK = ("model.encoder_input_proj.", "model.encoder.")
+NECK = ("model.backbone.", "model.encoder_input_proj.", "model.encoder.")
 CLASS_LAYERS = ("model.denoising_class_embed.", "model.enc_score_head.", "model.decoder.class_embed.")
 
 
@@ -78,8 +78,8 @@ class TransformersDetector(QueryDetector):
         return denoising_loss(self.output(images, targets), self.model.denoising_class_embed)
 
     def part_of(self, key: str) -> Part:
-        """By module; the hybrid encoder is the neck."""
-        if key.startswith("model.backbone."):
+        """By module; the hybrid encoder, and a ViT's pyramid, are the neck."""
+        if key.startswith(self.backbone_prefix):
             return "backbone"
         if key.startswith(NECK):
             return "neck"

@@ -8,12 +8,16 @@ from torch import Tensor, nn
 from cluster.errors import UserError
 from training.models import Stages as Stages
 from training.models.backbones import Backbone
+from training.models.detectors.pyramid import SimplePyramid, resamples
 
 PREFIX = "body."  # torchvision's word, so that its published weights fit
 
 
 class Trunk(nn.Module):
     """Feature maps of chosen strides; its state dict has the backbone library's keys behind `body.`.
+
+    A backbone of one resolution (ViT) gives its last quarters, one a stride, through a `SimplePyramid`, whose
+    keys begin with `pyramid.` and belong to the neck: no start fills them.
 
     Args:
         backbone: the adapter, which becomes part of it.
@@ -29,13 +33,16 @@ class Trunk(nn.Module):
     """
 
     backbone: Backbone
+    pyramid: SimplePyramid | None
 
     def __init__(self, backbone: Backbone, strides: Sequence[int], shape: tuple[int, int]) -> None:
         super().__init__()
         for side in shape:
             backbone.check_size(side)
         backbone_strides = [stage.stride for stage in backbone.stages]
-        if missing := [stride for stride in strides if stride not in backbone_strides]:
+        missing = [stride for stride in strides if stride not in backbone_strides]
+        plain = len(set(backbone_strides)) == 1 and resamples(backbone_strides[0], strides)
+        if missing and not plain:
             raise UserError(
                 f"Backbone {backbone.name} has no map of stride {missing[0]}, which the detector needs (its "
                 f"strides: {', '.join(map(str, backbone_strides))}); choose a backbone with stages at "
@@ -43,8 +50,20 @@ class Trunk(nn.Module):
             )
         self.__dict__["backbone"] = backbone
         self.body = backbone.library
-        self.levels = [backbone_strides.index(stride) for stride in strides]
-        self.channels = [backbone.stages[level].channels for level in self.levels]
+        if missing:
+            if uneven := [side for side in shape if side % max(strides)]:
+                raise UserError(
+                    f"On {backbone.name} the detector takes images of multiples of {max(strides)} px, not "
+                    f"{uneven[0]}."
+                )
+            last = len(backbone_strides) - 1
+            self.levels = [max(0, last - place) for place in reversed(range(len(strides)))]
+            self.pyramid = SimplePyramid(backbone_strides[0], backbone.stages[0].channels, strides)
+            self.channels = self.pyramid.channels
+        else:
+            self.levels = [backbone_strides.index(stride) for stride in strides]
+            self.pyramid = None
+            self.channels = [backbone.stages[level].channels for level in self.levels]
 
     def stages(self, count: int) -> Stages:
         """The first `count` stages.
@@ -68,7 +87,8 @@ class Trunk(nn.Module):
         mean = images.new_tensor(self.backbone.mean)[:, None, None]
         std = images.new_tensor(self.backbone.std)[:, None, None]
         maps = self.backbone((images - mean) / std)
-        return [maps[level] for level in self.levels]
+        chosen = [maps[level] for level in self.levels]
+        return chosen if self.pyramid is None else self.pyramid(chosen)
 
 
 class TrunkEncoder(nn.Module):

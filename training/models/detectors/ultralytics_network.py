@@ -85,10 +85,10 @@ class UltralyticsNetwork(Detector):
         return self._criterion[1]
 
     def part_of(self, key: str) -> Part:
-        """By the layer's index in the library's YAML."""
+        """By the layer's index in the library's YAML; a ViT's pyramid is the neck."""
         _, index, *rest = key.split(".")
         if int(index) < self._backbone_length:
-            return "backbone"
+            return "backbone" if key.startswith(self.backbone_prefix) else "neck"
         if int(index) < len(self.model) - 1:
             return "neck"
         return "classes" if ".".join(rest).startswith(self.class_layers) else "head"

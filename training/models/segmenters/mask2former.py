@@ -32,7 +32,7 @@ SIZES: dict[str, dict[str, int]] = {
     },
 }
 ENCODER = "model.pixel_level_module.encoder."
-NECK = "model.pixel_level_module.decoder."
+NECK = "model.pixel_level_module."
 CLASS_LAYERS = ("class_predictor.", "criterion.")
 
 
@@ -116,8 +116,8 @@ class Mask2Former(Segmenter):
         return torch.einsum("bqc,bqhw->bchw", classes, masks.sigmoid())
 
     def part_of(self, key: str) -> Part:
-        """By module: the pixel decoder is the neck."""
-        if key.startswith(ENCODER):
+        """By module: the pixel decoder, and a ViT's pyramid, are the neck."""
+        if key.startswith(self.backbone_prefix):
             return "backbone"
         if key.startswith(NECK):
             return "neck"

@@ -67,9 +67,11 @@ class SemanticFpn(Segmenter):
         return self.logits(images).softmax(dim=1)
 
     def part_of(self, key: str) -> Part:
-        """By module."""
+        """By module; of the encoder all but the backbone, a ViT's pyramid, is the neck's."""
+        if key.startswith(self.backbone_prefix):
+            return "backbone"
         module = key.partition(".")[0]
-        parts: dict[str, Part] = {"encoder": "backbone", "neck": "neck", "head": "head"}
+        parts: dict[str, Part] = {"encoder": "neck", "neck": "neck", "head": "head"}
         return parts.get(module, "classes")
 
     def stages(self, count: int) -> Stages:
