@@ -97,7 +97,7 @@ def test_other_detectors_have_their_own_literatures_rates() -> None:
 
 
 def test_with_images_only_published_weights_are_lacking() -> None:
-    """No row is kept from running by a model that is not built, or a preset that fits together with nothing."""
+    """No row waits for a model that is not built, or for a preset that fits together with nothing."""
     lacks = {name: {lack for cell in of_paper(name) for lack in cell.lacks} for name in studies()}
     assert {lack.kind for each in lacks.values() for lack in each} == {"weights"}
     assert lacks["table2"] == {
