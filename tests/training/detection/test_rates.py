@@ -9,7 +9,14 @@ from training.detection.section import DetectorSection, FinetuneSection
 from training.project import Project
 from training.steps import load_project
 
-QUERIES = ("rtdetr-l", "yolov8n-rtdetr", "rt-detr-v2-s+resnet18", "d-fine+resnet18", "deimv2-s+resnet18")
+QUERIES = (
+    "rtdetr-l",
+    "yolov8n-rtdetr",
+    "rt-detr-v2-s+resnet18",
+    "d-fine+resnet18",
+    "deimv2-s+resnet18",
+    "dino-s+resnet18",
+)
 GROUPS = ("lw-detr-tiny", "rf-detr-nano", "lw-detr+resnet18")
 
 

@@ -27,13 +27,14 @@ from training.starts.filling import filled_detector, fresh_detector
 SIDE = 64
 SQUARE = Preprocessing(SIDE, "square")
 CLASSES = ("crack", "fray", "hole")
-QUICK = ("yolov8n", "yolo11n", "yolo12n", "yolo26n", "yolov8n+resnet18")
+QUICK = ("yolov8n", "yolo11n", "yolo12n", "yolo26n", "slf-yolo-n", "yolov8n+resnet18")
 HEAVY = (
     "yolov8n-rtdetr",
     "faster-rcnn+resnet18",
     "mask-rcnn+yolov8n",
     "d-fine-s+resnet18",
     "deimv2-s+resnet18",
+    "dino-s+resnet18",
     "lw-detr-tiny",
 )
 SIBLINGS = (  # of the same adapters
@@ -42,7 +43,7 @@ SIBLINGS = (  # of the same adapters
     "rf-detr+resnet18",
     "lw-detr+vit_tiny_patch16_224",
 )
-FOLDED = ("yolov8n", "yolo11n", "yolo12n", "yolo26n")
+FOLDED = ("yolov8n", "yolo11n", "yolo12n", "yolo26n", "slf-yolo-n")
 EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
 
 
@@ -232,9 +233,7 @@ def test_from_scratch_over_pseudo_boxes_to_finetuned_predictions(name: str, squa
 @pytest.mark.parametrize("name", [n for n in detector_names() if not re.fullmatch(r"yolo.*\+.*", n)])
 def test_every_name_builds(name: str) -> None:
     whole = name.replace("BACKBONE", "resnet18")
-    with torch.device(
-        "cpu" if name.startswith("yolo") else "meta"
-    ):  # ultralytics reads numbers off its heads
+    with torch.device("cpu" if "yolo" in name else "meta"):  # ultralytics reads numbers off its heads
         # Its windows of four patches of 14 px.
         preprocessing = Preprocessing(224, "square") if whole == "rf-detr-base" else SQUARE
         detector = build_detector(whole, CLASSES, preprocessing)
@@ -273,7 +272,13 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
     [
         *(
             (name, SQUARE)
-            for name in ("yolov8n+resnet18", *HEAVY, "rt-detr-v2-s+resnet18", "rf-detr+resnet18")
+            for name in (
+                "yolov8n+resnet18",
+                "slf-yolo-n",
+                *HEAVY,
+                "rt-detr-v2-s+resnet18",
+                "rf-detr+resnet18",
+            )
         ),
         ("yolov8n-rtdetr", STRIP),
     ],

@@ -67,5 +67,5 @@ def test_a_slip_costs_no_library() -> None:
 @pytest.mark.parametrize("table", ["_BUILDERS", "_ON_BACKBONE"])
 def test_detectors_without_suppression_are_those_that_answer_by_queries(table: str) -> None:
     adapters = names.detector_adapters if table == "_BUILDERS" else names.on_backbone_adapters
-    detr = {name for name in adapters if "detr" in name or name.startswith(("d-fine", "deimv2"))}
+    detr = {name for name in adapters if "detr" in name or name.startswith(("d-fine", "deimv2", "dino"))}
     assert {name for name, adapter in adapters.items() if adapter.by_queries} == detr

@@ -10,7 +10,7 @@ from torchvision.models.detection import (
 
 from cluster.errors import UserError
 from cluster.progress import say
-from training.models import LW_DETR, RF_DETR, backbone_of
+from training.models import LW_DETR, RF_DETR, SLF_YOLO, backbone_of
 from training.models.backbones import published_backbone
 from training.models.ultralytics_weights import ultralytics_weights
 
@@ -39,6 +39,8 @@ def published_weights(name: str, start: str) -> dict[str, Tensor]:
             f"{name}'s {start} weights are not downloaded; fetch the model.safetensors that transformers "
             "reads and give its path as the start, or take scratch."
         )
+    if name in SLF_YOLO:
+        raise UserError(f"{name} has no published {start} weights; take scratch, or a start of your own.")
     weights = TORCHVISION.get(name)
     if start != "coco" or weights is None:
         return published_backbone(backbone_of(name), start)

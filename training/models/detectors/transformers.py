@@ -1,8 +1,7 @@
 """RT-DETRv2 and D-FINE of transformers on any backbone: the DETR family with contrastive denoising.
 
-They stand for DINO (Zhang et al. 2022), which transformers has only as the text-prompted Grounding DINO: they
-share its contrastive denoising and two-stage query selection, and have a hybrid encoder in the place of its
-deformable one.
+They share DINO's contrastive denoising and two-stage query selection (see `dino.py`), and have a hybrid
+encoder in the place of its deformable one.
 """
 
 from collections.abc import Mapping

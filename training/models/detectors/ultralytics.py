@@ -38,8 +38,7 @@ class UltralyticsDetector(UltralyticsNetwork):
         # classes as a branch is wide, the branch gets that width.
         ends = [w for key, w in like.items() if key.endswith(".cv3.0.2.weight") and w.ndim == 4]
         hidden = min(ends[0].shape[1], 100) if ends else None
-        layers = layers_of(name, preprocessing)
-        network: Any = DetectionModel(layers, ch=3, nc=hidden or len(classes), verbose=False)
+        network = self.network_of(name, preprocessing, hidden or len(classes))
         super().__init__(name, classes, preprocessing, network)
         self._epoch = (1, network.args.epochs)
         if hidden:
@@ -47,6 +46,10 @@ class UltralyticsDetector(UltralyticsNetwork):
         if isinstance(self.head.dfl, nn.Module):
             self.head.dfl.requires_grad_(False)  # the fixed numbers 0..15 of an expectation, never trained
         self.head.xyxy = True  # what `candidates` gives
+
+    def network_of(self, name: str, preprocessing: Preprocessing, classes: int) -> Any:
+        """The library's network of a name, for so many classes."""
+        return DetectionModel(layers_of(name, preprocessing), ch=3, nc=classes, verbose=False)
 
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts `box`, `cls` and `dfl` (or `l1`), as the library weighs them."""
