@@ -7,7 +7,7 @@ import pytest
 
 from tests.repository import shared
 from tuning.outcomes import measured
-from tuning.studies import runner
+from tuning.studies import cells
 from tuning.studies.plan import plan_cells
 from tuning.studies.study import load_study
 from tuning.transfer.section import transfer_paper
@@ -33,12 +33,12 @@ def test_a_row_is_asked_for_no_stage_that_it_doesnt_train(monkeypatch: pytest.Mo
         asked.append((name, start))
         return 1.0
 
-    monkeypatch.setattr(runner, "measured", figure)
+    monkeypatch.setattr(cells, "measured", figure)
     parts = SimpleNamespace(backbone=None, detector=None)
-    monkeypatch.setattr(runner, "Pipeline", lambda project, site: parts)
+    monkeypatch.setattr(cells, "Pipeline", lambda project, site: parts)
     site: Any = None
     for cell in plan_cells(load_study("fig6-freeze"), "cpu", {}, {}, seeds=(0,), only=()):
-        figures = runner.measured_cell(cell, ("detector.training_seconds", "backbone.training_seconds"), site)
+        figures = cells.measured_cell(cell, ("detector.training_seconds", "backbone.training_seconds"), site)
         assert cell.target is not None
         (start,) = cell.target.finetune.starts
         assert figures["detector.training_seconds"] == (1.0 if start == "agssp" else None)

@@ -30,12 +30,11 @@ def measured_cell(cell: Cell, metrics: Sequence[str], site: Site) -> Figures:
     Raises:
         UserError: a stage refuses, e.g. one category where the row is classification alone.
     """
+    assert cell.pretraining is not None
     pipelines = _pipelines(cell, site)
     target, start = pipelines.target, pipelines.start
     figures = {
-        name: measured(name, target, start)
-        if _takes_part(name, start, pipelines.pretraining.project)
-        else None
+        name: measured(name, target, start) if _takes_part(name, start, cell.pretraining) else None
         for name in metrics
     }
     if any(name in LEADING for name in metrics):

@@ -104,13 +104,12 @@ def test_rounds_leave_the_first_training_what_it_is_and_need_the_corpus() -> Non
     plain, several = FinetuneSection(), FinetuneSection(rounds=3, sure=0.7)
     assert plain.deciding == several.deciding
     assert not {"rounds", "sure"} & set(plain.deciding)
-    project = {
-        "corpus": {"root": "photos"},
-        "finetune": {"starts": ["coco"], "data": {"train": {"root": "labelled"}}},
-    }
-    assert not Needs.of(Project.model_validate(project), "finetune").corpus
-    project["finetune"]["rounds"] = 2  # type: ignore[assignment]
-    assert Needs.of(Project.model_validate(project), "finetune").corpus
+    finetune = {"starts": ["coco"], "data": {"train": {"root": "labelled"}}}
+    needs = [
+        Needs.of(Project.model_validate({"corpus": {"root": "photos"}, "finetune": each}), "finetune")
+        for each in (finetune, {**finetune, "rounds": 2})
+    ]
+    assert [one.corpus for one in needs] == [False, True]
 
 
 @pytest.fixture
