@@ -1,3 +1,4 @@
+from .attention import attention_map
 from .data import PretrainImages, held_out_count
 from .section import BackboneSection, MocoSection, PretextName, SimmimSection
 from .stage import ATTENTION_FILE, pretrain_backbone, started_backbone
@@ -11,6 +12,7 @@ __all__ = [
     "PretextName",
     "PretrainImages",
     "SimmimSection",
+    "attention_map",
     "held_out_count",
     "pretrain_backbone",
     "started_backbone",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.agbp.attention import attention_map
+from training.agbp import attention_map
 from training.models import Image, backbone_adapters, backbone_of
 from training.models.backbones import Backbone, accepts, build, fill
 from training.models.detectors import Detector
