@@ -95,6 +95,26 @@ def test_a_logit_beyond_the_bound_still_learns(tiny: Detector) -> None:
     assert torch.allclose(logits.grad, torch.ones(1, 3, 2), atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["lw-detr-tiny", "rf-detr+resnet18"])
+def test_a_fresh_decoder_is_drawn_as_its_authors_draw_it(name: str) -> None:
+    model: Any = fresh_detector(name, CLASSES, SQUARE, seed=0).model
+    assert model.query_feat.weight.std().item() == pytest.approx(1, abs=0.02)
+    assert not model.reference_point_embed.weight.any()
+    linear = {
+        key: layer
+        for part in (model.decoder, model.enc_output)
+        for key, layer in part.named_modules()
+        if isinstance(layer, torch.nn.Linear)
+    }
+    assert len(linear) > 13
+    for key, layer in linear.items():
+        if key.endswith(("sampling_offsets", "attention_weights")):  # a star of fixed points, equally heavy
+            assert not layer.weight.any(), key
+        else:  # Glorot and Bengio 2010, equation 16: uniform, of variance 2 / (in + out)
+            expected = (2 / (layer.in_features + layer.out_features)) ** 0.5
+            assert layer.weight.std().item() == pytest.approx(expected, rel=0.05), key
+
+
 def published_file(folder: Path, name: str) -> Path:
     """A file as it is published: other classes, 300 queries (100), former keys, no metadata of ours."""
     source = fresh_detector(name, ("a", "b", "c"), Preprocessing(320, "square"), seed=7)

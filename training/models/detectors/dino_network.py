@@ -20,6 +20,8 @@ from transformers.models.deformable_detr.modeling_deformable_detr import (
 )
 from transformers.models.grounding_dino.modeling_grounding_dino import encode_sinusoidal_position_embedding
 
+from training.models.detectors.query_detector import by_xavier
+
 TEMPERATURE = 20  # of the positions in the maps, as published (appendix D.2); those of boxes have 10000
 SMALLEST = 0.05  # side of a proposal of the finest map, in shares of the image; doubled map by map
 INSIDE = (0.01, 0.99)  # where a proposal's centre and size lie
@@ -224,14 +226,3 @@ def box_head(width: int) -> nn.Module:
     nn.init.zeros_(head.layers[-1].bias)
     whole: nn.Module = head
     return whole
-
-
-def by_xavier(module: nn.Module) -> None:
-    """Weights of linear layers as DETR draws them; the library's are of deviation 0.02, and learn slowly.
-
-    Where attention samples stays a star of fixed points, as Deformable DETR starts.
-    """
-    for name, layer in module.named_modules():
-        if isinstance(layer, nn.Linear) and not name.endswith(("sampling_offsets", "attention_weights")):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)

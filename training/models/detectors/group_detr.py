@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cluster.errors import UserError
 from training.models import Part, Preprocessing, Stages, Targets, backbone_of
 from training.models.backbones import build
-from training.models.detectors.query_detector import QueryDetector
+from training.models.detectors.query_detector import QueryDetector, by_xavier
 from training.models.detectors.trunk import Trunk, TrunkEncoder
 
 STRIDE = 16  # of the joined map on a backbone by name
@@ -55,6 +55,7 @@ class GroupDetr(QueryDetector):
         if trunk is not None:
             network.model.backbone.backbone = TrunkEncoder(trunk, joined_map)
         network.loss_function = _steady(network.loss_function)
+        _begin_as_published(network.model)
         self.keep(network)
         self.class_embed, self.bbox_embed = network.class_embed, network.bbox_embed
 
@@ -151,6 +152,18 @@ def _joined_trunk(name: str, shape: tuple[int, int]) -> Trunk:
     trunk.levels = list(range(len(backbone.stages)))  # a ViT's quarters
     trunk.channels = [stage.channels for stage in backbone.stages]
     return trunk
+
+
+def _begin_as_published(model: Any) -> None:
+    """Draw the decoder's fresh weights as the authors do.
+
+    The library draws all of deviation 0.02, contents of queries too, and looks for the references by a name
+    that they don't have: its queries are nearly one and the same, and take long to part.
+    """
+    by_xavier(model.decoder)
+    by_xavier(model.enc_output)
+    nn.init.normal_(model.query_feat.weight)
+    nn.init.zeros_(model.reference_point_embed.weight)
 
 
 def _first_of_each(tensor: Tensor, groups: int, count: int) -> Tensor:
