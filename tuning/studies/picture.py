@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tuning.outcomes import OUTCOMES
@@ -17,10 +18,13 @@ def study_picture(study: Study, datasets: Sequence[str], cells: Sequence[CellRes
     """PNG: a line of panels for each data set, bars by row, or lines over the rows where a study says so.
 
     Bars are means over seeds, with their deviation; black dots are what the paper prints for the same data
-    set. A row without figures is named with what it lacks them for: not run.
+    set. Rows that were not asked for (`--only`) are left out; one that could not be run says so.
     """
     from matplotlib.figure import Figure
 
+    chosen = sorted({cell.row for cell in cells})
+    study = study.model_copy(update={"rows": tuple(study.rows[row] for row in chosen)})
+    cells = [replace(cell, row=chosen.index(cell.row)) for cell in cells]
     precise = [name for name in study.metrics if OUTCOMES[name].percent]
     timed = [name for name in study.metrics if name.endswith(SECONDS)]
     panels = [(precise, "%", 100.0)] + ([(timed, "s", 1.0)] if timed else [])
