@@ -290,6 +290,11 @@ def test_export_gives_what_pytorch_gives(name: str, preprocessing: Preprocessing
     assert check.scores < 1e-3
 
 
+def located(boxes: Tensor, scores: Tensor) -> Tensor:
+    """(B, N, 4 or more) float64: sides in pixels, and hundred times the scores."""
+    return torch.cat([boxes.flatten(2), 100 * scores], dim=2).double()
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_folded_norms_change_no_prediction(name: str) -> None:
     images, _ = batch()
@@ -303,12 +308,15 @@ def test_folded_norms_change_no_prediction(name: str) -> None:
                 module.bias.uniform_(-0.3, 0.3)
                 module.running_mean.uniform_(-0.3, 0.3)
                 module.running_var.uniform_(0.5, 1.5)
-        boxes, scores = detector.eval().candidates(images)
+        plain = located(*detector.eval().candidates(images))
         folded = copy.deepcopy(detector)
         folded.fold_norms()
-        folded_boxes, folded_scores = folded.candidates(images)
-    assert (folded_boxes - boxes).abs().max() < 0.01  # pixels
-    assert (folded_scores - scores).abs().max() < 1e-4
+        apart = torch.cdist(
+            located(*folded.candidates(images)), plain, compute_mode="donot_use_mm_for_euclid_dist"
+        )
+    # Queries of scores that are all but equal may change their places, but none may be lost.
+    assert apart.amin(1).max() < 0.01
+    assert apart.amin(2).max() < 0.01
     if name in FOLDED:
         assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
         assert len(folded.state_dict()) < len(detector.state_dict())
