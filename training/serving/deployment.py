@@ -23,7 +23,8 @@ def detectors_of(settings: Settings) -> tuple[Application, Application]:
         name=DETECTORS,
         num_replicas=section.replicas,
         user_config={},  # without one `reconfigure` is not called
-        max_ongoing_requests=2 * section.batch_size,  # the next batch is laid out while one is looked at
+        # All that may wait: while replicas are full, Serve looks for places after pauses, in which they idle.
+        max_ongoing_requests=max(section.queue, 2 * section.batch_size),
         max_queued_requests=-1,  # the front counts what waits
         max_constructor_retry_count=3,
         graceful_shutdown_timeout_s=section.timeout_s,
