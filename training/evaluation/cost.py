@@ -62,8 +62,15 @@ def model_cost(detector: Detector, images: Tensor, device: torch.device) -> Mode
 
     for image in inputs[:WARM_UP]:
         once(image)
+    learning = [parameter for parameter in detector.parameters() if parameter.requires_grad]
+    for (
+        parameter
+    ) in learning:  # where a module is given a parameter, the counter hooks a gradient and finds none
+        parameter.requires_grad_(False)
     with FlopCounterMode(display=False) as counter:
         once(inputs[0])
+    for parameter in learning:
+        parameter.requires_grad_(True)
     seconds: list[float] = []
     while len(seconds) < max(MIN_ROUNDS, len(inputs)) and (
         len(seconds) < MIN_ROUNDS or sum(seconds) < MAX_SECONDS

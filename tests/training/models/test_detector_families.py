@@ -14,6 +14,7 @@ from cluster.errors import UserError
 from cluster.storage.storage import Storage
 from training.detection.data import DetectionDataset
 from training.detection.task import DetectionTask
+from training.evaluation.cost import model_cost
 from training.export.onnx_export import export_onnx
 from training.loop.loop import train
 from training.loop.section import LoopSettings
@@ -288,6 +289,17 @@ def test_export_gives_what_pytorch_gives(name: str, preprocessing: Preprocessing
     check = export_onnx(detector, tmp_path / "detector.onnx", {})
     assert check.boxes < 0.1
     assert check.scores < 1e-3
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_cost_of_every_detector_can_be_told(name: str) -> None:
+    images, _ = batch()
+    detector = fresh(name)
+    learning = [each.requires_grad for each in detector.parameters()]
+    cost = model_cost(detector, images, torch.device("cpu"))
+    assert cost.gflops > 0
+    assert cost.parameters == sum(each.numel() for each in detector.parameters())
+    assert [each.requires_grad for each in detector.parameters()] == learning
 
 
 def located(boxes: Tensor, scores: Tensor) -> Tensor:
