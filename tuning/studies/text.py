@@ -87,6 +87,10 @@ def footnotes(study: Study, preset: str, cells: Sequence[CellResult]) -> list[st
     if study.says:
         notes.append(f"The paper, which prints no figures here: {study.says}")
     notes += [f"Paper: {study.source}.", f"Preset {preset}: {chosen.summary}", *study.notes]
+    notes += [
+        f"In this preset the rows that start from {word} begin with {other}, whatever their names say."
+        for word, other in chosen.starts.items()
+    ]
     notes += [f"Not run: {reason}" for reason in not_run(study, cells)]
     return notes
 

@@ -168,6 +168,13 @@ def test_table_shows_means_deviations_and_what_was_not_run() -> None:
     assert stored["cells"][0]["deviation"]["evaluate.map50_95"] is None
 
 
+def test_a_start_that_a_preset_replaces_is_told() -> None:
+    said = "In this preset the rows that start from imagenet begin with scratch, whatever their names say."
+    study = load_study("fig6-detectors")
+    assert said in footnotes(study, "cpu", [])
+    assert not any("begin with" in note for note in footnotes(study, "full", []))
+
+
 def test_row_filter_and_seeds() -> None:
     study = load_study("table2")
     assert len(selected_rows(study, ["agssp"])) == 4
