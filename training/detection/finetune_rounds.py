@@ -33,7 +33,8 @@ def finetune_in_rounds(
     """
     finetuned = pseudo_labels = None
     for number in range(1, section.rounds + 1):
-        if finetuned is not None and corpus is not None:
+        if finetuned is not None:
+            assert corpus is not None  # else a further round would be the first again, without a word
             pseudo_labels = make_pseudo_labels(predict, site=site, corpus=corpus, finetuned=finetuned)
         finetuned = finetune_detector(
             section,

@@ -33,23 +33,23 @@ def make_pseudo_labels(
     Raises:
         UserError: an image is gone; a damaged review; actors that leave no CPU for reading and writing.
     """
-    images = unseen_images(CorpusTables(corpus.directory))
-    listed = [{"image_id": one, "boxes": []} for one in images.column("image_id").to_pylist()]
+    tables, review = CorpusTables(corpus.directory), LeftOut(frozenset(), {})
     decisions = read_decisions(site.workspace)
-    review = LeftOut(frozenset(), {}) if decisions is None else left_out(decisions, listed)
+    if decisions is not None:
+        review = left_out(decisions, [{"image_id": one, "boxes": []} for one in tables.pretraining()])
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        tables = CorpusTables(corpus.directory)
-        gone = review.images | ignored_alone(tables)
-        seen = pa.array([row["image_id"] not in gone for row in listed], pa.bool_())
+        images, labels = unseen_images(tables), tables.labels()
+        gone = review.images | ignored_alone(labels)
+        seen = [one not in gone for one in images.column("image_id").to_pylist()]
         rows = detected(
             "pseudo-labels: finding defects on images without labels",
-            images.filter(seen),
+            images.filter(pa.array(seen, pa.bool_())),
             bench=bench,
             section=section,
             detector=finetuned,
         )
-        rows = with_normal(rows, known_normal(tables))
+        rows = with_normal(rows, known_normal(tables, labels))
         bench.directory.write_table(PSEUDO_LABELS_FILE, pa.Table.from_pylist(rows, schema=PSEUDO_LABELS))
         return {**found_counts(rows), "normal": sum(row["normal"] for row in rows)}
 

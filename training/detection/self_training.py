@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.tables import REFERENCE, CorpusTables, has_defect
+from pipelines.tables import REFERENCE, CorpusTables, LabelRow, has_defect
 from training.detection.data import Sample
 
 
@@ -30,17 +30,16 @@ class PseudoLabelled:
         }
 
 
-def known_normal(tables: CorpusTables) -> frozenset[str]:
+def known_normal(tables: CorpusTables, labels: Mapping[str, LabelRow]) -> frozenset[str]:
     """Ids of the images that a person calls normal: references, and those labelled as without a defect."""
-    labels = tables.labels()
     rows = tables.manifest(columns=("image_id", "role"))
     references = {row["image_id"] for row in rows if row["role"] == REFERENCE}
     return frozenset(references | {one for one, row in labels.items() if not has_defect(row)})
 
 
-def ignored_alone(tables: CorpusTables) -> frozenset[str]:
+def ignored_alone(labels: Mapping[str, LabelRow]) -> frozenset[str]:
     """Ids of the images whose only defects are in ignored regions: no object and no background."""
-    return frozenset(one for one, row in tables.labels().items() if row["ignored"] and not row["boxes"])
+    return frozenset(one for one, row in labels.items() if row["ignored"] and not row["boxes"])
 
 
 def with_normal(rows: Sequence[Mapping[str, Any]], normal: frozenset[str]) -> list[dict[str, Any]]:
