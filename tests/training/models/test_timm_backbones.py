@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from cluster.errors import UserError
-from training.models.backbones.base import Backbone, Stage, build
+from pipelines.banks import LITE0_NAME, has_lite0
+from pipelines.banks.weights import lite0_file
+from training.models.backbones.base import Backbone, Stage, build, published_backbone
 from training.models.names import backbone_names, canonical
 
 # The smallest of each kind: plain CNN, inverted residuals, ConvNeXt, Swin, ViT, ViT with rotary positions,
@@ -188,3 +190,14 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     fixed.check_size(256)
     with pytest.raises(UserError, match="takes images of 256 px alone, not 224"):
         fixed.check_size(224)
+
+
+@pytest.mark.skipif(not has_lite0(), reason="the extra features is not installed")
+def test_the_package_of_imagenet_features_is_a_start_without_a_network() -> None:
+    state = published_backbone(LITE0_NAME, "imagenet")
+    backbone = build(LITE0_NAME)
+    backbone.library.load_state_dict(state)
+    assert (backbone.mean, backbone.std) == ((0.5,) * 3, (0.5,) * 3)
+    published = list(torch.load(lite0_file(), weights_only=True).values())
+    assert len(state) == len(published) - 2  # without the classifier's, which are last
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(state.values(), published, strict=False))

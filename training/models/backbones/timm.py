@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cluster.errors import UserError
 from cluster.progress import say
+from pipelines.banks import LITE0_NAME, LITE0_PACKAGE, has_lite0, lite0_state
 from training.models import TIMM
 from training.models.backbones.base import Backbone, Stage, register
 
@@ -39,11 +40,18 @@ def knows(name: str) -> bool:
 def timm_weights(name: str, start: str) -> dict[str, Tensor]:
     """What timm publishes for the name and its tag, DINOv3 weights too, in timm's keys; cached by its hub.
 
+    `tf_efficientnet_lite0` is read from the package of the extra `features` where that is installed: the
+    same weights, without a network.
+
     Raises:
         UserError: `start` isn't `imagenet`, there are none, or they can't be downloaded.
     """
     if start != "imagenet":
         raise UserError(f"timm publishes no {start} weights of {name}; give imagenet, scratch or a file.")
+    if name.partition(".")[0] == LITE0_NAME and has_lite0():
+        say(f"{name}: weights of the package {LITE0_PACKAGE}")
+        classifier = f"{timm.models.get_pretrained_cfg(name).classifier}."
+        return {key: tensor for key, tensor in lite0_state().items() if not key.startswith(classifier)}
     say(f"{name}: weights of timm, downloaded unless they are in its cache")
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
