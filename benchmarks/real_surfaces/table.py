@@ -1,116 +1,96 @@
-"""The proof's table: means and deviations over seeds, differences of rows, as markdown and JSON."""
+"""The proof's table: every comparison of a data set in one, and means over data sets and labels."""
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
 
-Column = tuple[str, str]  # data set, number of labels
+from benchmarks.real_surfaces.made_starts import RIVAL
+from tuning.gain import Arm, GainSection, PairedGain, SetResult, arm_name, document, markdown, paired_gain
+from tuning.markdown import grid
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One finetuning's result.
-
-    Attributes:
-        row: the start's name.
-        data, labels: the column's data set and labels.
-        seed: the finetuning's random seed.
-        map50, map50_95: COCO AP on the held-out half, 0–1.
-    """
-
-    row: str
-    data: str
-    labels: str
-    seed: int
-    map50: float
-    map50_95: float
+PICTURE = "real_surfaces.svg"
+MEAN_HEADER = ("start", "less", "epochs", "columns", "mean gain", "95 % interval", "ahead", "p")
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation of some values, in the values' unit; one value has no deviation."""
-
-    mean: float
-    deviation: float | None
-    count: int
-
-    def text(self) -> str:
-        """`54.1 ± 0.8`, of values that are shares as percent."""
-        if self.deviation is None:
-            return f"{self.mean * 100:.1f}"
-        return f"{self.mean * 100:.1f} ± {self.deviation * 100:.1f}"
+def joined(results: Sequence[SetResult]) -> SetResult:
+    """One result of several comparisons of a data set; a start that several have is the same trainings."""
+    whole = replace(results[0], arms={}, shares={})
+    for result in results:
+        for arm, measured in result.arms.items():
+            if arm not in whole.arms or len(measured.figures) > len(whole.arms[arm].figures):
+                whole.arms[arm] = measured
+        whole.shares |= result.shares
+        if whole.defective is None:
+            whole.defective = result.defective
+    return whole
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """The spread of at least one value."""
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.mean(values), deviation, len(values))
-
-
-def grouped(cells: Iterable[Cell], metric: str) -> dict[str, dict[Column, dict[int, float]]]:
-    """Values by row, column and seed, in the order of the cells."""
-    values: dict[str, dict[Column, dict[int, float]]] = {}
-    for cell in cells:
-        column = values.setdefault(cell.row, {}).setdefault((cell.data, cell.labels), {})
-        column[cell.seed] = float(getattr(cell, metric))
-    return values
-
-
-def gain(cells: Iterable[Cell], row: str, over: str, metric: str = "map50") -> Spread | None:
-    """How much better one row is than another: by seed and column, then the mean of columns for each seed.
-
-    Rows of a seed have learnt from the same images, so the deviation is that of paired differences.
+def mean_gain(
+    sets: Sequence[SetResult], arm: Arm, over: Arm, limits: Iterable[int | None], metric: str
+) -> PairedGain | None:
+    """An arm less another, by seed: the mean over data sets and label counts.
 
     Args:
-        cells: the table's cells.
-        row, over: names; the difference is `row` less `over`.
-        metric: the cells' metric.
+        sets: the data sets.
+        arm, over: arms; their label count is of no account.
+        limits: label counts of the columns.
+        metric: the figure.
 
     Returns:
-        Over the seeds for which both rows have all columns that either has; None without such a seed.
+        Over the seeds that all columns have; None without one.
     """
-    by_row = grouped(cells, metric)
-    ours, theirs = by_row.get(row, {}), by_row.get(over, {})
-    columns = sorted(ours.keys() | theirs.keys())
-    differences = []
-    for seed in sorted({seed for column in ours.values() for seed in column}):
-        pairs = [(ours.get(c, {}).get(seed), theirs.get(c, {}).get(seed)) for c in columns]
-        whole = [(a, b) for a, b in pairs if a is not None and b is not None]
-        if len(whole) == len(pairs):
-            differences.append(statistics.mean(a - b for a, b in whole))
-    return spread(differences) if differences else None
+    columns = []
+    for data in sets:
+        for limit in limits:
+            figures = [data.arms.get(each._replace(limit=limit)) for each in (arm, over)]
+            known = [each.by_seed(metric) for each in figures if each is not None and each.figures]
+            if len(known) < len(figures):
+                return None
+            gain = paired_gain(*known)
+            if gain is None:
+                return None
+            columns.append(gain.differences)
+    seeds = set.intersection(*map(set, columns)) if columns else set()
+    if not seeds:
+        return None
+    return PairedGain({seed: sum(column[seed] for column in columns) / len(columns) for seed in seeds})
 
 
-def markdown(cells: Sequence[Cell], minutes: Mapping[str, float], metric: str = "map50") -> str:
-    """A table, rows by start, columns by data set and labels; a missing cell is a dash.
-
-    Args:
-        cells: those that are finished.
-        minutes: minutes of pretraining by row; absent where there was none.
-        metric: the name of the cells' figure to show.
-    """
-    by_row = grouped(cells, metric)
-    columns = list(dict.fromkeys((cell.data, cell.labels) for cell in cells))
-    heads = [f"{data}, {labels} labels" for data, labels in columns]
-    lines = [f"| start | {' | '.join(heads)} | pretraining |", f"|---|{'---|' * (len(columns) + 1)}"]
-    for row, by_column in by_row.items():
-        texts = [spread(list(by_column[c].values())).text() if c in by_column else "–" for c in columns]
-        time = f"{minutes[row]:.0f} min" if row in minutes else "none"
-        lines.append(f"| {row} | {' | '.join(texts)} | {time} |")
-    return "\n".join(lines) + "\n"
-
-
-def document(cells: Sequence[Cell], minutes: Mapping[str, float]) -> dict[str, Any]:
-    """All single values and the summary, for JSON."""
-    summary = [
-        {"row": row, "data": data, "labels": labels, "metric": metric, **asdict(spread(list(seeds.values())))}
-        for metric in ("map50", "map50_95")
-        for row, by_column in grouped(cells, metric).items()
-        for (data, labels), seeds in by_column.items()
+def pairs(sets: Sequence[SetResult]) -> list[tuple[Arm, Arm]]:
+    """What is compared over all columns: each arm with its start, and with that start after the rival."""
+    arms = dict.fromkeys(arm._replace(limit=None) for data in sets for arm in data.arms)
+    compared = [(arm, arm.alone) for arm in arms if arm.paired]
+    compared += [
+        (arm, rival)
+        for arm in arms
+        if arm.paired and not arm.is_ceiling
+        if (rival := arm.alone._replace(start=f"{arm.start} + {RIVAL}")) in arms
     ]
-    return {
-        "cells": [asdict(cell) for cell in cells],
-        "summary": summary,
-        "pretraining_minutes": dict(minutes),
-    }
+    return compared
+
+
+def mean_gains(sets: Sequence[SetResult], metric: str) -> Mapping[tuple[Arm, Arm], tuple[int, PairedGain]]:
+    """By pair, the number of columns and the mean gain: of all label counts, else of the first."""
+    limits = list(dict.fromkeys(arm.limit for data in sets for arm in data.arms))
+    gains = {}
+    for arm, over in pairs(sets):
+        for chosen in (limits, limits[:1]):
+            gain = mean_gain(sets, arm, over, chosen, metric)
+            if gain is not None:
+                gains[arm, over] = (len(sets) * len(chosen), gain)
+                break
+    return gains
+
+
+def whole_table(sets: Sequence[SetResult], section: GainSection, preset: str, summary: str) -> str:
+    """The table, verdicts and means as markdown."""
+    rows = []
+    for (arm, over), (columns, gain) in mean_gains(sets, section.metric).items():
+        interval = (
+            "–" if gain.interval is None else "{:+.1f} to {:+.1f}".format(*(100 * e for e in gain.interval))
+        )
+        p = "–" if gain.p is None else f"{gain.p:.2g}"
+        head = [arm_name(arm), arm_name(over), str(arm.epochs), str(columns), f"{100 * gain.mean:+.1f}"]
+        rows.append([*head, interval, f"{gain.ahead} of {len(gain.values)}", p])
+    means = grid(MEAN_HEADER, rows) if rows else "No start has all columns yet."
+    table = markdown(document(sets, section, preset, summary)).replace("gains.svg", PICTURE)
+    return f"{table}\n## Means over the columns\n\n{means}\n"

@@ -1,88 +1,89 @@
-"""The proof's table: its means, deviations and differences, against numbers worked out by hand."""
+"""The proof's table: comparisons joined, and means over columns, paired by seed."""
 
 import pytest
 
-from benchmarks.real_surfaces.table import Cell, document, gain, markdown, spread
+from benchmarks.real_surfaces.table import joined, mean_gain, mean_gains, whole_table
+from tuning.gain.results import ArmResult, BoxShares, SetResult
+from tuning.gain.section import Arm, GainSection
 
-TILES, STRIP = ("tiles", "50"), ("strip", "all")
+COCO = Arm(50, 32, "COCO", None)
+PAINTED = COCO._replace(source="painted")
+RIVAL = COCO._replace(start="COCO + lightly-train")
 
 
-def cell(row: str, column: tuple[str, str], seed: int, map50: float) -> Cell:
-    return Cell(row, *column, seed, map50, map50 / 2)
+def measured(*figures: float) -> ArmResult:
+    """Seeds 0, 1, … with the figures, 0.5:0.95 half of each."""
+    return ArmResult(
+        {seed: {"map50": each, "map50_95": each / 2} for seed, each in enumerate(figures)}, 50, 99
+    )
 
 
-# By column and seed; AGSSP is 0.1 better on tiles at seed 1, 0.3 at seed 2, and 0.2 on the strip at both.
-CELLS = [
-    cell("scratch", TILES, 1, 0.2),
-    cell("scratch", TILES, 2, 0.4),
-    cell("scratch", STRIP, 1, 0.5),
-    cell("scratch", STRIP, 2, 0.5),
-    cell("AGSSP", TILES, 1, 0.3),
-    cell("AGSSP", TILES, 2, 0.7),
-    cell("AGSSP", STRIP, 1, 0.7),
-    cell("AGSSP", STRIP, 2, 0.7),
+def all_labels(arm: Arm) -> Arm:
+    return arm._replace(limit=None)
+
+
+SETS = [
+    SetResult(
+        "tiles",
+        {
+            COCO: measured(0.2, 0.3),
+            PAINTED: measured(0.25, 0.31),
+            all_labels(COCO): measured(0.4, 0.4),
+            all_labels(PAINTED): measured(0.5, 0.4),
+            RIVAL: measured(0.21, 0.28),
+        },
+    ),
+    SetResult(
+        "strips",
+        {
+            COCO: measured(0.5, 0.5),
+            PAINTED: measured(0.53, 0.56),
+            all_labels(COCO): measured(0.6, 0.7),
+            all_labels(PAINTED): measured(0.58, 0.75, 0.9),
+            RIVAL: measured(0.5, 0.4),
+        },
+    ),
 ]
 
 
-def test_the_deviation_is_the_sample_s() -> None:
-    found = spread([0.2, 0.4, 0.9])
-    assert found.mean == pytest.approx(0.5)
-    assert found.deviation == pytest.approx(0.13**0.5)  # (0.09 + 0.01 + 0.16) / 2
-    assert found.text() == "50.0 ± 36.1"
+def test_comparisons_are_joined_with_the_longest_run_of_what_they_share() -> None:
+    first = SetResult("a", {COCO: measured(0.1), PAINTED: measured(0.2)})
+    second = SetResult(
+        "a", {COCO: measured(0.1, 0.3)}, defective=0.5, shares={"painted": BoxShares(1, 1, 1.0, 1.0)}
+    )
+    whole = joined([first, second])
+    assert list(whole.arms) == [COCO, PAINTED]
+    assert set(whole.arms[COCO].figures) == {0, 1}
+    assert (whole.name, whole.defective, set(whole.shares)) == ("a", 0.5, {"painted"})
+    assert len(first.arms[COCO].figures) == 1
 
 
-def test_one_value_has_no_deviation() -> None:
-    assert spread([0.25]).deviation is None
-    assert spread([0.25]).text() == "25.0"
+def test_the_mean_over_columns_is_by_seed() -> None:
+    gain = mean_gain(SETS, PAINTED, COCO, [50, None], "map50")
+    assert gain is not None
+    assert gain.values == pytest.approx([(0.05 + 0.1 + 0.03 - 0.02) / 4, (0.01 + 0 + 0.06 + 0.05) / 4])
+    halved = mean_gain(SETS, PAINTED, COCO, [50, None], "map50_95")
+    assert halved is not None
+    assert halved.mean == pytest.approx(gain.mean / 2)
+    assert mean_gain(SETS, PAINTED, RIVAL, [50, None], "map50") is None  # no rival on all labels
+    assert mean_gain([SETS[0], SetResult("new", {})], PAINTED, COCO, [50], "map50") is None
 
 
-def test_a_gain_is_paired_by_seed_and_column() -> None:
-    found = gain(CELLS, "AGSSP", "scratch")
-    assert found is not None
-    # Seed 1: (0.1 + 0.2) / 2; seed 2: (0.3 + 0.2) / 2. Unpaired, the deviation would be three times that.
-    assert found.mean == pytest.approx(0.2)
-    assert found.deviation == pytest.approx(0.005**0.5)
-    assert found.count == 2
-
-
-def test_a_gain_of_the_stricter_metric() -> None:
-    found = gain(CELLS, "AGSSP", "scratch", "map50_95")
-    assert found is not None
-    assert found.mean == pytest.approx(0.1)
-
-
-def test_a_seed_that_lacks_a_column_is_left_out() -> None:
-    found = gain(CELLS[:-1], "AGSSP", "scratch")
-    assert found is not None
-    assert (found.count, found.deviation) == (1, None)
-    assert found.mean == pytest.approx(0.15)
-
-
-def test_no_gain_over_a_row_that_is_not_there() -> None:
-    assert gain(CELLS, "AGSSP", "lightly-train") is None
-
-
-def test_the_table_shows_every_row_and_what_is_missing() -> None:
-    cells = [CELLS[0], CELLS[1], CELLS[2], CELLS[4]]
-    assert markdown(cells, {"AGSSP": 12.4}).splitlines() == [
-        "| start | tiles, 50 labels | strip, all labels | pretraining |",
-        "|---|---|---|---|",
-        "| scratch | 30.0 ± 14.1 | 50.0 | none |",
-        "| AGSSP | 30.0 | – | 12 min |",
-    ]
-
-
-def test_the_document_has_every_value_and_its_summary() -> None:
-    made = document(CELLS, {"AGSSP": 12.5})
-    assert made["cells"][0] == {
-        "row": "scratch",
-        "data": "tiles",
-        "labels": "50",
-        "seed": 1,
-        "map50": 0.2,
-        "map50_95": 0.1,
+def test_each_arm_is_set_beside_its_start_and_the_rival() -> None:
+    gains = mean_gains(SETS, "map50")
+    by_name = {over.start: (columns, gain.mean) for (_, over), (columns, gain) in gains.items()}
+    assert {arm.source for arm, _ in gains} == {"painted"}
+    assert {start: columns for start, (columns, _) in by_name.items()} == {
+        "COCO": 4,
+        "COCO + lightly-train": 2,
     }
-    summary = {(one["row"], one["data"], one["metric"]): one for one in made["summary"]}
-    assert len(summary) == 8
-    assert summary["AGSSP", "tiles", "map50"]["mean"] == pytest.approx(0.5)
-    assert made["pretraining_minutes"] == {"AGSSP": 12.5}
+    assert by_name["COCO"][1] == pytest.approx((0.16 + 0.12) / 8)
+    assert by_name["COCO + lightly-train"][1] == pytest.approx((0.04 + 0.03 + 0.03 + 0.16) / 4)
+
+
+def test_the_table_says_all_of_it() -> None:
+    section = GainSection(starts={"COCO": "coco"}, seeds=(0, 1), limits=(50, None))
+    text = whole_table(SETS, section, "quick", "small")
+    assert "| COCO + painted defects | COCO | 32 | 4 | +3.5 |" in text
+    assert "| COCO + painted defects | COCO + lightly-train | 32 | 2 | +6.5 |" in text
+    assert "| tiles | 50 | 32 | COCO + lightly-train | 24.5 ± 4.9 |" in text

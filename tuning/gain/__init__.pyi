@@ -1,15 +1,28 @@
 from .boxes import box_shares
+from .picture import gain_picture
 from .plan import gain_plan
-from .projects import gain_sets
-from .section import GainSection, gain_preset, gain_section
+from .projects import GainSet, gain_sets
+from .results import SetResult
+from .section import Arm, GainSection, gain_preset, gain_section
+from .statistics import PairedGain, paired_gain
 from .study import run_gain
+from .text import arm_name, document, markdown
 
 __all__ = [
+    "Arm",
     "GainSection",
+    "GainSet",
+    "PairedGain",
+    "SetResult",
+    "arm_name",
     "box_shares",
+    "document",
+    "gain_picture",
     "gain_plan",
     "gain_preset",
     "gain_section",
     "gain_sets",
+    "markdown",
+    "paired_gain",
     "run_gain",
 ]

@@ -68,7 +68,8 @@ class GainSection(Section):
             `scratch`, `coco` and `imagenet` (published by the detector's library), a file, stage directory or
             registered model, see `starts.resolve_start`.
         sources: boxes that the detector is pretrained on, see `detector.boxes`; `labels`, the true boxes of
-            the whole training half, is the ceiling: no pseudo-boxes could teach more.
+            the whole training half, is the ceiling: no pseudo-boxes could teach more. None of them: the
+            starts are only finetuned as they are.
         rounds: numbers of rounds of the pretraining, see `detector.rounds`; true boxes have one.
         finetune_rounds: numbers of rounds of the finetuning, see `finetune.rounds`: from two on it learns
             images without labels too, pretrained or not; after true boxes it has one.
@@ -81,7 +82,7 @@ class GainSection(Section):
     """
 
     starts: dict[str, StartWord] = Field(min_length=1)
-    sources: tuple[Source, ...] = Field(default=("painted", "maps", "labels"), min_length=1)
+    sources: tuple[Source, ...] = ("painted", "maps", "labels")
     rounds: tuple[Rounds, ...] = Field(default=(1,), min_length=1)
     finetune_rounds: tuple[Rounds, ...] = Field(default=(1,), min_length=1)
     limits: tuple[Annotated[int, Field(ge=1)] | None, ...] = Field(default=(50,), min_length=1)

@@ -27,10 +27,11 @@ FILES = ("table.md", "cells.csv", "gains.svg")
 
 @dataclass(frozen=True)
 class GainResult:
-    """Where a study's table lies, and what is in it."""
+    """Where a study's table lies, what is in it, and the figures behind it."""
 
     directory: Storage
     table: Mapping[str, Any]
+    sets: Sequence[SetResult]
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def run_gain(
         if reasons and not any(each.figures for result in results for each in result.arms.values()):
             raise UserError(f"No training of the study could be run: {reasons[0]}")
         track_table(run, directory, table, FILES)
-    return GainResult(directory, table)
+    return GainResult(directory, table, results)
 
 
 def _note(result: SetResult, one: ArmResult, arm: Arm, seed: int, got: Measured) -> None:

@@ -65,7 +65,7 @@ def test_presets_are_whole(name: str, tmp_path: Path) -> None:
     ("words", "reason"),
     [
         ({"sources": ["paint"]}, "painted"),
-        ({"sources": []}, "1 or more entries"),
+        ({"sources": ["maps", "maps"]}, "sources must all be different"),
         ({"seeds": [1, 1]}, "seeds must all be different"),
         ({"seeds": list(range(17))}, "at most 16"),
         ({"limits": [0]}, "must be 1 or more"),
