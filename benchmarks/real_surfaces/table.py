@@ -4,7 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from benchmarks.real_surfaces.made_starts import RIVAL
-from tuning.gain import Arm, GainSection, PairedGain, SetResult, arm_name, document, markdown, paired_gain
+from tuning.gain import (
+    Arm,
+    GainSection,
+    PairedGain,
+    SetResult,
+    arm_name,
+    document,
+    gain_cells,
+    markdown,
+    paired_gain,
+)
 from tuning.markdown import grid
 
 PICTURE = "real_surfaces.svg"
@@ -83,14 +93,10 @@ def mean_gains(sets: Sequence[SetResult], metric: str) -> Mapping[tuple[Arm, Arm
 
 def whole_table(sets: Sequence[SetResult], section: GainSection, preset: str, summary: str) -> str:
     """The table, verdicts and means as markdown."""
-    rows = []
-    for (arm, over), (columns, gain) in mean_gains(sets, section.metric).items():
-        interval = (
-            "–" if gain.interval is None else "{:+.1f} to {:+.1f}".format(*(100 * e for e in gain.interval))
-        )
-        p = "–" if gain.p is None else f"{gain.p:.2g}"
-        head = [arm_name(arm), arm_name(over), str(arm.epochs), str(columns), f"{100 * gain.mean:+.1f}"]
-        rows.append([*head, interval, f"{gain.ahead} of {len(gain.values)}", p])
+    rows = [
+        [arm_name(arm), arm_name(over), str(arm.epochs), str(columns), *gain_cells(gain)]
+        for (arm, over), (columns, gain) in mean_gains(sets, section.metric).items()
+    ]
     means = grid(MEAN_HEADER, rows) if rows else "No start has all columns yet."
     table = markdown(document(sets, section, preset, summary)).replace("gains.svg", PICTURE)
     return f"{table}\n## Means over the columns\n\n{means}\n"

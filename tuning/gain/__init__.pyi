@@ -6,7 +6,7 @@ from .results import SetResult
 from .section import Arm, GainSection, gain_preset, gain_section
 from .statistics import PairedGain, paired_gain
 from .study import run_gain
-from .text import arm_name, document, markdown
+from .text import arm_name, document, gain_cells, markdown
 
 __all__ = [
     "Arm",
@@ -17,6 +17,7 @@ __all__ = [
     "arm_name",
     "box_shares",
     "document",
+    "gain_cells",
     "gain_picture",
     "gain_plan",
     "gain_preset",

@@ -43,7 +43,7 @@ def lines(sets: Sequence[SetResult], section: GainSection) -> list[list[str]]:
                 continue
             shown = [_shown(result, metric) for metric in METRICS]
             gain = data.gain(arm, section.metric) if arm.paired else None
-            rows.append([*head, *shown, *_gain_cells(gain)])
+            rows.append([*head, *shown, *gain_cells(gain)])
     return rows
 
 
@@ -55,7 +55,8 @@ def _shown(result: ArmResult, metric: str) -> str:
     return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.1f}"
 
 
-def _gain_cells(gain: PairedGain | None) -> list[str]:
+def gain_cells(gain: PairedGain | None) -> list[str]:
+    """The last four cells of a line: gain in points, interval, seeds ahead, p; dashes where there is none."""
     if gain is None:
         return ["–"] * 4
     interval = (
