@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -9,11 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.errors import UserError
-from cluster.on_ray import ray_session
-from cluster.progress import say
 from cluster.stages import Site
-from cluster.storage import Storage, no_space, workspace_faults
-from cluster.tracking import Tracker
+from cluster.storage import Storage
 from pipelines.tables import CorpusTables
 from training.pipeline import Pipeline
 from training.project import Project
@@ -23,7 +21,7 @@ from tuning.forecast.projects import ForecastSet
 from tuning.forecast.results import Run, StartResult
 from tuning.forecast.section import ForecastSection
 from tuning.forecast.text import csv_text, document, markdown
-from tuning.study_folder import TABLE_FILE, table_key, track_table
+from tuning.study_folder import Refused, open_study, track_table, unless_refused
 
 FILES = ("table.md", "runs.csv", "curves.svg")
 
@@ -95,46 +93,28 @@ def run_forecast(
     Raises:
         UserError: too few labels, the workspace or the tracking server is at fault, or nothing could be run.
     """
-    project = data.project
-    workspace = Storage.open(project.workspace)
-    workspace.create()
-    tracker = Tracker.open(project.tracking, workspace)
-    key = table_key(section.model_dump(mode="json"), [project])
-    directory = workspace.at("study", f"forecast-{key[:16]}")
     results = {start: StartResult(start) for start in section.starts}
+    with open_study("forecast", preset, section.model_dump(mode="json"), [data.project]) as study:
 
-    def write() -> dict[str, Any]:
-        shown = list(results.values())
-        table = document(shown, section, preset, summary)
-        directory.write_json(TABLE_FILE, table)
-        contents = (markdown(table).encode(), csv_text(shown).encode(), curves_picture(shown, section))
-        for name, content in zip(FILES, contents, strict=True):
-            directory.write(name, content)
-        return table
+        def write() -> dict[str, Any]:
+            shown = list(results.values())
+            table = document(shown, section, preset, summary)
+            contents = (markdown(table).encode(), csv_text(shown).encode(), curves_picture(shown, section))
+            study.write(table, dict(zip(FILES, contents, strict=True)))
+            return table
 
-    tags = {"agssp.project": project.name, "agssp.command": "forecast", "agssp.preset": preset}
-    with (
-        workspace_faults(workspace),
-        ray_session(project.ray),
-        tracker.pipeline(f"{project.name}: forecast", tags) as run,
-    ):
-        site = Site(workspace, run)
         first = data.cell(section, next(iter(section.starts)), 1, section.seeds[0])
-        sizes = section.sizes_of(count(first, site))
+        sizes = section.sizes_of(count(first, study.site))
         cells = list(product(section.seeds, sizes, section.starts))
         for number, (seed, size, start) in enumerate(cells, start=1):
             result = results[start]
             if result.not_run is not None:
                 continue
             title = f"forecast: {number} of {len(cells)}: {start}, {size} labels, seed {seed}"
-            say(title)
-            try:
-                got = measure(data.cell(section, start, size, seed), site, section.metric)
-            except UserError as error:
-                if no_space(error):  # the next one has none either
-                    raise
-                say(f"{title}: not run: {error}")
-                result.not_run = str(error)
+            cell = data.cell(section, start, size, seed)
+            got = unless_refused(title, partial(measure, cell, study.site, section.metric))
+            if isinstance(got, Refused):
+                result.not_run = got.reason
             else:
                 result.runs.append(Run(size, seed, got.figure, got.images))
                 result.test_boxes = got.test_boxes
@@ -143,5 +123,5 @@ def run_forecast(
         reasons = [result.not_run for result in results.values() if result.not_run]
         if reasons and not any(result.runs for result in results.values()):
             raise UserError(f"No training of the forecast could be run: {reasons[0]}")
-        track_table(run, directory, table, FILES)
-    return ForecastResult(directory, table)
+        track_table(study, table, FILES)
+    return ForecastResult(study.directory, table)

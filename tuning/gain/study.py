@@ -3,15 +3,13 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
 from cluster.errors import UserError
-from cluster.on_ray import ray_session
-from cluster.progress import say
 from cluster.stages import Artifact, Site
-from cluster.storage import Storage, no_space, workspace_faults
-from cluster.tracking import Tracker
+from cluster.storage import Storage
 from training.pipeline import Pipeline
 from training.project import Project
 from tuning.gain.boxes import defective_share, pseudo_box_shares
@@ -20,7 +18,7 @@ from tuning.gain.projects import GainSet
 from tuning.gain.results import METRICS, ArmResult, SetResult
 from tuning.gain.section import Arm, GainSection
 from tuning.gain.text import arm_name, csv_text, document, markdown
-from tuning.study_folder import TABLE_FILE, table_key, track_table
+from tuning.study_folder import Refused, open_study, track_table, unless_refused
 
 FILES = ("table.md", "cells.csv", "gains.svg")
 
@@ -80,29 +78,20 @@ def run_gain(
     Raises:
         UserError: the workspace or the tracking server is at fault, or no training could be run.
     """
-    project = sets[0].project
-    workspace = Storage.open(project.workspace)
-    workspace.create()
-    tracker = Tracker.open(project.tracking, workspace)
-    key = table_key(section.deciding, [data.project for data in sets])
-    directory = workspace.at("study", f"gain-{key[:16]}")
     results = [SetResult.empty(data.name, section.arms, data.not_run) for data in sets]
+    clock = _Clock(len(sets) * len(section.seeds) * len(section.arms))
+    with open_study("study gain", preset, section.deciding, [data.project for data in sets]) as study:
 
-    def write() -> dict[str, Any]:
-        table = document(results, section, preset, summary)
-        directory.write_json(TABLE_FILE, table)
-        contents = (markdown(table).encode(), csv_text(results).encode(), gain_picture(results, section))
-        for name, content in zip(FILES, contents, strict=True):
-            directory.write(name, content)
-        return table
+        def write() -> dict[str, Any]:
+            table = document(results, section, preset, summary)
+            contents = (
+                markdown(table).encode(),
+                csv_text(results).encode(),
+                gain_picture(results, section),
+            )
+            study.write(table, dict(zip(FILES, contents, strict=True)))
+            return table
 
-    tags = {"agssp.project": project.name, "agssp.command": "study gain", "agssp.preset": preset}
-    with (
-        workspace_faults(workspace),
-        ray_session(project.ray),
-        tracker.pipeline(f"{project.name}: study gain", tags) as run,
-    ):
-        site, clock = Site(workspace, run), _Clock(len(sets) * len(section.seeds) * len(section.arms))
         for (data, result), seed, arm in product(
             zip(sets, results, strict=True), section.seeds, section.arms
         ):
@@ -110,14 +99,10 @@ def run_gain(
             title = f"gain: {clock.place()}, {data.name}: {arm_name(arm)}, {arm.labels} labels, seed {seed}"
             if one.not_run:
                 continue
-            say(title)
-            try:
-                got = measure(data.cell(section, arm, seed), site)
-            except UserError as error:
-                if no_space(error):  # the next one has none either
-                    raise
-                say(f"{title}: not run: {error}")
-                result.leave_out(arm, str(error))
+            cell = data.cell(section, arm, seed)
+            got = unless_refused(title, partial(measure, cell, study.site))
+            if isinstance(got, Refused):
+                result.leave_out(arm, got.reason)
             else:
                 clock.note(reused=got.evaluated.reused)
                 _note(result, one, arm, seed, got)
@@ -126,8 +111,8 @@ def run_gain(
         reasons = [each.not_run for result in results for each in result.arms.values() if each.not_run]
         if reasons and not any(each.figures for result in results for each in result.arms.values()):
             raise UserError(f"No training of the study could be run: {reasons[0]}")
-        track_table(run, directory, table, FILES)
-    return GainResult(directory, table, results)
+        track_table(study, table, FILES)
+    return GainResult(study.directory, table, results)
 
 
 def _note(result: SetResult, one: ArmResult, arm: Arm, seed: int, got: Measured) -> None:

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
-from cluster.errors import UserError
-from cluster.on_ray import ray_session
 from cluster.progress import say
-from cluster.stages import Artifact, Site
-from cluster.storage import Storage, no_space, workspace_faults
+from cluster.stages import Artifact
+from cluster.storage import Storage
 from cluster.tracking import Run, Tracker
-from tuning.study_folder import TABLE_FILE, table_key, track_cell, track_table
+from tuning.study_folder import Refused, open_study, track_cell, track_table, unless_refused
 from tuning.transfer.data_study import DataStudy
 from tuning.transfer.picture import transfer_picture
 from tuning.transfer.projects import DataSet, cell_count
@@ -50,12 +49,6 @@ def run_transfer(
     Raises:
         UserError: the workspace or the tracking server is at fault.
     """
-    project = sets[0].project
-    workspace = Storage.open(project.workspace)
-    workspace.create()
-    tracker = Tracker.open(project.tracking, workspace)
-    digest = table_key(section.deciding(), [data.project for data in sets])
-    directory = workspace.at("study", f"transfer-{digest[:16]}")
     groups = {
         (data.name, task, regime, start): Group(data.name, task, regime, start)
         for data, task, regime, start in product(sets, section.tasks, section.regimes, section.starts)
@@ -63,32 +56,28 @@ def run_transfer(
     looks: list[Look] = []
     paper = transfer_paper()
 
-    def write() -> dict[str, Any]:
-        table = document(
-            list(groups.values()),
-            looks,
-            paper,
-            preset=preset_name,
-            summary=preset.summary,
-            reach=section.reach,
-            seeds=section.seeds,
-        )
-        directory.write_json(TABLE_FILE, table)
-        directory.write("table.md", markdown(table).encode())
-        directory.write("curves.png", transfer_picture(list(groups.values())))
-        return table
+    projects = [data.project for data in sets]
+    with open_study("study transfer", preset_name, section.deciding(), projects) as opened:
 
-    tags = {"agssp.project": project.name, "agssp.command": "study transfer", "agssp.preset": preset_name}
-    with (
-        workspace_faults(workspace),
-        ray_session(project.ray),
-        tracker.pipeline(f"{project.name}: study transfer", tags) as run,
-    ):
+        def write() -> dict[str, Any]:
+            table = document(
+                list(groups.values()),
+                looks,
+                paper,
+                preset=preset_name,
+                summary=preset.summary,
+                reach=section.reach,
+                seeds=section.seeds,
+            )
+            picture = transfer_picture(list(groups.values()))
+            opened.write(table, {"table.md": markdown(table).encode(), "curves.png": picture})
+            return table
+
         total, number = cell_count(section, sets), 0
         models: list[dict[str, Any]] = []
         tracked: list[tuple[DataStudy, Mapping[TransferCell, Artifact]]] = []
         for data in sets:
-            study = DataStudy(data, section, Site(workspace, run))
+            study = DataStudy(data, section, opened.site)
             looks.append(study.look())
             cells: dict[TransferCell, Artifact] = {}
             for task, reason in study.lacking().items():
@@ -106,15 +95,10 @@ def run_transfer(
                 key = (data.name, task, regime, start)
                 if groups[key].not_run:
                     continue
-                say(title)
-                try:
-                    cell = TransferCell(task, start, regime, seed)
-                    trained = study.train(cell)
-                except UserError as error:  # e.g. a ResNet, and the regime needs attention
-                    if no_space(error):  # the next cell has none either
-                        raise
-                    say(f"{title}: not run: {error}")
-                    groups[key] = Group(*key, not_run=str(error))
+                cell = TransferCell(task, start, regime, seed)
+                trained = unless_refused(title, partial(study.train, cell))
+                if isinstance(trained, Refused):  # e.g. a ResNet, and the regime needs attention
+                    groups[key] = Group(*key, not_run=trained.reason)
                 else:
                     cells[cell] = trained
                     groups[key].curves[seed] = curve_of(trained, task)
@@ -123,14 +107,14 @@ def run_transfer(
                 write()
             tracked.append((study, cells))
             if registers:
-                models += register_best(project.name, study, cells)
-        if run.run is not None:  # else an earlier run has them
+                models += register_best(projects[0].name, study, cells)
+        if (parent := opened.site.run.run) is not None:  # else an earlier run has them
             for each, trainings in tracked:
-                _track_cells(tracker, run.run, each, trainings)
+                _track_cells(opened.tracker, parent, each, trainings)
         table = write() | ({"models": models} if registers else {})
-        directory.write_json(TABLE_FILE, table)
-        track_table(run, directory, table, ("table.md", "curves.png"))
-    return TransferResult(directory, table)
+        opened.write(table, {})
+        track_table(opened, table, ("table.md", "curves.png"))
+    return TransferResult(opened.directory, table)
 
 
 def _track_cells(
