@@ -19,7 +19,7 @@ def test_a_backbone_without_a_stride_is_explained() -> None:
         build_detector("yolov8n+test_vit.r160_in1k", CLASSES, Preprocessing(48, "square"))
 
 
-@pytest.mark.parametrize("name", ["yolov8n", "faster-rcnn", "rt-detr-v2-s", "deimv2-s"])
+@pytest.mark.parametrize("name", ["yolov8n", "faster-rcnn", "rt-detr-v2-s", "deimv2-s", "dino-s"])
 def test_a_vit_has_a_pyramid_that_belongs_to_the_neck(name: str) -> None:
     backbone = build("test_vit.r160_in1k")
     detector = build_detector(f"{name}+test_vit.r160_in1k", CLASSES, Preprocessing(128, "square"))

@@ -14,6 +14,7 @@ from training.models import TIMM
 from training.models.backbones.base import Backbone, Stage, register
 
 FINEST_STRIDE = 4  # as P2 of the detectors; finer maps belong to the first stage
+CLASSIFIER = "classifier."  # of EfficientNet
 QUARTERS = 4  # stages of a model that keeps one resolution
 # Options with which a model takes other image sizes than its pretraining's, by timm's module.
 ANY_SIZE: dict[str, dict[str, Any]] = {
@@ -50,8 +51,7 @@ def timm_weights(name: str, start: str) -> dict[str, Tensor]:
         raise UserError(f"timm publishes no {start} weights of {name}; give imagenet, scratch or a file.")
     if name.partition(".")[0] == LITE0_NAME and has_lite0():
         say(f"{name}: weights of the package {LITE0_PACKAGE}")
-        classifier = f"{timm.models.get_pretrained_cfg(name).classifier}."
-        return {key: tensor for key, tensor in lite0_state().items() if not key.startswith(classifier)}
+        return {key: tensor for key, tensor in lite0_state().items() if not key.startswith(CLASSIFIER)}
     say(f"{name}: weights of timm, downloaded unless they are in its cache")
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)

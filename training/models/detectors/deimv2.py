@@ -10,14 +10,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from training.models import Part, Preprocessing, Targets, backbone_of
+from training.models import Preprocessing, Targets, backbone_of
 from training.models.backbones import build
 from training.models.detectors.base import register_on_backbone
 from training.models.detectors.query_detector import PRIOR, QueryDetector, denoising_loss
 from training.models.detectors.transformers import CLASS_LAYERS, SMALL, STRIDES, placeholder, queries_of
 from training.models.detectors.trunk import Trunk, TrunkEncoder
 
-NECK = ("model.conv_encoder.", "model.encoder.", "model.decoder_input_proj.")
 # The trailing convolutions belong to the published networks on HGNetV2; those on DINOv3 are without.
 SIZES: dict[str, dict[str, Any]] = {
     "deimv2": {"encoder_has_trailing_conv": False},
@@ -37,12 +36,13 @@ class Deimv2Detector(QueryDetector):
     """
 
     backbone_prefix = "model.conv_encoder.model.trunk.body."
+    neck_layers = ("model.conv_encoder.", "model.encoder.", "model.decoder_input_proj.")
+    class_layers = CLASS_LAYERS
 
     def __init__(
         self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing, like: Mapping[str, Tensor]
     ) -> None:
-        super().__init__()
-        self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
+        super().__init__(name, classes, preprocessing)
         from transformers import Deimv2Config, Deimv2ForObjectDetection
 
         trunk = Trunk(build(backbone_of(name)), STRIDES, preprocessing.shape)
@@ -65,14 +65,6 @@ class Deimv2Detector(QueryDetector):
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts of the last decoder layer, and `denoising`, the sum over all."""
         return denoising_loss(self.output(images, targets), self.model.denoising_class_embed)
-
-    def part_of(self, key: str) -> Part:
-        """By module; the hybrid encoder, and a ViT's pyramid, are the neck."""
-        if key.startswith(self.backbone_prefix):
-            return "backbone"
-        if key.startswith(NECK):
-            return "neck"
-        return "classes" if key.startswith(CLASS_LAYERS) else "head"
 
 
 def _as_backbone(maps: list[Tensor]) -> SimpleNamespace:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.models import Part, Preprocessing, Targets, backbone_of
+from training.models import Preprocessing, Targets, backbone_of
 from training.models.backbones import build
 from training.models.detectors.base import register_on_backbone
 from training.models.detectors.query_detector import PRIOR, QueryDetector, denoising_loss
@@ -27,7 +27,6 @@ SIZES: dict[str, dict[str, int]] = {
     "dino-s": {"width": 128, "layers": 3, "hidden": 512, "queries": 300, "denoising": 100},
 }
 LABEL_NOISE, BOX_NOISE = 0.5, 1.0  # as published: share of flipped labels; λ2 is twice λ1, of half a side
-CLASS_LAYERS = ("model.label_embed.", "model.selection.class_embed.", "model.decoder.class_embed.")
 
 
 @register_on_backbone(*SIZES)
@@ -43,12 +42,13 @@ class DinoDetector(QueryDetector):
     """
 
     backbone_prefix = "model.trunk.body."
+    neck_layers = ("model.trunk.", "model.neck.")
+    class_layers = ("model.label_embed.", "model.selection.class_embed.", "model.decoder.class_embed.")
 
     def __init__(
         self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing, like: Mapping[str, Tensor]
     ) -> None:
-        super().__init__()
-        self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
+        super().__init__(name, classes, preprocessing)
         trunk = Trunk(build(backbone_of(name)), STRIDES, preprocessing.shape)
         size = SIZES[name.partition("+")[0]]
         self.model = DinoNetwork(trunk, len(classes), size)
@@ -57,14 +57,6 @@ class DinoDetector(QueryDetector):
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts of the last decoder layer, and `denoising`, the sum over all."""
         return denoising_loss(self.output(images, targets), self.model.label_embed)
-
-    def part_of(self, key: str) -> Part:
-        """By module; the deformable encoder is the neck."""
-        if key.startswith("model.trunk."):
-            return "backbone"
-        if key.startswith("model.neck."):
-            return "neck"
-        return "classes" if key.startswith(CLASS_LAYERS) else "head"
 
 
 class DinoNetwork(nn.Module):

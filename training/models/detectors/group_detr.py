@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cluster.errors import UserError
-from training.models import Part, Preprocessing, Stages, Targets, backbone_of
+from training.models import Preprocessing, Stages, Targets, backbone_of
 from training.models.backbones import build
 from training.models.detectors.query_detector import QueryDetector, by_xavier
 from training.models.detectors.trunk import Trunk, TrunkEncoder
@@ -24,7 +24,6 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the library's own
 # Beyond it the library's log(1 − p) is infinite in float32, while the loss grows by 1 a logit and no more.
 STEEPEST = 16.0
 GROUPED = ("model.reference_point_embed.weight", "model.query_feat.weight")
-CLASS_LAYERS = ("class_embed.", "model.enc_out_class_embed.")
 
 
 class GroupDetr(QueryDetector):
@@ -38,10 +37,11 @@ class GroupDetr(QueryDetector):
     """
 
     backbone_prefix = "model.backbone.backbone."
+    neck_layers = ("model.backbone.",)
+    class_layers = ("class_embed.", "model.enc_out_class_embed.")
 
     def __init__(self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
+        super().__init__(name, classes, preprocessing)
         self.own = "+" not in name
 
     def joined(self) -> Trunk:
@@ -72,14 +72,6 @@ class GroupDetr(QueryDetector):
         parts = {name: terms[f"loss_{name}"] for name in ("ce", "bbox", "giou")}
         parts["encoder"] = torch.stack([terms[f"loss_{name}_enc"] for name in ("ce", "bbox", "giou")]).sum()
         return output.loss, {name: value.detach() for name, value in parts.items()}
-
-    def part_of(self, key: str) -> Part:
-        """By module; the projector is the neck."""
-        if key.startswith("model.backbone.backbone."):
-            return "backbone"
-        if key.startswith("model.backbone."):
-            return "neck"
-        return "classes" if key.startswith(CLASS_LAYERS) else "head"
 
     def stages(self, count: int) -> Stages:
         """See `Detector.stages`; a stage of the library's ViT ends with a block that is read."""

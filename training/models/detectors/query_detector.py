@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.models import Stages, Targets
+from training.models import Part, Preprocessing, Stages, Targets
 from training.models.detectors.base import Detector
 
 # Its models' checks of their own shapes become operators that ONNX lacks.
@@ -18,16 +18,34 @@ PRIOR = 0.01  # probability of a class at a fresh query; the library's 1 / (clas
 class QueryDetector(Detector):
     """A detector of transformers: boxes as centre and size in shares of the input, a sigmoid for each class.
 
+    Args:
+        name, classes, preprocessing: attributes of `Detector`: architecture, classes and preprocessing.
+
     Attributes:
         network: the library's `…ForObjectDetection`, past nn.Module's registry: what it holds is registered
             by the adapter, key by key as the library has it.
         model: its part of that name.
+        neck_layers, class_layers: beginnings of the keys of these parts.
     """
 
     network: Any
     model: Any
+    neck_layers: tuple[str, ...]
+    class_layers: tuple[str, ...]
     ranks = True
     nms_iou = None
+
+    def __init__(self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
+
+    def part_of(self, key: str) -> Part:
+        """By module; a hybrid or deformable encoder, a projector and a ViT's pyramid are the neck."""
+        if key.startswith(self.backbone_prefix):
+            return "backbone"
+        if key.startswith(self.neck_layers):
+            return "neck"
+        return "classes" if key.startswith(self.class_layers) else "head"
 
     def keep(self, network: Any) -> None:
         """Take the library's network, whose parts the adapter registers."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from training.models import Part, Preprocessing, Targets, backbone_of
+from training.models import Preprocessing, Targets, backbone_of
 from training.models.backbones import build
 from training.models.detectors.base import register_on_backbone
 from training.models.detectors.query_detector import PRIOR, QueryDetector, denoising_loss
@@ -26,7 +26,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "d-fine": ("DFine", {}),
     "d-fine-s": ("DFine", SMALL | {"depth_mult": 0.34}),
 }
-NECK = ("model.backbone.", "model.encoder_input_proj.", "model.encoder.")
 CLASS_LAYERS = ("model.denoising_class_embed.", "model.enc_score_head.", "model.decoder.class_embed.")
 
 
@@ -44,12 +43,13 @@ class TransformersDetector(QueryDetector):
     """
 
     backbone_prefix = "model.backbone.trunk.body."
+    neck_layers = ("model.backbone.", "model.encoder_input_proj.", "model.encoder.")
+    class_layers = CLASS_LAYERS
 
     def __init__(
         self, name: str, classes: tuple[str, ...], preprocessing: Preprocessing, like: Mapping[str, Tensor]
     ) -> None:
-        super().__init__()
-        self.architecture, self.classes, self.preprocessing = name, classes, preprocessing
+        super().__init__(name, classes, preprocessing)
         import transformers
 
         word, settings = FAMILIES[name.partition("+")[0]]
@@ -75,14 +75,6 @@ class TransformersDetector(QueryDetector):
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts of the last decoder layer, and `denoising`, the sum over all."""
         return denoising_loss(self.output(images, targets), self.model.denoising_class_embed)
-
-    def part_of(self, key: str) -> Part:
-        """By module; the hybrid encoder, and a ViT's pyramid, are the neck."""
-        if key.startswith(self.backbone_prefix):
-            return "backbone"
-        if key.startswith(NECK):
-            return "neck"
-        return "classes" if key.startswith(CLASS_LAYERS) else "head"
 
 
 def queries_of(shape: tuple[int, int]) -> int:
