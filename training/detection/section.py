@@ -22,6 +22,7 @@ from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE
 if TYPE_CHECKING:
     from training.models import Preprocessing
 
+FLOOR = 0.1  # least score of a detection that a further round looks at at all
 # In a further round of finetuning, images drawn for each labelled one: a third is labelled by a person.
 DRAWN_EACH = 2
 
@@ -270,7 +271,7 @@ class FinetuneSection(DetectorTiles):
     freeze: Freeze = "none"
     masks: Masks = "none"
     rounds: int = Field(default=1, ge=1, le=5)
-    sure: float = Field(default=0.5, gt=0, le=1)
+    sure: float = Field(default=0.5, ge=FLOOR, le=1)
     augment: BoxAugment = BoxAugment()
     loop: FinetuneLoop = FinetuneLoop()
 
@@ -306,6 +307,11 @@ class FinetuneSection(DetectorTiles):
     def product(self) -> str:
         """The start whose detector is registered: AGSSP where it is among them, else the last."""
         return AGSSP if AGSSP in self.starts else self.starts[-1]
+
+    @property
+    def passes(self) -> int:
+        """How many trainings' time all rounds take, the first being one; less where few images lack labels."""
+        return 1 + (1 + DRAWN_EACH) * (self.rounds - 1)
 
     @property
     def deciding(self) -> dict[str, Any]:
