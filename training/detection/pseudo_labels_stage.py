@@ -6,7 +6,6 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.errors import UserError
-
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.review import LeftOut, left_out, read_decisions
