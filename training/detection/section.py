@@ -310,7 +310,7 @@ class FinetuneSection(DetectorTiles):
 
     @property
     def passes(self) -> int:
-        """How many trainings' time all rounds take, the first being one; less where few images lack labels."""
+        """Time of all rounds in that of the first; less where few images lack labels."""
         return 1 + (1 + DRAWN_EACH) * (self.rounds - 1)
 
     @property

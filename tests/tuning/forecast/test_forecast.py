@@ -229,3 +229,10 @@ def test_a_plan_counts_every_round_of_a_finetuning(tmp_path: Path) -> None:
         made[rounds] = forecast_plan(section, forecast_set(QUICK, [folder], words, section))
     assert made[2]["trainings"] == 2 * made[1]["trainings"]
     assert made[2]["images_learnt"] == pytest.approx(4 * made[1]["images_learnt"], rel=1e-3)
+
+
+def test_a_few_test_images_give_no_forecast_whatever_their_boxes() -> None:
+    known = StartResult("coco", runs(0.8, 1.5, 0.5), test_boxes=400, test_images=6)
+    assert known.unfit() is None
+    few = StartResult("coco", runs(0.8, 1.5, 0.5), test_boxes=400, test_images=5)
+    assert "too few test images with objects: 5, at least 6" in str(few.unfit())
