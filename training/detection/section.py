@@ -309,11 +309,6 @@ class FinetuneSection(DetectorTiles):
         return AGSSP if AGSSP in self.starts else self.starts[-1]
 
     @property
-    def passes(self) -> int:
-        """Time of all rounds in that of the first; less where few images lack labels."""
-        return 1 + (1 + DRAWN_EACH) * (self.rounds - 1)
-
-    @property
     def deciding(self) -> dict[str, Any]:
         """What decides a detector beside its start, JSON-able.
 

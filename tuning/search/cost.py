@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from pipelines.device import best_device
-from training.detection import DRAWN_EACH
 from training.models.backbones import build
 from training.project import Project
 from training.starts import fresh_detector
+from tuning.pace import round_times
 from tuning.space import Dimension
 
 PROBE_IMAGES = 4
@@ -111,8 +111,7 @@ def estimate(
     section = getattr(project, stage)
     epochs = _mean(f"{stage}.loop.epochs", space, section.loop.epochs)
     if stage == "finetune":
-        rounds = _mean("finetune.rounds", space, section.rounds)
-        epochs *= 1 + (1 + DRAWN_EACH) * (rounds - 1)
+        epochs *= round_times(_mean("finetune.rounds", space, section.rounds))
     # Trials at a time share the machine, unless each has GPUs of its own.
     share = 1 if gpus else concurrent
     seconds = step_seconds(project, stage) * images * epochs * share / project.scaling.processes
