@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from cluster.config_paths import FOLDER
 from cluster.errors import UserError, nearest
@@ -16,9 +16,35 @@ from cluster.yaml_files import parse_word, read_config_file
 
 
 class Section(BaseModel):
-    """Base of every config section: frozen; an unknown key is an error, and so are NaN and infinities."""
+    """Base of every config section: frozen.
+
+    An unknown key is an error, and so are NaN, infinities, and `yes` or `true` where a number belongs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic takes True for 1."""
+        field = cls.model_fields[str(info.field_name)]
+        kinds = set(_kinds(field.annotation)) if _holds_truth(value) else set()
+        if kinds & {int, float} and not kinds & {bool, Any, True, False}:
+            raise ValueError("must be a number" if isinstance(value, bool) else "must hold numbers")
+        return value
+
+
+def _holds_truth(value: Any) -> bool:
+    """Whether a value is True or False, or a list that has one."""
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
+
+
+def _kinds(annotation: Any) -> Iterable[Any]:
+    """The types and literal values within an annotation."""
+    yield annotation
+    for part in get_args(annotation):
+        if isinstance(part, type) or get_origin(part) is not None or part in (Any, True, False):
+            yield from _kinds(part)
 
 
 @dataclass(frozen=True)

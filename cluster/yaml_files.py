@@ -1,5 +1,6 @@
 """YAML as people write it, read with limits: unique keys, no aliases, plain values, one mapping."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ MAX_DIGITS = 100  # of a number; Python itself prints none of more than 4,300
 _TAG = "tag:yaml.org,2002:"
 _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
 _DATE = f"{_TAG}timestamp"
+# What YAML 1.1 reads in base 8 or 60: 010 is 8, 1:30 is 90.
+_ODD_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-9]{1,2})+(\.[0-9_]*)?)")
 _PLAIN = {*_NUMBERS, _DATE, *(f"{_TAG}{name}" for name in ("null", "bool", "str", "seq", "map"))}
 
 
@@ -89,6 +92,12 @@ class PlainLoader(yaml.SafeLoader):
             raise self._fault(
                 node,
                 f"a number of {len(node.value):,} characters is too long; put it into quotes if it is text",
+            )
+        if node.tag in _NUMBERS and _ODD_NUMBER.fullmatch(node.value):
+            raise self._fault(
+                node,
+                f"{_excerpt(node)} is a number in base 8 or 60 to YAML; write it without a 0 in front or a "
+                "colon, or put it into quotes if it is text",
             )
         if any("\ud800" <= character <= "\udfff" for character in node.value):
             raise self._fault(node, "half a character (\\ud800 to \\udfff) is no text")

@@ -98,7 +98,7 @@ ROOMS = {
     "tuning.study_folder": "",
     "tuning.space": "",
     "tuning.thresholds": "space",
-    "tuning.search": "outcomes space",
+    "tuning.search": "outcomes pace space",
     "tuning.studies": "finished image_counts markdown outcomes pace paired start_words study_folder "
     "thresholds",
     "tuning.table4": "markdown study_folder",

@@ -5,6 +5,8 @@ The one place for such constants; plans say that they are estimates, and finishe
 
 from dataclasses import dataclass
 
+from training.detection import DRAWN_EACH
+
 # Images that this detector learns in a second of CPU time at this size, nothing frozen, on a core with AVX2
 # and the other one busy, as gain studies of neu_det did. A frozen backbone or wider vectors make it up to
 # three times as quick.
@@ -44,6 +46,11 @@ class Learnt:
     images: float
     pixels: int
     trainings: int = 1
+
+
+def round_times(rounds: float) -> float:
+    """Time of so many rounds of finetuning in that of the first; less where few images lack labels."""
+    return 1 + (1 + DRAWN_EACH) * (rounds - 1)
 
 
 def core_seconds(model: str, learnt: Learnt) -> float | None:

@@ -1,4 +1,4 @@
-from .bootstrap import drawn_counts, interval, unanimous_interval
+from .bootstrap import FEWEST_DRAWN, drawn_counts, interval, unanimous_interval
 from .chance import auroc_interval, chance_level
 from .settings import LEAST_GAIN, chosen_settings
 from .starts import (
@@ -15,6 +15,7 @@ from .zero import all_zero, finds_nothing
 
 __all__ = [
     "FEWEST_BOXES",
+    "FEWEST_DRAWN",
     "LEADING",
     "LEAST_GAIN",
     "Comparison",

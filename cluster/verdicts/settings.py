@@ -1,5 +1,6 @@
 """Whether searched settings are worth taking."""
 
+from cluster.verdicts.bootstrap import FEWEST_DRAWN
 from cluster.verdicts.verdict import Verdict
 
 # A mask IoU or box F1 below this: of twenty boxes nineteen are wrong or missing.
@@ -15,6 +16,7 @@ def chosen_settings(
     *,
     held_out: tuple[float | None, float | None] | None = None,
     interval: tuple[float, float] | None = None,
+    too_few: bool = False,
     measured: bool = True,
 ) -> Verdict | None:
     """The verdict on the best settings of a search; None where they are worth taking.
@@ -25,6 +27,7 @@ def chosen_settings(
         held_out: the same two on images that the search did not see; None where there are none.
         interval: 95 % interval of the gain on the held-out images, where there are none on those of the
             search; None where unknown.
+        too_few: whether the images are too few for an interval, so that no gain on them is one to rely on.
         measured: whether the figure is measured against labels; without them its size says nothing.
     """
     if measured and best < LEAST_WORTH:
@@ -40,6 +43,13 @@ def chosen_settings(
             "no_better",
             f"The best settings are no better than the project's own ({metric} {best:.4f} against "
             f"{before:.4f}; {chance}); there is no reason to take this patch.",
+        )
+    if too_few:
+        return Verdict(
+            "too_few",
+            f"Too few images for a claim: at least {FEWEST_DRAWN} with a labelled defect, two or more of a "
+            f"category, are needed to tell a gain in {metric} from chance; there is no reason to take this "
+            "patch.",
         )
     after, own = held_out or (None, None)
     if interval is not None and interval[0] <= 0:

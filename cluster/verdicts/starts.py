@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.verdicts.bootstrap import FEWEST_DRAWN
 from cluster.verdicts.verdict import Verdict
 from cluster.verdicts.zero import all_zero, known
 
@@ -24,8 +25,8 @@ class Comparison:
     """What may be said of two or more starts.
 
     Attributes:
-        verdict: `gain`, `tie`, `loss`, `few` (too few boxes), `zero` (no start finds anything) or `none`
-            (nothing to compare).
+        verdict: `gain`, `tie`, `loss`, `few` (too few boxes or images), `zero` (no start finds anything) or
+            `none` (nothing to compare).
         sentence: the claim, by the leading metric.
     """
 
@@ -46,8 +47,8 @@ def compare_starts(
         starts: at least one, in any order.
         baseline: name of the start that the others are to beat.
         boxes: number of true boxes they were measured on; None where unknown.
-        interval: 95 % interval of (best other start - baseline), as shares of 1; None where unknown. Only an
-            interval that includes 0 makes the two level.
+        interval: 95 % interval of (best other start - baseline), as shares of 1; None where the images are
+            too few for one, so that nothing is claimed. Only one that includes 0 makes the two level.
 
     Raises:
         ValueError: no start.
@@ -78,6 +79,13 @@ def compare_starts(
             "tie",
             f"{best.name} and {baseline} end level ({points:+.1f} mAP points) at {LEADING}, "
             f"95 % interval {low:+.1f} to {high:+.1f}{beside}",
+        )
+    if interval is None and points != 0:
+        return Comparison(
+            "few",
+            f"Too few test images for a claim: {best.name} ends {points:+.1f} mAP points ({LEADING}) from "
+            f"{baseline}, and at least {FEWEST_DRAWN} images with a true box are needed to tell that from "
+            "chance",
         )
     if points > 0:
         return Comparison(

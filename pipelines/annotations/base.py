@@ -92,7 +92,7 @@ def checked_box(
             width becomes the row or column of pixels that it lies in, and both are noted here.
 
     Raises:
-        AnnotationError: not finite, empty, outside the image, or no usable label.
+        AnnotationError: not finite, empty, outside the image, in shares of it, or no usable label.
     """
     name = checked_label(label)
     box_text = "(" + ", ".join(f"{value:g}" for value in corners) + ")"
@@ -105,6 +105,8 @@ def checked_box(
         y0, y1 = _widened(y0, y1, height)
     if x1 <= x0 or y1 <= y0:
         raise AnnotationError(f"box {box_text} is empty")
+    if not line and max(x1, y1) <= 1 and any(round(value, 2) % 1 for value in corners):
+        raise AnnotationError(f"box {box_text} lies within the first pixel: shares of 0 to 1 are no pixels")
     outside = f"box {box_text} lies outside the image of {width}×{height} pixels"
     sticks_out = min(x0, y0) < -OVERHANG or x1 > width + OVERHANG or y1 > height + OVERHANG
     if sticks_out and mended is None:

@@ -33,9 +33,10 @@ def read_coco(annotation: Annotation, width: int, height: int, faults: Faults) -
     """The objects of one image; crowds are in the mask and are ignored regions, as in COCO's protocol.
 
     `annotation.content` is JSON: `size` (width, height, or null), `objects` (annotations of the COCO file,
-    each with its category's name as `label`, null where the file has no such category, `tagged`, and of a box
-    that CVAT turned `rotation`, degrees clockwise), `among_objects` (see `crowds.is_crowd`). There is a mask
-    where every object has one.
+    each with its category's name as `label`, null where the file has no such category, `tagged`, of a box
+    that CVAT turned `rotation`, degrees clockwise, of one whose area is that of corners `cornered`, and
+    `ignore` where it is marked), `among_objects` (see `crowds.is_crowd`). There is a mask where every object
+    has one. What is marked `ignore` is what VOC calls difficult, see `read_voc`.
 
     Raises:
         AnnotationError: another size, a box or mask that can't be used.
@@ -84,9 +85,11 @@ def marks_of(
         content: its content, read.
 
     Raises:
-        AnnotationError: `iscrowd` is neither 0 nor 1.
+        AnnotationError: `iscrowd` or `ignore` is neither 0 nor 1.
     """
     marked = flag(item.get("iscrowd"), "iscrowd")
+    if not marked and flag(item.get("ignore"), "ignore"):
+        return False, annotation.crowds == "ignored"
     return marked, marked and is_crowd(item, annotation.crowds, content.get("among_objects", True))
 
 
@@ -129,6 +132,11 @@ def _corners(
     if not isinstance(box, list) or len(box) != 4:
         raise AnnotationError("its bbox is no list of x, y, width, height")
     x, y, w, h = (finite(value) for value in box)
+    if item.get("cornered"):
+        raise AnnotationError(
+            f"its bbox ({x:g}, {y:g}, {w:g}, {h:g}) seems to be x0, y0, x1, y1, as its area is theirs; COCO "
+            "has x, y, width, height"
+        )
     if item.get("rotation"):
         return turned_corners((x, y, x + w, y + h), finite(item["rotation"]))
     if mended is None or min(w, h) != 0 or (pixels := mask()) is None:

@@ -48,15 +48,16 @@ def choose(
             "maps don't show them. More references, a larger encoder or images cropped to the surface help.",
         )
     low, high = figures.lows["f1"][best] * 100, figures.highs["f1"][best] * 100
+    ends = "" if np.isnan(low) else f" (95 % interval {low:.1f} to {high:.1f})"
     told = (
         f'"{category}" takes {words(candidates[best])}, the best of {len(candidates)} on {figures.defects} '
-        f"painted defects: F1 {f1[best] * 100:.1f} % (95 % interval {low:.1f} to {high:.1f})"
+        f"painted defects: F1 {f1[best] * 100:.1f} %{ends}"
     )
     if best == 0:
         return Choice(best, f"{told}; it is the configured one.")
-    difference = interval(figures.drawn_f1[:, best] - figures.drawn_f1[:, 0])
+    difference = interval(figures.drawn_f1[:, best] - figures.drawn_f1[:, 0], tally.images)
     compared = f"the configured {words(candidates[0])} reaches {f1[0] * 100:.1f}"
-    if difference is not None and difference[0] <= 0:
+    if difference is None or difference[0] <= 0:
         return Choice(best, f"{told}; {compared}, which these images can't tell from it.")
     return Choice(best, f"{told}; {compared}.")
 

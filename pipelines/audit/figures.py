@@ -117,7 +117,7 @@ class CategoryTally:
         if len(names) > 1:
             drawn = _figures(drawn_counts(len(names), seed=seed).astype(np.float64), sums, defects)
             drawn_f1 = drawn["f1"]
-            ends = {name: _ends(value) for name, value in drawn.items()}
+            ends = {name: _ends(value, len(names)) for name, value in drawn.items()}
             for name, (low, high) in ends.items():
                 _widen(low, high, _speaking(name, sums, defects))
             lows, highs = ({name: both[place] for name, both in ends.items()} for place in (0, 1))
@@ -160,9 +160,16 @@ def _ratio(part: Array, whole: Array) -> Array:
     return ratio
 
 
-def _ends(values: Array) -> tuple[Array, Array]:
-    ends = [interval(column) or (np.nan, np.nan) for column in values.T]
-    return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
+def _ends(values: Array, images: int) -> tuple[Array, Array]:
+    """(C,) ends by drawing so many images anew; equal where all sets agree, NaN of too few that do not."""
+    lows, highs = np.full((2, values.shape[1]), np.nan)
+    for place, column in enumerate(values.T):
+        known = column[~np.isnan(column)]
+        if len(known) and (known == known[0]).all():
+            lows[place] = highs[place] = known[0]
+        else:
+            lows[place], highs[place] = interval(column, images) or (np.nan, np.nan)
+    return lows, highs
 
 
 def _speaking(name: str, sums: Mapping[str, Array], defects: Array) -> Array | None:

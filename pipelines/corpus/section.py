@@ -42,9 +42,10 @@ class Source(Section):
             folder or glob there, or the full path or URI of a folder elsewhere (see `references.look_up`). A
             category that no source names takes `reference_count` of the images its layout marks as normal, by
             hash; `agssp references` proposes some where there are none.
-        crowds: what COCO's `iscrowd: 1` and VOC's `difficult` mean. `objects`: nothing, they are objects as
-            the others. `ignored`: defects that are no single objects; detections there count neither as right
-            nor as wrong, and finetuning does not see them. `auto`: VOC's are objects; of COCO's, those whose
+        crowds: what COCO's `iscrowd: 1` and VOC's `difficult` (also as COCO's `ignore: 1`) mean. `objects`:
+            nothing, they are objects as the others. `ignored`: defects that are no single objects; detections
+            there count neither as right nor as wrong, and finetuning does not see them. `auto`: what is
+            difficult is an object; of COCO's crowds, those whose
             mask is run lengths are objects where they have `attributes` (CVAT, Datumaro) or `extra` (V7), or
             where no object of the file has `iscrowd: 0`, as these tools mark all such masks; the others are
             ignored, and `bad_labels.parquet` tells of each what was assumed.

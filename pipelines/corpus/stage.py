@@ -8,6 +8,7 @@ from typing import Any
 from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
+from pipelines.corpus.alike_classes import alike_classes, alike_sentence, alike_text
 from pipelines.corpus.bad_labels import first_names
 from pipelines.corpus.contact_sheet import contact_sheets
 from pipelines.corpus.inspection import joined
@@ -109,6 +110,8 @@ def build_corpus(
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
         told = {"passed_over_files": first_names(passed_over)} if passed_over else {}
+        if alike := alike_classes({box["label"] for boxes in defects.values() for box in boxes}):
+            told["alike_classes"] = alike_text(alike)
         return {
             **corpus.counts(),
             "passed_over": len(passed_over),
@@ -133,4 +136,6 @@ def build_corpus(
     )
     if moved := done.results.get("moved"):
         say(moved_sentence(moved, done.results["test"], section.key, f"{done.directory.uri}/moved.parquet"))
+    if alike := done.results.get("alike_classes"):
+        say(alike_sentence(alike, stage))
     return done

@@ -36,6 +36,7 @@ from pipelines.layouts.tree import SAMPLES, Tree
 
 PARTS = ("images", "annotations", "categories")
 NUMBER = re.compile(r"(0|-?[1-9]\d{0,17})(?:\.0+)?", re.ASCII)  # not 007, which is a name
+AREA_ROUNDING = 1e-3  # of an area: converters round it
 DEPTHS = {"id": 0, "iscrowd": 0, "bbox": 1, "segmentation": 2}  # lists in lists that each part may have
 
 
@@ -153,8 +154,8 @@ def _listed(tree: Tree, path: PurePosixPath, document: Mapping[str, Any]) -> Ite
         if image in images:
             number = {} if kind in names else {"category_id": item.get("category_id")}
             tagged = {"tagged": True} if is_tagged(item) else {}
-            turned = _turned(item)
-            objects[image].append({**fields, **number, **tagged, **turned, "label": names.get(kind)})
+            odd = {**_turned(item), **_cornered(item), **_ignored(item)}
+            objects[image].append({**fields, **number, **tagged, **odd, "label": names.get(kind)})
         else:
             named = f"annotation {str(item.get('id'))[:20]}"
             reason = f"{named}: its image {str(item.get('image_id'))[:40]} is not listed"
@@ -181,6 +182,25 @@ def _turned(item: Mapping[str, Any]) -> dict[str, object]:
     angle = attributes.get("rotation") if isinstance(attributes, Mapping) else None
     outlined = bool(item.get("segmentation")) or not isinstance(angle, int | float) or isinstance(angle, bool)
     return {} if outlined or not angle else {"rotation": angle}
+
+
+def _cornered(item: Mapping[str, Any]) -> dict[str, object]:
+    """Whether the `area` of a box without a mask is that of corners x0, y0, x1, y1, as COCO has none."""
+    box, area = item.get("bbox"), item.get("area")
+    numbers = [*box, area] if isinstance(box, list) and len(box) == 4 and not item.get("segmentation") else []
+    if not numbers or not all(isinstance(one, int | float) and abs(one) < 1e9 for one in numbers):
+        return {}
+    x, y, third, fourth, area = numbers
+    sides, corners = third * fourth, (third - x) * (fourth - y)
+    near = AREA_ROUNDING * max(area, 0)
+    alike = third > x and fourth > y and abs(area - corners) <= near < abs(area - sides)
+    return {"cornered": True} if alike else {}
+
+
+def _ignored(item: Mapping[str, Any]) -> dict[str, object]:
+    """The mark that converters of VOC's `difficult` write."""
+    value = item.get("ignore")
+    return {"ignore": value if isinstance(value, int | str) else True} if value else {}
 
 
 def _by_id(document: Mapping[str, Any], part: str, where: str) -> dict[object, dict[str, Any]]:

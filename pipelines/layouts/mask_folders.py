@@ -21,21 +21,21 @@ MASKS = ("masks", "mask", "labels", "annotations", "ground_truth", "gt")
 LABEL = "defect"
 
 
-def _masks_of(path: PurePosixPath) -> Iterator[PurePosixPath]:
-    """Where an image's mask may be, without a suffix."""
+def _masks_of(path: PurePosixPath) -> Iterator[str]:
+    """Where an image's mask may be, without a suffix and in small letters."""
     for place, part in enumerate(path.parts[:-1]):
         if part.lower() in IMAGES:
             for name in MASKS:
                 stem = PurePosixPath(*path.parts[:place], name, *path.parts[place + 1 :]).with_suffix("")
-                yield stem
-                yield stem.with_name(f"{stem.name}_mask")
+                yield str(stem).lower()
+                yield f"{stem}_mask".lower()
 
 
 def _pairs(tree: Tree) -> dict[PurePosixPath, list[PurePosixPath]]:
     """Image → its masks: one, or several where the tree is at fault."""
-    known: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    known: dict[str, list[PurePosixPath]] = defaultdict(list)
     for path in tree.images:
-        known[path.with_suffix("")].append(path)
+        known[str(path.with_suffix("")).lower()].append(path)
     masks = {path: [mask for stem in _masks_of(path) for mask in known.get(stem, ())] for path in tree.images}
     return {path: files for path, files in masks.items() if files}
 

@@ -12,7 +12,7 @@ MASK_SUFFIX = "_mask"
 
 
 def _is_mask(path: PurePosixPath) -> bool:
-    return path.stem.endswith(MASK_SUFFIX)
+    return path.stem.lower().endswith(MASK_SUFFIX)
 
 
 @layout(fits=lambda tree: any(_is_mask(path) and len(path.parts) == 3 for path in tree.images))
@@ -21,7 +21,7 @@ def masks(tree: Tree) -> Iterable[Entry | LostLabel]:
     beside: dict[PurePosixPath, list[str]] = defaultdict(list)
     for path in tree.images:
         if _is_mask(path):
-            beside[path.with_name(path.stem.removesuffix(MASK_SUFFIX))].append(str(path))
+            beside[path.with_name(path.stem[: -len(MASK_SUFFIX)])].append(str(path))
     stems = {path.with_suffix("") for path in tree.images if not _is_mask(path)}
     for stem in sorted(beside.keys() - stems):
         yield from (LostLabel(file, NO_IMAGE) for file in beside[stem])

@@ -1,14 +1,14 @@
 """Config: every mistake is one sentence with the dotted path and the nearest valid key."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 from hypothesis import given, strategies as st
 from pydantic import Field, ValidationError, model_validator
 
-from cluster.config import Section, load, merge, parse_overrides, validate
+from cluster.config import Section, load, load_words, merge, parse_overrides, validate
 from cluster.errors import UserError, nearest
 from cluster.recipes import recipes
 from cluster.yaml_files import parse_yaml, read_config_file
@@ -266,3 +266,40 @@ def test_who_wrote_a_value_is_blamed_for_it(
     with pytest.raises(UserError) as caught:
         load(Whole, [str(path)], overrides, {})
     assert str(caught.value).startswith(told.replace("FILE", f"Config file {path}"))
+
+
+class Numbers(Section):
+    count: int = 1
+    share: float | None = None
+    sides: int | tuple[int, int] = 3
+    switch: bool = False
+    gpu: Literal["auto"] | bool = "auto"
+    either: bool | int = 2
+
+
+@pytest.mark.parametrize(
+    "word", ["count=yes", "count=true", "share=on", "share=False", "sides=yes", "sides=[1, true]"]
+)
+def test_yes_is_no_number(word: str) -> None:
+    """YAML's yes is True, and pydantic takes True for 1."""
+    with pytest.raises(UserError, match=r"must (be a|hold) numbers?"):
+        load_words(Numbers, [word], {})
+
+
+def test_yes_stays_where_it_belongs() -> None:
+    made = load_words(Numbers, ["switch=yes", "gpu=no", "either=true", "share=null", "count=4"], {})
+    assert (made.switch, made.gpu, made.either, made.share, made.count) == (True, False, True, None, 4)
+
+
+@pytest.mark.parametrize("text", ["010", "-010", "0_17", "1:30", "190:20:30", "1:30.5"])
+def test_numbers_in_base_8_or_60_are_refused(text: str) -> None:
+    """YAML 1.1 reads 010 as 8 and 1:30 as 90."""
+    with pytest.raises(UserError, match="base 8 or 60"):
+        load_words(Numbers, [f"count={text}"], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("10", 10), ("1_000", 1000), ("0x10", 16), ("-3", -3)]
+)
+def test_other_numbers_are_what_they_were(text: str, number: int) -> None:
+    assert load_words(Numbers, [f"count={text}"], {}).count == number

@@ -91,6 +91,7 @@ def compare_versions(
         config={"metric": section.metric, "draws": section.draws, "seed": seed, **evaluate.deciding},
         inputs={"labels": labelled, "candidate": candidate},
         extra={"in_use": in_use.digest},
+        revision=2,  # no interval of few images, and none without a width
         body=body,
     )
 

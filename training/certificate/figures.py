@@ -100,20 +100,22 @@ def recall_by_size(sizes: Floats, found: Bools) -> list[dict[str, Any]]:
 def false_calls(judged: Sequence[Judged], seed: int) -> dict[str, Any]:
     """Mean false calls in an image, with its interval by drawing images anew, and how many images have any.
 
-    Where no image has one, the mean's upper end is that of the share of images with any.
+    Where all images have as many, drawing them anew would give an interval of no width: it is then that of
+    the share of images that may have one more or fewer (Clopper and Pearson). Of too few there is none.
     """
     counts = np.array([one.false_calls for one in judged], np.int64)
     with_any = share(int((counts > 0).sum()), len(counts))
     if not len(counts):
         return {"images": 0, "mean": None, "low": None, "high": None, "images_with_any": with_any}
     drawn = drawn_counts(len(counts), seed=seed) @ counts / len(counts)
-    ends = interval(drawn)
-    low, high = (0.0, 0.0) if ends is None else ends
-    if not counts.any():
-        high = with_any["high"]
+    ends, mean = interval(drawn, len(counts)), float(counts.mean())
+    if (counts == counts[0]).all():
+        most = share(0, len(counts))["high"]
+        ends = max(0.0, mean - most), mean + most
+    low, high = (None, None) if ends is None else ends
     return {
         "images": len(counts),
-        "mean": float(counts.mean()),
+        "mean": mean,
         "low": low,
         "high": high,
         "images_with_any": with_any,
@@ -129,8 +131,8 @@ def differences(plain: Sequence[Judged], changed: Sequence[Judged], seed: int) -
 
     Returns:
         `recall` and `false_calls`: the changed figure, the difference, its 95 % interval (None where no
-        defect is left). Where no image differs, drawing them anew would give an interval of no width: it is
-        then that of the share of images that do (Clopper and Pearson), each by 1.
+        defect is left, or of too few images). Where no image differs, drawing them anew would give an
+        interval of no width: it is then that of the share of images that do (Clopper and Pearson), each by 1.
     """
     # (images, 5): defects that count, hits before and after, false calls before and after.
     rows = np.array(
@@ -173,7 +175,7 @@ def _difference(
     value: float | None, difference: float | None, drawn: Floats, *, unlike: Floats
 ) -> dict[str, float | None]:
     """One figure's row; `unlike` is (images, 2), the figure's counts before and after."""
-    ends = None if difference is None else interval(drawn)
+    ends = None if difference is None else interval(drawn, len(unlike))
     if difference is not None and (unlike[:, 0] == unlike[:, 1]).all():
         most = share(0, len(unlike))["high"]
         ends = (-most, most)

@@ -2,7 +2,7 @@
 
 from cluster.stages import Artifact
 from training.detection.finetune_stage import finetune_detector
-from training.detection.pseudo_labels_stage import make_pseudo_labels
+from training.detection.pseudo_labels_stage import make_pseudo_labels, require_unlabelled
 from training.detection.section import FinetuneSection
 from training.loop import TrainingSite
 from training.prediction import PredictSection
@@ -29,13 +29,18 @@ def finetune_in_rounds(
         corpus: artifact of the corpus whose images may lack labels; None for one round.
 
     Raises:
-        UserError: see `finetune_detector` and `make_pseudo_labels`.
+        UserError: see `finetune_detector`, `make_pseudo_labels` and `require_unlabelled`.
     """
+    if section.rounds > 1:
+        assert corpus is not None  # else a further round would be the first again, without a word
+        require_unlabelled(section, workspace=site.workspace, corpus=corpus, labelled=labelled)
     finetuned = pseudo_labels = None
     for number in range(1, section.rounds + 1):
         if finetuned is not None:
-            assert corpus is not None  # else a further round would be the first again, without a word
-            pseudo_labels = make_pseudo_labels(predict, site=site, corpus=corpus, finetuned=finetuned)
+            assert corpus is not None
+            pseudo_labels = make_pseudo_labels(
+                predict, site=site, corpus=corpus, labelled=labelled, finetuned=finetuned
+            )
         finetuned = finetune_detector(
             section,
             start=start,

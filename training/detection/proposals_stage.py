@@ -24,7 +24,7 @@ from pipelines.tables import (
     run_table_job,
     write_listing,
 )
-from training.detection.rounds import FLOOR
+from training.detection.section import FLOOR
 from training.pictures import lost_image
 from training.prediction import PredictSection, UnreadableImage
 from training.prediction.predict import predict

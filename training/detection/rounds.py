@@ -13,7 +13,6 @@ from torchvision.ops import box_iou
 
 from pipelines.tables import box_array
 
-FLOOR = 0.1  # least score of a detection that is looked at at all
 # Without agreement one detection is learnt for so many pseudo-boxes of its category. On magnetic tiles these
 # met twice the defects that the pseudo-boxes met, with an eighth of the false ones.
 PSEUDO_BOXES_EACH = 5

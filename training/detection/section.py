@@ -22,6 +22,7 @@ from training.starts import AGBP, AGSSP, OWN_STARTS, PUBLISHED, SCRATCH, SURFACE
 if TYPE_CHECKING:
     from training.models import Preprocessing
 
+FLOOR = 0.1  # least score of a detection that a further round looks at at all
 # In a further round of finetuning, images drawn for each labelled one: a third is labelled by a person.
 DRAWN_EACH = 2
 
@@ -270,7 +271,7 @@ class FinetuneSection(DetectorTiles):
     freeze: Freeze = "none"
     masks: Masks = "none"
     rounds: int = Field(default=1, ge=1, le=5)
-    sure: float = Field(default=0.5, gt=0, le=1)
+    sure: float = Field(default=0.5, ge=FLOOR, le=1)
     augment: BoxAugment = BoxAugment()
     loop: FinetuneLoop = FinetuneLoop()
 

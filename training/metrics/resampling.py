@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cluster.verdicts import drawn_counts, interval
+from cluster.verdicts import drawn_counts, interval, unanimous_interval
 from pipelines.boxes import matched
 from training.metrics.coco import MAX_DETECTIONS, Detections, TrueObjects
 
@@ -15,6 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
+ROUNDING = 1e-12  # sums of the same numbers in another order
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def difference_interval(
     """The 95 % interval of first - second in AP, by the paired percentile bootstrap over images.
 
     Both are measured on the same drawn images (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    chapter 13). Sets without any object are left out; None where all are.
+    chapter 13). Sets without any object are left out. Where all sets agree, the interval has the width that
+    so few images allow: that of the share of them on which the two may differ otherwise, each by 1.
 
     Args:
         first, second: matches on the same images.
@@ -104,12 +106,22 @@ def difference_interval(
         groups: (images,) number of each image's group, from 0, where images are drawn in groups; None draws
             each by itself.
         thresholds: see `ClassMatches.precision`.
+
+    Returns:
+        Its ends; None of fewer groups with an object than `cluster.verdicts.interval` tells one of.
     """
     units = np.arange(images) if groups is None else groups
     drawn = drawn_counts(int(units.max()) + 1, seed=seed)[:, units]
-    return interval(
-        [first.precision(counts, thresholds) - second.precision(counts, thresholds) for counts in drawn]
+    shown = np.sum([each.objects for each in first.classes], axis=0) > 0
+    telling = len(np.unique(units[shown])) if first.classes else 0
+    ends = interval(
+        [first.precision(counts, thresholds) - second.precision(counts, thresholds) for counts in drawn],
+        telling,
     )
+    if ends is None or ends[1] - ends[0] > ROUNDING:
+        return ends
+    _, otherwise = unanimous_interval(0, telling)
+    return max(ends[0] - otherwise, -1.0), min(ends[1] + otherwise, 1.0)
 
 
 def _class_matches(

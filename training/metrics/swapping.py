@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from training.metrics.resampling import THRESHOLDS, ClassMatches, Ints, MatchedDetections
-
-ROUNDING = 1e-12  # sums of the same numbers in another order
+from training.metrics.resampling import ROUNDING, THRESHOLDS, ClassMatches, Ints, MatchedDetections
 
 
 def swapped_p(

@@ -16,7 +16,8 @@ BASELINE = "scratch"
 def lead_interval(
     starts: Sequence[StartFigures], evaluated: Mapping[str, Artifact], labelled: Artifact
 ) -> tuple[float, float] | None:
-    """The 95 % interval of (best other start - scratch) by mAP@0.5:0.95; None where one of them is missing.
+    """The 95 % interval of (best other start - scratch) by mAP@0.5:0.95; None where one of them is missing,
+    or the images with objects are too few.
 
     Args:
         starts: the figures.

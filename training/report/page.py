@@ -117,7 +117,7 @@ def headline(
         f"mAP@0.5 {percent(best.map50)} against {percent(baseline.map50)} ({coarse:+.1f}). {basis}"
     )
     if lead is None:
-        detail += " The interval of the difference is unknown."
+        detail += " The images are too few for an interval of the difference."
     else:
         low, high = (end * 100 for end in lead)
         detail += (

@@ -5,7 +5,7 @@ from typing import Any
 from cluster.errors import UserError
 from tuning.forecast.projects import ForecastSet
 from tuning.forecast.section import ForecastSection
-from tuning.pace import Learnt, core_seconds
+from tuning.pace import Learnt, core_seconds, round_times
 
 
 def forecast_plan(section: ForecastSection, data: ForecastSet) -> dict[str, Any]:
@@ -23,10 +23,11 @@ def forecast_plan(section: ForecastSection, data: ForecastSet) -> dict[str, Any]
             sizes = list(section.sizes_of(round(data.annotated * (1 - held))))
         except UserError as error:
             reason = str(error)
-    count = None if sizes is None else len(sizes) * len(section.starts) * len(section.seeds)
+    runs = len(section.starts) * len(section.seeds)
+    count = None if sizes is None else len(sizes) * runs * finetune.rounds
     if sizes is not None:
-        learnt = sum(sizes) * len(section.starts) * len(section.seeds) / (1 - finetune.background_share)
-        images = round(learnt * finetune.loop.epochs)
+        learnt = sum(sizes) * runs / (1 - finetune.background_share)
+        images = round(learnt * finetune.loop.epochs * round_times(finetune.rounds))
         size = finetune.image_size
         pixels = size**2 if isinstance(size, int) else size[0] * size[1]
         seconds = core_seconds(finetune.name, Learnt(images, pixels))

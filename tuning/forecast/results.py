@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from cluster.verdicts import FEWEST_BOXES
+from cluster.verdicts import FEWEST_BOXES, FEWEST_DRAWN
 from tuning.forecast.curve import FREE, DrawnCurve, drawn_curve
 from tuning.forecast.section import LEAST_SIZES
 
@@ -38,13 +38,14 @@ class StartResult:
     Attributes:
         name: name of the start.
         runs: the runs so far.
-        test_boxes: true boxes measured on; None before the first run.
+        test_boxes, test_images: true boxes measured on, and images that have any; None before the first run.
         not_run: reason, where it could not be run.
     """
 
     name: str
     runs: list[Run] = field(default_factory=list)
     test_boxes: int | None = None
+    test_images: int | None = None
     not_run: str | None = None
     _fitted: tuple[int, DrawnCurve] | None = field(default=None, init=False, repr=False)
 
@@ -63,6 +64,8 @@ class StartResult:
             )
         if self.test_boxes is not None and self.test_boxes < FEWEST_BOXES:
             return f"too few test boxes: {self.test_boxes}, at least {FEWEST_BOXES} are needed"
+        if self.test_images is not None and self.test_images < FEWEST_DRAWN:
+            return f"too few test images with objects: {self.test_images}, at least {FEWEST_DRAWN} are needed"
         if max(run.figure for run in self.runs) <= CHANCE:
             return "nothing is found with any number of labels: train longer, or from another start"
         rise = stats.linregress(

@@ -41,11 +41,13 @@ class Measured:
     Attributes:
         figure: share of the metric on the held-out half, 0–1.
         test_boxes: true boxes it was measured on.
+        test_images: images that have any; None where that is not known.
         images: (B,) how the figure moves with the test images; None where that is not known.
     """
 
     figure: float
     test_boxes: int
+    test_images: int | None = None
     images: npt.NDArray[np.float64] | None = None
 
 
@@ -62,7 +64,10 @@ def measured(project: Project, site: Site, metric: str) -> Measured:
     (start,) = project.finetune.starts
     evaluated = pipeline.evaluated(start)
     moved = moved_by_images(evaluated, pipeline.labelled, metric)
-    return Measured(float(evaluated.results[metric]), int(evaluated.results["boxes"]), moved)
+    tables = CorpusTables(pipeline.labelled.directory)
+    boxes, held_out = tables.boxes(), tables.held_out()
+    images = sum(bool(each) for one, each in boxes.items() if one in held_out)
+    return Measured(float(evaluated.results[metric]), int(evaluated.results["boxes"]), images, moved)
 
 
 def at_hand(project: Project, site: Site) -> int:
@@ -117,7 +122,7 @@ def run_forecast(
                 result.not_run = got.reason
             else:
                 result.runs.append(Run(size, seed, got.figure, got.images))
-                result.test_boxes = got.test_boxes
+                result.test_boxes, result.test_images = got.test_boxes, got.test_images
             write()
         table = write()
         reasons = [result.not_run for result in results.values() if result.not_run]

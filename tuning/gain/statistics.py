@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-9  # differences closer than this are alike
 MOST_SEEDS = 1000  # above which no number of seeds is told
 
 
@@ -34,8 +35,11 @@ class PairedGain:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean by Student's t; None with a single seed."""
-        if len(self.values) < 2:
+        """The 95 % interval of the mean by Student's t; None with a single seed.
+
+        None of seeds all alike, too: their deviation is 0, and the interval would have no width.
+        """
+        if len(self.values) < 2 or max(self.values) - min(self.values) <= ROUNDING:
             return None
         count = len(self.values)
         reach = _quantile(count) * statistics.stdev(self.values) / math.sqrt(count)
@@ -66,16 +70,16 @@ class PairedGain:
 
     @property
     def verdict(self) -> str:
-        """`gain`, `loss`, `level` (the interval includes 0) or `one` (a single seed tells nothing)."""
+        """`gain`, `loss`, `level` (the interval includes 0) or, without one, `one` (seed) or `alike`."""
         if self.interval is None:
-            return "one"
+            return "one" if len(self.values) < 2 else "alike"
         low, high = self.interval
         return "gain" if low > 0 else "loss" if high < 0 else "level"
 
     @property
     def seeds_needed(self) -> int | None:
         """Seeds with which the interval would leave out 0, were mean and deviation as here; None unknown."""
-        if len(self.values) < 2 or self.mean == 0:
+        if self.interval is None or self.mean == 0:
             return None
         ratio = statistics.stdev(self.values) / abs(self.mean)
         for count in range(2, MOST_SEEDS + 1):

@@ -64,6 +64,8 @@ def learning(arm: Arm) -> str:
 
 def _claim(gain: PairedGain, learnt: str, metric: str) -> str:
     points, seeds = 100 * gain.mean, len(gain.values)
+    if gain.interval is None and seeds > 1:
+        return f"{learnt}: {points:+.1f} points of {metric} in each of {seeds} seeds, which gives no interval"
     if gain.interval is None:
         return f"{learnt}: {points:+.1f} points of {metric} with one seed, which tells nothing"
     low, high = (100 * end for end in gain.interval)
@@ -78,9 +80,9 @@ def _claim(gain: PairedGain, learnt: str, metric: str) -> str:
 def _limit(data: SetResult, arm: Arm, gain: PairedGain, section: GainSection) -> str:
     """What keeps the gain from being larger or surer."""
     told = []
-    if gain.verdict in ("one", "level"):
+    if gain.verdict in ("one", "alike", "level"):
         needed = gain.seeds_needed
-        more = "more seeds" if gain.verdict == "one" else None
+        more = None if gain.verdict == "level" else "more seeds"
         if needed is not None:
             more = f"about {needed} seeds" if needed <= WORTH else "more seeds than are worth running"
         if more:
@@ -97,6 +99,8 @@ def _beside_ceiling(data: SetResult, arm: Arm, gain: PairedGain, section: GainSe
     bring = f"True boxes of the whole training half bring {100 * ceiling.mean:+.1f}"
     if ceiling.verdict == "one":
         return f"{bring} with one seed: what limits it can't be told yet"
+    if ceiling.verdict == "alike":
+        return f"{bring} in every seed alike: what limits it can't be told yet"
     if ceiling.verdict != "gain":
         return (
             f"{bring}, no certain gain either: nothing measured here says that better boxes would help, as "

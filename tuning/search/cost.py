@@ -10,6 +10,7 @@ from pipelines.device import best_device
 from training.models.backbones import build
 from training.project import Project
 from training.starts import fresh_detector
+from tuning.pace import round_times
 from tuning.space import Dimension
 
 PROBE_IMAGES = 4
@@ -103,16 +104,24 @@ def estimate(
     Args:
         project: project without a trial's values.
         stage: stage that every trial trains: `backbone` or `finetune`.
-        space: searched keys; where the epochs are among them, their mean counts.
+        space: searched keys; where epochs or rounds are among them, their mean counts.
         images: number of images that an epoch learns from.
         trials, concurrent, gpus: figures of the cost, see `Cost`.
     """
-    epochs = float(getattr(project, stage).loop.epochs)
-    for dimension in space:
-        if dimension.key == f"{stage}.loop.epochs":
-            values = dimension.values or (dimension.low, dimension.high)
-            epochs = sum(values) / len(values)
+    section = getattr(project, stage)
+    epochs = _mean(f"{stage}.loop.epochs", space, section.loop.epochs)
+    if stage == "finetune":
+        epochs *= round_times(_mean("finetune.rounds", space, section.rounds))
     # Trials at a time share the machine, unless each has GPUs of its own.
     share = 1 if gpus else concurrent
     seconds = step_seconds(project, stage) * images * epochs * share / project.scaling.processes
     return Cost(trials, seconds + START_SECONDS, concurrent, gpus)
+
+
+def _mean(key: str, space: Sequence[Dimension], fixed: int) -> float:
+    """The mean of a number that may be searched."""
+    for dimension in space:
+        if dimension.key == key:
+            values = dimension.values or (dimension.low, dimension.high)
+            return float(sum(values) / len(values))
+    return float(fixed)

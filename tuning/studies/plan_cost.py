@@ -6,6 +6,7 @@ from typing import Any
 
 from cluster.on_ray import machine_cpus
 from cluster.stages import digest
+from training.detection import DRAWN_EACH
 from training.project import Project
 from training.starts import AGBP, AGSSP
 from tuning.finished import finished_trainings
@@ -24,7 +25,7 @@ class PlannedTraining:
     Attributes:
         stage: one of `STAGES`.
         model: name of the model.
-        epochs: number of epochs.
+        epochs: number of epochs; of a further round of finetuning so many more as it has more images.
         learnt: images and their pixels; None where nobody has listed them.
     """
 
@@ -51,7 +52,10 @@ def planned(cells: Sequence[Cell]) -> list[PlannedTraining]:
             section = source.detector.model_copy(update={"rounds": number})
             settings = _settings(source.model_copy(update={"detector": section}), NOT_TRAINED)
             trainings["detector", settings] = _training("detector", source, counts)
-        trainings[cell.row, cell.dataset, cell.seed] = _training("finetune", cell.target, counts)
+        for number in range(1, cell.target.finetune.rounds + 1):
+            times = 1 if number == 1 else 1 + DRAWN_EACH
+            key = (cell.row, cell.dataset, cell.seed, number)
+            trainings[key] = _training("finetune", cell.target, counts, times)
     return list(trainings.values())
 
 
@@ -84,13 +88,14 @@ def cost(trainings: Sequence[PlannedTraining], workspace: str) -> Mapping[str, A
     }
 
 
-def _training(stage: str, project: Project, counts: ImageCounts) -> PlannedTraining:
+def _training(stage: str, project: Project, counts: ImageCounts, times: int = 1) -> PlannedTraining:
     section = getattr(project, stage)
+    epochs = times * section.loop.epochs
     images = counts.learnt(stage, project)
     size = section.image_size
     pixels = size**2 if isinstance(size, int) else size[0] * size[1]
-    learnt = None if images is None else Learnt(images * section.loop.epochs, pixels)
-    return PlannedTraining(stage, section.name, section.loop.epochs, learnt)
+    learnt = None if images is None else Learnt(images * epochs, pixels)
+    return PlannedTraining(stage, section.name, epochs, learnt)
 
 
 def _settings(project: Project, left_out: set[str]) -> str:

@@ -202,6 +202,7 @@ def _verdict(
             None if held_out is None else (held_out["best"].get(metric), held_out["project"].get(metric))
         ),
         interval=interval,
+        too_few=interval is None,
         measured=truth != "none",
     )
 

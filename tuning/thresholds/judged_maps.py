@@ -46,6 +46,11 @@ class Judged:
     def __len__(self) -> int:
         return len(self.maps)
 
+    @property
+    def with_truth(self) -> int:
+        """Number of images with a true box or defective pixel."""
+        return sum(bool(len(one) or len(other)) for one, other in zip(self.pixels, self.boxes, strict=True))
+
     @cached_property
     def maxima(self) -> Floats:
         """(n,) max M."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cluster.verdicts import FEWEST_DRAWN
 from tuning.thresholds.component_table import Bools, ComponentTable, Floats, Ints
 from tuning.thresholds.judged_maps import Judged
 from tuning.thresholds.metrics import (
@@ -105,15 +106,17 @@ def gain_interval(
         seed: seed of the draws.
 
     Returns:
-        None where no set has truth.
+        None where no set has truth, or the images that can be drawn anew are too few for an interval.
     """
     rng = np.random.default_rng(seed)
-    columns = []
+    columns, varied = [], 0
     for category, selection in after.items():
         images = len(selection.judged)
+        telling = images if metric == PLAUSIBILITY else selection.judged.with_truth
+        varied += telling if telling > 1 else 0  # one image alone is the same in every set
         counts = rng.multinomial(images, np.full(images, 1 / images), DRAWS).astype(np.int64)
         columns.append(selection.drawn(metric, counts) - before[category].drawn(metric, counts))
-    if not columns:
+    if varied < FEWEST_DRAWN:
         return None
     known = [column for column in np.array(columns).reshape(len(columns), -1).T if not np.isnan(column).all()]
     if not known:

@@ -102,3 +102,11 @@ def test_a_gain_within_its_interval_is_no_reason() -> None:
     alone = chosen_settings("box_f1", 0.5, 0.3, interval=(0.0, 0.4))
     assert alone is not None
     assert "images of the search themselves" in alone.sentence
+
+
+def test_settings_are_not_taken_on_the_word_of_a_few_images() -> None:
+    told = chosen_settings("f1", 0.9, 0.2, too_few=True)
+    assert told is not None
+    assert told.kind == "too_few"
+    assert "at least 6" in told.sentence
+    assert chosen_settings("f1", 0.9, 0.2, interval=(0.5, 0.8)) is None

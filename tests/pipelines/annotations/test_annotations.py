@@ -342,3 +342,27 @@ def test_a_mask_of_another_size_is_named(tmp_path: Path) -> None:
         read_truth(Annotation("mask", (str(tmp_path / "m.png"),), "dent"), WIDTH + 1, HEIGHT)
     with pytest.raises(AnnotationError, match=r"its mask .*none\.png: file is missing"):
         read_truth(Annotation("mask", (str(tmp_path / "none.png"),), "dent"), WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("corners", "shares"),
+    [
+        ((0.4, 0.4, 0.6, 0.6), True),
+        ((-0.6, -0.6, 0.6, 0.6), True),  # VOC's, counted from 1
+        ((0.004, 0.008, 0.996, 0.99), True),
+        ((0.0, 0.0, 1.0, 1.0), False),  # a pixel in the corner
+        ((-1e-4, 0.0, 0.9999, 1.0), False),  # the same in YOLO's rounded shares
+        ((0.4, 0.4, 1.6, 1.6), False),
+        ((4.4, 4.4, 4.6, 4.6), False),
+    ],
+)
+def test_a_box_in_shares_of_the_image_is_no_speck_in_its_corner(
+    corners: tuple[float, float, float, float], shares: bool
+) -> None:
+    if not shares:
+        assert checked_box(corners, "dent", 30, 20).label == "dent"
+        return
+    repairs: list[str] = []
+    for mended in (None, repairs):
+        with pytest.raises(AnnotationError, match="shares of 0 to 1 are no pixels"):
+            checked_box(corners, "dent", 30, 20, mended)

@@ -175,3 +175,15 @@ def test_a_difficult_object_of_voc_is_ignored_where_asked_for(crowds: Crowds, tm
     path.write_text(marked.replace("<difficult>1<", "<difficult>perhaps<"))
     with pytest.raises(AnnotationError, match="its difficult 'perhaps' is neither 0 nor 1"):
         read_truth(annotation, 20, 16, Faults())
+
+
+def test_cocos_ignore_is_vocs_difficult() -> None:
+    """Converters of VOC write `difficult` so; pycocotools takes no notice of it, mmdet leaves such out."""
+    item = {"iscrowd": 0, "ignore": 1, "bbox": [3, 4, 6, 7]}
+    for crowds, ignored in (("auto", False), ("objects", False), ("ignored", True)):
+        annotation, faults = note(item, crowds=crowds)  # type: ignore[arg-type]
+        truth = read_truth(annotation, WIDTH, HEIGHT, faults)
+        assert corners(truth) == (([], [PLACE]) if ignored else ([PLACE], []))
+    annotation, faults = note({**item, "ignore": 7})
+    with pytest.raises(AnnotationError, match="its ignore '7' is neither 0 nor 1"):
+        read_truth(annotation, WIDTH, HEIGHT, faults)

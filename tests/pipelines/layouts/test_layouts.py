@@ -23,6 +23,7 @@ from tests.pipelines.layouts.published_trees import (
     TREES,
     WIDTH,
     Expected,
+    draw,
     mvia_metal_pipe,
     paint,
     voc_xml,
@@ -399,3 +400,80 @@ def test_gdxray_tells_broken_lines_and_images_that_are_not_there(tmp_path: Path)
         "C0001/C0001_0001.png"
     ]
     assert len(found["C0001/C0001_0001.png"]["boxes"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("bbox", "more", "corners"),
+    [
+        ([4, 3, 9, 8], {"area": 25}, True),  # x0, y0, x1, y1
+        ([4, 3, 9, 8], {"area": 25.01}, True),
+        ([4, 3, 9, 8], {"area": 72}, False),
+        ([4, 3, 9, 8], {"area": 0}, False),
+        ([4, 3, 9, 8], {}, False),
+        ([0, 0, 9, 8], {"area": 72}, False),  # both readings are one
+        ([4, 3, 9, 8], {"area": 25, "segmentation": [[4, 3, 13, 3, 13, 11]]}, False),  # a polygon's own area
+    ],
+)
+def test_boxes_given_by_their_corners_are_told_by_their_area(
+    bbox: list[float], more: dict[str, Any], corners: bool, tmp_path: Path
+) -> None:
+    paint(tmp_path / "a.png")
+    item = {"id": 1, "image_id": 1, "category_id": 1, "bbox": bbox, "iscrowd": 0, **more}
+    document = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "dent"}],
+        "annotations": [item],
+    }
+    write(tmp_path / "annotations" / "train.json", json.dumps(document))
+    _, rows = rows_of(str(tmp_path))
+    error = rows["a.png"]["error"]
+    assert ("seems to be x0, y0, x1, y1" in str(error)) is corners
+    if not corners:
+        (box,) = rows["a.png"]["boxes"]
+        assert [box["x0"], box["y0"], box["x1"], box["y1"]] == [
+            bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("scratch/x.png", "scratch/x_mask.png"),  # a level too few for the layout masks
+        ("plate/one/scratch/x.png", "plate/one/scratch/x_mask.png"),  # a level too many
+        ("x.png", "x-Mask.PNG"),
+        ("plate/scratch/x.png", "plate/scratch/x_gt.png"),
+        ("plate/photos/x.png", "plate/GT/x.png"),
+        ("plate/photos/x.png", "plate/masks/deep/x_mask.bmp"),
+    ],
+)
+def test_a_mask_is_no_photograph_of_a_folder(image: str, mask: str, tmp_path: Path) -> None:
+    for name in (image, mask, "plate/good/y.png"):
+        paint(tmp_path / name)
+    listing, rows = rows_of(str(tmp_path))
+    assert listing.layout == "folder"
+    assert f"it seems to be the mask of {image}" in rows[mask]["error"]
+    assert {name for name, row in rows.items() if row["error"] is None} == {image, "plate/good/y.png"}
+
+
+def test_a_photograph_with_a_masks_name_of_its_own_stays(tmp_path: Path) -> None:
+    for name in ("plate/gas_mask.png", "plate/x.png", "mask/front.png", "mask/back.png"):
+        paint(tmp_path / name)
+    _, rows = rows_of(str(tmp_path))
+    assert all(row["error"] is None for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "layout"),
+    [
+        ("plate/scratch/x.png", "plate/scratch/x_MASK.PNG", "masks"),
+        ("Images/x.png", "Masks/x.PNG", "mask_folders"),
+        ("images/x.png", "Ground_Truth/X_Mask.png", "mask_folders"),
+    ],
+)
+def test_masks_are_found_in_capitals_too(image: str, mask: str, layout: str, tmp_path: Path) -> None:
+    paint(tmp_path / image)
+    draw(tmp_path / mask, (4, 3, 9, 8))
+    listing, rows = rows_of(str(tmp_path))
+    assert listing.layout == layout
+    (box,) = rows[image]["boxes"]
+    assert (box["x0"], box["y0"], box["x1"], box["y1"]) == (4, 3, 9, 8)

@@ -65,9 +65,13 @@ def test_bins_hold_all_defects_in_order_of_size() -> None:
 
 
 def test_false_calls_of_images_and_of_none() -> None:
-    told = false_calls([seen([], calls=calls) for calls in (0, 0, 3, 1)], seed=0)
+    told = false_calls([seen([], calls=calls) for calls in (0, 0, 3, 1) * 2], seed=0)
     assert told["mean"] == 1
     assert told["low"] <= 1 <= told["high"]
+    few = false_calls([seen([], calls=calls) for calls in (0, 0, 3, 1, 1)], seed=0)
+    assert (few["low"], few["high"]) == (None, None)  # drawing five images anew gives no 95 %
+    alike = false_calls([seen([], calls=2)] * 3, seed=0)  # three of three alike are no certainty
+    assert alike["high"] - 2 == pytest.approx(2 - alike["low"]) == pytest.approx(1 - 0.025 ** (1 / 3))
     assert told["images_with_any"]["share"] == 0.5
     none = false_calls([seen([])] * 20, seed=0)
     assert none["mean"] == 0
@@ -83,8 +87,10 @@ def test_differences_are_paired_and_leave_out_what_a_tilt_hides() -> None:
         assert same[name]["high"] == pytest.approx(1 - 0.025 ** (1 / images))
         assert same[name]["low"] == -same[name]["high"]
     changed = [seen([False, True], 1, [True, False]), seen([True, False], 2), seen([])]
-    told = differences(plain, changed, seed=0)
-    assert told["defects"] == 3
+    few = differences(plain, changed, seed=0)
+    assert few["recall"]["low"] is few["false_calls"]["high"] is None
+    told = differences(plain * 3, changed * 3, seed=0)
+    assert told["defects"] == 9
     assert told["recall"]["value"] == pytest.approx(1 / 3)
     assert told["recall"]["difference"] == pytest.approx(-1 / 3)  # one of the three that both can see
     assert told["false_calls"]["difference"] == pytest.approx(2 / 3)

@@ -1,5 +1,6 @@
 """Self-training: which detections become labels, when images are drawn, and what a further round reads."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from pydantic import ValidationError
 
 from cluster.errors import UserError
 from cluster.stages.stage import Artifact
@@ -192,3 +194,50 @@ def test_where_nothing_is_sure_the_next_round_is_refused(casting: dict[str, Any]
         UserError, match=r"round 1 finds nothing with a score of 1 or more.*finetune\.rounds=1"
     ):
         finetuned(casting, rounds=2, sure=1.0)
+
+
+def test_a_score_that_no_detection_is_looked_at_below_is_refused() -> None:
+    """Below 0.1 nothing is looked at, so a lower `sure` would be 0.1 without a word."""
+    assert FinetuneSection(sure=0.1).sure == 0.1
+    with pytest.raises(ValidationError, match=r"greater than or equal to 0\.1"):
+        FinetuneSection(sure=0.05)
+
+
+def test_where_every_image_is_labelled_no_round_is_trained(casting: dict[str, Any]) -> None:
+    with pytest.raises(
+        UserError, match=r"finetune\.rounds=2 learns from images without labels, and there is none"
+    ):
+        finetuned(casting, rounds=2, limit=None)
+    assert not Storage.open(casting["workspace"]).at("finetune").children()
+
+
+def test_labels_of_their_own_say_what_is_normal_too(casting: dict[str, Any], tmp_path: Path) -> None:
+    """The corpus has no labels at all; an image that `finetune.data` calls normal is learnt as such."""
+    made, photos = tmp_path / "made" / "casting", tmp_path / "photos" / "casting"
+    photos.mkdir(parents=True)
+    for path in sorted(made.rglob("*.png")):
+        if "mask" not in path.name and path.parent.name != "references":
+            shutil.copy(path, photos / f"{path.parent.name}-{path.name}")
+    config = casting | {"corpus": {"root": str(tmp_path / "photos"), "near_duplicate_distance": 0}}
+    train = {"root": str(tmp_path / "labelled"), "layout": "masks"}
+    shutil.copytree(tmp_path / "made", train["root"])
+    # What is measured on may not be in the corpus.
+    write_corpus(
+        tmp_path / "test", seed=9, images_per_category=6, size=64, defect_share=0.6, categories=["casting"]
+    )
+    data = {"train": train, "test": {"root": str(tmp_path / "test"), "layout": "masks"}}
+    project = Project.model_validate(
+        config | {"finetune": {**config["finetune"], "rounds": 2, "data": data, "background_share": 0}}
+    )
+    with open_pipeline(project, "test", "finetune") as pipeline:
+        second = pipeline.finetuned("ours")
+        truth = CorpusTables(pipeline.labelled.directory).boxes()
+        corpus = {row["image_id"] for row in CorpusTables(pipeline.corpus.directory).manifest()}
+    key = second.record["inputs"]["pseudo_labels"][:16]
+    stage = Storage.open(f"{config['workspace']}/pseudo_labels/{key}")
+    assert set(stage.read_json("stage.json")["inputs"]) == {"corpus", "finetune", "labels"}
+    normal = {one for one, boxes in truth.items() if not boxes} & corpus
+    assert normal
+    rows = {row["image_id"]: row for row in stage.read_table("pseudo_labels.parquet").to_pylist()}
+    assert {one for one, row in rows.items() if row["normal"]} == normal
+    assert all(bool(row["boxes"]) is not row["normal"] for row in rows.values())

@@ -53,7 +53,10 @@ def test_the_interval_of_a_detector_and_itself_is_0_and_a_better_one_is_ahead() 
     truths, close = scene(1, 1.0)
     _, rough = scene(2, 6.0)
     good, bad = (MatchedDetections.of(truths, each, len(CLASSES)) for each in (close, rough))
-    assert difference_interval(good, good, IMAGES) == (0.0, 0.0)
+    level = difference_interval(good, good, IMAGES)
+    shown = sum(truth.objects.any() for truth in truths)
+    wilson = 1.959963984540054**2 / (shown + 1.959963984540054**2)  # its interval of 0 of so many ends there
+    assert level == pytest.approx((-wilson, wilson))  # no difference seen is no proof that there is none
     ahead = difference_interval(good, bad, IMAGES)
     assert ahead is not None
     assert ahead[0] > 0
@@ -76,10 +79,9 @@ def test_images_of_a_group_are_drawn_together() -> None:
     good, bad = (MatchedDetections.of(truths, each, len(CLASSES)) for each in (close, rough))
     alone = difference_interval(good, bad, IMAGES, groups=np.arange(IMAGES))
     assert alone == difference_interval(good, bad, IMAGES)
-    one = difference_interval(good, bad, IMAGES, groups=np.zeros(IMAGES, np.int64))
-    every = np.ones(IMAGES, np.int64)
-    difference = good.precision(every) - bad.precision(every)
-    assert one == pytest.approx((difference, difference))  # one group is the whole set in every draw
-    figure = difference_interval(good, bad, IMAGES, groups=np.zeros(IMAGES, np.int64), thresholds=1)
-    assert figure is not None
-    assert figure[0] == pytest.approx(good.precision(every, 1) - bad.precision(every, 1))
+    # One group is the whole set in every draw, and five are too few to draw anew.
+    for groups, known in ((1, False), (5, False), (6, True)):
+        numbers = np.arange(IMAGES) % groups
+        for thresholds in (1, 10):
+            ends = difference_interval(good, bad, IMAGES, groups=numbers, thresholds=thresholds)
+            assert (ends is not None) is known

@@ -175,6 +175,7 @@ def demo_report() -> ReportData:
             start("agssp", 0.701, 0.418, {"scratch": 0.33, "dent": 0.506, "stain": None}, 0.962, 97.0),
         ],
         held_out=96,
+        lead=(0.06, 0.2),
         examples=shots,
         quarantine=[
             QuarantineRow("/data/photos/steel/IMG_0044.png", "corpus", "truncated file"),

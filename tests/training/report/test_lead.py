@@ -22,18 +22,18 @@ def stored(folder: Path, name: str, table: pa.Table) -> Artifact:
     return Artifact(folder.name, folder.name, storage, {}, reused=False)
 
 
-def labelled(folder: Path) -> Artifact:
+def labelled(folder: Path, images: int = IMAGES) -> Artifact:
     rows = [
         {"image_id": f"{image:02d}", "boxes": [{"x0": 10, "y0": 10, "x1": 30, "y1": 30, "label": "dent"}]}
-        for image in range(IMAGES)
+        for image in range(images)
     ]
     return stored(folder, "labels.parquet", pa.Table.from_pylist(rows, schema=LABELS))
 
 
-def found(folder: Path, shift: float) -> Artifact:
+def found(folder: Path, shift: float, images: int = IMAGES) -> Artifact:
     """One box in each image, shifted in every other one, and one of a class that the truth lacks."""
     rows = []
-    for image in range(IMAGES):
+    for image in range(images):
         off = shift * (image % 2)
         box = {"x0": 10 + off, "y0": 10, "x1": 30 + off, "y1": 30, "score": 0.9, "label": "dent"}
         rows.append({"image_id": f"{image:02d}", "boxes": [box, {**box, "label": "unknown"}]})
@@ -51,7 +51,9 @@ def test_the_lead_is_known_from_the_tables(tmp_path: Path) -> None:
     assert ahead is not None
     assert 0 < ahead[0] < ahead[1] <= 1
     same = {"scratch": evaluated["agssp"], "agssp": evaluated["agssp"]}
-    assert lead_interval([start("scratch", 1.0), start("agssp", 1.0)], same, truth) == (0.0, 0.0)
+    level = lead_interval([start("scratch", 1.0), start("agssp", 1.0)], same, truth)
+    assert level is not None
+    assert -0.1 < level[0] < 0 < level[1] < 0.1  # no difference seen on forty images is no proof of none
 
 
 def test_one_start_has_no_lead(tmp_path: Path) -> None:
@@ -79,3 +81,25 @@ def test_evaluated_starts_are_compared_as_the_report_does(tmp_path: Path) -> Non
     assert told(7, scratch=(far, 0.3), agssp=(near, 1.0))["verdict"] == "few"
     assert told(scratch=(far, 0.0), agssp=(far, 0.0))["verdict"] == "zero"
     assert told(agssp=(near, 1.0)) | {"sentence": ""} == {"verdict": "none", "sentence": "", "interval": None}
+
+
+def test_a_few_images_with_many_boxes_are_no_claim(tmp_path: Path) -> None:
+    """Five images drawn anew show nothing beyond the least and the greatest of them: no 95 % interval."""
+    starts = [start("scratch", 0.3), start("agssp", 1.0)]
+    for images, known in ((1, False), (5, False), (6, True)):
+        folder = tmp_path / str(images)
+        truth = labelled(folder / "labels", images)
+        evaluated = {
+            name: found(folder / name, shift, images) for name, shift in (("scratch", 15), ("agssp", 0))
+        }
+        assert (lead_interval(starts, evaluated, truth) is not None) is known
+        record = {"map50": 0.5, "boxes": 40 * images}
+        results = {
+            each.name: replace(
+                evaluated[each.name], record={"results": {**record, "map50_95": each.map50_95}}
+            )
+            for each in starts
+        }
+        told = compared_starts(results, truth)
+        assert (told["verdict"] == "few") is not known
+        assert ("Too few test images for a claim" in told["sentence"]) is not known

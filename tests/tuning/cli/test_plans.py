@@ -59,6 +59,17 @@ def test_every_round_is_counted_and_the_first_is_that_of_one() -> None:
     assert counts == [2, 4]
 
 
+def test_every_round_of_a_finetuning_is_counted_by_its_images() -> None:
+    study = load_study("fig6-freeze")
+    epochs = []
+    for rounds in (1, 2):
+        cells = plan_cells(study, "cpu", {"finetune": {"rounds": rounds}}, {}, seeds=(0,), only=())
+        epochs.append([each.epochs for each in planned(cells) if each.stage == "finetune"])
+    once, twice = epochs
+    assert len(twice) == 2 * len(once)
+    assert sum(twice) == 4 * sum(once)  # a further round is three of the first
+
+
 def test_time_is_that_of_finished_trainings_like_these(tmp_path: Path) -> None:
     workspace = Storage.open(str(tmp_path))
     done = {"config": {"name": "yolov8n"}, "results": {"training_seconds": 30.0, "epochs": 3}}

@@ -18,6 +18,7 @@ from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
 from training.project import Project
 from tuning.forecast.images import moved_by_images
+from tuning.forecast.plan import forecast_plan
 from tuning.forecast.projects import ForecastSet, forecast_set
 from tuning.forecast.results import Run, StartResult
 from tuning.forecast.section import forecast_preset, forecast_section
@@ -217,3 +218,21 @@ def test_real_trainings_are_run_and_found_again(tmp_path: Path, tracked: Callabl
         moved = moved_by_images(evaluated, labelled, "map50")
         assert moved.shape == (200,)
         assert np.isfinite(moved).all()
+
+
+def test_a_plan_counts_every_round_of_a_finetuning(tmp_path: Path) -> None:
+    folder = str(tree(tmp_path / "tiles", 90))
+    made = {}
+    for rounds in (1, 2):
+        section = forecast_section(QUICK, {})
+        words = {"finetune": {"rounds": rounds}}
+        made[rounds] = forecast_plan(section, forecast_set(QUICK, [folder], words, section))
+    assert made[2]["trainings"] == 2 * made[1]["trainings"]
+    assert made[2]["images_learnt"] == pytest.approx(4 * made[1]["images_learnt"], rel=1e-3)
+
+
+def test_a_few_test_images_give_no_forecast_whatever_their_boxes() -> None:
+    known = StartResult("coco", runs(0.8, 1.5, 0.5), test_boxes=400, test_images=6)
+    assert known.unfit() is None
+    few = StartResult("coco", runs(0.8, 1.5, 0.5), test_boxes=400, test_images=5)
+    assert "too few test images with objects: 5, at least 6" in str(few.unfit())

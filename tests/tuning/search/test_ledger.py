@@ -300,3 +300,19 @@ def test_a_stopped_trial_keeps_its_last_value_and_a_failed_one_its_reason(
     experiment = client.get_run(runs[0].id).info.experiment_id
     below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{runs[0].id}'")
     assert [run.info.status for run in below] == ["KILLED"]
+
+
+def test_an_estimate_counts_every_round_of_a_finetuning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further round is three of the first: each labelled image, and two of the others for it."""
+    monkeypatch.setattr(cost, "step_seconds", lambda *_: 0.01)
+
+    def seconds(rounds: int, *words: str) -> float:
+        project = Project.model_validate({"finetune": {"rounds": rounds, "loop": {"epochs": 100}}})
+        space = parse_space(words or ["finetune.loop.lr=[1e-3, 1e-2]"])
+        made = estimate(project, "finetune", space, images=10, trials=1, concurrent=1, gpus=0.0)
+        return made.trial_seconds - cost.START_SECONDS
+
+    assert seconds(1) == pytest.approx(10)
+    assert seconds(2) == pytest.approx(40)
+    assert seconds(3) == pytest.approx(70)
+    assert seconds(1, "finetune.rounds=[1, 2]") == pytest.approx(25)

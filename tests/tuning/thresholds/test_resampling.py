@@ -79,3 +79,13 @@ def test_images_without_truth_have_no_interval(pool: ThreadPoolExecutor) -> None
     empty = replace(judged, pixels=(np.zeros(0, np.int64),) * 5, boxes=(np.zeros((0, 4)),) * 5)
     objective = objective_over(empty, "mask_iou", pool)
     assert gain_interval("mask_iou", objective.selections({}), objective.selections({})) is None
+
+
+def test_a_few_images_have_no_interval(pool: ThreadPoolExecutor) -> None:
+    """Of one image all drawn sets are one, which told a gain of any size as certain."""
+    judged = random_images(1, count=60)
+    places = [place for place in range(60) if len(judged.pixels[place])]
+    for count, known in ((1, False), (5, False), (6, True)):
+        objective = objective_over(taken(judged, places[:count]), "mask_iou", pool)
+        own, none = objective.selections({}), objective.selections({"boxes.delta": 2.0})
+        assert (gain_interval("mask_iou", own, none) is not None) is known
