@@ -1,16 +1,18 @@
 """Image files by a folder, a glob, a single path or a URI, without a corpus' config."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
+from cluster.progress import say
 from cluster.storage import Storage
 from pipelines.corpus.named_references import WILDCARDS, glob_matches
 from pipelines.images import IMAGE_SUFFIXES
-from pipelines.layouts import Tree, list_tree
+from pipelines.layouts import Tree, foreign_text, list_tree
 
 IMAGE_FILES = pa.schema(
     [("uri", pa.string()), ("name", pa.string()), ("bytes", pa.int64()), ("modified", pa.int64())]
@@ -37,6 +39,7 @@ def find_images(where: str) -> pa.Table:
         raise UserError(f"{where} can't be read ({reason}); give a folder, an image or a glob.") from None
     if kind == pafs.FileType.Directory:
         tree = list_tree(where, "IMAGES")
+        _tell_foreign(where, tree.foreign)
         return _table(tree, tree.images)
     path = PurePosixPath(target.path)
     if kind == pafs.FileType.File:
@@ -53,9 +56,15 @@ def find_images(where: str) -> pa.Table:
     base_length = len(PurePosixPath(where.split("://", 1)[-1]).parts) - len(path.parts[wild[0] :])
     tree = list_tree(_first_parts(where, base_length), "IMAGES")
     images = tuple(image for image in tree.images if glob_matches(str(image), pattern))
+    _tell_foreign(where, [path for path in tree.foreign if glob_matches(str(path), pattern)])
     if not images:
         raise UserError(f'No image below {"/".join(base) or "."} fits "{pattern}".')
     return _table(tree, images)
+
+
+def _tell_foreign(where: str, foreign: Sequence[PurePosixPath]) -> None:
+    if foreign:
+        say(f"{where}: left out: {foreign_text(foreign)}")
 
 
 def listing_digest(files: pa.Table) -> str:

@@ -16,7 +16,15 @@ from pipelines.corpus.published import PublishedSplit
 from pipelines.corpus.section import CorpusSection, ReferenceNeed, Source
 from pipelines.corpus.source_split import SourceSplit, require_held_out
 from pipelines.images import Levels, source_levels
-from pipelines.layouts import LABEL_SUFFIXES, Entry, LostLabel, find_layout, list_tree, stated_splits
+from pipelines.layouts import (
+    LABEL_SUFFIXES,
+    Entry,
+    LostLabel,
+    find_layout,
+    foreign_text,
+    list_tree,
+    stated_splits,
+)
 from pipelines.tables import LISTED
 
 
@@ -195,6 +203,8 @@ class Listing:
             ):
                 if entries:
                     told.append(f"{root}: {what}: {len(entries)} ({entries[0].path}: {entries[0].doubt})")
+            if source.tree.foreign:
+                told.append(f"{root}: left out: {foreign_text(source.tree.foreign)}")
             if source.passed_over:
                 what = f"files that may hold labels but that the layout {source.layout} does not read"
                 told.append(f"{root}: {what}: {len(source.passed_over)} ({first_names(source.passed_over)})")

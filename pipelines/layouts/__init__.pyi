@@ -3,7 +3,7 @@ from .catalogue import find_layout
 from .names import AUTO, LAYOUT_NAMES, check_layout
 from .published import stated_splits
 from .roots import refuse_missing_root
-from .tree import LABEL_SUFFIXES, Tree, list_tree
+from .tree import LABEL_SUFFIXES, Tree, foreign_text, list_tree
 
 __all__ = [
     "AUTO",
@@ -14,6 +14,7 @@ __all__ = [
     "Tree",
     "check_layout",
     "find_layout",
+    "foreign_text",
     "list_tree",
     "refuse_missing_root",
     "stated_splits",

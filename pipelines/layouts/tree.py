@@ -1,6 +1,6 @@
 """The files below a source's root: images, and what may be annotations of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,14 @@ from pipelines.layouts.roots import unusable_root
 
 LABEL_SUFFIXES = frozenset({".xml", ".txt", ".json", ".csv", ".names"})
 ANNOTATION_SUFFIXES = LABEL_SUFFIXES | {".yaml", ".yml"}
+# Photographs of other kinds, which are told and not read; cameras' raw files are the last two lines.
+FOREIGN_SUFFIXES = frozenset(
+    {
+        *(".gif", ".jfif", ".jpe", ".jp2", ".j2k", ".jpf", ".jpx", ".jxl", ".jxr", ".heic", ".heif", ".avif"),
+        *(".pgm", ".ppm", ".pbm", ".pnm", ".pfm", ".tga", ".psd", ".exr", ".hdr", ".fits", ".raw", ".dng"),
+        *(".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
+    }
+)
 HEAD_BYTES = 64 << 10  # of a file that is looked into to find its format
 SAMPLES = 16  # files of a suffix that are looked into
 
@@ -28,11 +36,13 @@ class Tree:
     Attributes:
         root: the source's folder.
         files: relative path → (bytes, modified in ns), sorted; images and files with an annotation's suffix.
+        foreign: paths of photographs of kinds that are not read, sorted.
         tables: files that `read` has read so far.
     """
 
     root: Storage
     files: Mapping[PurePosixPath, tuple[int, int]]
+    foreign: tuple[PurePosixPath, ...] = ()
     tables: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
     _heads: dict[PurePosixPath, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -130,17 +140,32 @@ def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
             "does not exist" if missing else f"can't be read ({getattr(error, 'strerror', None) or error})"
         )
         raise unusable_root(storage.uri, reason, key) from None
-    tree = Tree(storage, {path: files[path] for path in sorted(files, key=str)})
+    ordered = sorted(files, key=str)
+    foreign = tuple(path for path in ordered if path.suffix.lower() in FOREIGN_SUFFIXES)
+    read = {path: files[path] for path in ordered if path.suffix.lower() not in FOREIGN_SUFFIXES}
+    tree = Tree(storage, read, foreign)
     if not tree.images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        others = f", but {foreign_text(foreign)}, or" if foreign else ";"
         raise UserError(
-            f"The image folder {storage.uri} holds no image ({kinds}); set {key} to one that does."
+            f"The image folder {storage.uri} holds no image ({kinds}){others} set {key} to one that does."
         )
     return tree
 
 
+def foreign_text(foreign: Sequence[PurePosixPath]) -> str:
+    """What is left out: `3 photographs of kinds that are not read (.gif, .heic; first a/b.heic)`, and a way.
+
+    Args:
+        foreign: paths, at least one.
+    """
+    kinds = ", ".join(sorted({path.suffix.lower() for path in foreign}))
+    what = f"{len(foreign)} photographs of kinds that are not read"
+    return f"{what} ({kinds}; first {foreign[0]}); save them as PNG or TIFF to have them in"
+
+
 def _wanted(path: PurePosixPath) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES | ANNOTATION_SUFFIXES
+    return path.suffix.lower() in IMAGE_SUFFIXES | ANNOTATION_SUFFIXES | FOREIGN_SUFFIXES
 
 
 def _remote_files(storage: Storage) -> Iterable[tuple[PurePosixPath, int, int]]:

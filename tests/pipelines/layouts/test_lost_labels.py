@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from cluster.errors import UserError
+from pipelines.corpus.image_paths import find_images
 from pipelines.corpus.inspection import inspect
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.section import CorpusSection, ReferenceNeed
@@ -365,6 +366,24 @@ def test_labels_that_are_passed_over_are_named(tmp_path: Path) -> None:
         f"{tmp_path}: files that may hold labels but that the layout mvtec does not read: "
         "5 (c.txt, d.csv, obj.names, …)"
     ]
+
+
+def test_photographs_of_kinds_that_are_not_read_are_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`.HEIC` of a telephone, `.pgm` of a camera's software: left out, and not without a word."""
+    for name in ("a.png", "b.HEIC", "old/c.pgm", "notes.docx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name, "PNG")
+    listing, corpus = corpus_of(tmp_path)
+    left_out = "left out: 2 photographs of kinds that are not read (.heic, .pgm; first b.HEIC); save them as "
+    assert [each.split("PNG")[0] for each in listing.warnings()] == [f"{tmp_path}: {left_out}"]
+    assert len(corpus.manifest) == 1
+    assert find_images(str(tmp_path)).num_rows == 1
+    assert left_out in capfd.readouterr().err
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(UserError, match=r"holds no image .*, but 2 photographs of kinds that are not read"):
+        corpus_of(tmp_path)
 
 
 # A defect's image that has no mask, or no boxes, in the tree as it should be.
