@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, str] = {
     "start_up": "benchmarks.start_up",
     "encoder_quality": "benchmarks.encoder_quality",
     "kead": "benchmarks.kead",
+    "kead_precision": "benchmarks.kead_precision",
     "maps_job": "benchmarks.maps_job",
     "boxes": "benchmarks.boxes",
     "box_rules": "benchmarks.box_rules.measure",
