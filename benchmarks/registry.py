@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "kead": "benchmarks.kead",
     "kead_precision": "benchmarks.kead_precision",
     "maps_job": "benchmarks.maps_job",
+    "corpus_scale": "benchmarks.corpus_scale",
     "boxes": "benchmarks.boxes",
     "box_rules": "benchmarks.box_rules.measure",
     "banks": "benchmarks.banks",
