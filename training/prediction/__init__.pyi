@@ -1,6 +1,6 @@
 from .batch import detect_batch
 from .predict import ImagePrediction, UnreadableImage
-from .ready import ready
+from .readiness import ready
 from .rows import draw_rows, predict_rows, read_rows
 from .section import PredictSection
 from .stage import predict_images

@@ -25,7 +25,7 @@ from pipelines.tables import (
     write_listing,
 )
 from training.models.detectors import Detector
-from training.prediction.ready import ready
+from training.prediction.readiness import ready
 from training.prediction.rows import alike, draw_rows, predict_rows, predict_tiled_rows, read_rows
 from training.prediction.section import PredictSection
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
