@@ -1,7 +1,8 @@
-"""KeAD's image tower by PyTorch, onnxruntime and OpenVINO, in turn: ViT-B-16-plus-240, batch 4, two threads.
+"""KeAD's image tower by PyTorch, onnxruntime and OpenVINO, in turn: ViT-B-16-plus-240, batch 4.
 
-OpenVINO is the extra `openvino`. `AGSSP_BENCH_BEFORE` names the Python of another installation of agssp,
-whose tower is a further side.
+By as many threads as there are CPUs for, two at most. Where the CPU has products of bf16 (`maps.precision`),
+they are further sides. OpenVINO is the extra `openvino`. `AGSSP_BENCH_BEFORE` names the Python of another
+installation of agssp, whose tower is one more.
 """
 
 import importlib.util
@@ -19,12 +20,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.registry import Row, at_least, at_most
+from cluster.cpu_products import bf16_products
+from cluster.on_ray import machine_cpus
 from pipelines.encoder import DenseEmbeddings, DenseEncoder
 from pipelines.maps import OnnxTower, tower_file
 
 BEFORE = "AGSSP_BENCH_BEFORE"
-MODEL, SIDE, BATCH, THREADS, ROUNDS = "ViT-B-16-plus-240", 240, 4, 2, 5
-FASTER, MOST_DIFFERENCE = 1.8, 1e-4
+MODEL, SIDE, BATCH, ROUNDS = "ViT-B-16-plus-240", 240, 4, 5
+THREADS = min(2, machine_cpus())
+FASTER, FASTER_BY_BF16, MOST_DIFFERENCE = 1.8, 3.0, 1e-4
 # Answers each line on its input with the CPU and wall seconds of one batch.
 CHILD = f"""
 import sys, time, open_clip, torch
@@ -71,6 +75,11 @@ def run() -> Iterator[Row]:
             MOST_DIFFERENCE,
         )
         sides["openvino"] = lambda: _timed(openvino_tower, images)
+        if bf16_products():
+            half_tower = _openvino_tower(dense, "bf16")
+            sides["openvino, bf16"] = lambda: _timed(half_tower, images)
+    if bf16_products():
+        sides["torch, bf16"] = lambda: _timed(_rounding(dense), images)
     other = os.environ.get(BEFORE)
     with ExitStack() as open_until_measured:
         if other is not None:
@@ -81,12 +90,34 @@ def run() -> Iterator[Row]:
         for name in sides:
             seconds = statistics.median(one[name][place] for one in rounds) / BATCH
             yield Row(f"{name}: {clock} seconds an image", seconds)
-        for name in [name for name in sides if name != "onnxruntime"]:
-            ratio = statistics.median(one[name][place] / one["onnxruntime"][place] for one in rounds)
-            what = f"onnxruntime against {name}, {clock} time: times as fast"
-            yield at_least(what, ratio, FASTER) if (name, clock) == ("before", "CPU") else Row(what, ratio)
+        for faster, slower in _pairs(list(sides)):
+            ratio = statistics.median(one[slower][place] / one[faster][place] for one in rounds)
+            what = f"{faster} against {slower}, {clock} time: times as fast"
+            goal = FASTER_BY_BF16 if faster == "torch, bf16" else FASTER
+            yield at_least(what, ratio, goal) if (slower, clock) == ("before", "CPU") else Row(what, ratio)
     if other is None:
         yield Row("onnxruntime against before", None, f"{BEFORE} is not set")
+    if not bf16_products():
+        yield Row("torch, bf16 against before", None, "this CPU has no products of bf16")
+
+
+def _pairs(sides: list[str]) -> list[tuple[str, str]]:
+    """What is compared: onnxruntime with all of float32, bf16 with PyTorch's float32 and the build before."""
+    rounded = [name for name in sides if name.endswith("bf16")]
+    exact = [name for name in sides if name not in (*rounded, "onnxruntime")]
+    plain = [name for name in exact if name != "openvino"]
+    return [("onnxruntime", name) for name in exact] + [(half, name) for half in rounded for name in plain]
+
+
+def _rounding(dense: DenseEncoder) -> Callable[[Tensor], DenseEmbeddings]:
+    """The tower as `maps.precision=bf16` has it."""
+
+    def embed(images: Tensor) -> DenseEmbeddings:
+        with torch.autocast("cpu", torch.bfloat16):
+            embedded: DenseEmbeddings = dense(images)
+        return embedded
+
+    return embed
 
 
 def _timed(embed: Callable[[Tensor], DenseEmbeddings], images: Tensor) -> tuple[float, float]:
@@ -96,13 +127,13 @@ def _timed(embed: Callable[[Tensor], DenseEmbeddings], images: Tensor) -> tuple[
     return time.process_time() - cpu, time.monotonic() - wall
 
 
-def _openvino_tower(dense: DenseEncoder) -> Callable[[Tensor], DenseEmbeddings]:
-    """The same ONNX file by OpenVINO, in float32."""
+def _openvino_tower(dense: DenseEncoder, precision: str = "f32") -> Callable[[Tensor], DenseEmbeddings]:
+    """The same ONNX file by OpenVINO; of bf16 all of it, the sum over the blocks too."""
     import openvino
 
     content, cls, patches = tower_file(dense)
     core = openvino.Core()
-    settings = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
+    settings = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": precision}
     model = core.compile_model(core.read_model(content), "CPU", settings)
 
     def embed(images: Tensor) -> DenseEmbeddings:

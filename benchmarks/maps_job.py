@@ -75,7 +75,7 @@ def run() -> Iterator[Row]:
         yield at_least("in tiles: Ray Data against the bare loop", steady / loop["images_per_s"], 0.95)
         by_cpu = (loop["cpu_seconds"] / TILED_SHORT) / (cpu / (TILED_LONG - TILED_SHORT))
         yield Row("in tiles: the same by CPU time", by_cpu)
-        _tiny_encoder(Path(folder) / "tiny")
+        tiny_encoder(Path(folder) / "tiny")
         peaks = [_child("job", folder, count, "tiny")["driver_mb"] for count in (SMALL, LARGE)]
         yield Row(f"driver's memory with {SMALL:,} images, MB", peaks[0])
         yield at_most(f"its growth to {LARGE:,} images, MB", peaks[1] - peaks[0], 200)
@@ -174,7 +174,7 @@ def _cpu_seconds() -> float:
     return float(sum(one.user + one.system + one.children_user + one.children_system for one in times))
 
 
-def _tiny_encoder(folder: Path) -> None:
+def tiny_encoder(folder: Path) -> None:
     """An open_clip model folder of random weights that costs next to nothing."""
     vision = {"image_size": 32, "layers": 4, "width": 32, "head_width": 16, "patch_size": 8}
     text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}

@@ -22,7 +22,7 @@ from pipelines.surfaces import generate
 from training.export import write_native
 from training.models import Preprocessing
 from training.models.detectors import Detector, build_detector
-from training.prediction import draw_rows, predict_rows, read_rows
+from training.prediction import draw_rows, predict_rows, read_rows, ready
 
 IMAGES, ORIGINAL, SIDE, BATCH = 32, 200, 224, 16
 ROUNDS = 5
@@ -39,7 +39,7 @@ def run() -> Iterator[Row]:
         files = _files(Path(folder))
         detector = _detector(files)
         theirs = YOLO(write_native(detector, Path(folder), "detector").path)
-        detector.fold_norms()
+        detector = ready(detector, torch.device("cpu"))
         table = pa.table({"uri": [str(file) for file in files], "name": [file.name for file in files]})
         drawn = Storage.open(f"{folder}/drawn")
 

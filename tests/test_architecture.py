@@ -18,6 +18,7 @@ FACES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 ROOMS = {
     "cluster.config": "config_paths errors fault_words recipes storage yaml_files",
     "cluster.config_paths": "",
+    "cluster.cpu_products": "",
     "cluster.errors": "",
     "cluster.fault_words": "",
     "cluster.html_page": "",

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from cluster.cli.projects import Ground
+from cluster.cpu_products import bf16_products
 from cluster.errors import UserError
 from cluster.on_ray import RaySection, machine_cpus, ray_session, start_ray
 from cluster.privacy import TELEMETRY_OFF
@@ -101,9 +102,9 @@ def machine() -> list[Check]:
         )
     else:
         rows.append(Check("GPUs", True, ", ".join(names) or "none; everything runs on the CPU"))
-    flags = _cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"}
-    native = f"native ({', '.join(sorted(flags))})"
-    rows.append(Check("bf16 on CPU", True, native if flags else "emulated; float32 is as fast or faster"))
+    sets = ", ".join(bf16_products())
+    native = f"native ({sets}): maps.precision=bf16 is worth its while with large encoders"
+    rows.append(Check("bf16 on CPU", True, native if sets else "emulated; float32 is as fast or faster"))
     return rows
 
 
@@ -129,14 +130,6 @@ def _free_memory_gib() -> float:
     if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdecimal():
         free = min(free, (int(text) - int(used.read_text())) / GIB)
     return free
-
-
-def _cpu_flags() -> set[str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return set()
-    line = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
-    return set(line.group(1).split()) if line else set()
 
 
 def workspace(uri: str) -> list[Check]:

@@ -14,6 +14,7 @@ from pipelines.maps.method import MapMethod
 from pipelines.maps.mutual_sample import Pairs, judged_states
 from pipelines.maps.resources import images_at_once
 from pipelines.maps.rows import category_states, readable_rows
+from pipelines.maps.runtime import say_precision
 from pipelines.maps.section import MapsSection
 from pipelines.maps.tiled_rows import map_rows_of
 from pipelines.tables import Shared, write_errors
@@ -31,6 +32,7 @@ def prepare(
     """Every category's state, the number of images an actor gets at once, and the method if it is `kept`."""
     torch.set_num_threads(machine_cpus())
     method = build_method(section, "cuda" if cuda else "cpu")
+    say_precision(method)
     states = category_states(method, section, references, levels)
     if sample is not None:
         states = judged_states(states, *sample)

@@ -1,8 +1,5 @@
 """What of the images the encoder will not see: said in a line before the maps are made."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pyarrow as pa
 
 from cluster.progress import say
@@ -15,37 +12,41 @@ MOST_PIXELS = 48  # of an image in a patch's side: a defect of that size is one 
 
 def say_coverage(section: MapsSection, manifest: pa.Table, encoder: EncoderInput) -> None:
     """Say how coarsely the images of a manifest (`uri`, `width`, `height`) are seen, if at all coarse."""
-    note = coverage(section, manifest.select(["uri", "width", "height"]).to_pylist(), encoder)
+    note = coverage(section, manifest, encoder)
     if note:
         say(f"maps: {note}")
 
 
-def coverage(section: MapsSection, rows: Sequence[Mapping[str, Any]], encoder: EncoderInput) -> str | None:
+def coverage(section: MapsSection, manifest: pa.Table, encoder: EncoderInput) -> str | None:
     """One line: how many tiles there are, and how many images are seen so coarsely that defects are lost.
 
     Args:
         section: the stage's config.
-        rows: every image's `uri`, `width` and `height`.
+        manifest: every image's `uri`, `width` and `height`.
         encoder: the method's input.
     """
-    coarse = []
-    tiles = 0
-    for row in rows:
-        width, height = row["width"], row["height"]
+    worst = (0.0, "")
+    tiles = coarse = 0
+    # By size, as a corpus of millions has few of them; of images alike the last by name is told.
+    alike = manifest.group_by(["width", "height"]).aggregate([("uri", "max"), ("uri", "count")])
+    for row in alike.to_pylist():
+        width, height, images = row["width"], row["height"], row["uri_count"]
         plan = tile_plan(width, height, section, encoder)
         across, down = width / plan.columns, height / plan.rows
-        tiles += len(plan.corners)
+        tiles += images * len(plan.corners)
         if max(across, down) > MOST_PIXELS or max(across / down, down / across) > MOST_SQUASHED:
-            coarse.append((max(across, down), f"{row['uri']}: {across:.0f}×{down:.0f} pixels a patch"))
-    told = f"{tiles:,} tiles of {len(rows):,} images" if section.tiles != "off" else None
+            coarse += images
+            worst = max(
+                worst, (max(across, down), f"{row['uri_max']}: {across:.0f}×{down:.0f} pixels a patch")
+            )
+    told = f"{tiles:,} tiles of {manifest.num_rows:,} images" if section.tiles != "off" else None
     if not coarse:
         return told
     remedy = "maps.tiles=auto cuts them into tiles"
     if section.tiles != "off":
         remedy = "take smaller maps.tiles or a higher maps.grid_limit"
-    worst = max(coarse)[1]
     lost = (
-        f"{len(coarse):,} of {len(rows):,} images are squashed by more than {MOST_SQUASHED:g}:1 or have "
-        f"patches of more than {MOST_PIXELS} pixels, so that small defects vanish ({worst}); {remedy}"
+        f"{coarse:,} of {manifest.num_rows:,} images are squashed by more than {MOST_SQUASHED:g}:1 or have "
+        f"patches of more than {MOST_PIXELS} pixels, so that small defects vanish ({worst[1]}); {remedy}"
     )
     return f"{told}; {lost}" if told else lost

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cluster.cpu_products import bf16_products
 from cluster.errors import UserError
 from cluster.progress import say
 from pipelines.encoder import DenseEmbeddings, DenseEncoder
@@ -31,7 +32,7 @@ def take_runtime(method: MapMethod, section: MapsSection) -> None:
     asked = section.runtime == "onnx"
     if not asked and (method.device.type != "cpu" or section.precision != "fp32" or section.compile):
         return
-    if not asked and sum(weight.numel() for weight in dense.parameters()) < LEAST_WEIGHTS:
+    if not asked and not _is_large(dense):
         return
     if method.device.type != "cpu":
         raise UserError("maps.runtime=onnx is for CPUs; on a GPU take auto or torch.")
@@ -41,6 +42,28 @@ def take_runtime(method: MapMethod, section: MapsSection) -> None:
     if asked:
         raise UserError(f"maps.runtime=onnx can't be used here: {fault}; take maps.runtime=torch.")
     say(f"maps: the encoder runs on PyTorch, not on onnxruntime: {fault}")
+
+
+def say_precision(method: MapMethod) -> None:
+    """One line where another `maps.precision` would suit this CPU.
+
+    The precision is never chosen by itself: it decides the maps, and their fingerprint must be the same on
+    every machine that a job starts or goes on on.
+    """
+    if method.device.type != "cpu":
+        return
+    native = bool(bf16_products())
+    if method.precision == "bf16" and not native:
+        say("maps: this CPU emulates products of bf16: maps.precision=fp32 is as fast or faster")
+    if method.precision == "fp32" and native and method.tower is not None and _is_large(method.tower):
+        say(
+            "maps: this CPU has products of bf16: maps.precision=bf16 takes about two thirds of the time, "
+            "and makes other maps, within 0.01 of these"
+        )
+
+
+def _is_large(dense: DenseEncoder) -> bool:
+    return sum(weight.numel() for weight in dense.parameters()) >= LEAST_WEIGHTS
 
 
 def _taken(method: MapMethod, dense: DenseEncoder) -> str | None:

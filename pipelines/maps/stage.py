@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.errors import UserError
 from cluster.on_ray import record
@@ -11,6 +12,7 @@ from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.banks import CLIP
 from pipelines.encoder import LICENCES, map_licences, weights_digest
+from pipelines.images import Levels
 from pipelines.maps.coverage import say_coverage
 from pipelines.maps.job_steps import encoding_steps
 from pipelines.maps.section import MapsSection
@@ -91,8 +93,7 @@ def make_maps(
 
         work, target = bench.directory.at("listing"), bench.directory.at("maps")
         manifest = tables.manifest_table(("image_id", "uri", "category", "width", "height"))
-        pairs = [levels.get(uri) for uri in manifest.column("uri").to_pylist()]
-        manifest = manifest.append_column("levels", pa.array(pairs, pa.list_(pa.float64())))
+        manifest = manifest.append_column("levels", _pairs(manifest, levels))
         source = write_listing(work, manifest)
         encoder = input_of(section)  # a level or weights that don't fit are told before Ray is started
         if section.trained:
@@ -128,7 +129,8 @@ def make_maps(
             gpus=pool.gpus,
         )
         images: int = batch.get()
-        sizes = list(zip(*(manifest.column(side).to_pylist() for side in ("width", "height")), strict=True))
+        different = manifest.select(["width", "height"]).group_by(["width", "height"]).aggregate([])
+        sizes = [(row["width"], row["height"]) for row in different.to_pylist()]
         run_table_job(
             f"maps: {section.method}",
             source=source,
@@ -162,6 +164,14 @@ def make_maps(
     )
 
 
+def _pairs(manifest: pa.Table, levels: Mapping[str, Levels]) -> pa.Array:
+    """Black and white of each image, null where it takes its own."""
+    kind = pa.list_(pa.float64())
+    if not levels:
+        return pa.nulls(manifest.num_rows, kind)
+    return pa.array([levels.get(uri) for uri in manifest.column("uri").to_pylist()], kind)
+
+
 def _check_references(section: MapsSection, references: Mapping[str, list[str]]) -> None:
     for category, uris in references.items():
         if len(uris) < section.shots:
@@ -183,8 +193,8 @@ def _finish(
         max_bad_share: the stage's limit.
     """
     done = bench.directory.read_table("maps", columns=["image_id", "score", "map_max"])
-    ids = set(done.column("image_id").to_pylist())
-    missing = [row for row in manifest.to_pylist() if row["image_id"] not in ids]
+    ids = pc.unique(done.column("image_id"))
+    missing = manifest.filter(pc.invert(pc.is_in(manifest.column("image_id"), value_set=ids))).to_pylist()
     lost = [row["uri"] for row in missing if row["image_id"] not in errors]
     if lost:
         raise RuntimeError(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.storage import Storage
 
@@ -92,22 +93,20 @@ class CorpusTables:
 
     def held_out(self) -> frozenset[str]:
         """Ids of the test split, which pretraining must never see."""
-        return frozenset(
-            row["image_id"] for row in self.manifest(split="test", columns=("image_id", "split"))
-        )
+        table = self.manifest_table(("image_id", "split"))
+        return frozenset(table.filter(pc.field("split") == "test").column("image_id").to_pylist())
 
     def pretraining(self) -> frozenset[str]:
         """Ids of the images outside the test split."""
-        rows = self.manifest(columns=("image_id", "split"))
-        return frozenset(row["image_id"] for row in rows if row["split"] != "test")
+        table = self.manifest_table(("image_id", "split"))
+        return frozenset(table.filter(pc.field("split") != "test").column("image_id").to_pylist())
 
     def references(self) -> dict[str, list[str]]:
         """category → URIs of its normal references, in the manifest's order; every category has a key."""
-        rows = self.manifest(columns=("uri", "category", "role"))
-        uris: dict[str, list[str]] = {name: [] for name in sorted({row["category"] for row in rows})}
-        for row in rows:
-            if row["role"] == REFERENCE:
-                uris[row["category"]].append(row["uri"])
+        table = self.manifest_table(("uri", "category", "role"))
+        uris: dict[str, list[str]] = {name: [] for name in sorted(pc.unique(table["category"]).to_pylist())}
+        for row in table.filter(pc.field("role") == REFERENCE).to_pylist():
+            uris[row["category"]].append(row["uri"])
         return uris
 
     def levels(self, key: Literal["image_id", "uri"] = "image_id") -> dict[str, tuple[float, float]]:
@@ -118,8 +117,8 @@ class CorpusTables:
         table = self.manifest_table()
         if "levels" not in table.column_names:
             return {}
-        rows = table.select([key, "levels"]).to_pylist()
-        return {row[key]: (pair[0], pair[1]) for row in rows if (pair := row["levels"]) is not None}
+        rows = table.select([key, "levels"]).filter(pc.field("levels").is_valid()).to_pylist()
+        return {row[key]: (row["levels"][0], row["levels"][1]) for row in rows}
 
     def labels(self) -> dict[str, LabelRow]:
         """image_id → what is known of it; an image without labels has no key.

@@ -29,7 +29,7 @@ from training.certificate.pod_picture import pod_picture
 from training.certificate.section import CertifySection
 from training.certificate.words import not_measured, verdicts
 from training.detection import Sample, labelled_samples, shuffled
-from training.prediction import PredictSection
+from training.prediction import PredictSection, ready
 from training.starts import ModelSource, load_detector
 
 PAGE_FILE, JSON_FILE, DEFECTS_FILE = "certificate.html", "certificate.json", "defects.parquet"
@@ -144,8 +144,8 @@ def certify_detector(
         about = identity(certified.version, certified.source, certified.making, detector)
         leak = find_leak(certified.making, labelled, site.workspace, limit)
         part = held_out_part(labelled, leak, seed)
-        detector.fold_norms()  # as it is served
-        looking = Looking(detector.to(device).eval(), device, predict, section.iou)
+        as_served = ready(detector, device)
+        looking = Looking(as_served, device, predict, section.iou)
         samples = part.samples
         judged = judged_images(looking, samples)
         unit, factor = ("pixels", 1.0) if section.pixel_mm is None else ("mm", section.pixel_mm)

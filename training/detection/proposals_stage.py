@@ -26,7 +26,7 @@ from pipelines.tables import (
 )
 from training.detection.section import FLOOR
 from training.pictures import lost_image
-from training.prediction import PredictSection, UnreadableImage
+from training.prediction import PredictSection, UnreadableImage, ready
 from training.prediction.predict import predict
 from training.starts import WEIGHTS_FILE, load_detector
 
@@ -141,9 +141,9 @@ class ProposeActor:
     def __init__(self, weights: Storage, cuda: bool, counter: Sender | None = None) -> None:
         torch.set_num_threads(machine_cpus())
         with weights.local_copy(WEIGHTS_FILE) as path:
-            self.detector = load_detector(path)
-        self.detector.fold_norms()
+            detector = load_detector(path)
         self.device, self.counter = torch.device("cuda" if cuda else "cpu"), counter
+        self.detector = ready(detector, self.device)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         listed = {row["image_id"]: row for row in rows.to_pylist()}

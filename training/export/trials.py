@@ -18,7 +18,7 @@ from training.export.trial_images import Picture, TrialImages
 from training.models import DetectorTiles
 from training.models.detectors import Detector
 from training.pictures import lost_image
-from training.prediction import ImagePrediction, UnreadableImage
+from training.prediction import ImagePrediction, UnreadableImage, ready
 from training.prediction.predict import predict
 
 Array = npt.NDArray[np.float32]
@@ -80,7 +80,7 @@ class Standard:
     Attributes:
         map50, map50_95: PyTorch's, on the same images; None without labelled ones.
         measured_images: number of these.
-        latency_ms: PyTorch's median over all rounds, batch norms folded as `agssp predict` folds them.
+        latency_ms: PyTorch's median over all rounds, of the detector as `agssp predict` readies it.
         threads: threads of PyTorch and of every runtime.
         held_out: whether the pictures were held-out images; else generated ones.
     """
@@ -114,9 +114,8 @@ def try_files(
     answers = {name: answer_of(paths[0], threads) for name, paths in files.items()}
     shown = images.shown(detector.preprocessing)
     own = figures_of(detector, images, cut)
-    folded = copy.deepcopy(detector).eval()
-    folded.fold_norms()
-    times = in_turn({"": _torch_answer(folded), **answers}, shown)
+    as_served = ready(copy.deepcopy(detector), torch.device("cpu"))
+    times = in_turn({"": _torch_answer(as_served), **answers}, shown)
     trials: dict[str, Trial] = {}
     for name, answer in answers.items():
         boxes, scores = differences(detector, answer, shown)

@@ -1,5 +1,6 @@
 from .batch import detect_batch
 from .predict import ImagePrediction, UnreadableImage
+from .readiness import ready
 from .rows import draw_rows, predict_rows, read_rows
 from .section import PredictSection
 from .stage import predict_images
@@ -13,4 +14,5 @@ __all__ = [
     "predict_images",
     "predict_rows",
     "read_rows",
+    "ready",
 ]

@@ -25,6 +25,7 @@ from pipelines.tables import (
     write_listing,
 )
 from training.models.detectors import Detector
+from training.prediction.readiness import ready
 from training.prediction.rows import alike, draw_rows, predict_rows, predict_tiled_rows, read_rows
 from training.prediction.section import PredictSection
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
@@ -116,7 +117,8 @@ def predict_images(
         extra={"model": model.digest, "images": listing_digest(files)},
         body=body,
         # All bits; levels; boxes outside the image take no place; classes in the model's order; drawn files'
-        # names have one suffix; batch norms folded, which rounds otherwise; strips are averaged.
+        # names have one suffix; batch norms folded and convolutions channels last, which rounds otherwise;
+        # strips are averaged.
         revision=5,
     )
 
@@ -129,7 +131,7 @@ class PredictActor:
         section: the stage's config.
         cuda: whether the actor has (a share of) a GPU.
         levels: how images of more than 8 bits become 8, of those it reads itself.
-        detector: the loaded detector, whose norms are folded here; None loads it.
+        detector: the loaded detector, which is made ready here; None loads it.
         counter: counter of finished images.
     """
 
@@ -147,8 +149,7 @@ class PredictActor:
         if detector is None:
             with weights.local_copy(WEIGHTS_FILE) as path:
                 detector = load_detector(path)
-        detector.fold_norms()
-        self.detector = detector.to(self.device)
+        self.detector = ready(detector, self.device)
         self.section, self.levels, self.counter = section, levels, counter
 
     def __call__(self, rows: pa.Table) -> pa.Table:

@@ -17,7 +17,7 @@ from pipelines.images import Levels, decode_image, pixel_limit
 from training.models import Image
 from training.models.detectors import Detector
 from training.pictures import DrawnBox, draw_boxes
-from training.prediction import ImagePrediction, detect_batch
+from training.prediction import ImagePrediction, detect_batch, ready
 from training.serving.messages import Answer, Asked, Identity
 from training.starts import load_detector
 
@@ -58,8 +58,7 @@ class ServedModel:
 
     def __init__(self, version: ModelVersion, detector: Detector, device: torch.device) -> None:
         self.version, self.identity, self.device = version, identity_of(version), device
-        detector.fold_norms()
-        self.detector = detector.to(device)
+        self.detector = ready(detector, device)
 
     @classmethod
     def load(cls, tracker: Tracker, version: ModelVersion, device: torch.device) -> "ServedModel":

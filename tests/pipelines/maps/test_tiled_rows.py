@@ -126,10 +126,12 @@ def test_rows_of_a_batch_have_a_bound_of_bytes() -> None:
     ],
 )
 def test_images_that_are_seen_too_coarsely_are_named(width: int, height: int, told: str | None) -> None:
-    rows = [
-        {"uri": "/good.png", "width": 150, "height": 150},
-        {"uri": "/tall.png", "width": width, "height": height},
-    ]
+    rows = pa.Table.from_pylist(
+        [
+            {"uri": "/good.png", "width": 150, "height": 150},
+            {"uri": "/tall.png", "width": width, "height": height},
+        ]
+    )
     said = coverage(MapsSection(), rows, ENCODER)
     if told is None:
         assert said is None
@@ -143,8 +145,8 @@ def test_images_that_are_seen_too_coarsely_are_named(width: int, height: int, to
 
 
 def test_tiles_that_are_too_large_are_said_too() -> None:
-    rows = [{"uri": "/scan.png", "width": 12_000, "height": 6_000}]
+    rows = pa.Table.from_pylist([{"uri": "/scan.png", "width": 12_000, "height": 6_000}] * 3)
     said = coverage(MapsSection(tiles="auto", grid_limit=4096), rows, ENCODER)
     assert said is not None
-    assert "1 of 1 images" in said
+    assert "3 of 3 images" in said
     assert said.endswith("take smaller maps.tiles or a higher maps.grid_limit")

@@ -105,7 +105,8 @@ class Detector(PartedModel):
             with torch.no_grad():
                 boxes, scores = self.candidates(images)
         finally:
-            self.train(was_training)
+            if was_training:
+                self.train()
         lost = boxes.isnan().flatten(2).any(-1) & (scores.amax(-1) > min_score)
         if bool((lost | scores.isnan().any(-1)).any()):
             raise UserError(
