@@ -20,11 +20,16 @@ def verdicts(document: Mapping[str, Any], leak: Leak, pod: Pod, unit: str) -> li
     kind = "leak" if leak.seen else "clean" if leak.known else "leak_unknown"
     told = [Verdict(kind, leak.sentence(document["data"]["test_images"]))]
     recall, calls = document["recall"], document["false_calls"]["all"]
+    ends = (
+        "too few images for an interval"
+        if calls["low"] is None
+        else f"{calls['low']:.2f}–{calls['high']:.2f}"
+    )
     told.append(
         Verdict(
             "recall",
             f"Found: {recall['all']['count']} of {recall['all']['of']} defects, {percent(recall['all'])}; "
-            f"false calls in an image: {calls['mean']:.2f} ({calls['low']:.2f}–{calls['high']:.2f}).",
+            f"false calls in an image: {calls['mean']:.2f} ({ends}).",
         )
     )
     told.append(Verdict("pod" if pod.curve is not None else "no_pod", pod_sentence(pod, unit)))
@@ -35,6 +40,9 @@ def verdicts(document: Mapping[str, Any], leak: Leak, pod: Pod, unit: str) -> li
     ]
     if not pod.hits:
         told.append(Verdict("robustness", "No defect was found, so no change can tell how robust that is."))
+        return told
+    if all(row["recall"]["high"] is None for row in document["robustness"]):
+        told.append(Verdict("robustness", "Too few images to tell what a change of them costs."))
         return told
     told.append(
         Verdict(
