@@ -34,8 +34,9 @@ def made_starts(
     seed, weights = section.seeds[0], {}
     for start, word in section.starts.items():
         arm = Arm(section.limits[0], section.epochs[0], start, "maps")
-        with open_run(data.cell(section, arm, seed), f"{data.name}: {start} + {AGBP_ALONE}") as site:
-            backbone = Pipeline(data.cell(section, arm, seed), site).backbone
+        project = data.cell(section, arm, seed)
+        with open_run(project, f"{data.name}: {start} + {AGBP_ALONE}") as site:
+            backbone = Pipeline(project, site).backbone
             weights[f"{start} + {AGBP_ALONE}"] = backbone.directory.uri
             if python is None:
                 continue

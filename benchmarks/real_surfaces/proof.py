@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from benchmarks.real_surfaces.lightly import MISSING, lightly_python
 from benchmarks.real_surfaces.one_set import compare
@@ -13,6 +12,7 @@ from benchmarks.real_surfaces.settings import read_settings, workspace
 from benchmarks.real_surfaces.table import PICTURE, joined, mean_gains, whole_table
 from benchmarks.registry import Row
 from cluster.errors import UserError
+from cluster.on_ray import machine_cpus
 from cluster.progress import say
 from tuning.gain import arm_name, gain_picture
 
@@ -64,7 +64,7 @@ def make_all(names: Sequence[str]) -> None:
     Raises:
         UserError: one failed; the end of its output.
     """
-    threads = max(1, (os.cpu_count() or 1) // len(names))
+    threads = max(1, machine_cpus() // len(names))
     with ThreadPoolExecutor(len(names)) as pool:
         for failure in pool.map(lambda name: _make(name, threads), names):
             if failure is not None:
@@ -79,7 +79,6 @@ def _make(name: str, threads: int) -> str | None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        cwd=Path(__file__).parents[2],
     )
     assert child.stderr is not None
     last: list[str] = []

@@ -2,7 +2,7 @@ from .coreset import farthest, thinned
 from .features import Backbone
 from .matching import joined, mutual, nearest, on_grid, views
 from .section import CLIP, LITE0, BankSection, FeatureSettings
-from .weights import LITE0_NAME, LITE0_PACKAGE, bank_digest, bank_findings, has_lite0, lite0_state
+from .weights import LITE0_NAME, LITE0_PACKAGE, bank_digest, bank_findings, has_lite0, lite0_file, lite0_state
 
 __all__ = [
     "CLIP",
@@ -17,6 +17,7 @@ __all__ = [
     "farthest",
     "has_lite0",
     "joined",
+    "lite0_file",
     "lite0_state",
     "mutual",
     "nearest",

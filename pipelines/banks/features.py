@@ -151,7 +151,7 @@ def _loaded(bank: FeatureSettings, name: str) -> Any:
                 f"timm's weights of {name} can't be had ({reason:.160}); without a network, download the "
                 f"model's model.safetensors elsewhere and give its path as {bank.key}.weights."
             ) from None
-    state = lite0_state() if bank.encoder == LITE0 else read_state(file)
+    state = lite0_state(file) if bank.encoder == LITE0 else read_state(file)
     try:
         heads = published.classifier or ()
         for head in (heads,) if isinstance(heads, str) else heads:

@@ -181,14 +181,17 @@ def has_lite0() -> bool:
     return True
 
 
-def lite0_state() -> dict[str, Tensor]:
+def lite0_state(file: Path) -> dict[str, Tensor]:
     """ImageNet's weights in the extra `features`, classifier among them, in the keys of timm's `LITE0_NAME`.
 
+    Args:
+        file: result of `lite0_file`.
+
     Raises:
-        UserError: see `lite0_file` and `in_timm_order`.
+        UserError: see `in_timm_order`.
     """
     plain = timm.create_model(LITE0_NAME)
-    return in_timm_order(read_state(lite0_file()), plain.state_dict())
+    return in_timm_order(read_state(file), plain.state_dict())
 
 
 def in_timm_order(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:

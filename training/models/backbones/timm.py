@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cluster.errors import UserError
 from cluster.progress import say
-from pipelines.banks import LITE0_NAME, LITE0_PACKAGE, has_lite0, lite0_state
+from pipelines.banks import LITE0_NAME, LITE0_PACKAGE, has_lite0, lite0_file, lite0_state
 from training.models import TIMM
 from training.models.backbones.base import Backbone, Stage, register
 
@@ -51,7 +51,9 @@ def timm_weights(name: str, start: str) -> dict[str, Tensor]:
         raise UserError(f"timm publishes no {start} weights of {name}; give imagenet, scratch or a file.")
     if name.partition(".")[0] == LITE0_NAME and has_lite0():
         say(f"{name}: weights of the package {LITE0_PACKAGE}")
-        return {key: tensor for key, tensor in lite0_state().items() if not key.startswith(CLASSIFIER)}
+        return {
+            key: tensor for key, tensor in lite0_state(lite0_file()).items() if not key.startswith(CLASSIFIER)
+        }
     say(f"{name}: weights of timm, downloaded unless they are in its cache")
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
