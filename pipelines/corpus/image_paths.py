@@ -10,9 +10,10 @@ import pyarrow.fs as pafs
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
+from pipelines.corpus.entries import in_pieces
 from pipelines.corpus.named_references import WILDCARDS, glob_matches
 from pipelines.images import IMAGE_SUFFIXES
-from pipelines.layouts import Tree, foreign_text, list_tree
+from pipelines.layouts import Files, Tree, foreign_text, list_tree
 
 IMAGE_FILES = pa.schema(
     [("uri", pa.string()), ("name", pa.string()), ("bytes", pa.int64()), ("modified", pa.int64())]
@@ -47,8 +48,9 @@ def find_images(where: str) -> pa.Table:
             raise UserError(f"{where} is no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         folder = Storage(target.filesystem, str(path.parent))
         info = target.filesystem.get_file_info(target.path)
-        name = PurePosixPath(path.name)
-        return _table(Tree(folder, {name: (int(info.size), int(info.mtime_ns or 0))}), (name,))
+        state = int(info.size), int(info.mtime_ns or 0)
+        tree = Tree(folder, Files.listed([(PurePosixPath(path.name), *state)]))
+        return _table(tree, tree.images)
     wild = [place for place, part in enumerate(path.parts) if WILDCARDS & set(part)]
     if not wild:
         raise UserError(f"{where} does not exist; give a folder of images, an image or a glob.")
@@ -79,10 +81,13 @@ def _first_parts(where: str, count: int) -> str:
     return scheme + mark + (str(PurePosixPath(*parts)) if parts else "." if not mark else "")
 
 
-def _table(tree: Tree, images: tuple[PurePosixPath, ...]) -> pa.Table:
-    rows = [
+def _table(tree: Tree, images: Sequence[PurePosixPath]) -> pa.Table:
+    rows = (
         {"uri": tree.uri(image), "name": str(image), "bytes": about[0], "modified": about[1]}
         for image in images
         for about in (tree.files[image],)
-    ]
-    return pa.Table.from_pylist(rows, schema=IMAGE_FILES)
+    )
+    batches = in_pieces(rows)
+    return pa.Table.from_batches(
+        (pa.RecordBatch.from_pylist(some, schema=IMAGE_FILES) for some in batches), schema=IMAGE_FILES
+    )

@@ -14,7 +14,7 @@ from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.category_names import find_category
 from pipelines.images import IMAGE_SUFFIXES
-from pipelines.layouts import Entry, Tree, list_tree
+from pipelines.layouts import Entry, list_tree
 
 WILDCARDS = frozenset("*?[")
 
@@ -80,14 +80,13 @@ def look_up(
         items_by_category: paths, folders and globs by category; names are compared by `category_key`.
         key: dotted path of the config, for messages, e.g. `corpus.references`.
         root: the source's folder.
-        entries: the source's images.
+        entries: the source's images, gone through several times; those with a fault don't count.
 
     Raises:
         UserError: an unknown category, an item without an image of the category.
     """
-    listed = list(entries)
-    categories = {entry.category for entry in listed}
     configured = ConfiguredReferences({}, [], {})
+    categories = {entry.category for entry in entries if entry.fault is None} if items_by_category else set()
     for name, items in items_by_category.items():
         category = find_category(name, categories, key)
         if category is None:
@@ -97,7 +96,9 @@ def look_up(
             )
         if category in configured.named:
             raise UserError(f'{key} has several entries for the category "{category}"; keep one of them.')
-        category_paths = [entry.path for entry in listed if entry.category == category]
+        category_paths = [
+            entry.path for entry in entries if entry.category == category and entry.fault is None
+        ]
         paths: dict[str, None] = {}
         single = True
         for item in items:
@@ -170,7 +171,7 @@ def _outside(key: str, category: str, item: str, configured: ConfiguredReference
         raise UserError(f"{where} can't be read ({reason}); give a folder or image that can.") from None
     if info.type == pafs.FileType.File and PurePosixPath(target.path).suffix.lower() in IMAGE_SUFFIXES:
         folder = Storage(target.filesystem, target.path.rpartition("/")[0])
-        files = {Tree(folder, {}).uri(info.base_name): (int(info.size), int(info.mtime_ns or 0))}
+        files = {folder.uri_of(info.base_name): (int(info.size), int(info.mtime_ns or 0))}
     elif info.type == pafs.FileType.Directory:
         try:
             tree = list_tree(item, key)

@@ -1,7 +1,7 @@
 """The published split of one source: what it holds out, and what must be told of it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cluster.errors import UserError
 from pipelines.layouts import Entry
@@ -14,7 +14,7 @@ class SourceSplit:
 
     Args:
         root: the source's root, for messages.
-        entries: its images, with their published splits.
+        entries: its images, with their published splits; gone through several times.
         unknown: sentences on lists that name images that are not there.
 
     Attributes:
@@ -22,14 +22,17 @@ class SourceSplit:
         held_out: paths of the labelled images of that split.
     """
 
-    def __init__(self, root: str, entries: Sequence[Entry], unknown: Sequence[str]) -> None:
+    def __init__(self, root: str, entries: Iterable[Entry], unknown: Sequence[str]) -> None:
         self.root, self._unknown = root, unknown
-        self._entries = [entry for entry in entries if entry.fault is None]
-        tested = any(TEST in entry.published for entry in self._entries if entry.labelled)
+        self._all = entries
+        tested = any(TEST in entry.published for entry in self._entries() if entry.labelled)
         self.held_out_by = TEST if tested else VAL
         self.held_out = frozenset(
-            entry.path for entry in self._entries if entry.labelled and self.held_out_by in entry.published
+            entry.path for entry in self._entries() if entry.labelled and self.held_out_by in entry.published
         )
+
+    def _entries(self) -> Iterator[Entry]:
+        return (entry for entry in self._all if entry.fault is None)
 
     def require(self, layout: str, key: str, split_key: str) -> None:
         """Refuse a source whose files state no split.
@@ -42,7 +45,7 @@ class SourceSplit:
         Raises:
             UserError: none of its images has a published split.
         """
-        if not any(entry.published for entry in self._entries):
+        if not any(entry.published for entry in self._entries()):
             raise UserError(
                 f"{self.root} ({key}) states no published split that the layout {layout} knows; set "
                 f"{split_key}=content, or add the files or folders that state it."
@@ -50,8 +53,8 @@ class SourceSplit:
 
     def counted(self) -> str:
         """How many images each split has, in words."""
-        every = Counter(name for entry in self._entries for name in entry.published)
-        labelled = Counter(name for entry in self._entries if entry.labelled for name in entry.published)
+        every = Counter(name for entry in self._entries() for name in entry.published)
+        labelled = Counter(name for entry in self._entries() if entry.labelled for name in entry.published)
         return ", ".join(f"{name} {every[name]} ({labelled[name]} labelled)" for name in sorted(every))
 
     def warnings(self) -> list[str]:
@@ -59,13 +62,13 @@ class SourceSplit:
         told = list(self._unknown)
         if self.held_out_by == VAL and self.held_out:
             told.append(f"{self.root}: no labelled image is published as test, so val is held out")
-        bare = [e for e in self._entries if self.held_out_by in e.published and not e.labelled]
+        bare = [e for e in self._entries() if self.held_out_by in e.published and not e.labelled]
         if bare:
             told.append(
                 f"{self.root}: images published as {self.held_out_by} but without labels, not held out, so "
                 f"pretraining sees them: {len(bare)} ({bare[0].path})"
             )
-        unnamed = [entry for entry in self._entries if not entry.published]
+        unnamed = [entry for entry in self._entries() if not entry.published]
         if unnamed:
             told.append(
                 f"{self.root}: images that no published split names, taken for training: {len(unnamed)} "

@@ -1,5 +1,6 @@
 from .base import Entry, LostLabel
 from .catalogue import find_layout
+from .files import Files
 from .names import AUTO, LAYOUT_NAMES, check_layout
 from .published import stated_splits
 from .roots import refuse_missing_root
@@ -10,6 +11,7 @@ __all__ = [
     "LABEL_SUFFIXES",
     "LAYOUT_NAMES",
     "Entry",
+    "Files",
     "LostLabel",
     "Tree",
     "check_layout",

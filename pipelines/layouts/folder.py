@@ -1,7 +1,7 @@
 """`folder`: unlabelled images; category = first folder, normal samples in `references` or `good` below it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 from pipelines.layouts.base import SURFACE, Entry, is_normal, layout
@@ -33,23 +33,31 @@ def folder(tree: Tree) -> Iterable[Entry]:
             yield Entry(str(path), category, normal=any(is_normal(part) for part in within))
 
 
-def _masks(images: Iterable[PurePosixPath]) -> dict[PurePosixPath, PurePosixPath]:
+def _masks(images: Collection[PurePosixPath]) -> dict[PurePosixPath, PurePosixPath]:
     """Files that are named as masks → the image that they are named for."""
-    beside, elsewhere = dict[PurePosixPath, PurePosixPath](), dict[str, PurePosixPath]()
-    suspects = []
-    for path in images:
-        in_folder = any(part.lower() in MASK_FOLDERS for part in path.parts[:-1])
-        if in_folder or MASK_END.search(path.stem):
-            suspects.append((path, in_folder))
-        if not in_folder:
-            beside.setdefault(path.with_suffix(""), path)
-            elsewhere.setdefault(path.stem, path)
+    suspects = {
+        path: MASK_END.sub("", path.stem)
+        for path in images
+        if _in_mask_folder(path) or MASK_END.search(path.stem)
+    }
+    # Of the names that they are named for alone the first image is kept: few of a million.
+    beside = {path.with_name(stem) for path, stem in suspects.items() if stem}
+    stems = set(suspects.values()) | {path.stem for path in suspects}
+    own, anywhere = dict[PurePosixPath, PurePosixPath](), dict[str, PurePosixPath]()
+    for path in images if suspects else ():
+        if path.stem in stems and not _in_mask_folder(path):
+            anywhere.setdefault(path.stem, path)
+            if (place := path.with_suffix("")) in beside:
+                own.setdefault(place, path)
     named = {}
-    for path, in_folder in suspects:
-        stem = MASK_END.sub("", path.stem)
-        image = beside.get(path.with_name(stem)) if stem != path.stem else None
-        if image is None and in_folder:
-            image = elsewhere.get(stem) or elsewhere.get(path.stem)
+    for path, stem in suspects.items():
+        image = own.get(path.with_name(stem)) if stem and stem != path.stem else None
+        if image is None and _in_mask_folder(path):
+            image = anywhere.get(stem) or anywhere.get(path.stem)
         if image is not None:
             named[path] = image
     return named
+
+
+def _in_mask_folder(path: PurePosixPath) -> bool:
+    return any(part.lower() in MASK_FOLDERS for part in path.parts[:-1])

@@ -171,7 +171,7 @@ class ListedImages:
     """Which file below the root a name means."""
 
     def __init__(self, tree: Tree) -> None:
-        self.known, self.by_name = tree.image_names, tree.images_by_name
+        self.tree, self.by_name = tree, tree.images_by_name
 
     def find(self, listed: Listed) -> tuple[str | None, str]:
         """The file's path, or None and the reason."""
@@ -182,7 +182,7 @@ class ListedImages:
         for place in (*listed.places, *wanted_names):
             for home in (listed.table.parent, PurePosixPath()):
                 path = normpath(str(home / place))  # an absolute one is never known
-                if path in self.known:
+                if self.tree.is_image(path):
                     return path, ""
         for wanted in wanted_names:
             parts = tuple(part for part in PurePosixPath(wanted).parts if part not in {"/", "..", "."})

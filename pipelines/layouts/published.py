@@ -1,6 +1,6 @@
 """The split that a data set is published with, as its layout's files or folders state it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -25,7 +25,7 @@ LISTS: dict[str, Callable[[Tree], NamedSplits | None]] = {
 }
 
 
-def stated_splits(layout: str, tree: Tree, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+def stated_splits(layout: str, tree: Tree, entries: Iterable[Entry]) -> tuple[Iterator[Entry], Sequence[str]]:
     """The entries with the published splits that name them, and sentences on names of no image here.
 
     Lists, YAML files and what a table says of an image come before the names of tables, those before the
@@ -42,11 +42,13 @@ def stated_splits(layout: str, tree: Tree, entries: Sequence[Entry]) -> tuple[li
     named = LISTS[layout](tree) if layout in LISTS else None
     if named is not None:
         splits = named.splits
-        return [replace(one, published=frozenset(splits.get(one.path, ()))) for one in entries], named.missing
-    return [
+        listed = (replace(one, published=frozenset(splits.get(one.path, ()))) for one in entries)
+        return listed, named.missing
+    placed = (
         replace(one, published=one.published or frozenset(filter(None, [_place(layout, one)])))
         for one in entries
-    ], []
+    )
+    return placed, ()
 
 
 def _place(layout: str, entry: Entry) -> str | None:

@@ -131,7 +131,7 @@ def visa_split(tree: Tree) -> NamedSplits | None:
                 raise UserError(
                     f"{where} has a row without image and split ({str(row)[:SHOWN]}); correct it."
                 )
-            images[split][name] = [name] if name in tree.image_names else []
+            images[split][name] = [name] if tree.is_image(name) else []
     except csv.Error as error:
         raise UserError(f"{where} is no CSV table ({error}); correct it.") from None
     named = NamedSplits()

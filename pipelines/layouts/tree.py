@@ -11,6 +11,7 @@ import pyarrow.fs as pafs
 from cluster.errors import UserError
 from cluster.storage import Storage, check_uri
 from pipelines.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, ImageError, read_bytes
+from pipelines.layouts.files import Files, Paths
 from pipelines.layouts.local_files import local_files
 from pipelines.layouts.outline import json_keys, xml_root
 from pipelines.layouts.roots import unusable_root
@@ -35,26 +36,27 @@ class Tree:
 
     Attributes:
         root: the source's folder.
-        files: relative path → (bytes, modified in ns), sorted; images and files with an annotation's suffix.
+        files: images and files with an annotation's suffix.
         foreign: paths of photographs of kinds that are not read, sorted.
         tables: files that `read` has read so far.
     """
 
     root: Storage
-    files: Mapping[PurePosixPath, tuple[int, int]]
-    foreign: tuple[PurePosixPath, ...] = ()
+    files: Files
+    foreign: Sequence[PurePosixPath] = ()
     tables: set[PurePosixPath] = field(default_factory=set, init=False, repr=False, compare=False)
     _heads: dict[PurePosixPath, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
-    def images(self) -> tuple[PurePosixPath, ...]:
+    def images(self) -> Paths:
         """Paths with an image's suffix, masks among them."""
-        return tuple(path for path in self.files if path.suffix.lower() in IMAGE_SUFFIXES)
+        return self.files.ending(IMAGE_SUFFIXES)
 
-    @cached_property
-    def image_names(self) -> frozenset[str]:
-        """`images` as text."""
-        return frozenset(map(str, self.images))
+    def is_image(self, name: str) -> bool:
+        """Whether one of `images` is of that name."""
+        return (
+            PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES and self.files.names.place(name) is not None
+        )
 
     @cached_property
     def images_by_name(self) -> Mapping[str, list[PurePosixPath]]:
@@ -64,9 +66,9 @@ class Tree:
             by_name.setdefault(path.name, []).append(path)
         return by_name
 
-    def ending(self, *suffixes: str) -> list[PurePosixPath]:
+    def ending(self, *suffixes: str) -> Paths:
         """Paths with one of these suffixes (lower case, with the dot)."""
-        return [path for path in self.files if path.suffix.lower() in suffixes]
+        return self.files.ending(suffixes)
 
     def uri(self, path: PurePosixPath | str) -> str:
         """A file's local path, or a URI that `cluster.storage.locate` takes."""
@@ -133,17 +135,15 @@ def list_tree(root: str, key: str, *, follow_links: bool = True) -> Tree:
             if storage.is_local
             else _remote_files(storage)
         )
-        files = {path: (size, modified) for path, size, modified in listed}
+        found = Files.listed(listed)
     except (OSError, pa.ArrowException) as error:
         missing = isinstance(error, FileNotFoundError)
         reason = (
             "does not exist" if missing else f"can't be read ({getattr(error, 'strerror', None) or error})"
         )
         raise unusable_root(storage.uri, reason, key) from None
-    ordered = sorted(files, key=str)
-    foreign = tuple(path for path in ordered if path.suffix.lower() in FOREIGN_SUFFIXES)
-    read = {path: files[path] for path in ordered if path.suffix.lower() not in FOREIGN_SUFFIXES}
-    tree = Tree(storage, read, foreign)
+    foreign = found.ending(FOREIGN_SUFFIXES)
+    tree = Tree(storage, found.without(FOREIGN_SUFFIXES) if foreign else found, foreign)
     if not tree.images:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         others = f", but {foreign_text(foreign)}, or" if foreign else ";"
