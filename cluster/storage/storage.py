@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from cluster.errors import UserError
 from cluster.storage.locations import has_folders, locate, uri_of
 
+PIECE = 8 << 20  # bytes of an upload
+PIECE_ROWS = 4096  # of a table that is gone through row by row
 UPLOADS = 16  # at once; an object store answers a small one in tens of milliseconds
 
 
@@ -97,17 +99,29 @@ class Storage:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file whole: readers see the old bytes or the new, never a part."""
-        target = f"{self.path}/{name}"
-        if has_folders(self.filesystem):
-            self.filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
-        if not self.is_local:  # object stores publish a stream on close
-            with self.filesystem.open_output_stream(target) as stream:
-                stream.write(data)
+        if self.is_local:
+            with self.writing(name) as file:
+                file.write(data)
             return
+        with self._upload(name) as stream:
+            stream.write(data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A large file to write piece by piece: it is there, whole, once the block has ended well."""
+        if not self.is_local:  # a stream that breaks off would be published as it is
+            with tempfile.TemporaryFile() as file:
+                yield file
+                file.seek(0)
+                with self._upload(name) as stream:
+                    shutil.copyfileobj(file, stream, PIECE)
+            return
+        target = f"{self.path}/{name}"
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
         partial = f"{target}.{secrets.token_hex(4)}.partial"  # others may write the same file, on any machine
         try:
             with Path(partial).open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(partial).replace(target)
@@ -116,6 +130,13 @@ class Storage:
             if isinstance(error, OSError) and error.errno is not None and error.filename is None:
                 error.filename = target  # a write's own error names no file
             raise
+
+    def _upload(self, name: str) -> pa.NativeFile:
+        """A stream that is published when it is closed."""
+        target = f"{self.path}/{name}"
+        if has_folders(self.filesystem):
+            self.filesystem.create_dir(target.rsplit("/", 1)[0], recursive=True)
+        return self.filesystem.open_output_stream(target)
 
     def write_many(self, files: Iterable[tuple[str, Callable[[], bytes]]]) -> None:
         """Write many small files of one stage: no sync for each, side by side where each is a request.
@@ -166,6 +187,21 @@ class Storage:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         self.write(name, sink.getvalue().to_pybytes())
+
+    def write_pieces(self, name: str, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
+        """Write one Parquet file atomically (zstd), of tables that need not fit into memory together."""
+        with (
+            self.writing(name) as file,
+            pq.ParquetWriter(file, schema, compression="zstd") as writer,
+        ):
+            for piece in pieces:
+                writer.write_table(piece)
+
+    def read_pieces(self, name: str, rows: int = PIECE_ROWS) -> Iterator[pa.Table]:
+        """The rows of a Parquet file in order, so many at once."""
+        with self.filesystem.open_input_file(f"{self.path}/{name}") as file, pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(rows):
+                yield pa.Table.from_batches([batch])
 
     def delete(self, name: str) -> None:
         """Remove a file or a directory with all it holds; absent is fine."""

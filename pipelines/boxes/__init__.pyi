@@ -14,12 +14,13 @@ from .pseudo_boxes import (
 from .region import Region
 from .rows import category_thresholds
 from .section import BoxesSection, PseudoBoxSettings, RegionSettings
-from .stage import derive_boxes, find_boxes
+from .stage import SORTED, derive_boxes, find_boxes
 from .suppression import unsuppressed
 
 __all__ = [
     "CHOICE_FILE",
     "CLASS_NAME",
+    "SORTED",
     "BoxesSection",
     "CategoryThreshold",
     "MapCuts",

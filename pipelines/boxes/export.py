@@ -1,7 +1,9 @@
 """Pseudo-boxes as COCO JSON and as a YOLO data set that ultralytics trains on as it is."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,10 +15,11 @@ from pipelines.boxes.outlines import Outlines, segmentation
 from pipelines.images import read_bytes
 
 CLASS_NAME = "anomaly"
+Row = Mapping[str, Any]
 
 
 def coco_document(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     classes: Sequence[str] = (CLASS_NAME,),
     masks: Outlines = "none",
 ) -> dict[str, Any]:
@@ -27,27 +30,66 @@ def coco_document(
         classes: class names in the order of their ids.
         masks: how the rows' `masks`, run-length text by box, become each `segmentation`.
     """
-    number_of = {name: number for number, name in enumerate(classes, start=1)}
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    return {
+        "images": list(_images(rows)),
+        "annotations": list(_annotations(rows, classes, masks)),
+        "categories": _categories(classes),
+    }
+
+
+def write_coco(
+    target: Storage, name: str, rows: Callable[[], Iterable[Row]], masks: Outlines = "none"
+) -> None:
+    """Write `coco_document` of one class as `Storage.write_json` would, without holding it.
+
+    Args:
+        target, name: the file.
+        rows: function that goes through the rows from the first on.
+        masks: see `coco_document`.
+    """
+    lists = {
+        "annotations": _annotations(rows(), (CLASS_NAME,), masks),
+        "categories": _categories((CLASS_NAME,)),
+        "images": _images(rows()),
+    }
+    with target.writing(name) as file:
+        for place, (key, items) in enumerate(lists.items()):
+            file.write(f'{"," if place else "{"}\n  "{key}": ['.encode())
+            end = "]"
+            for item in items:
+                lines = json.dumps(item, indent=2, sort_keys=True).replace("\n", "\n    ")
+                file.write(f"{',' if end != ']' else ''}\n    {lines}".encode())
+                end = "\n  ]"
+            file.write(end.encode())
+        file.write(b"\n}\n")
+
+
+def _images(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows, start=1):
-        images.append(
-            {
-                "id": number,
-                "file_name": row["uri"],
-                "width": row["width"],
-                "height": row["height"],
-                **{name: row[name] for name in ("image_id", "category") if name in row},
-            }
-        )
+        yield {
+            "id": number,
+            "file_name": row["uri"],
+            "width": row["width"],
+            "height": row["height"],
+            **{name: row[name] for name in ("image_id", "category") if name in row},
+        }
+
+
+def _annotations(rows: Iterable[Row], classes: Sequence[str], masks: Outlines) -> Iterator[dict[str, Any]]:
+    number_of = {name: number for number, name in enumerate(classes, start=1)}
+    ids = count(1)
+    for number, row in enumerate(rows, start=1):
         for place, box in enumerate(row["boxes"]):
             category = number_of[box.get("label", classes[0])]
-            annotations.append(coco_annotation(box, len(annotations) + 1, image=number, category=category))
+            annotation = coco_annotation(box, next(ids), image=number, category=category)
             if masks != "none":
                 shape, area = segmentation(row["masks"][place], row["width"], row["height"], masks)
-                annotations[-1] |= {"segmentation": shape, "area": area}
-    categories = [{"id": number, "name": name} for name, number in number_of.items()]
-    return {"images": images, "annotations": annotations, "categories": categories}
+                annotation |= {"segmentation": shape, "area": area}
+            yield annotation
+
+
+def _categories(classes: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
 
 
 def coco_annotation(box: Mapping[str, Any], number: int, *, image: int, category: int) -> dict[str, Any]:
@@ -76,28 +118,38 @@ def yolo_line(box: Mapping[str, Any], width: int, height: int, number: int = 0) 
     return f"{number} {cx:.6f} {cy:.6f} {w:.6f} {h:.6f}"
 
 
-def write_yolo(target: Storage, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_yolo(target: Storage, rows: Callable[[], Iterable[Row]]) -> None:
     """Write `images/train`, `labels/train` and `data.yaml` below `target`.
 
     Local images are linked; remote ones are copied, since ultralytics opens only local files. Every hundredth
     image is also listed for validation, which ultralytics demands; this is no held-out set.
+
+    Args:
+        target: the data set's folder.
+        rows: function that goes through the rows of the boxes table from the first on.
     """
-    names = [f"{row['image_id']}{PurePosixPath(row['uri']).suffix.lower()}" for row in rows]
-    target.write_many((f"labels/train/{row['image_id']}.txt", partial(_labels, row)) for row in rows)
-    remote = []
-    for name, row in zip(names, rows, strict=True):
-        if target.is_local and "://" not in row["uri"]:
-            _link(target, f"images/train/{name}", row["uri"])
-        else:
-            remote.append((f"images/train/{name}", partial(read_bytes, row["uri"])))
-    target.write_many(remote)
-    listed = [f"./images/train/{name}" for name in names]
-    target.write("train.txt", ("\n".join(listed) + "\n").encode())
-    target.write("val.txt", ("\n".join(listed[::100]) + "\n").encode())
+    target.write_many((f"labels/train/{row['image_id']}.txt", partial(_labels, row)) for row in rows())
+    for row in rows():
+        if _is_linked(target, row):
+            _link(target, f"images/train/{_name(row)}", row["uri"])
+    remote = (row for row in rows() if not _is_linked(target, row))
+    target.write_many((f"images/train/{_name(row)}", partial(read_bytes, row["uri"])) for row in remote)
+    for file, step in (("train.txt", 1), ("val.txt", 100)):
+        with target.writing(file) as listed:
+            for row in islice(rows(), 0, None, step):
+                listed.write(f"./images/train/{_name(row)}\n".encode())
     document = {"train": "train.txt", "val": "val.txt", "names": {0: CLASS_NAME}}
     if target.is_local:  # a copy of a remote one is found beside its data.yaml
         document = {"path": target.path, **document}
     target.write("data.yaml", yaml.safe_dump(document, sort_keys=False).encode())
+
+
+def _name(row: Row) -> str:
+    return f"{row['image_id']}{PurePosixPath(row['uri']).suffix.lower()}"
+
+
+def _is_linked(target: Storage, row: Row) -> bool:
+    return target.is_local and "://" not in row["uri"]
 
 
 def _labels(row: Mapping[str, Any]) -> bytes:

@@ -25,6 +25,8 @@ from pipelines.boxes.suppression import unsuppressed_few
 from pipelines.images.components import components
 from pipelines.maps import Floats, upsample
 
+Values = Sequence[float] | npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class CategoryThreshold:
@@ -55,7 +57,7 @@ class PseudoBox:
     score: float
 
 
-def otsu(scores: Sequence[float]) -> float:
+def otsu(scores: Values) -> float:
     """Otsu's threshold of a sample: the cut that maximises the variance between the two sides.
 
     Returns:
@@ -76,7 +78,7 @@ def otsu(scores: Sequence[float]) -> float:
 
 
 def category_threshold(
-    category: str, map_maxima: Sequence[float], scores: Sequence[float], settings: PseudoBoxSettings
+    category: str, map_maxima: Values, scores: Values, settings: PseudoBoxSettings
 ) -> CategoryThreshold:
     """A category's threshold and δ from all its maps (Eq. 9, 10).
 
@@ -89,14 +91,15 @@ def category_threshold(
     Raises:
         UserError: a maximum or score is no number: it would leave the category without any box.
     """
-    if not np.isfinite([*map_maxima, *scores]).all():
+    maxima = np.asarray(map_maxima, dtype=np.float64)
+    if not (np.isfinite(maxima).all() and np.isfinite(np.asarray(scores, dtype=np.float64)).all()):
         raise UserError(
             f'Anomaly maps of the category "{category}" hold values that are no numbers; make the maps '
             "again, with maps.precision=fp32 if it was another."
         )
-    mean_max = float(np.mean(np.asarray(map_maxima, dtype=np.float64)))
+    mean_max = float(np.mean(maxima))
     delta = otsu(scores) if settings.delta == "auto" else settings.delta
-    return CategoryThreshold(category, len(map_maxima), mean_max, mean_max - settings.c, delta)
+    return CategoryThreshold(category, len(maxima), mean_max, mean_max - settings.c, delta)
 
 
 def anomaly_mask(anomaly_map: Floats, threshold: float) -> npt.NDArray[np.bool_]:

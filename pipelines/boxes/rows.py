@@ -1,6 +1,5 @@
 """Rows of the maps table turned into rows of the boxes table, batch by batch. No Ray here."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.boxes.outlines import runs_of
 from pipelines.boxes.pseudo_boxes import CategoryThreshold, category_threshold, pseudo_regions
@@ -17,7 +17,9 @@ from pipelines.maps import map_grids
 from pipelines.tables import BOXES
 
 MASKED = pa.schema([*BOXES, ("masks", pa.list_(pa.string()))])
+OUTLINES = pa.schema([MASKED.field("image_id"), MASKED.field("masks")])
 STATISTICS = ("image_id", "category", "score", "map_max")  # columns of the first pass
+ROWS_AT_ONCE = 1 << 16  # ids that are Python objects for a moment
 Ids = npt.NDArray[np.bytes_]
 
 
@@ -28,7 +30,11 @@ def packed_ids(ids: list[str]) -> Ids:
 
 def without(rows: pa.Table, ids: Ids) -> pa.Table:
     """The rows whose `image_id` is not among the packed ids."""
-    return rows.filter(pa.array(~np.isin(np.array(rows.column("image_id").to_pylist(), np.bytes_), ids)))
+    kept = [
+        ~np.isin(np.array(some.column("image_id").to_pylist(), np.bytes_), ids)
+        for some in rows.to_batches(max_chunksize=ROWS_AT_ONCE)
+    ]
+    return rows.filter(pa.array(np.concatenate([np.empty(0, np.bool_), *kept])))
 
 
 Settings = PseudoBoxSettings | Mapping[str, PseudoBoxSettings]  # one for all categories, or by category
@@ -41,16 +47,12 @@ def settings_for(category: str, settings: Settings) -> PseudoBoxSettings:
 
 def category_thresholds(rows: pa.Table, settings: Settings) -> dict[str, CategoryThreshold]:
     """Threshold and δ of each category, from all its rows (`STATISTICS` columns)."""
-    values: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    columns = (rows.column(name).to_pylist() for name in ("category", "map_max", "score"))
-    for category, maximum, score in zip(*columns, strict=True):
-        maxima, scores = values[category]
-        maxima.append(maximum)
-        scores.append(score)
-    return {
-        name: category_threshold(name, maxima, scores, settings_for(name, settings))
-        for name, (maxima, scores) in sorted(values.items())
-    }
+    maxima, scores = (rows.column(name).to_numpy() for name in ("map_max", "score"))
+    thresholds = {}
+    for name in sorted(pc.unique(rows.column("category")).to_pylist()):
+        own = pc.equal(rows.column("category"), name).to_numpy()
+        thresholds[name] = category_threshold(name, maxima[own], scores[own], settings_for(name, settings))
+    return thresholds
 
 
 def box_rows(

@@ -1,20 +1,22 @@
 """The boxes stage: statistics over all maps, then pseudo-boxes, COCO and YOLO exports."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.on_ray import Sender
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.boxes.choice import RULES_FILE, chosen_settings
-from pipelines.boxes.export import coco_document, write_yolo
+from pipelines.boxes.export import write_coco, write_yolo
 from pipelines.boxes.pseudo_boxes import CategoryThreshold
 from pipelines.boxes.rows import (
     MASKED,
+    OUTLINES,
     STATISTICS,
     Settings,
     box_rows,
@@ -23,9 +25,20 @@ from pipelines.boxes.rows import (
     without,
 )
 from pipelines.boxes.section import BoxesSection
-from pipelines.tables import BOXES, THRESHOLDS, CorpusTables, Shared, Step, job_place, run_table_job
+from pipelines.tables import (
+    BOXES,
+    THRESHOLDS,
+    CorpusTables,
+    Shared,
+    Step,
+    job_place,
+    run_table_job,
+    write_sorted,
+)
 
 BLOCK_ROWS = 2048  # a second's work
+PIECE = 1 << 16  # rows of a table that are written at once
+SORTED = "sorted.parquet"  # in the stage's work
 
 
 def derive_boxes(
@@ -55,32 +68,39 @@ def derive_boxes(
             assert audit is not None
             settings, rules = chosen_settings(audit, tables.references().keys())
             bench.directory.write_json(RULES_FILE, rules)
-        thresholds, table = find_boxes(
+        work = bench.directory.at("work")
+        thresholds, images = find_boxes(
             maps.directory.at("maps"),
             held_out,
             settings,
-            bench.directory.at("work"),
+            work,
             images=int(maps.results["images"]),
             masks=section.masks != "none",
         )
-        bench.directory.write_table("boxes.parquet", table.select(BOXES.names))
+
+        def rows() -> Iterator[Mapping[str, Any]]:
+            return (row for piece in work.read_pieces(SORTED) for row in piece.to_pylist())
+
+        bench.directory.write_pieces(
+            "boxes.parquet", BOXES, (piece.select(BOXES.names) for piece in work.read_pieces(SORTED, PIECE))
+        )
         if section.masks != "none":
-            bench.directory.write_table("masks.parquet", table.select(["image_id", "masks"]))
-        bench.directory.delete("work")
-        rows = table.to_pylist()
+            outlines = (piece.select(OUTLINES.names) for piece in work.read_pieces(SORTED, PIECE))
+            bench.directory.write_pieces("masks.parquet", OUTLINES, outlines)
         bench.directory.write_table(
             "thresholds.parquet",
             pa.Table.from_pylist([asdict(t) for t in thresholds.values()], schema=THRESHOLDS),
         )
-        bench.directory.write_json("coco.json", coco_document(rows, masks=section.masks))
+        write_coco(bench.directory, "coco.json", rows, section.masks)
         if section.export_yolo:
             write_yolo(bench.directory.at("yolo"), rows)
         licences = maps.results.get("licences")
-        box_counts = [len(row["boxes"]) for row in rows]
+        counts = [pc.list_value_length(piece.column("boxes")) for piece in work.read_pieces(SORTED, PIECE)]
+        bench.directory.delete("work")
         return {
-            "images": len(rows),
-            "with_boxes": int(np.count_nonzero(box_counts)),
-            "boxes": int(sum(box_counts)),
+            "images": images,
+            "with_boxes": sum(int(np.count_nonzero(some)) for some in counts),
+            "boxes": sum(int(np.sum(some)) for some in counts),
             "thresholds": {t.category: round(t.threshold, 6) for t in thresholds.values()},
             **({"rules": rules} if rules else {}),
             **({"licences": licences} if licences else {}),
@@ -104,8 +124,10 @@ def find_boxes(
     *,
     images: int,
     masks: bool = False,
-) -> tuple[dict[str, CategoryThreshold], pa.Table]:
+) -> tuple[dict[str, CategoryThreshold], int]:
     """Run both passes over the maps table, statistics, then boxes; resumable.
+
+    Leaves the rows of the boxes table by `image_id` in the file `SORTED` of `work`.
 
     Args:
         source: directory of the maps table's files.
@@ -116,7 +138,7 @@ def find_boxes(
         masks: see `box_rows`.
 
     Returns:
-        Thresholds by category, and rows of the boxes table by `image_id`.
+        Thresholds by category, and the number of rows.
     """
     output = work.at("found")
     place = job_place(work, output, images)
@@ -140,14 +162,13 @@ def find_boxes(
         block_rows=BLOCK_ROWS,
         here=place.here,
     )
-    names = (MASKED if masks else BOXES).names
-    table = output.read_table("").select(names).sort_by("image_id")
-    if table.num_rows != statistics.num_rows:
+    found = write_sorted(output, work, SORTED, schema=MASKED if masks else BOXES, column="image_id")
+    if found != statistics.num_rows:
         raise RuntimeError(
-            f"{output.uri} holds {table.num_rows} rows for {statistics.num_rows} maps; delete {work.uri} and "
+            f"{output.uri} holds {found} rows for {statistics.num_rows} maps; delete {work.uri} and "
             "run again."
         )
-    return thresholds, table
+    return thresholds, found
 
 
 def _found(

@@ -110,21 +110,28 @@ class Listing:
         They include images that an annotation may yet call normal, but none that is published as held out.
         """
         held_out = self.published.held_out if self.published is not None else frozenset()
-        marked: dict[str, list[str]] = {entry.category: [] for entry in self.entries}
+        marked: dict[str, list[pa.Array]] = {}
         for source in self.sources:
-            for entry in source.entries:
-                normal = entry.normal or (entry.annotation is not None and entry.annotation.empty_is_normal)
-                if normal and source.uri(entry) not in held_out:
-                    marked[entry.category].append(source.uri(entry))
+            for entries in source.entries.pieces():
+                found: dict[str, list[str]] = {entry.category: [] for entry in entries}
+                for entry in entries:
+                    normal = entry.normal or (
+                        entry.annotation is not None and entry.annotation.empty_is_normal
+                    )
+                    if normal and (uri := source.uri(entry)) not in held_out:
+                        found[entry.category].append(uri)
+                for category, uris in found.items():
+                    marked.setdefault(category, []).append(pa.array(uris, pa.large_string()))
         candidates = {
-            name: ReferenceCandidates(tuple(uris), section.reference_count) for name, uris in marked.items()
+            name: ReferenceCandidates(pa.concat_arrays(parts), section.reference_count)
+            for name, parts in marked.items()
         }
         for category in {name for source in self.sources for name in source.named}:
             naming = [source for source in self.sources if category in source.named]
             uris = [source.uri_of(path) for source in naming for path in source.named[category].paths]
             single = all(source.named[category].single for source in naming)
             candidates[category] = ReferenceCandidates(
-                tuple(uris), None if single else section.reference_count, named=True
+                pa.array(uris, pa.large_string()), None if single else section.reference_count, named=True
             )
         return candidates
 

@@ -24,12 +24,12 @@ class ReferenceCandidates:
     """Images that may serve as the references of one category.
 
     Attributes:
-        uris: the images' paths or URIs.
+        uris: the images' paths or URIs, an array of text.
         most: number of images kept, by content hash; None keeps all.
         named: whether the config names them; others must be found normal when they are inspected.
     """
 
-    uris: tuple[str, ...] = ()
+    uris: pa.Array
     most: int | None = None
     named: bool = False
 

@@ -30,6 +30,7 @@ from .schemas import (
     SIZE,
     THRESHOLDS,
 )
+from .sorted_rows import write_sorted
 from .steps import ROWS_PER_FILE, Step, write_listing
 from .table_job import run_table_job
 
@@ -81,4 +82,5 @@ __all__ = [
     "tables_digests",
     "write_errors",
     "write_listing",
+    "write_sorted",
 ]

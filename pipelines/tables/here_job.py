@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.on_ray import record_standing
 from cluster.progress import Bar, progress, say
@@ -34,14 +35,7 @@ def run_here(title: str, *, source: Storage, target: Storage, steps: Sequence[St
     Args:
         title, source, target, steps, id_column: see `run_table_job`.
     """
-    rows = source.read_table("")
-    ids = rows.column(id_column).to_pylist()
-    done = (
-        set(target.read_table("", columns=[id_column]).column(id_column).to_pylist())
-        if target.children()
-        else ()
-    )
-    left = rows.take(pa.array([place for place, one in enumerate(ids) if one not in done], pa.int64()))
+    left = _left(source, target, id_column)
     if not left.num_rows:
         return
     say(f"{title}: {left.num_rows} images in this process, without Ray")
@@ -55,6 +49,19 @@ def run_here(title: str, *, source: Storage, target: Storage, steps: Sequence[St
             finished = pa.concat_tables(batches)
             if finished.num_rows:
                 target.write_table(f"{digest(finished.column(id_column).to_pylist())}.parquet", finished)
+
+
+def _left(source: Storage, target: Storage, id_column: str) -> pa.Table:
+    """The rows that are not done, in order; of a job that is all but done the others are never held."""
+    if not target.children():
+        return source.read_table("")
+    done = target.read_table("", columns=[id_column]).column(id_column)
+    ids = source.read_table("", columns=[id_column]).column(id_column)
+    wanted = ids.filter(pc.invert(pc.is_in(ids, value_set=done)))
+    if not len(wanted):
+        return pa.table({id_column: wanted})
+    rows = source.read_table("")
+    return rows.filter(pc.is_in(rows.column(id_column), value_set=wanted))
 
 
 def _call(step: Step, counter: _BarCounter) -> Callable[[pa.Table], pa.Table]:

@@ -51,7 +51,7 @@ def test_ultralytics_reads_the_yolo_data_set(rows: list[dict[str, Any]], tmp_pat
     import training.models.ultralytics_library  # noqa: F401 - takes back what ultralytics does to PIL
 
     target = Storage.open(str(tmp_path / "yolo"))
-    write_yolo(target, rows)
+    write_yolo(target, lambda: rows)
     data = check_det_dataset(str(tmp_path / "yolo" / "data.yaml"), autodownload=False)
     labels = YOLODataset(data["train"], data=data, augment=False, imgsz=64).labels
     assert [len(label["cls"]) for label in labels] == [2, 0]

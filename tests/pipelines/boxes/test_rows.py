@@ -10,7 +10,7 @@ from cluster.storage.storage import Storage
 from pipelines.boxes.pseudo_boxes import pseudo_boxes
 from pipelines.boxes.rows import box_rows, category_thresholds, packed_ids, without
 from pipelines.boxes.section import PseudoBoxSettings
-from pipelines.boxes.stage import find_boxes
+from pipelines.boxes.stage import SORTED, find_boxes
 from pipelines.maps.rows import map_schema
 from pipelines.tables.schemas import BOXES
 
@@ -74,13 +74,15 @@ def test_two_passes_by_ray_give_what_one_process_gives(ray_cluster: None, tmp_pa
     for number in range(3):
         storage.write_table(f"maps/part-{number}.parquet", rows.slice(number * 50, 50))
     held_out = [f"{number:032x}" for number in (3, 77, 149)]
-    thresholds, table = find_boxes(
+    thresholds, count = find_boxes(
         storage.at("maps"),
         held_out,
         settings,
         storage.at("work"),
         images=150,
     )
+    table = storage.at("work").read_table(SORTED)
+    assert count == table.num_rows
     kept = without(rows, packed_ids(held_out))
     wanted = category_thresholds(kept, settings)
     assert thresholds.keys() == wanted.keys()

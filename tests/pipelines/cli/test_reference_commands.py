@@ -73,7 +73,7 @@ def test_proposals_are_shown_and_accepted_by_their_yaml(rails: Path, tmp_path: P
     project = project_of([found["patch_file"], f"corpus.root={rails}"])
     assert project.corpus.references == {"Rail": tuple(paths)}
     candidates = Listing(project.corpus).reference_candidates(project.corpus)
-    assert candidates["Rail"].uris == tuple(f"{rails}/{path}" for path in paths)
+    assert candidates["Rail"].uris.to_pylist() == [f"{rails}/{path}" for path in paths]
     Listing(project.corpus).require_references(project.corpus, ReferenceNeed(3, "maps.kead.shots"))
     # The same again gives the same.
     assert references(*words)["patch"] == found["patch"]
@@ -158,7 +158,7 @@ def test_several_sources_are_written_whole(rails: Path, tmp_path: Path) -> None:
     project = project_of([found["patch_file"]])
     assert [source.root for source in project.corpus.sources] == [source["root"] for source in sources]
     candidates = Listing(project.corpus).reference_candidates(project.corpus)
-    assert set(candidates["Rail"].uris) == uris
+    assert set(candidates["Rail"].uris.to_pylist()) == uris
     assert candidates["Rail"].most is None
     assert len(candidates["billet"].uris) == 5
     fewer = references(*words, "--count", "1")["patch_file"]

@@ -80,9 +80,9 @@ def test_reference_lines_name_just_the_chosen_images(tmp_path: Path) -> None:
     accepted = Project.model_validate(yaml.safe_load(text) | {"workspace": "w"}).corpus
     merged = section.model_copy(update={"references": {**section.references, **accepted.references}})
     candidates = Listing(merged).reference_candidates(merged)
-    assert set(candidates["Rail"].uris) == {old[1], new, outside}
+    assert set(candidates["Rail"].uris.to_pylist()) == {old[1], new, outside}
     assert candidates["Rail"].most is None
-    assert set(candidates["billet"].uris) == {other}
+    assert set(candidates["billet"].uris.to_pylist()) == {other}
 
 
 def test_reference_lines_of_several_sources_keep_the_others(tmp_path: Path) -> None:
@@ -97,5 +97,5 @@ def test_reference_lines_of_several_sources_keep_the_others(tmp_path: Path) -> N
     text = references_patch({"Rail": [a[0], b[2]]}, section)
     after = CorpusSection.model_validate(yaml.safe_load(text)["corpus"])
     candidates = Listing(after).reference_candidates(after)
-    assert set(candidates["Rail"].uris) == {a[0], b[2]}
-    assert set(candidates["billet"].uris) == {str(tmp_path / "b" / "billet" / "1.png")}
+    assert set(candidates["Rail"].uris.to_pylist()) == {a[0], b[2]}
+    assert set(candidates["billet"].uris.to_pylist()) == {str(tmp_path / "b" / "billet" / "1.png")}

@@ -75,7 +75,7 @@ def test_references_are_named_by_source(three: Path) -> None:
     )
     listing = Listing(section)
     candidates = listing.reference_candidates(section)
-    assert candidates["rail"].uris == (f"{three}/photos/1.jpg",)
+    assert candidates["rail"].uris.to_pylist() == [f"{three}/photos/1.jpg"]
     assert len(candidates["screw"].uris) == 2
     with pytest.raises(UserError, match=r'"candle" has 0 normal .*corpus\.sources\.1\.references\.candle'):
         listing.require_references(section, ReferenceNeed(1, "maps.kead.shots"))
