@@ -1,7 +1,7 @@
 from .claim import claimed
 from .sentences import StageState, parse_sentence
 from .site import Site
-from .stage import RECORD, Artifact, Workbench, digest, ensure, versions
+from .stage import RECORD, Artifact, Workbench, digest, ensure, list_digest, versions
 
 __all__ = [
     "RECORD",
@@ -12,6 +12,7 @@ __all__ = [
     "claimed",
     "digest",
     "ensure",
+    "list_digest",
     "parse_sentence",
     "versions",
 ]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -37,6 +37,15 @@ VERSIONS_OF = (
 def digest(content: Any) -> str:
     """Sha256 (hex) of any JSON-able content, independent of key order."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def list_digest(items: Iterable[Any]) -> str:
+    """`digest` of a list that is never held whole."""
+    hasher = hashlib.sha256(b"[")
+    for place, item in enumerate(items):
+        hasher.update(f"{', ' if place else ''}{json.dumps(item, sort_keys=True, default=str)}".encode())
+    hasher.update(b"]")
+    return hasher.hexdigest()
 
 
 @dataclass(frozen=True)

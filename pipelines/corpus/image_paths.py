@@ -10,7 +10,7 @@ import pyarrow.fs as pafs
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
-from pipelines.corpus.entries import in_pieces
+from pipelines.corpus.entries import ROWS_AT_ONCE, in_pieces
 from pipelines.corpus.named_references import WILDCARDS, glob_matches
 from pipelines.images import IMAGE_SUFFIXES
 from pipelines.layouts import Files, Tree, foreign_text, list_tree
@@ -71,7 +71,12 @@ def _tell_foreign(where: str, foreign: Sequence[PurePosixPath]) -> None:
 
 def listing_digest(files: pa.Table) -> str:
     """Changes when a file is added, removed or changed (by name, size and time)."""
-    return hashlib.sha256(repr(files.to_pylist()).encode()).hexdigest()
+    hasher = hashlib.sha256(b"[")
+    rows = (row for batch in files.to_batches(ROWS_AT_ONCE) for row in batch.to_pylist())
+    for place, row in enumerate(rows):
+        hasher.update(f"{', ' if place else ''}{row!r}".encode())
+    hasher.update(b"]")
+    return hasher.hexdigest()
 
 
 def _first_parts(where: str, count: int) -> str:

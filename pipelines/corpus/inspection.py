@@ -1,13 +1,15 @@
 """One image of a listing, read and looked at: its hash, size and labels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.annotations import Annotation, Faults, LabelFault, encode_mask, read_truth
 from pipelines.corpus.bad_labels import empty_rows, fault_row, marks_nothing
+from pipelines.corpus.entries import ROWS_AT_ONCE
 from pipelines.corpus.near_duplicates import perceptual_hash
+from pipelines.corpus.places import Places, places_in
 from pipelines.corpus.statistics import grey_levels
 from pipelines.images import ImageError, content_hash, decode_image, read_bytes
 from pipelines.tables import BAD_LABELS, LABELLED_BOX, LISTED
@@ -37,7 +39,7 @@ TO_READ = pa.schema(
 )
 INSPECTED = pa.schema([LISTED.field("uri"), LISTED.field("levels"), *KEYS, *LOOKS, *TRUTH, *FOUND])
 
-_JOINED = pa.schema(
+JOINED = pa.schema(
     [
         *(field for field in LISTED if field.name != "annotation"),
         *LOOKS,
@@ -106,9 +108,28 @@ def joined(listed: pa.Table, inspected: pa.Table) -> pa.Table:
         listed: schema `LISTED`; an image that the listing itself faults needs no other row.
         inspected: schema `INSPECTED`, in any order.
     """
-    read = {row["uri"]: row for row in inspected.to_pylist()}
-    rows = [_joined_one(row, read.get(row["uri"])) for row in listed.to_pylist()]
-    return pa.Table.from_pylist(rows, schema=_JOINED)
+    places = places_in(inspected["uri"], listed["uri"])
+    return pa.Table.from_batches(joined_batches(listed.to_batches(ROWS_AT_ONCE), places, inspected), JOINED)
+
+
+def joined_batches(
+    listed: Iterable[pa.RecordBatch], places: Places, inspected: pa.Table
+) -> Iterator[pa.RecordBatch]:
+    """`joined`, some thousand images at once.
+
+    Args:
+        listed: pieces of the listing.
+        places: where each listed image is among those inspected; -1 where it is not there.
+        inspected: see `joined`; a column in one piece is looked up sooner.
+    """
+    start = 0
+    for batch in listed:
+        own = places[start : start + batch.num_rows]
+        start += batch.num_rows
+        found = iter(inspected.take(pa.array(own[own >= 0])).to_pylist())
+        rows = zip(batch.to_pylist(), own.tolist(), strict=True)
+        whole = [_joined_one(row, next(found) if place >= 0 else None) for row, place in rows]
+        yield pa.RecordBatch.from_pylist(whole, schema=JOINED)
 
 
 def _joined_one(row: dict[str, Any], read: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.stages import Artifact, Site, Workbench, digest, ensure
+from cluster.stages import Artifact, Site, Workbench, digest, ensure, list_digest
+from pipelines.corpus.entries import in_pieces
 from pipelines.corpus.inspection import TO_READ, read_images
 from pipelines.corpus.known_images import INSPECTION, READ, TAKEN, KnownImages, inspected_images
 from pipelines.corpus.listing import Listing
@@ -37,10 +38,9 @@ def inspect_images(listing: Listing, *, clip: bool, site: Site, inputs: Mapping[
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, known = bench.directory.at("listing"), KnownImages(site.workspace, REVISION)
         if not work.exists("complete"):  # a killed inspection goes on with the rows that it began with
-            wanted = list(_to_read(listing, clip))
-            taken, unknown = known.among(wanted)
+            taken, unknown = known.among(_to_read(listing, clip))
             bench.directory.write_table(TAKEN, taken)
-            write_listing(work, pa.Table.from_pylist(unknown, schema=TO_READ))
+            write_listing(work, unknown)
         rows = work.at("rows")
         looks = rows.read_table("", columns=["looks"]).column("looks")
         total = len(looks)
@@ -57,7 +57,7 @@ def inspect_images(listing: Listing, *, clip: bool, site: Site, inputs: Mapping[
                 here=job_place(work, target, total).here,
             )
         images = inspected_images(bench.directory)
-        pictured = shown(listing, images.to_pylist())
+        pictured = shown(listing, images)
         table = thumbnail_table(pictured, known.thumbnails(pictured))
         bench.directory.write_table(THUMBNAILS, table)
         return {
@@ -104,16 +104,20 @@ def _open_to_us(uri: str) -> bool:
 def _files_digest(listing: Listing) -> str:
     """Changes when an image or a label is added, removed or changed (by name, size, time and rights)."""
     levelled = _levels(listing)
-    return digest(
-        [
-            [place if str(place) in levelled else None, row["uri"], row["annotation"], image, label]
-            for place, row, image, label in _files(listing)
-        ]
+    return list_digest(
+        [place if str(place) in levelled else None, row["uri"], row["annotation"], image, label]
+        for place, row, image, label in _files(listing)
     )
 
 
-def _to_read(listing: Listing, clip: bool) -> Iterator[dict[str, Any]]:
-    """Rows of `TO_READ`, their looks unknown."""
+def _to_read(listing: Listing, clip: bool) -> pa.Table:
+    """The images to read, schema `TO_READ`, their looks unknown."""
+    pieces = in_pieces(_rows_to_read(listing, clip))
+    batches = (pa.RecordBatch.from_pylist(piece, schema=TO_READ) for piece in pieces)
+    return pa.Table.from_batches(batches, schema=TO_READ)
+
+
+def _rows_to_read(listing: Listing, clip: bool) -> Iterator[dict[str, Any]]:
     for place, row, image, label in _files(listing):
         about = {"uri": row["uri"], "annotation": row["annotation"], "levels": listing.levels[place]}
         looks_key = digest([row["uri"], image, about["levels"]])

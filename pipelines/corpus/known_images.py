@@ -5,27 +5,34 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.errors import UserError
 from cluster.stages import RECORD
 from cluster.storage import Storage
-from pipelines.corpus.inspection import INSPECTED, LOOKS
+from pipelines.corpus.inspection import INSPECTED, LOOKS, TO_READ
+from pipelines.corpus.places import Places, among, first_of_each, places_in
 from pipelines.corpus.thumbnails import THUMBNAILS, Key, by_key, key_of
 
 INSPECTION, READ, TAKEN = "inspection", "read", "taken.parquet"
 
 
-def inspected_images(directory: Storage) -> pa.Table:
+def inspected_images(directory: Storage, columns: Sequence[str] = INSPECTED.names) -> pa.Table:
     """The images of an inspection, schema `INSPECTED`: those that it read and those that it took over.
 
     Args:
         directory: of the inspection's artifact.
+        columns: the only columns read.
     """
-    taken = directory.read_table(TAKEN)
+    names = list(columns)
+    taken = directory.read_table(TAKEN, columns=names).select(names)
     read = directory.at(READ)
-    return pa.concat_tables([taken, read.read_table("").cast(INSPECTED)]) if read.children() else taken
+    if not read.children():
+        return taken
+    schema = pa.schema([INSPECTED.field(name) for name in names])
+    return pa.concat_tables([taken, read.read_table("", columns=names).select(names).cast(schema)])
 
 
 class KnownImages:
@@ -51,38 +58,40 @@ class KnownImages:
                         complete.append((str(record["started"]), directory))
         return [directory for _, directory in sorted(complete, key=lambda each: each[0], reverse=True)]
 
-    def among(self, wanted: Sequence[dict[str, Any]]) -> tuple[pa.Table, list[dict[str, Any]]]:
+    def among(self, wanted: pa.Table) -> tuple[pa.Table, pa.Table]:
         """What is known of images, and what is yet to be read.
 
         An image that could not be used is read again, whatever was at fault. Where only the label changed,
         the image is not decoded.
 
         Args:
-            wanted: rows of `TO_READ`.
+            wanted: schema `TO_READ`.
 
         Returns:
-            The images known with their labels, schema `INSPECTED`; rows of `TO_READ` of the others, with
-            their looks where these are known.
+            The images known with their labels, schema `INSPECTED`; the others, schema `TO_READ`, with their
+            looks where these are known.
         """
-        looks: dict[str, dict[str, Any]] = {}
-        whole: dict[str, dict[str, Any]] = {}
-        missing = {row["looks_key"] for row in wanted}
+        keys = _both(wanted)
+        missing = np.ones(wanted.num_rows, np.bool_)
+        looks, whole = [INSPECTED.empty_table()], [INSPECTED.empty_table()]
         for directory in self._inspections:
-            if not missing:
+            if not missing.any():
                 break
             with _intact(directory):
                 images = inspected_images(directory)
-            for row in images.filter(
-                pc.is_in(images["looks_key"], pa.array(missing, pa.string()))
-            ).to_pylist():
-                if row["phash"] is not None:
-                    looks.setdefault(row["looks_key"], {field.name: row[field.name] for field in LOOKS})
-                if row["error"] is None:
-                    whole.setdefault(row["looks_key"] + row["label_key"], row)
-            missing = {row["looks_key"] for row in wanted if _both(row) not in whole}
-        taken = [whole[_both(row)] for row in wanted if _both(row) in whole]
-        unknown = [{**row, "looks": looks.get(row["looks_key"])} for row in wanted if _both(row) not in whole]
-        return pa.Table.from_pylist(taken, schema=INSPECTED), unknown
+            asked = wanted["looks_key"].filter(pa.array(missing))
+            images = images.filter(pa.array(among(images["looks_key"], asked)))
+            looks.append(images.filter(images["phash"].is_valid()))
+            whole.append(images.filter(images["error"].is_null()))
+            missing &= ~among(keys, _both(whole[-1]))
+        known = pa.concat_tables(whole)
+        places = _places(_both(known), keys)
+        taken = known.take(pa.array(places[places >= 0]))
+        unknown = wanted.filter(pa.array(places < 0))
+        column = unknown.column_names.index("looks")
+        return taken, unknown.set_column(
+            column, TO_READ.field("looks"), _looks(pa.concat_tables(looks), unknown)
+        )
 
     def thumbnails(self, images: Sequence[Mapping[str, Any]]) -> dict[Key, bytes]:
         """The thumbnails that earlier inspections have made of some images (rows of `INSPECTED`)."""
@@ -97,8 +106,23 @@ class KnownImages:
         return known
 
 
-def _both(row: Mapping[str, Any]) -> str:
-    return str(row["looks_key"]) + str(row["label_key"])
+def _both(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["looks_key"], rows["label_key"], "")
+
+
+def _places(known: pa.ChunkedArray, wanted: pa.ChunkedArray) -> Places:
+    """Where each text is first; -1 where it is not there."""
+    first = np.unique(first_of_each(known))
+    places = places_in(known.take(pa.array(first)), wanted)
+    return np.where(places < 0, -1, first[places]) if len(first) else places
+
+
+def _looks(known: pa.Table, unknown: pa.Table) -> pa.Array:
+    """The looks of images, null where they are not known: schema `LOOKS`."""
+    places = _places(known["looks_key"], unknown["looks_key"])
+    rows = pa.array(places, mask=places < 0)
+    columns = [known[field.name].take(rows).combine_chunks() for field in LOOKS]
+    return pa.StructArray.from_arrays(columns, fields=list(LOOKS), mask=pa.array(places < 0))
 
 
 @contextmanager

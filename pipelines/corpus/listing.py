@@ -1,7 +1,7 @@
 """Every image of a corpus before any is read: its sources as their layouts read them, checked."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
 
@@ -179,15 +179,18 @@ class Listing:
         Args:
             levels: result of `levels`; without them no row has any.
         """
+        return pa.Table.from_batches(self.batches(levels), schema=LISTED)
+
+    def batches(self, levels: Sequence[Levels | None] = ()) -> Iterator[pa.RecordBatch]:
+        """The rows of `table`, some thousand at once."""
         each = levels or [None] * len(self.sources)
-        return pa.Table.from_batches(
-            (
-                batch
-                for source, pair in zip(self.sources, each, strict=True)
-                for batch in source.batches(pair)
-            ),
-            schema=LISTED,
-        )
+        for source, pair in zip(self.sources, each, strict=True):
+            yield from source.batches(pair)
+
+    def uris(self) -> pa.Array:
+        """The paths or URIs of all images, in the order of `table`."""
+        arrays = (array for source in self.sources for array in source.uri_arrays())
+        return pa.concat_arrays([pa.array([], pa.large_string()), *arrays])
 
     def _doubts(self, category: str) -> str:
         """How many images of a category can't be called normal, and why; empty where there are none."""

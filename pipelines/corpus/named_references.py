@@ -8,11 +8,13 @@ from operator import or_
 from pathlib import PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.category_names import find_category
+from pipelines.corpus.places import flags, places_in
 from pipelines.images import IMAGE_SUFFIXES
 from pipelines.layouts import Entry, list_tree
 
@@ -118,6 +120,27 @@ def look_up(
             paths.update(dict.fromkeys(matches))
         configured.named[category] = NamedReferences(tuple(paths), single)
     return configured
+
+
+def chosen_references(images: pa.Table, candidates: Mapping[str, ReferenceCandidates]) -> set[str]:
+    """The ids of the references of all categories.
+
+    Args:
+        images: usable ones: `uri`, `image_id`, `normal`.
+        candidates: by category.
+    """
+    asked = [some for some in candidates.values() if len(some.uris)]
+    if not asked:
+        return set()
+    places = places_in(images["uri"], pa.concat_arrays([some.uris for some in asked]))
+    normal, chosen, start = flags(images["normal"]), set[str](), 0
+    for some in asked:
+        own = places[start : start + len(some.uris)]
+        start += len(some.uris)
+        own = own[own >= 0]
+        ids = pc.unique(images["image_id"].take(pa.array(own if some.named else own[normal[own]])))
+        chosen.update(ids.take(pc.sort_indices(ids)).slice(0, some.most).to_pylist())
+    return chosen
 
 
 def _below(item: str, root: Storage) -> str | None:

@@ -20,6 +20,7 @@ from typing import Any
 import imagehash
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from PIL import Image
 from scipy.fft import dctn
 from scipy.sparse import coo_matrix
@@ -36,6 +37,7 @@ from pipelines.corpus.hamming_pairs import (
     no_pairs,
     together,
 )
+from pipelines.tables import NEAR_DUPLICATES
 
 HASH_SIDE = 16
 SHRUNK_SIDE = 4 * HASH_SIDE
@@ -81,17 +83,17 @@ class Links:
         return zip(self.first.tolist(), self.second.tolist(), self.distance.tolist(), strict=True)
 
 
-def near_pairs(hashes: Sequence[str], limit: int) -> Iterator[Block]:
+def near_pairs(hashes: Sequence[str] | pa.ChunkedArray, limit: int) -> Iterator[Block]:
     """All pairs of near-duplicates, each once, in blocks of (first, second, distance) with first < second.
 
     Args:
-        hashes: results of `perceptual_hash`.
+        hashes: results of `perceptual_hash`, a column or a list.
         limit: most differing bits of near-duplicates, 0–256.
     """
     return all_pairs(_words(hashes), None, limit)
 
 
-def near_links(hashes: Sequence[str], limit: int) -> Links:
+def near_links(hashes: Sequence[str] | pa.ChunkedArray, limit: int) -> Links:
     """The closest pairs that hold the groups of near-duplicates together, fewer than there are images.
 
     A minimum spanning forest of `near_pairs`, so that a thousand frames of a standing camera give 999 links
@@ -100,13 +102,12 @@ def near_links(hashes: Sequence[str], limit: int) -> Links:
     Args:
         hashes, limit: arguments of `near_pairs`.
     """
-    unique, first_place, number = np.unique(
-        np.asarray(hashes, dtype=str), return_index=True, return_inverse=True
-    )
+    words = _words(hashes)
+    unique, first_place, number = _different(words)
     anchor = first_place[number]
-    repeats = np.flatnonzero(anchor != np.arange(len(hashes)))
+    repeats = np.flatnonzero(anchor != np.arange(len(words)))
     forest = _Forest(len(unique), limit)
-    for block in all_pairs(_words(unique.tolist()), None, limit, forest.joined):
+    for block in all_pairs(unique, None, limit, forest.joined):
         forest.add(block)
     first, second, distance = forest.links()
     ends = np.sort(first_place[np.stack([first, second])], axis=0)
@@ -115,6 +116,17 @@ def near_links(hashes: Sequence[str], limit: int) -> Links:
         np.concatenate([repeats, ends[1]]),
         np.concatenate([np.zeros(len(repeats), np.int64), distance]),
     )
+
+
+def _different(words: Words) -> tuple[Words, Places, Places]:
+    """`np.unique` of the hashes in the order of their hex digits: the first places, and each one's number."""
+    order = np.lexsort(words.astype("<u8").view(">u8").T[::-1])
+    ordered = words[order]
+    new = np.ones(len(words), np.bool_)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    number = np.empty(len(words), np.int64)
+    number[order] = np.cumsum(new) - 1
+    return ordered[new], order[new], number
 
 
 class _Forest:
@@ -183,35 +195,52 @@ def groups(links: Links, count: int) -> Places:
 def group_images(
     images: Mapping[str, Mapping[str, Any]], limit: int
 ) -> tuple[list[dict[str, Any]], list[list[str]]]:
-    """The links between near-duplicates as table rows, and all image ids by groups of near-duplicates.
+    """`group_rows` of a few thousand images.
 
     Args:
         images: `phash` and `uri` by image id.
         limit: most differing bits, see `near_pairs`.
 
     Returns:
-        Rows of `tables.NEAR_DUPLICATES`, by group (its smallest image id), closest first; the groups, sorted.
-        An image without near-duplicates is a group of its own.
+        Rows of `tables.NEAR_DUPLICATES`, and the groups' image ids, sorted.
     """
     ids = sorted(images)
-    links = near_links([images[image_id]["phash"] for image_id in ids], limit)
-    numbers = groups(links, len(ids)).tolist()
+    columns = {name: [images[image_id][name] for image_id in ids] for name in ("phash", "uri")}
+    table, numbers = group_rows(pa.table({"image_id": ids, **columns}), limit)
+    return table.to_pylist(), listed_groups(ids, numbers)
+
+
+def listed_groups(ids: Sequence[str], numbers: Places) -> list[list[str]]:
+    """The ids of each group, in their order; the groups by their first ids."""
     members: dict[int, list[str]] = defaultdict(list)
-    for image_id, number in zip(ids, numbers, strict=True):
+    for image_id, number in zip(ids, numbers.tolist(), strict=True):
         members[number].append(image_id)
-    rows = [
-        {
-            "group": members[numbers[first]][0],
-            "image_id_a": ids[first],
-            "image_id_b": ids[second],
-            "uri_a": images[ids[first]]["uri"],
-            "uri_b": images[ids[second]]["uri"],
-            "distance": distance,
-        }
-        for first, second, distance in links.triples()
-    ]
-    rows.sort(key=lambda row: (row["group"], row["distance"], row["image_id_a"], row["image_id_b"]))
-    return rows, list(members.values())
+    return list(members.values())
+
+
+def group_rows(images: pa.Table, limit: int) -> tuple[pa.Table, Places]:
+    """The links between near-duplicates as a table, and each image's group.
+
+    Args:
+        images: `image_id`, `phash` and `uri`, sorted by different ids.
+        limit: most differing bits, see `near_pairs`.
+
+    Returns:
+        `tables.NEAR_DUPLICATES`, by group (its smallest image id), closest first; the number of each image's
+        group, (N,): an image without near-duplicates has a group of its own.
+    """
+    links = near_links(images.column("phash"), limit)
+    numbers = groups(links, images.num_rows)
+    _, first_member = np.unique(numbers, return_index=True)
+    group = first_member[numbers[links.first]] if len(links.first) else links.first
+    order = np.lexsort((links.second, links.first, links.distance, group))
+    columns = {"group": images.column("image_id").take(pa.array(group[order]))}
+    for side, places in (("a", links.first[order]), ("b", links.second[order])):
+        for name in ("image_id", "uri"):
+            columns[f"{name}_{side}"] = images.column(name).take(pa.array(places))
+    columns["distance"] = pa.chunked_array([links.distance[order].astype(np.int32)])
+    names = NEAR_DUPLICATES.names
+    return pa.table([columns[name] for name in names], names=names).cast(NEAR_DUPLICATES), numbers
 
 
 def nearest(queries: Sequence[str], hashes: Sequence[str], limit: int) -> list[tuple[int, int] | None]:
@@ -235,6 +264,21 @@ def nearest(queries: Sequence[str], hashes: Sequence[str], limit: int) -> list[t
     ]
 
 
-def _words(hashes: Sequence[str]) -> Words:
+def _words(hashes: Sequence[str] | pa.ChunkedArray) -> Words:
     """The hashes as (N, 4) words."""
-    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(len(hashes), CODE_WORDS)
+    if isinstance(hashes, pa.ChunkedArray):
+        # An array's texts are one text already: a million of them need not become Python's.
+        digits = b"".join(_digits(chunk) for chunk in hashes.chunks).decode()
+    else:
+        digits = "".join(hashes)
+    return np.frombuffer(bytes.fromhex(digits), np.uint64).reshape(len(hashes), CODE_WORDS)
+
+
+def _digits(chunk: pa.Array) -> bytes:
+    if not len(chunk):
+        return b""
+    _, ends, data = pa.concat_arrays(
+        [chunk.cast(pa.large_string()), pa.array([], pa.large_string())]
+    ).buffers()
+    first, last = np.frombuffer(ends, np.int64)[[0, len(chunk)]]
+    return bytes(memoryview(data)[first:last])

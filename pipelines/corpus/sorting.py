@@ -1,40 +1,40 @@
-"""What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here."""
+"""What a corpus is made of: inspected images, references, split, duplicates and quarantine. No Ray here.
 
-from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+Images are places in the inspected table, arrays of 8 bytes each: a million of them are never Python objects.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cluster.errors import UserError
-from pipelines.corpus.bad_labels import (
-    DOUBT,
-    described,
-    doubt_row,
-    fault_order,
-    fault_sentence,
-    marks_nothing,
-)
-from pipelines.corpus.named_references import ReferenceCandidates
-from pipelines.corpus.near_duplicates import group_images
+from pipelines.corpus.bad_labels import DOUBT, described, fault_order, fault_sentence, marks_nothing
+from pipelines.corpus.copies import Copies, without_contradictions
+from pipelines.corpus.entries import ROWS_AT_ONCE
+from pipelines.corpus.named_references import ReferenceCandidates, chosen_references
+from pipelines.corpus.near_duplicates import group_rows, listed_groups
+from pipelines.corpus.places import Flags, Places, among, counts_of, filled, flags
 from pipelines.corpus.published import PublishedSplit, published_ids
 from pipelines.corpus.section import CorpusSection
-from pipelines.corpus.split import held_out_ids
+from pipelines.corpus.split import held_out_images
 from pipelines.corpus.statistics import category_statistics
 from pipelines.tables import (
     BAD_LABELS,
-    DUPLICATES,
     HASHES,
     LABELS,
     MANIFEST,
     MOVED,
-    NEAR_DUPLICATES,
     QUARANTINE,
     REFERENCE,
     TRAIN,
     check_bad_share,
-    has_defect,
 )
+
+SPLITS = ("test", "train", "unlabelled")
+TEST, TRAINING, UNLABELLED = (np.int32(place) for place in range(len(SPLITS)))
 
 
 class Corpus:
@@ -52,7 +52,10 @@ class Corpus:
             learnt from nor seen.
 
     Attributes:
+        bad_labels: rows of `BAD_LABELS`.
+        quarantine, duplicates, near_duplicates, left_out: the tables of these names.
         moved: rows of `MOVED`: images that are not on their published side.
+        empty_masks: defect images whose label marks nothing: they say neither "normal" nor where a defect is.
     """
 
     def __init__(
@@ -71,71 +74,53 @@ class Corpus:
         self._apart = apart
         self._published = published
         test_uris = test or frozenset() if published is None else published.held_out
-        # The first copy is kept: a held-out one before a labelled one before any other.
-        rows = inspected.to_pylist()
-        contradictions = _contradictions(rows)
-        rows.sort(
-            key=lambda row: (row["uri"] not in test_uris, not row["labelled"], str(row["uri"])),
-        )
-        faults = [*label_faults, *(fault for row in rows for fault in row["faults"]), *contradictions]
-        self.bad_labels = sorted(faults, key=fault_order)
+        images, contradictions = without_contradictions(inspected)
+        copies = Copies(images, test_uris)
+        faulty = copies.order[filled(images["faults"])[copies.order]]
+        told = (fault for row in _rows(images, faulty, ["faults"]) for fault in row["faults"])
+        self.bad_labels = sorted([*label_faults, *told, *contradictions], key=fault_order)
         self._lost = [fault for fault in label_faults if fault["action"] != DOUBT]
-        self.quarantine = [
-            {"uri": row["uri"], "stage": "corpus", "reason": row["error"]} for row in rows if row["error"]
-        ]
-        self._quarantined = Counter(row["category"] for row in rows if row["error"])
-        self.duplicates: list[dict[str, str]] = []
-        unique: dict[str, dict[str, Any]] = {}
-        for row in rows:
-            if row["error"]:
-                continue
-            first = unique.setdefault(row["image_id"], row)
-            if first is not row:
-                self.duplicates.append(
-                    {"uri": row["uri"], "first": first["uri"], "image_id": row["image_id"]}
-                )
-        references = self._references(rows, candidates)
-        self.manifest: list[dict[str, Any]] = []
-        self.labels: list[dict[str, Any]] = []
-        # A defect image whose mask is empty says neither "normal" nor where the defect is.
-        empty = {
-            image_id
-            for image_id, row in unique.items()
-            if row["labelled"] and not row["normal"] and not has_defect(row)
-        }
-        self.empty_masks = sum(
-            marks_nothing(unique[i], unique[i]["width"], unique[i]["height"]) for i in empty
+        self.quarantine = copies.quarantine()
+        self._quarantined = counts_of(images["category"].filter(pa.array(copies.bad)))
+        self.duplicates = copies.duplicates()
+        usable = images.select(["uri", "image_id", "normal"]).filter(pa.array(~copies.bad))
+        references = chosen_references(usable, candidates)
+
+        # From here on images are places among the different ones, by id.
+        self._images = images
+        rows = copies.different()
+        different = images.select(["image_id", "uri", "phash"]).take(pa.array(rows))
+        ids, uris = different["image_id"].combine_chunks(), different["uri"]
+        labelled, self._defect = (
+            flags(images["labelled"])[rows],
+            (filled(images["boxes"]) | filled(images["ignored"]))[rows],
         )
-        labelled_ids = {i for i, row in unique.items() if row["labelled"]} - empty
-        self.near_duplicates, near_groups = group_images(unique, section.near_duplicate_distance)
+        empty = labelled & ~flags(images["normal"])[rows] & ~self._defect
+        marked = _rows(images, rows[empty], ["boxes", "ignored", "mask", "width", "height"])
+        self.empty_masks = sum(marks_nothing(row, row["width"], row["height"]) for row in marked)
+        labelled = labelled & ~empty
+        reference = among(ids, references)
+        self.near_duplicates, groups = group_rows(different, section.near_duplicate_distance)
         self.moved: list[dict[str, Any]] = []
         if published is not None:
-            readable = [row for row in rows if not row["error"]]
-            held_out, self.moved = published_ids(
-                published, readable, near_groups, labelled=labelled_ids, references=references
+            held_ids, self.moved = published_ids(
+                published,
+                _rows(images, copies.order[~copies.bad[copies.order]], ["image_id", "uri"]),
+                listed_groups(ids.to_pylist(), groups),
+                labelled=set(ids.filter(pa.array(labelled)).to_pylist()),
+                references=references,
             )
+            held_out = among(ids, held_ids)
         elif test is None:
-            held_out = held_out_ids(near_groups, labelled_ids - references, section.test_share)
+            held_out = held_out_images(ids, groups, labelled & ~reference, section.test_share)
         else:
-            held_out = {i for i in labelled_ids if unique[i]["uri"] in test_uris}
-        near = _beside(near_groups, held_out) if apart else {}
-        self.left_out = [
-            {
-                "uri": unique[one]["uri"],
-                "stage": "corpus",
-                "reason": f"near-duplicate of {unique[other]['uri']}, which is held out",
-            }
-            for one, other in sorted(near.items())
-        ]
-        for image_id, row in sorted(unique.items()):
-            if image_id in near:
-                continue
-            labelled = image_id in labelled_ids
-            split = "test" if image_id in held_out else "train" if labelled else "unlabelled"
-            role = REFERENCE if image_id in references else TRAIN
-            self.manifest.append({**row, "split": split, "role": role})
-            if labelled:
-                self.labels.append(row)
+            held_out = labelled & among(uris, test_uris)
+        beside = _beside(groups, held_out) if apart else np.full(len(ids), -1)
+        self.left_out = _left_out(uris, beside)
+        kept = beside < 0
+        self._places, self._defect = rows[kept], self._defect[kept]
+        self._labelled, self._reference = labelled[kept], reference[kept]
+        self._split = np.where(held_out, TEST, np.where(labelled, TRAINING, UNLABELLED))[kept]
 
     def refuse_unusable(self, directory: str = "") -> None:
         """Fail where more images and labels are unusable than `max_bad_share` allows, or one label at all.
@@ -152,10 +137,10 @@ class Corpus:
         where = " and ".join(places) if directory else ""
         if self._section.bad_labels == "fail" and self.bad_labels:
             raise UserError(fault_sentence(self.bad_labels, self._key, where))
-        first = [f"{row['uri']}: {row['reason']}" for row in self.quarantine[:1]]
+        first = [f"{row['uri']}: {row['reason']}" for row in self.quarantine.slice(0, 1).to_pylist()]
         first += [described(row) for row in self._lost[:1]]
         check_bad_share(
-            len(self.quarantine) + len(self._lost),
+            self.quarantine.num_rows + len(self._lost),
             self._listed + len(self._lost),
             self._section.max_bad_share,
             self._key,
@@ -164,102 +149,138 @@ class Corpus:
             tables=where,
         )
 
-    @staticmethod
-    def _references(rows: list[dict[str, Any]], candidates: Mapping[str, ReferenceCandidates]) -> set[str]:
-        good = {row["uri"]: row for row in rows if not row["error"]}
-        chosen: set[str] = set()
-        for some in candidates.values():
-            usable = [good[uri] for uri in some.uris if uri in good and (some.named or good[uri]["normal"])]
-            chosen.update(sorted({row["image_id"] for row in usable})[: some.most])
-        return chosen
-
     def unusable_tables(self) -> dict[str, pa.Table]:
         """By name the tables of what can't be used: images, then labels."""
-        return {
-            "quarantine": _table(self.quarantine, QUARANTINE),
-            "bad_labels": _table(self.bad_labels, BAD_LABELS),
-        }
+        return {"quarantine": self.quarantine, "bad_labels": _table(self.bad_labels, BAD_LABELS)}
 
     def tables(self) -> dict[str, pa.Table]:
         """The other tables of the corpus by name."""
+        return {name: make() for name, make in self.makers().items()}
+
+    def makers(self) -> dict[str, Callable[[], pa.Table]]:
+        """What makes each of `tables`, so that one is held at a time."""
         return {
-            "manifest": _table(self.manifest, MANIFEST),
-            "labels": _table(self.labels, LABELS),
-            "duplicates": _table(self.duplicates, DUPLICATES),
-            "near_duplicates": _table(self.near_duplicates, NEAR_DUPLICATES),
-            "hashes": _table(self.manifest, HASHES),
-            "statistics": self.statistics(),
-            **({} if self._published is None else {"moved": _table(self.moved, MOVED)}),
-            **({"left_out": _table(self.left_out, QUARANTINE)} if self._apart else {}),
+            "manifest": lambda: self.images(MANIFEST.names).cast(MANIFEST),
+            "labels": lambda: self.images(LABELS.names, self._labelled).cast(LABELS),
+            "duplicates": lambda: self.duplicates,
+            "near_duplicates": lambda: self.near_duplicates,
+            "hashes": lambda: self.images(HASHES.names).cast(HASHES),
+            "statistics": self.statistics,
+            **({} if self._published is None else {"moved": lambda: _table(self.moved, MOVED)}),
+            **({"left_out": lambda: self.left_out} if self._apart else {}),
         }
+
+    def images(self, columns: Sequence[str] = (), chosen: Flags | Places | slice = slice(None)) -> pa.Table:
+        """The images of the manifest by id: columns of the inspected table, `split` and `role`.
+
+        Args:
+            columns: the columns wanted; none for all.
+            chosen: which images.
+        """
+        names = columns or [*self._images.column_names, "split", "role"]
+        inspected = [name for name in names if name in self._images.column_names]
+        table = self._images.select(inspected).take(pa.array(self._places[chosen]))
+        if "split" in names:
+            split = pa.DictionaryArray.from_arrays(self._split[chosen], list(SPLITS))
+            table = table.append_column("split", split.cast(pa.string()))
+        if "role" in names:
+            table = table.append_column(
+                "role", pc.if_else(pa.array(self._reference[chosen]), REFERENCE, TRAIN)
+            )
+        return table.select(list(names))
+
+    @property
+    def manifest(self) -> list[dict[str, Any]]:
+        """`images` as rows, of a few thousand."""
+        return list(self.images().to_pylist())
+
+    @property
+    def labels(self) -> list[dict[str, Any]]:
+        """The labelled of `manifest`."""
+        return list(self.images(chosen=self._labelled).to_pylist())
+
+    @property
+    def classes(self) -> set[str]:
+        """The class names of all labelled boxes."""
+        boxes = pc.list_flatten(self.images(["boxes"], self._labelled)["boxes"])
+        return set(pc.unique(pc.struct_field(boxes, "label")).to_pylist())
+
+    def sample(self, most: int, categories: Sequence[str]) -> list[dict[str, Any]]:
+        """Of each category the first images by id, references before others, as rows of `manifest`.
+
+        Args:
+            most: images of a category.
+            categories: the categories wanted.
+        """
+        chosen = [np.empty(0, np.int64)]
+        column = self.images(["category"])["category"]
+        for name in categories:
+            own = np.flatnonzero(flags(pc.equal(column, name)))
+            reference = self._reference[own]
+            chosen.append(np.concatenate([own[reference][:most], own[~reference][:most]])[:most])
+        places = np.concatenate(chosen)
+        rows = zip(self.images(chosen=places).to_pylist(), self._labelled[places].tolist(), strict=True)
+        return [{**row, "boxes": row["boxes"] if labelled else []} for row, labelled in rows]
 
     def statistics(self) -> pa.Table:
         """Figures by category, see `category_statistics`."""
-        labelled = (row["image_id"] for row in self.labels)
-        return category_statistics(self.manifest, labelled, self._quarantined)
+        columns = ("category", "split", "role", "width", "height", "grey_mean", "grey_deviation")
+        images = self.images(columns).append_column("labelled", pa.array(self._labelled))
+        return category_statistics(images, self._quarantined)
 
     def counts(self) -> dict[str, Any]:
         """Figures for the stage's record."""
-        splits = Counter(row["split"] for row in self.manifest)
+        train, test, unlabelled = (int((self._split == one).sum()) for one in (TRAINING, TEST, UNLABELLED))
+        defects = int((self._labelled & self._defect).sum())
+        ignored = self.images(["ignored"], self._labelled)["ignored"]
+        sides = [self.near_duplicates[side].unique() for side in ("image_id_a", "image_id_b")]
         return {
-            "images": len(self.manifest),
-            "categories": len({row["category"] for row in self.manifest}),
-            "train": splits["train"],
-            "test": splits["test"],
-            "unlabelled": splits["unlabelled"],
-            "pretraining": splits["train"] + splits["unlabelled"],
-            "references": sum(row["role"] == REFERENCE for row in self.manifest),
-            "labelled": len(self.labels),
-            "labelled_with_defects": sum(has_defect(row) for row in self.labels),
-            "labelled_normal": sum(not has_defect(row) for row in self.labels),
-            "ignored_regions": sum(len(row["ignored"]) for row in self.labels),
-            "quarantined": len(self.quarantine),
-            "duplicates": len(self.duplicates),
-            "near_duplicates": len({row[side] for row in self.near_duplicates for side in _SIDES}),
-            "near_duplicate_groups": len({row["group"] for row in self.near_duplicates}),
+            "images": len(self._places),
+            "categories": len(pc.unique(self.images(["category"])["category"])),
+            "train": train,
+            "test": test,
+            "unlabelled": unlabelled,
+            "pretraining": train + unlabelled,
+            "references": int(self._reference.sum()),
+            "labelled": int(self._labelled.sum()),
+            "labelled_with_defects": defects,
+            "labelled_normal": int(self._labelled.sum()) - defects,
+            "ignored_regions": len(pc.list_flatten(ignored)),
+            "quarantined": self.quarantine.num_rows,
+            "duplicates": self.duplicates.num_rows,
+            "near_duplicates": len(pa.concat_arrays(sides).unique()),
+            "near_duplicate_groups": len(pc.unique(self.near_duplicates["group"])),
             "empty_masks": self.empty_masks,
             "bad_labels": sum(row["action"] != DOUBT for row in self.bad_labels),
             "lost_labels": len(self._lost),
             "doubtful_images": sum(row["action"] == DOUBT for row in self.bad_labels),
             **({} if self._published is None else {"moved": len(self.moved)}),
-            **({"left_out": len(self.left_out)} if self._apart else {}),
+            **({"left_out": self.left_out.num_rows} if self._apart else {}),
         }
 
 
-def _beside(groups: Sequence[Sequence[str]], held_out: Set[str]) -> dict[str, str]:
-    """Images that share a group of near-duplicates with a held-out one, and that one."""
-    beside = {}
-    for members in groups:
-        tested = next((one for one in members if one in held_out), None)
-        if tested is not None:
-            beside.update({one: tested for one in members if one not in held_out})
-    return beside
+def _rows(images: pa.Table, places: Places, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Some rows of a table, a few thousand at once."""
+    chosen = images.select(list(columns)).combine_chunks() if len(places) else images
+    for start in range(0, len(places), ROWS_AT_ONCE):
+        yield from chosen.take(pa.array(places[start : start + ROWS_AT_ONCE])).to_pylist()
 
 
-def _contradictions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Make normal images unlabelled where a copy of the same content has a defect or a label at fault.
-
-    Args:
-        rows: rows of `inspect`; those of such images are changed in place.
-
-    Returns:
-        A row of `BAD_LABELS` for each of them.
-    """
-    against: dict[str, str] = {}
-    for row in rows:
-        if row["image_id"] and (row["error"] or row["boxes"] or (row["labelled"] and not row["normal"])):
-            against.setdefault(row["image_id"], row["uri"])
-    faults = []
-    for row in rows:
-        other = against.get(row["image_id"])
-        if other is not None and row["normal"] and not row["error"]:
-            row["normal"] = row["labelled"] = False
-            reason = f"it would be normal, but the same image has a defect or a label at fault as {other}"
-            faults.append(doubt_row(reason, row["uri"]))
-    return faults
+def _beside(groups: Places, held_out: Flags) -> Places:
+    """For images that share a group of near-duplicates with a held-out one its place; -1 for all others."""
+    first = np.full(groups.max(initial=-1) + 1, -1)
+    places = np.flatnonzero(held_out)[::-1]
+    first[groups[places]] = places  # of several writes to one place the last counts
+    return np.where(held_out, -1, first[groups])
 
 
-_SIDES = ("image_id_a", "image_id_b")
+def _left_out(uris: pa.ChunkedArray, beside: Places) -> pa.Table:
+    """The images that are left out and why, schema `QUARANTINE`."""
+    places = np.flatnonzero(beside >= 0)
+    others = uris.take(pa.array(beside[places])).to_pylist()
+    reasons = [f"near-duplicate of {other}, which is held out" for other in others]
+    columns = [uris.take(pa.array(places)), pa.repeat("corpus", len(places)), pa.array(reasons, pa.string())]
+    return pa.table(columns, names=QUARANTINE.names).cast(QUARANTINE)
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

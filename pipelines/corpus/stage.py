@@ -5,20 +5,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
+
 from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.corpus.alike_classes import alike_classes, alike_sentence, alike_text
 from pipelines.corpus.bad_labels import first_names
-from pipelines.corpus.contact_sheet import contact_sheets
-from pipelines.corpus.inspection import joined
+from pipelines.corpus.contact_sheet import SHEETS, contact_sheets
+from pipelines.corpus.inspection import INSPECTED, JOINED, KEYS, joined_batches
 from pipelines.corpus.inspection_stage import inspect_images
 from pipelines.corpus.known_images import INSPECTION, inspected_images
 from pipelines.corpus.listing import Listing
+from pipelines.corpus.places import places_in
 from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
-from pipelines.corpus.thumbnails import THUMBNAILS, by_key
+from pipelines.corpus.thumbnails import THUMBNAILS, TILES, by_key
 from pipelines.tables import tables_digests
 
 
@@ -88,7 +91,7 @@ def build_corpus(
         return inspect_images(listing, clip=section.bad_labels != "drop", site=site, inputs=images.inputs)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        inspected = joined(listing.table(), inspected_images(inspection().directory))
+        inspected = _joined(listing, inspection())
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()
         corpus = Corpus(
@@ -98,19 +101,20 @@ def build_corpus(
         for name, table in corpus.unusable_tables().items():
             bench.directory.write_table(f"{name}.parquet", table)
         corpus.refuse_unusable(bench.directory.uri)
-        for name, table in corpus.tables().items():
+        for name, make in corpus.makers().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
-            bench.directory.write_table(folder, table)
+            bench.directory.write_table(folder, make())
         sheets = 0
-        defects = {row["image_id"]: row["boxes"] for row in corpus.labels}
         thumbnails = by_key(inspection().directory.read_table(THUMBNAILS))
         statistics = corpus.statistics().to_pylist()
-        for file, picture in contact_sheets(corpus.manifest, statistics, defects, thumbnails):
+        pictured = corpus.sample(TILES, [str(row["category"]) for row in statistics[:SHEETS]])
+        defects = {row["image_id"]: row["boxes"] for row in pictured}
+        for file, picture in contact_sheets(pictured, statistics, defects, thumbnails):
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
         told = {"passed_over_files": first_names(passed_over)} if passed_over else {}
-        if alike := alike_classes({box["label"] for boxes in defects.values() for box in boxes}):
+        if alike := alike_classes(corpus.classes):
             told["alike_classes"] = alike_text(alike)
         return {
             **corpus.counts(),
@@ -139,3 +143,11 @@ def build_corpus(
     if alike := done.results.get("alike_classes"):
         say(alike_sentence(alike, stage))
     return done
+
+
+def _joined(listing: Listing, inspection: Artifact) -> pa.Table:
+    """The listed images with what was read of them, a few thousand being Python objects at a time."""
+    names = [name for name in INSPECTED.names if name not in {key for key, _ in KEYS}]
+    inspected = inspected_images(inspection.directory, names).combine_chunks()
+    places = places_in(inspected["uri"], listing.uris())
+    return pa.Table.from_batches(joined_batches(listing.batches(), places, inspected), JOINED)

@@ -1,11 +1,9 @@
 """What a corpus' images look like: grey levels of one, sizes and shares of a category."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
@@ -38,23 +36,19 @@ def grey_levels(image: npt.NDArray[np.uint8]) -> dict[str, float]:
     return {"grey_mean": float(grey.mean()), "grey_deviation": float(grey.std())}
 
 
-def category_statistics(
-    rows: Sequence[Mapping[str, Any]], labelled: Iterable[str], quarantined: Mapping[str, int]
-) -> pa.Table:
+def category_statistics(rows: pa.Table, quarantined: Mapping[str, int]) -> pa.Table:
     """One row a category, by name, also for a category whose images are all quarantined.
 
     Sizes are in pixels; grey_mean and grey_deviation are the means of the images' own (see `grey_levels`).
 
     Args:
-        rows: usable images: image_id, category, split, role, width, height, grey_mean, grey_deviation.
-        labelled: image ids whose truth is known.
+        rows: usable images: category, split, role, width, height, grey_mean, grey_deviation, and `labelled`,
+            whether the truth is known.
         quarantined: unusable images by category.
     """
-    columns = ["image_id", "category", "split", "role", "width", "height", "grey_mean", "grey_deviation"]
-    images = pd.DataFrame([{name: row[name] for name in columns} for row in rows], columns=columns)
-    images["labelled"] = images["image_id"].isin(set(labelled))
+    images = rows.to_pandas(strings_to_categorical=True)
     summaries = []
-    for category, part in images.groupby("category"):
+    for category, part in images.groupby("category", observed=True):
         sizes = {
             f"{side}_{what}": float(part[side].agg(what))
             for side in ("width", "height")

@@ -1,14 +1,16 @@
 """Thumbnails of the images that contact sheets show: small, without loss, made once from the file."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from pipelines.corpus.listing import Listing
+from pipelines.corpus.places import Places, places_in
 from pipelines.images import ImageError, Levels, read_image
 from pipelines.tables import LEVELS
 
@@ -39,30 +41,55 @@ def thumbnail(uri: str, levels: Levels | None) -> Image.Image:
     return image
 
 
-def shown(listing: Listing, images: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def shown(listing: Listing, images: pa.Table) -> list[Mapping[str, Any]]:
     """The images that contact sheets are likely to show, whatever the split: rows of `INSPECTED`.
 
     Of each category those whose content hashes are the smallest, and of those that may be references too.
 
     Args:
         listing: categories and references.
-        images: rows of `INSPECTED`.
+        images: schema `INSPECTED`.
     """
-    decoded = {row["uri"]: row for row in images if row["phash"] is not None}
-    by_category: dict[str, list[str]] = {}
-    for source in listing.sources:
-        for entry in source.entries:
-            by_category.setdefault(entry.category, []).append(source.uri(entry))
-    groups = [(uris, TILES) for uris in by_category.values()]
-    candidates = listing.reference_candidates(listing.section).values()
-    groups += [(list(some.uris), min(TILES, some.available)) for some in candidates]
+    columns = images.select(["uri", "image_id", "levels", "error"])
+    decoded = columns.filter(images["phash"].is_valid()).combine_chunks()
+    places = places_in(decoded["uri"], listing.uris())
+    groups = [(own[own >= 0], TILES) for own in _by_category(listing, places)]
+    for some in listing.reference_candidates(listing.section).values():
+        own = places_in(decoded["uri"], some.uris) if len(some.uris) else np.empty(0, np.int64)
+        groups.append((own[own >= 0], min(TILES, some.available)))
     chosen: dict[Key, Mapping[str, Any]] = {}
-    for uris, most in groups:
-        distinct = {key_of(decoded[uri]): decoded[uri] for uri in uris if uri in decoded}
+    for own, most in groups:
+        distinct = _first_by_content(decoded, own, most)
         usable = {key: row for key, row in distinct.items() if row["error"] is None}
-        for some in (usable, distinct):  # labels at fault now may be corrected
-            chosen |= {key: some[key] for key in sorted(some, key=lambda key: key[0])[:most]}
+        for rows in (usable, distinct):  # labels at fault now may be corrected
+            chosen |= {key: rows[key] for key in sorted(rows, key=lambda key: key[0])[:most]}
     return list(chosen.values())
+
+
+def _by_category(listing: Listing, places: Places) -> list[Places]:
+    """The places of each category's images, in the listing's order."""
+    found: dict[str, list[Places]] = {}
+    start = 0
+    for entries in (piece for source in listing.sources for piece in source.entries.pieces()):
+        own = places[start : start + len(entries)]
+        start += len(entries)
+        categories = np.array([entry.category for entry in entries], object)
+        for category in dict.fromkeys(categories.tolist()):
+            found.setdefault(category, []).append(own[categories == category])
+    return [np.concatenate(parts) for parts in found.values()]
+
+
+def _first_by_content(decoded: pa.Table, places: Places, most: int) -> dict[Key, Mapping[str, Any]]:
+    """Images by content hash, the smallest first, until `most` usable ones are there; of copies the last."""
+    found: dict[Key, Mapping[str, Any]] = {}
+    ids = decoded["image_id"].take(pa.array(places))
+    ordered, last = places[pc.sort_indices(ids).to_numpy()], None
+    for start in range(0, len(ordered), 4 * TILES):
+        for row in decoded.take(pa.array(ordered[start : start + 4 * TILES])).to_pylist():
+            if row["image_id"] != last and sum(one["error"] is None for one in found.values()) >= most:
+                return found
+            found[key_of(row)], last = row, row["image_id"]
+    return found
 
 
 def thumbnail_table(images: Sequence[Mapping[str, Any]], known: Mapping[Key, bytes]) -> pa.Table:

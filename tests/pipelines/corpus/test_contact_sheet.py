@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
@@ -40,7 +41,14 @@ def rows_of(folder: Path, category: str, colours: list[tuple[int, int, int]]) ->
 
 
 def sheets_of(rows: list[dict[str, Any]], quarantined: dict[str, int] | None = None) -> dict[str, bytes]:
-    return dict(contact_sheets(rows, category_statistics(rows, [], quarantined or {}).to_pylist()))
+    return dict(contact_sheets(rows, statistics_of(rows, quarantined or {})))
+
+
+def statistics_of(rows: list[dict[str, Any]], quarantined: dict[str, int]) -> list[dict[str, Any]]:
+    names = ("category", "split", "role", "width", "height", "grey_mean", "grey_deviation")
+    columns = {name: [row[name] for row in rows] for name in names}
+    table = pa.table(columns | {"labelled": pa.array([False] * len(rows))})
+    return list(category_statistics(table, quarantined).to_pylist())
 
 
 def pixels(png: bytes) -> npt.NDArray[np.uint8]:
@@ -102,8 +110,8 @@ def test_what_vanished_is_a_red_tile_and_a_category_without_images_an_empty_shee
 
 def test_only_so_many_categories_get_a_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contact_sheet, "SHEETS", 3)
-    statistics = category_statistics([], [], {f"c{number}": 1 for number in range(5)})
-    names = [name for name, _ in contact_sheets([], statistics.to_pylist())]
+    statistics = statistics_of([], {f"c{number}": 1 for number in range(5)})
+    names = [name for name, _ in contact_sheets([], statistics)]
     assert names == ["c0.png", "c1.png", "c2.png"]
 
 
@@ -133,7 +141,7 @@ def test_labelled_defects_are_drawn_and_named_in_the_caption(tmp_path: Path) -> 
     rows = rows_of(tmp_path, "rail", [(200, 0, 0), (0, 200, 0), (0, 0, 200)])
     Image.new("RGB", (440, 220), (200, 0, 0)).save(rows[0]["uri"])  # shown at a quarter
     rows[0] |= {"width": 440, "height": 220}
-    statistics = category_statistics(rows, [], {}).to_pylist()
+    statistics = statistics_of(rows, {})
     defects = {
         rows[0]["image_id"]: [{"x0": 80.0, "y0": 40.0, "x1": 240.0, "y1": 120.0, "label": "dent"}],
         rows[1]["image_id"]: [{"x0": 0.0, "y0": 0.0, "x1": 60.0, "y1": 30.0, "label": "dent"}],

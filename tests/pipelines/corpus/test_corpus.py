@@ -85,7 +85,7 @@ def test_references_are_never_held_out(tiles: Path) -> None:
 def test_duplicates_are_listed_once(tiles: Path) -> None:
     shutil.copy(tiles / "tile/good/0.png", tiles / "tile/good/copy.png")
     corpus = corpus_of(CorpusSection(root=str(tiles)))
-    assert [row["uri"].rsplit("/", 1)[1] for row in corpus.duplicates] == ["copy.png"]
+    assert [row["uri"].rsplit("/", 1)[1] for row in corpus.duplicates.to_pylist()] == ["copy.png"]
     assert corpus.counts()["images"] == 16
 
 
@@ -97,7 +97,7 @@ def test_bad_files_are_quarantined_with_reasons(tiles: Path) -> None:
     paint(tiles / "tile/pit/odd.png", 300)
     paint_mask(tiles / "tile/pit/odd_mask.png", (0, 0, 3, 3), size=(5, 40))
     corpus = corpus_of(CorpusSection(root=str(tiles)))
-    reasons = {row["uri"].rsplit("/", 1)[1]: row["reason"] for row in corpus.quarantine}
+    reasons = {row["uri"].rsplit("/", 1)[1]: row["reason"] for row in corpus.quarantine.to_pylist()}
     assert sorted(reasons) == ["cut.png", "empty.png", "odd.png", "text.jpg"]
     assert reasons["empty.png"] == "file is empty"
     assert "mask" in reasons["odd.png"]

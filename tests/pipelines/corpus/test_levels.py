@@ -63,7 +63,7 @@ def test_levels_are_measured_source_by_source(tmp_path: Path) -> None:
     for number in range(3):
         assert levels[f"one/{number}.png"] == pytest.approx(np.percentile(every, [1, 99]).tolist())
         assert levels[f"two/{number}.png"] == [100, 12_000]
-    assert [row["uri"].rsplit("/", 1)[1] for row in corpus.quarantine] == ["damaged.png"]
+    assert [row["uri"].rsplit("/", 1)[1] for row in corpus.quarantine.to_pylist()] == ["damaged.png"]
     rows = {row["uri"]: row for row in corpus.manifest}
     uri = str(tmp_path / "b/two/1.png")
     grey = np.rint(((second[1] - 100.0) * 255 / 11_900).clip(0, 255))

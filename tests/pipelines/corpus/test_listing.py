@@ -107,7 +107,7 @@ def test_of_two_copies_the_labelled_one_is_kept(three: Path) -> None:
         sources=(Source(root=str(copy.parent)), Source(root=str(three / "neu_det"))), test_share=0
     )
     corpus = corpus_of(section)
-    assert [row["uri"] for row in corpus.duplicates] == [str(copy)]
+    assert [row["uri"] for row in corpus.duplicates.to_pylist()] == [str(copy)]
     assert corpus.counts()["labelled_with_defects"] == 2
 
 
@@ -190,7 +190,7 @@ def test_a_broken_annotation_costs_its_image_only(tmp_path: Path) -> None:
     draw(tmp_path / "train/3_GT.png")
     (tmp_path / "train/3_GT.png").write_bytes(b"no image")
     corpus = corpus_of(CorpusSection(root=str(tmp_path)))
-    assert [(row["uri"], row["reason"]) for row in corpus.quarantine] == [
+    assert [(row["uri"], row["reason"]) for row in corpus.quarantine.to_pylist()] == [
         (f"{tmp_path}/train/3.png", f"its mask {tmp_path}/train/3_GT.png: not an image in a supported format")
     ]
     assert corpus.counts()["images"] == 2

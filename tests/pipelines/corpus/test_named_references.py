@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -123,7 +124,7 @@ def test_a_copy_elsewhere_leaves_the_label_and_is_not_held_out(tmp_path: Path) -
     kept = [row for row in corpus.manifest if row["role"] == "reference"]
     assert len(kept) == 4
     assert all(row["labelled"] and row["split"] == "train" for row in kept)
-    assert all(row["uri"].startswith(f"{tmp_path}/a_copy") for row in corpus.duplicates)
+    assert all(row["uri"].startswith(f"{tmp_path}/a_copy") for row in corpus.duplicates.to_pylist())
 
 
 def test_a_named_copy_stands_for_the_first(photos: Path) -> None:
@@ -164,9 +165,10 @@ def test_categories_are_found_by_key(photos: Path, tmp_path: Path) -> None:
         return Listing(chosen).reference_candidates(chosen)
 
     item = ("Rail-Head/day/0.png",)
-    uris = tuple(f"{photos}/{path}" for path in item)
+    none = pa.array([], pa.large_string())
+    uris = pa.array([f"{photos}/{path}" for path in item], pa.large_string())
     assert listing({"RAIL HEAD": item})["Rail-Head"] == ReferenceCandidates(uris, None, named=True)
-    assert listing({})["pipe"] == ReferenceCandidates((), 4)
+    assert listing({})["pipe"] == ReferenceCandidates(none, 4)
     with pytest.raises(UserError, match='several entries for the category "Rail-Head"'):
         listing({"rail_head": item, "Rail-Head": item})
     with pytest.raises(UserError, match=r'the category "rails", which .* it has: Rail-Head, pipe'):
@@ -174,7 +176,7 @@ def test_categories_are_found_by_key(photos: Path, tmp_path: Path) -> None:
     paint(photos / "rail_head" / "9.png", 9)
     with pytest.raises(UserError, match='"rail head" is ambiguous; write "Rail-Head" or "rail_head"'):
         listing({"rail head": item})
-    assert listing({"Rail-Head": item})["rail_head"] == ReferenceCandidates((), 4)
+    assert listing({"Rail-Head": item})["rail_head"] == ReferenceCandidates(none, 4)
     outside = paint(tmp_path / "one" / "1.png", 1)
     with pytest.raises(UserError, match='named for the category "Rail-Head" too'):
         listing({"Rail-Head": (str(outside),), "pipe": (str(outside),)})

@@ -2,10 +2,21 @@
 
 import hashlib
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelines.corpus.split import held_out_ids, is_test, spokesman
+from pipelines.corpus.split import held_out_images, is_test, spokesman
+
+
+def held_out_ids(groups: list[list[str]], eligible: set[str], share: float) -> set[str]:
+    ids = sorted(image_id for group in groups for image_id in group)
+    number_of = {image_id: number for number, group in enumerate(groups) for image_id in group}
+    numbers = np.array([number_of[image_id] for image_id in ids], np.int64)
+    movable = np.array([image_id in eligible for image_id in ids], np.bool_)
+    held_out = held_out_images(pa.array(ids, pa.string()), numbers, movable, share)
+    return {image_id for image_id, chosen in zip(ids, held_out, strict=True) if chosen}
 
 
 def content(number: int) -> str:

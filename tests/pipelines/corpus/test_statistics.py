@@ -4,6 +4,7 @@ import statistics as plain
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines.corpus.statistics import category_statistics, grey_levels
@@ -36,7 +37,8 @@ def test_categories_against_loops() -> None:
         for number in range(41)
     ]
     labelled = [row["image_id"] for row in rows[::3]]
-    table = category_statistics(rows, labelled, {"b": 5, "z": 2}).to_pylist()
+    known = [{**row, "labelled": row["image_id"] in labelled} for row in rows]
+    table = category_statistics(pa.Table.from_pylist(known), {"b": 5, "z": 2}).to_pylist()
     assert [row["category"] for row in table] == ["a", "b", "z"]
     for found in table[:2]:
         part = [row for row in rows if row["category"] == found["category"]]
@@ -58,4 +60,6 @@ def test_categories_against_loops() -> None:
 
 
 def test_nothing_at_all() -> None:
-    assert category_statistics([], [], {}).num_rows == 0
+    names = ("category", "split", "role", "width", "height", "grey_mean", "grey_deviation", "labelled")
+    nothing = pa.table({name: pa.array([], pa.string()) for name in names})
+    assert category_statistics(nothing, {}).num_rows == 0

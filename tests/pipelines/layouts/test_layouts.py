@@ -373,7 +373,7 @@ def test_neu_det_as_published() -> None:
     assert (counts["images"], counts["duplicates"], counts["quarantined"]) == (1799, 1, 0)
     assert counts["labelled_with_defects"] == 1799
     assert counts["references"] == 0
-    assert [row["uri"].rsplit("/", 1)[1] for row in corpus.duplicates] == ["patches_105.jpg"]
+    assert [row["uri"].rsplit("/", 1)[1] for row in corpus.duplicates.to_pylist()] == ["patches_105.jpg"]
 
 
 def test_gdxray_tells_broken_lines_and_images_that_are_not_there(tmp_path: Path) -> None:

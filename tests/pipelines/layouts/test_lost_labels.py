@@ -37,7 +37,7 @@ def normal_images(root: Path, corpus: Corpus) -> set[str]:
 
 def told(listing: Listing, corpus: Corpus) -> str:
     """All rows and lines that the user gets."""
-    rows = [*corpus.bad_labels, *corpus.quarantine]
+    rows = [*corpus.bad_labels, *corpus.quarantine.to_pylist()]
     return "\n".join([*(" ".join(map(str, row.values())) for row in rows), *listing.warnings()])
 
 
@@ -339,7 +339,9 @@ def test_a_name_that_leads_elsewhere_means_the_file_of_its_last_part(prefix: str
     listing, corpus = corpus_of(root)
     assert listing.layout == "coco"
     assert [(row["uri"], len(row["boxes"])) for row in corpus.labels] == [(f"{root}/images/1.jpg", 1)]
-    several, none = (row["reason"] for row in sorted(corpus.quarantine, key=lambda row: row["uri"]))
+    several, none = (
+        row["reason"] for row in sorted(corpus.quarantine.to_pylist(), key=lambda row: row["uri"])
+    )
     assert "several below it have that name: images/a/2.jpg, images/b/2.jpg" in several
     assert "no image below it has that name" in none
 
@@ -394,7 +396,7 @@ UNMARKED_AS_PUBLISHED = {"masks": ("tile/pit/2.png",), "gc10_det": ("2/img_03.jp
 def test_a_published_tree_loses_nothing(name: str, tmp_path: Path) -> None:
     TREES[name][1](tmp_path)
     listing, corpus = corpus_of(tmp_path)
-    assert corpus.quarantine == []
+    assert corpus.quarantine.to_pylist() == []
     assert listing.label_faults() == corpus.bad_labels
     unmarked = {f"{tmp_path}/{path}" for path in UNMARKED_AS_PUBLISHED.get(name, ())}
     assert {row["file"] for row in corpus.bad_labels} == unmarked
@@ -461,7 +463,7 @@ def test_images_of_one_name_or_number_share_no_label(tmp_path: Path) -> None:
         (tmp_path / "gdxray", {"Castings/C0001/C0001_0001.png", "Castings/C0001/C0001_0001.jpg"}),
     ):
         _, corpus = corpus_of(root)
-        assert {str(Path(row["uri"]).relative_to(root)) for row in corpus.quarantine} == names
+        assert {str(Path(row["uri"]).relative_to(root)) for row in corpus.quarantine.to_pylist()} == names
 
 
 @pytest.mark.parametrize("label", ["boxes", "a label at fault"])
