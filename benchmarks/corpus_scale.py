@@ -1,11 +1,14 @@
-"""Time and driver's memory against rows: a corpus listed, maps by a stub encoder, boxes, a resumed job.
+"""Time and driver's memory against rows: a corpus listed and sorted, maps by a stub encoder, boxes, resume.
 
 Each size is a process of its own. Rows name a thousand small pictures in turn, and the encoder costs next to
 nothing, so that what grows is the platform's share. `AGSSP_BENCH_SCALE` sets the sizes, `10000,100000` by
 default. "driver" is a maps job of which every row is done, in this process without Ray: what the driver
-itself does with the rows, and the resume filter's ids. `AGSSP_BENCH_SCALE_STEPS` names the steps.
+itself does with the rows, and the resume filter's ids. "corpus" makes a corpus' tables of an inspection that
+is there, of ten thousand perceptual hashes at most: comparing all pairs of them is `near_duplicates`.
+`AGSSP_BENCH_SCALE_STEPS` names the steps.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -28,15 +31,17 @@ from cluster.stages import RECORD, Artifact, Site
 from cluster.storage import Storage
 from cluster.tracking import Tracker, TrackingSection
 from pipelines.boxes import BoxesSection, derive_boxes
-from pipelines.corpus import CorpusSection, Listing
+from pipelines.corpus import INSPECTED, Corpus, CorpusSection, Listing, joined_inspection
 from pipelines.maps import MapsSection, make_maps
+from pipelines.tables import LISTED
 
 PICTURES, SIDE = 1_000, 32
 SIZES = "10000,100000"
 MILLION = 1_000_000
 MOST_MB, MOST_RESUME_S, MOST_BEND = 500, 60, 1.1
-STEPS = ("listing", "driver", "maps", "resume", "boxes")
-ON_RAY = STEPS[2:]
+STEPS = ("listing", "corpus", "driver", "maps", "resume", "boxes")
+ON_RAY = STEPS[3:]
+HASHES = 10_000
 ALIKE = 65_536  # rows of a file of the table that stands for finished maps
 
 
@@ -127,6 +132,44 @@ def _list(root: Path, size: int) -> None:
         raise RuntimeError(f"{listing.table().num_rows} images listed of {size}")
 
 
+def _inspection(target: Storage, size: int) -> list[pa.RecordBatch]:
+    """Writes what was read of as many images, a tenth labelled with a box; the images as they are listed."""
+    random = np.random.default_rng(0)
+    hashes = [random.bytes(32).hex() for _ in range(min(size, HASHES))]
+    box = {"x0": 1.0, "y0": 2.0, "x1": 3.0, "y1": 4.0, "label": "dent"}
+    listed, read = [], []
+    for start in range(0, size, ALIKE):
+        listing, looked = [], []
+        for number in range(start, min(start + ALIKE, size)):
+            path, labelled = f"steel_strip/train/{number // 1000:07d}/{number:07d}.png", number % 10 == 0
+            uri = f"/data/corpus/{path}"
+            about = {"uri": uri, "path": path, "category": "steel_strip", "normal": False}
+            listing.append({**about, "labelled": labelled})
+            image_id = hashlib.sha256(path.encode()).hexdigest()[:32]
+            looks = {"image_id": image_id, "width": SIDE, "height": SIDE, "phash": hashes[number % HASHES]}
+            greys = {"grey_mean": 99.0, "grey_deviation": 9.0}
+            boxes = {"boxes": [box] if labelled else [], "ignored": [], "faults": [], "empty": False}
+            looked.append({"uri": uri, **looks, **greys, **boxes})
+        listed += pa.Table.from_pylist(listing, schema=LISTED).to_batches(4096)
+        read.append(pa.Table.from_pylist(looked, schema=INSPECTED))
+    target.write_table("taken.parquet", pa.concat_tables(read))
+    return listed
+
+
+def _sort(folder: Path, listed: list[pa.RecordBatch]) -> None:
+    def uris() -> pa.Array:
+        return pa.concat_arrays([batch.column("uri") for batch in listed])
+
+    images = joined_inspection(Storage.open(str(folder)), listed, uris)
+    corpus = Corpus(images, CorpusSection(root=str(folder)), {})
+    target = Storage.open(str(folder / "corpus"))
+    for name, (schema, pieces) in corpus.pieces().items():
+        target.write_pieces(f"{name}.parquet", schema, pieces)
+    rows = target.read_table("manifest.parquet", columns=["image_id"]).num_rows
+    if not rows == corpus.counts()["images"] == sum(batch.num_rows for batch in listed):
+        raise RuntimeError(f"{rows} rows of {corpus.counts()}")
+
+
 def _manifest(folder: Path, size: int) -> pa.Table:
     """A manifest whose rows name the pictures in turn."""
     random = np.random.default_rng(0)
@@ -155,6 +198,9 @@ def _figures(size: int, steps: Sequence[str]) -> dict[str, dict[str, float]]:
         if "listing" in steps:
             _listed(folder / "listed", size)
             figures["listing"] = _measured(lambda: _list(folder / "listed", size))
+        if "corpus" in steps:
+            listed = _inspection(Storage.open(str(folder / "inspection")), size)
+            figures["corpus"] = _measured(lambda: _sort(folder / "inspection", listed))
         manifest = _manifest(folder / "pictures", size)
         if "driver" in steps:
             with ray_session(RaySection(small_job=MILLION)):

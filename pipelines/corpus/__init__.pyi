@@ -1,7 +1,9 @@
 from .bad_labels import described
 from .contamination import EXACT, NEAR, HashedImage, hash_images
 from .image_paths import find_images, listing_digest
-from .inspection import INSPECTED, inspect
+from .inspected import INSPECTED
+from .inspection import inspect
+from .known_images import joined_inspection
 from .labelled import build_labelled, check_unseen
 from .labelled_listing import list_labelled
 from .listing import Listing
@@ -36,6 +38,7 @@ __all__ = [
     "hash_images",
     "inspect",
     "is_test",
+    "joined_inspection",
     "list_labelled",
     "listing_digest",
     "nearest",

@@ -1,52 +1,20 @@
 """One image of a listing, read and looked at: its hash, size and labels."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines.annotations import Annotation, Faults, LabelFault, encode_mask, read_truth
-from pipelines.corpus.bad_labels import empty_rows, fault_row, marks_nothing
+from pipelines.annotations import Annotation, Faults, encode_mask, read_truth
+from pipelines.corpus.bad_labels import fault_row
 from pipelines.corpus.entries import ROWS_AT_ONCE
+from pipelines.corpus.inspected import INSPECTED, LOOKS, TO_READ
+from pipelines.corpus.joining import joined
 from pipelines.corpus.near_duplicates import perceptual_hash
-from pipelines.corpus.places import Places, places_in
+from pipelines.corpus.places import places_in
 from pipelines.corpus.statistics import grey_levels
 from pipelines.images import ImageError, content_hash, decode_image, read_bytes
-from pipelines.tables import BAD_LABELS, LABELLED_BOX, LISTED
 
-# What the image's own file says, and what its label says.
-LOOKS = pa.struct(
-    [
-        ("image_id", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("phash", pa.string()),
-        ("grey_mean", pa.float64()),
-        ("grey_deviation", pa.float64()),
-    ]
-)
-TRUTH = [
-    ("boxes", pa.list_(LABELLED_BOX)),
-    ("mask", pa.string()),
-    ("ignored", pa.list_(LABELLED_BOX)),
-    ("empty", pa.bool_()),
-]
-FOUND = [("error", pa.string()), ("faults", pa.list_(pa.struct(list(BAD_LABELS))))]
-# Digests of all that decides an image's looks and its label.
-KEYS = [("looks_key", pa.string()), ("label_key", pa.string())]
-TO_READ = pa.schema(
-    [*(LISTED.field(name) for name in ("uri", "annotation", "levels")), *KEYS, ("looks", LOOKS)]
-)
-INSPECTED = pa.schema([LISTED.field("uri"), LISTED.field("levels"), *KEYS, *LOOKS, *TRUTH, *FOUND])
-
-JOINED = pa.schema(
-    [
-        *(field for field in LISTED if field.name != "annotation"),
-        *LOOKS,
-        *(field for field in TRUTH if field[0] != "empty"),
-        *FOUND,
-    ]
-)
 _NO_LOOKS: dict[str, Any] = dict.fromkeys(field.name for field in LOOKS)
 _NO_TRUTH: dict[str, Any] = {"boxes": [], "mask": None, "ignored": [], "empty": False}
 
@@ -101,52 +69,6 @@ def read_images(rows: pa.Table, *, clip: bool = False) -> pa.Table:
     return pa.Table.from_pylist([_read_one(row, clip) for row in rows.to_pylist()], schema=INSPECTED)
 
 
-def joined(listed: pa.Table, inspected: pa.Table) -> pa.Table:
-    """The listed images with what was read of them: what a `Corpus` is made of.
-
-    Args:
-        listed: schema `LISTED`; an image that the listing itself faults needs no other row.
-        inspected: schema `INSPECTED`, in any order.
-    """
-    places = places_in(inspected["uri"], listed["uri"])
-    return pa.Table.from_batches(joined_batches(listed.to_batches(ROWS_AT_ONCE), places, inspected), JOINED)
-
-
-def joined_batches(
-    listed: Iterable[pa.RecordBatch], places: Places, inspected: pa.Table
-) -> Iterator[pa.RecordBatch]:
-    """`joined`, some thousand images at once.
-
-    Args:
-        listed: pieces of the listing.
-        places: where each listed image is among those inspected; -1 where it is not there.
-        inspected: see `joined`; a column in one piece is looked up sooner.
-    """
-    start = 0
-    for batch in listed:
-        own = places[start : start + batch.num_rows]
-        start += batch.num_rows
-        found = iter(inspected.take(pa.array(own[own >= 0])).to_pylist())
-        rows = zip(batch.to_pylist(), own.tolist(), strict=True)
-        whole = [_joined_one(row, next(found) if place >= 0 else None) for row, place in rows]
-        yield pa.RecordBatch.from_pylist(whole, schema=JOINED)
-
-
-def _joined_one(row: dict[str, Any], read: Mapping[str, Any] | None) -> dict[str, Any]:
-    annotation, uri = row.pop("annotation"), row["uri"]
-    if row["fault"] is not None:
-        faults = [fault_row(LabelFault("", None, row["fault"]), uri)]
-        return {**row, **_NO_LOOKS, **_NO_TRUTH, "error": row["fault"], "faults": faults}
-    if read is None:
-        raise ValueError(f"{uri} was listed, but its inspection is missing")
-    row = {**row, **read}
-    if annotation is not None and row["error"] is None:
-        row["normal"] = row["normal"] or (row["empty"] and annotation["empty_is_normal"])
-        if not row["normal"] and marks_nothing(row, row["width"], row["height"]):
-            row["faults"] = row["faults"] + empty_rows(annotation["files"], uri)
-    return row
-
-
 def inspect(rows: pa.Table, *, clip: bool = False) -> pa.Table:
     """Hash and decode each listed image and read its annotation here and now; see `read_images`, `joined`.
 
@@ -156,4 +78,6 @@ def inspect(rows: pa.Table, *, clip: bool = False) -> pa.Table:
     """
     none = dict.fromkeys(("looks_key", "label_key", "looks"))
     readable = [{**row, **none} for row in rows.to_pylist() if row["fault"] is None]
-    return joined(rows, read_images(pa.Table.from_pylist(readable, schema=TO_READ), clip=clip))
+    read = read_images(pa.Table.from_pylist(readable, schema=TO_READ), clip=clip)
+    places = places_in(read["uri"], rows["uri"])
+    return joined(rows.to_batches(ROWS_AT_ONCE), read.take(pa.array(places, mask=places < 0)))

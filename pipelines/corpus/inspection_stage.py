@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from cluster.stages import Artifact, Site, Workbench, digest, ensure, list_digest
 from pipelines.corpus.entries import in_pieces
-from pipelines.corpus.inspection import TO_READ, read_images
+from pipelines.corpus.inspected import TO_READ
+from pipelines.corpus.inspection import read_images
 from pipelines.corpus.known_images import INSPECTION, READ, TAKEN, KnownImages, inspected_images
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.thumbnails import THUMBNAILS, shown, thumbnail_table

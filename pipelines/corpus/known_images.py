@@ -1,6 +1,6 @@
 """Images that earlier inspections of a workspace have read: the same file is not read twice."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 from cluster.errors import UserError
 from cluster.stages import RECORD
 from cluster.storage import Storage
-from pipelines.corpus.inspection import INSPECTED, LOOKS, TO_READ
+from pipelines.corpus.inspected import INSPECTED, LOOKS, TO_READ
+from pipelines.corpus.joining import joined
 from pipelines.corpus.places import Places, among, first_of_each, places_in
 from pipelines.corpus.thumbnails import THUMBNAILS, Key, by_key, key_of
 
 INSPECTION, READ, TAKEN = "inspection", "read", "taken.parquet"
+_LISTED = ("uri", "category", "normal", "labelled")
+_ASKED = ("levels", *(field.name for field in LOOKS), "boxes", "mask", "ignored", "error", "faults")
 
 
 def inspected_images(directory: Storage, columns: Sequence[str] = INSPECTED.names) -> pa.Table:
@@ -33,6 +36,27 @@ def inspected_images(directory: Storage, columns: Sequence[str] = INSPECTED.name
         return taken
     schema = pa.schema([INSPECTED.field(name) for name in names])
     return pa.concat_tables([taken, read.read_table("", columns=names).select(names).cast(schema)])
+
+
+def joined_inspection(
+    directory: Storage, listed: Iterable[pa.RecordBatch], uris: Callable[[], pa.Array]
+) -> pa.Table:
+    """The listed images with what an inspection read of them, as far as a `Corpus` asks for it, see `joined`.
+
+    Args:
+        directory: of the inspection's artifact.
+        listed: pieces of the listing, schema `LISTED`.
+        uris: function that gives the images of all pieces.
+    """
+    places = places_in(inspected_images(directory, ["uri"])["uri"].combine_chunks(), uris())
+    rows = pa.array(places, mask=places < 0)
+    read = pa.table({name: _read(directory, name, rows) for name in (*_ASKED, "empty")})
+    return joined(listed, read, [*_LISTED, *_ASKED])
+
+
+def _read(directory: Storage, name: str, rows: pa.Array) -> pa.ChunkedArray:
+    """One column of an inspection in the listing's order; one at a time is there twice."""
+    return inspected_images(directory, [name]).combine_chunks()[name].take(rows)
 
 
 class KnownImages:

@@ -206,7 +206,7 @@ def group_images(
     """
     ids = sorted(images)
     columns = {name: [images[image_id][name] for image_id in ids] for name in ("phash", "uri")}
-    table, numbers = group_rows(pa.table({"image_id": ids, **columns}), limit)
+    table, numbers = group_rows(pa.table({"image_id": ids, **columns}), np.arange(len(ids)), limit)
     return table.to_pylist(), listed_groups(ids, numbers)
 
 
@@ -218,26 +218,27 @@ def listed_groups(ids: Sequence[str], numbers: Places) -> list[list[str]]:
     return list(members.values())
 
 
-def group_rows(images: pa.Table, limit: int) -> tuple[pa.Table, Places]:
+def group_rows(images: pa.Table, rows: Places, limit: int) -> tuple[pa.Table, Places]:
     """The links between near-duplicates as a table, and each image's group.
 
     Args:
-        images: `image_id`, `phash` and `uri`, sorted by different ids.
+        images: `image_id`, `phash` and `uri`.
+        rows: the places of the images that count, by their different ids.
         limit: most differing bits, see `near_pairs`.
 
     Returns:
         `tables.NEAR_DUPLICATES`, by group (its smallest image id), closest first; the number of each image's
         group, (N,): an image without near-duplicates has a group of its own.
     """
-    links = near_links(images.column("phash"), limit)
-    numbers = groups(links, images.num_rows)
+    links = near_links(images.column("phash").take(pa.array(rows)), limit)
+    numbers = groups(links, len(rows))
     _, first_member = np.unique(numbers, return_index=True)
     group = first_member[numbers[links.first]] if len(links.first) else links.first
     order = np.lexsort((links.second, links.first, links.distance, group))
-    columns = {"group": images.column("image_id").take(pa.array(group[order]))}
+    columns = {"group": images.column("image_id").take(pa.array(rows[group[order]]))}
     for side, places in (("a", links.first[order]), ("b", links.second[order])):
         for name in ("image_id", "uri"):
-            columns[f"{name}_{side}"] = images.column(name).take(pa.array(places))
+            columns[f"{name}_{side}"] = images.column(name).take(pa.array(rows[places]))
     columns["distance"] = pa.chunked_array([links.distance[order].astype(np.int32)])
     names = NEAR_DUPLICATES.names
     return pa.table([columns[name] for name in names], names=names).cast(NEAR_DUPLICATES), numbers

@@ -3,7 +3,7 @@
 Images are places in the inspected table, arrays of 8 bytes each: a million of them are never Python objects.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from pipelines.tables import (
     check_bad_share,
 )
 
+PIECE = 1 << 16  # rows of a table that are written at once
 SPLITS = ("test", "train", "unlabelled")
 TEST, TRAINING, UNLABELLED = (np.int32(place) for place in range(len(SPLITS)))
 
@@ -89,8 +90,7 @@ class Corpus:
         # From here on images are places among the different ones, by id.
         self._images = images
         rows = copies.different()
-        different = images.select(["image_id", "uri", "phash"]).take(pa.array(rows))
-        ids, uris = different["image_id"].combine_chunks(), different["uri"]
+        ids = images["image_id"].take(pa.array(rows)).combine_chunks()
         labelled, self._defect = (
             flags(images["labelled"])[rows],
             (filled(images["boxes"]) | filled(images["ignored"]))[rows],
@@ -100,7 +100,7 @@ class Corpus:
         self.empty_masks = sum(marks_nothing(row, row["width"], row["height"]) for row in marked)
         labelled = labelled & ~empty
         reference = among(ids, references)
-        self.near_duplicates, groups = group_rows(different, section.near_duplicate_distance)
+        self.near_duplicates, groups = group_rows(images, rows, section.near_duplicate_distance)
         self.moved: list[dict[str, Any]] = []
         if published is not None:
             held_ids, self.moved = published_ids(
@@ -114,9 +114,9 @@ class Corpus:
         elif test is None:
             held_out = held_out_images(ids, groups, labelled & ~reference, section.test_share)
         else:
-            held_out = labelled & among(uris, test_uris)
+            held_out = labelled & among(images["uri"], test_uris)[rows]
         beside = _beside(groups, held_out) if apart else np.full(len(ids), -1)
-        self.left_out = _left_out(uris, beside)
+        self.left_out = _left_out(images["uri"], rows, beside)
         kept = beside < 0
         self._places, self._defect = rows[kept], self._defect[kept]
         self._labelled, self._reference = labelled[kept], reference[kept]
@@ -155,20 +155,31 @@ class Corpus:
 
     def tables(self) -> dict[str, pa.Table]:
         """The other tables of the corpus by name."""
-        return {name: make() for name, make in self.makers().items()}
-
-    def makers(self) -> dict[str, Callable[[], pa.Table]]:
-        """What makes each of `tables`, so that one is held at a time."""
         return {
-            "manifest": lambda: self.images(MANIFEST.names).cast(MANIFEST),
-            "labels": lambda: self.images(LABELS.names, self._labelled).cast(LABELS),
-            "duplicates": lambda: self.duplicates,
-            "near_duplicates": lambda: self.near_duplicates,
-            "hashes": lambda: self.images(HASHES.names).cast(HASHES),
-            "statistics": self.statistics,
-            **({} if self._published is None else {"moved": lambda: _table(self.moved, MOVED)}),
-            **({"left_out": lambda: self.left_out} if self._apart else {}),
+            name: pa.concat_tables([schema.empty_table(), *pieces])
+            for name, (schema, pieces) in self.pieces().items()
         }
+
+    def pieces(self) -> dict[str, tuple[pa.Schema, Iterator[pa.Table]]]:
+        """The schema of each of `tables` and its pieces, of which one is held at a time."""
+        every = np.arange(len(self._places))
+        others = {
+            "duplicates": self.duplicates,
+            "near_duplicates": self.near_duplicates,
+            "statistics": self.statistics(),
+            **({} if self._published is None else {"moved": _table(self.moved, MOVED)}),
+            **({"left_out": self.left_out} if self._apart else {}),
+        }
+        return {
+            "manifest": (MANIFEST, self._pieces(MANIFEST, every)),
+            "labels": (LABELS, self._pieces(LABELS, every[self._labelled])),
+            "hashes": (HASHES, self._pieces(HASHES, every)),
+            **{name: (table.schema, iter([table])) for name, table in others.items()},
+        }
+
+    def _pieces(self, schema: pa.Schema, chosen: Places) -> Iterator[pa.Table]:
+        for start in range(0, len(chosen), PIECE):
+            yield self.images(schema.names, chosen[start : start + PIECE]).cast(schema)
 
     def images(self, columns: Sequence[str] = (), chosen: Flags | Places | slice = slice(None)) -> pa.Table:
         """The images of the manifest by id: columns of the inspected table, `split` and `role`.
@@ -274,10 +285,10 @@ def _beside(groups: Places, held_out: Flags) -> Places:
     return np.where(held_out, -1, first[groups])
 
 
-def _left_out(uris: pa.ChunkedArray, beside: Places) -> pa.Table:
+def _left_out(uris: pa.ChunkedArray, rows: Places, beside: Places) -> pa.Table:
     """The images that are left out and why, schema `QUARANTINE`."""
-    places = np.flatnonzero(beside >= 0)
-    others = uris.take(pa.array(beside[places])).to_pylist()
+    places = rows[beside >= 0]
+    others = uris.take(pa.array(rows[beside[beside >= 0]])).to_pylist()
     reasons = [f"near-duplicate of {other}, which is held out" for other in others]
     columns = [uris.take(pa.array(places)), pa.repeat("corpus", len(places)), pa.array(reasons, pa.string())]
     return pa.table(columns, names=QUARANTINE.names).cast(QUARANTINE)

@@ -5,19 +5,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import pyarrow as pa
-
 from cluster.on_ray import record
 from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from pipelines.corpus.alike_classes import alike_classes, alike_sentence, alike_text
 from pipelines.corpus.bad_labels import first_names
 from pipelines.corpus.contact_sheet import SHEETS, contact_sheets
-from pipelines.corpus.inspection import INSPECTED, JOINED, KEYS, joined_batches
 from pipelines.corpus.inspection_stage import inspect_images
-from pipelines.corpus.known_images import INSPECTION, inspected_images
+from pipelines.corpus.known_images import INSPECTION, joined_inspection
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.places import places_in
 from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
@@ -91,7 +87,7 @@ def build_corpus(
         return inspect_images(listing, clip=section.bad_labels != "drop", site=site, inputs=images.inputs)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
-        inspected = _joined(listing, inspection())
+        inspected = joined_inspection(inspection().directory, listing.batches(), listing.uris)
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()
         corpus = Corpus(
@@ -101,9 +97,9 @@ def build_corpus(
         for name, table in corpus.unusable_tables().items():
             bench.directory.write_table(f"{name}.parquet", table)
         corpus.refuse_unusable(bench.directory.uri)
-        for name, make in corpus.makers().items():
+        for name, (schema, pieces) in corpus.pieces().items():
             folder = "manifest/part-0.parquet" if name == "manifest" else f"{name}.parquet"
-            bench.directory.write_table(folder, make())
+            bench.directory.write_pieces(folder, schema, pieces)
         sheets = 0
         thumbnails = by_key(inspection().directory.read_table(THUMBNAILS))
         statistics = corpus.statistics().to_pylist()
@@ -143,11 +139,3 @@ def build_corpus(
     if alike := done.results.get("alike_classes"):
         say(alike_sentence(alike, stage))
     return done
-
-
-def _joined(listing: Listing, inspection: Artifact) -> pa.Table:
-    """The listed images with what was read of them, a few thousand being Python objects at a time."""
-    names = [name for name in INSPECTED.names if name not in {key for key, _ in KEYS}]
-    inspected = inspected_images(inspection.directory, names).combine_chunks()
-    places = places_in(inspected["uri"], listing.uris())
-    return pa.Table.from_batches(joined_batches(listing.batches(), places, inspected), JOINED)
