@@ -21,6 +21,7 @@ from cluster.errors import UserError
 from cluster.storage.locations import has_folders, locate, uri_of
 
 PIECE = 8 << 20  # bytes of an upload
+FILES_AT_ONCE = 256  # of a table that is read
 PIECE_ROWS = 4096  # of a table that is gone through row by row
 UPLOADS = 16  # at once; an object store answers a small one in tens of milliseconds
 
@@ -180,7 +181,24 @@ class Storage:
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A Parquet file, or a directory of them, as one table."""
-        return pq.read_table(f"{self.path}/{name}", filesystem=self.filesystem, columns=columns)
+        path = f"{self.path}/{name}"
+        files = self._tables_in(path)
+        if len(files) <= FILES_AT_ONCE:
+            return pq.read_table(path, filesystem=self.filesystem, columns=columns)
+        # A table's files are held with their footers, some 27 kB each, until all are read.
+        groups = (files[start : start + FILES_AT_ONCE] for start in range(0, len(files), FILES_AT_ONCE))
+        return pa.concat_tables(
+            pq.read_table(group, filesystem=self.filesystem, columns=columns) for group in groups
+        )
+
+    def _tables_in(self, path: str) -> list[str]:
+        """The files of a directory that is one table, sorted; none for a file and where folders are in it."""
+        if self.filesystem.get_file_info(path.rstrip("/")).type != pafs.FileType.Directory:
+            return []
+        infos = self.filesystem.get_file_info(pafs.FileSelector(path))
+        if any(info.type != pafs.FileType.File for info in infos):
+            return []
+        return sorted(info.path for info in infos if not info.base_name.startswith((".", "_")))
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write one Parquet file atomically (zstd)."""
