@@ -17,6 +17,7 @@ from pipelines.device import best_device
 from pipelines.images import ImageSource, named_pixels, several
 from training.export import Conditions, export_model, refuse_further
 from training.inputs import Goal, open_tracker
+from training.models import Flips
 from training.models.detectors import Detector
 from training.opening import open_pipeline, open_run, whole_run
 from training.pipeline import Pipeline
@@ -273,6 +274,7 @@ def detect(
     images: Iterable[ImageSource],
     *,
     min_score: float | None = None,
+    flips: Flips = (),
     device: str | None = None,
 ) -> list[ImagePrediction | UnreadableImage]:
     """Boxes of a few images in this process, without Ray or a workspace, in the images' order.
@@ -281,14 +283,17 @@ def detect(
         detector: from `load_detector`; `detector.classes` names the labels.
         images: paths, URIs, or (H, W, 3) uint8 RGB pixels, called `image 0`, `image 1`, …
         min_score: boxes below are dropped; None takes the default of `predict.min_score`.
+        flips: mirror images that are looked at too, `lr` and `ud`, see `PredictSection`.
         device: torch's; None takes a GPU where there is one.
 
     Raises:
         UserError: one image in the place of a list.
-        ValueError: pixels of another shape or type.
+        ValueError: pixels of another shape or type; other flips.
     """
     place = torch.device(best_device(device))
-    least = PredictSection().min_score if min_score is None else min_score
+    section = PredictSection(flips=flips)
+    detector.flips = section.flips
+    least = section.min_score if min_score is None else min_score
     named = {str(number): image for number, image in enumerate(several(images, "images"))}
     for number, image in named.items():
         if not isinstance(image, str | Path):

@@ -144,7 +144,7 @@ def certify_detector(
         about = identity(certified.version, certified.source, certified.making, detector)
         leak = find_leak(certified.making, labelled, site.workspace, limit)
         part = held_out_part(labelled, leak, seed)
-        as_served = ready(detector, device)
+        as_served = ready(detector, device, predict.flips)
         looking = Looking(as_served, device, predict, section.iou)
         samples = part.samples
         judged = judged_images(looking, samples)

@@ -39,7 +39,12 @@ def finetune_in_rounds(
         if finetuned is not None:
             assert corpus is not None
             pseudo_labels = make_pseudo_labels(
-                predict, site=site, corpus=corpus, labelled=labelled, finetuned=finetuned
+                predict,
+                site=site,
+                corpus=corpus,
+                labelled=labelled,
+                finetuned=finetuned,
+                flips=section.augment.flips,
             )
         finetuned = finetune_detector(
             section,

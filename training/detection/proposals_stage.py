@@ -25,6 +25,7 @@ from pipelines.tables import (
     write_listing,
 )
 from training.detection.section import FLOOR
+from training.models import Flips
 from training.pictures import lost_image
 from training.prediction import PredictSection, UnreadableImage, ready
 from training.prediction.predict import predict
@@ -76,7 +77,13 @@ def unseen_images(tables: CorpusTables) -> pa.Table:
 
 
 def detected(
-    title: str, manifest: pa.Table, *, bench: Workbench, section: PredictSection, detector: Artifact
+    title: str,
+    manifest: pa.Table,
+    *,
+    bench: Workbench,
+    section: PredictSection,
+    detector: Artifact,
+    flips: Flips = (),
 ) -> list[dict[str, Any]]:
     """What a detector finds on images as they are: every detection of a score of `FLOOR` or more.
 
@@ -86,6 +93,7 @@ def detected(
         bench: the stage's workbench; what a killed call has looked at is not looked at again.
         section: workers and batch size; they change no result.
         detector: a detector's or a finetuning's artifact.
+        flips: mirror images that are looked at too, see `Detector.flips`.
 
     Returns:
         A row an image, by id: its columns, and `boxes` with scores and labels.
@@ -104,7 +112,7 @@ def detected(
         steps=[
             Step(
                 ProposeActor,
-                {"weights": detector.directory, "cuda": pool.gpus > 0},
+                {"weights": detector.directory, "cuda": pool.gpus > 0, "flips": flips},
                 actors=pool.actors,
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
@@ -138,12 +146,12 @@ def found_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 class ProposeActor:
     """Holds the detector; reads images and finds boxes in them."""
 
-    def __init__(self, weights: Storage, cuda: bool, counter: Sender | None = None) -> None:
+    def __init__(self, weights: Storage, cuda: bool, flips: Flips, counter: Sender | None = None) -> None:
         torch.set_num_threads(machine_cpus())
         with weights.local_copy(WEIGHTS_FILE) as path:
             detector = load_detector(path)
         self.device, self.counter = torch.device("cuda" if cuda else "cpu"), counter
-        self.detector = ready(detector, self.device)
+        self.detector = ready(detector, self.device, flips)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         listed = {row["image_id"]: row for row in rows.to_pylist()}

@@ -14,13 +14,20 @@ from training.detection.finetune import select
 from training.detection.proposals_stage import detected, found_counts, unseen_images
 from training.detection.section import FLOOR, FinetuneSection
 from training.detection.self_training import ignored_alone, known_normal, with_normal
+from training.models import Flips
 from training.prediction import PredictSection
 
 PSEUDO_LABELS_FILE = "pseudo_labels.parquet"
 
 
 def make_pseudo_labels(
-    section: PredictSection, *, site: Site, corpus: Artifact, labelled: Artifact, finetuned: Artifact
+    section: PredictSection,
+    *,
+    site: Site,
+    corpus: Artifact,
+    labelled: Artifact,
+    finetuned: Artifact,
+    flips: Flips,
 ) -> Artifact:
     """Run a finetuned detector over the corpus' images outside the test split.
 
@@ -34,6 +41,7 @@ def make_pseudo_labels(
         site: workspace, which every worker reaches, and tracking run.
         corpus, finetuned: the stages' artifacts.
         labelled: artifact with the labels that are learnt; may be the corpus.
+        flips: mirror images that are looked at too, see `Detector.flips`.
 
     Raises:
         UserError: an image is gone; a damaged review; actors that leave no CPU for reading and writing.
@@ -51,6 +59,7 @@ def make_pseudo_labels(
             bench=bench,
             section=section,
             detector=finetuned,
+            flips=flips,
         )
         rows = with_normal(rows, known_normal(tables, labels))
         bench.directory.write_table(PSEUDO_LABELS_FILE, pa.Table.from_pylist(rows, schema=PSEUDO_LABELS))
@@ -60,7 +69,7 @@ def make_pseudo_labels(
     return ensure(
         "pseudo_labels",
         site=site,
-        config={"floor": FLOOR},
+        config={"floor": FLOOR, "flips": list(flips)},
         inputs={"corpus": corpus, "finetune": finetuned} | elsewhere,
         extra={"review": review.digest} if review else {},
         body=body,

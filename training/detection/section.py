@@ -10,6 +10,8 @@ from training.detection.rates import rated
 from training.loop import LoopSettings
 from training.models import (
     DetectorTiles,
+    Flip,
+    Flips,
     Freeze,
     Masks,
     Resize,
@@ -54,6 +56,12 @@ class ColourSection(Section):
     hue: float = Field(default=0.015, ge=0, le=0.5)
     saturation: float = Field(default=0.4, ge=0, le=1)
     brightness: float = Field(default=0.3, ge=0, le=1)
+
+    @property
+    def flips(self) -> Flips:
+        """The mirror images that are learnt from."""
+        shares: dict[Flip, float] = {"lr": self.flip_lr, "ud": self.flip_ud}
+        return tuple(flip for flip, share in shares.items() if share > 0)
 
 
 class BoxAugment(ColourSection):

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from training.metrics import CONFUSION_SCORE
-from training.models import DetectorTiles
+from training.models import DetectorTiles, Flips
 
 
 class EvaluateSection(DetectorTiles):
@@ -13,13 +13,16 @@ class EvaluateSection(DetectorTiles):
 
     Attributes:
         batch_size: images, or tiles of an image, at once; changes only memory and speed.
+        flips: mirror images that are looked at too, see `PredictSection`.
         min_score: score that detections in the confusion matrix exceed; AP integrates over all scores.
     """
 
     batch_size: int = Field(default=16, ge=1, le=4096)
+    flips: Flips = ()
     min_score: float = Field(default=CONFUSION_SCORE, ge=0, lt=1)
 
     @property
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result, JSON-able."""
-        return {"min_score": self.min_score, **self.deciding_tiles}
+        flips = {"flips": list(self.flips)} if self.flips else {}
+        return {"min_score": self.min_score, **flips, **self.deciding_tiles}

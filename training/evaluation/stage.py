@@ -117,7 +117,7 @@ def predictions_of(
     """
     images = {sample.image_id: sample.uri for sample in samples}
     levels = {sample.image_id: sample.levels for sample in samples if sample.levels is not None}
-    size = section.batch_size
+    size, detector.flips = section.batch_size, section.flips
     results = predict(detector, images, device=device, batch_size=size, levels=levels, cut=section)
     predictions: list[ImagePrediction] = []
     with progress(f"{stage}: finding defects", len(samples)) as bar:

@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cluster.errors import UserError, nearest
 
@@ -24,6 +24,16 @@ Family = Literal["cnn", "vit"]
 Part = Literal["backbone", "neck", "head", "classes"]
 Freeze = Literal["none", "backbone", "backbone+neck"] | Annotated[int, Field(ge=1, le=16)]
 Masks = Literal["none", "boxes"]
+Flip = Literal["lr", "ud"]
+
+
+def _each_once(flips: tuple[Flip, ...]) -> tuple[Flip, ...]:
+    if len(set(flips)) != len(flips):
+        raise ValueError("flips are lr (left to right) and ud (upside down), each once")
+    return tuple(sorted(flips))
+
+
+Flips = Annotated[tuple[Flip, ...], AfterValidator(_each_once)]
 Resize = Literal["letterbox", "square"]
 
 _BACKBONES, _DETECTORS = "training.models.backbones", "training.models.detectors"

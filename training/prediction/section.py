@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from training.models import DetectorTiles
+from training.models import DetectorTiles, Flips
 
 
 class PredictSection(DetectorTiles):
@@ -13,6 +13,9 @@ class PredictSection(DetectorTiles):
 
     Attributes:
         min_score: least score of a box.
+        flips: mirror images that are looked at beside each image, `lr` (left to right) and `ud` (upside
+            down); both make four looks of one. What they find is fused (docs/method.md#views): more of the
+            true defects, in a multiple of the time. Take those that it was trained on.
         batch_size: images, or tiles of an image, that a worker takes at once.
         actors: workers that hold the detector; None takes one, or one per GPU.
         gpus_per_actor: GPUs of a worker; None takes one where the cluster has GPUs; a fraction shares one.
@@ -24,6 +27,7 @@ class PredictSection(DetectorTiles):
     """
 
     min_score: float = Field(default=0.25, ge=0, lt=1)
+    flips: Flips = ()
     batch_size: int = Field(default=16, ge=1, le=1024)
     actors: int | None = Field(default=None, ge=1, le=4096)
     gpus_per_actor: float | None = Field(default=None, ge=0, le=8)
@@ -45,4 +49,5 @@ class PredictSection(DetectorTiles):
         """The settings that decide the result, JSON-able."""
         deciding = self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})
         deciding |= self.deciding_tiles
+        deciding |= {"flips": list(self.flips)} if self.flips else {}
         return deciding if self.levels is None else {**deciding, "levels": list(self.levels)}

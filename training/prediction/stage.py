@@ -149,7 +149,7 @@ class PredictActor:
         if detector is None:
             with weights.local_copy(WEIGHTS_FILE) as path:
                 detector = load_detector(path)
-        self.detector = ready(detector, self.device)
+        self.detector = ready(detector, self.device, section.flips)
         self.section, self.levels, self.counter = section, levels, counter
 
     def __call__(self, rows: pa.Table) -> pa.Table:

@@ -25,8 +25,10 @@ from training.detection.self_training import pseudo_labelled, with_normal
 from training.inputs import Needs
 from training.models.letterbox import Preprocessing
 from training.opening import open_pipeline
+from training.prediction.predict import ImagePrediction, predict
+from training.prediction.readiness import ready
 from training.project import Project
-from training.starts.detector_file import save_detector
+from training.starts.detector_file import load_detector, save_detector
 from training.starts.filling import fresh_detector
 
 CLASSES = ("dent", "scratch")
@@ -183,10 +185,27 @@ def test_a_second_round_learns_sure_detections_on_images_without_labels(
             known = one["role"] == "reference" or truth.get(one["image_id"]) == []
             assert rows[one["image_id"]]["normal"] is known
             assert bool(rows[one["image_id"]]["boxes"]) is not known  # the start detects everywhere
+    assert stage.read_json("stage.json")["config"]["flips"] == ["lr", "ud"]  # as learnt from
+    with alone.directory.local_copy("detector.safetensors") as path:
+        detector = ready(load_detector(path), torch.device("cpu"), ("lr", "ud"))
+    looked_at = {one: row["uri"] for one, row in rows.items() if not row["normal"]}
+    for found in predict(detector, looked_at, device=torch.device("cpu"), min_score=0.1):
+        assert isinstance(found, ImagePrediction)
+        scores = [box["score"] for box in rows[found.image_id]["boxes"]]
+        assert scores == pytest.approx(found.scores.tolist(), abs=1e-5)
     again, _ = finetuned(casting, rounds=2)
     assert (again.fingerprint, again.reused) == (second.fingerprint, True)
     other, _ = finetuned(casting, rounds=2, sure=0.6)
     assert other.fingerprint != second.fingerprint
+
+
+def test_images_that_were_not_mirrored_in_training_are_not_mirrored_between_rounds(
+    casting: dict[str, Any],
+) -> None:
+    second, _ = finetuned(casting, rounds=2, augment={"flip_lr": 0, "flip_ud": 0})
+    key = second.record["inputs"]["pseudo_labels"][:16]
+    stage = Storage.open(f"{casting['workspace']}/pseudo_labels/{key}")
+    assert stage.read_json("stage.json")["config"]["flips"] == []
 
 
 def test_where_nothing_is_sure_the_next_round_is_refused(casting: dict[str, Any]) -> None:
