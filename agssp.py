@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
     from pipelines.images import ImageError as ImageError
     from training.models.detectors import Detector as Detector
     from training.pipeline import Pipeline as Pipeline
+    from training.prediction.few_images import detect as detect
     from training.prediction.predict import (
         ImagePrediction as ImagePrediction,
         UnreadableImage as UnreadableImage,
@@ -61,7 +62,6 @@ if TYPE_CHECKING:  # the names of API below; `as` says that they are meant for o
     from training.steps import (
         build_corpus as build_corpus,
         derive_boxes as derive_boxes,
-        detect as detect,
         evaluate as evaluate,
         export as export,
         finetune as finetune,
@@ -88,8 +88,9 @@ API = {
     "training.steps": (
         *("load_project", "open_project", "build_corpus", "train_maps", "make_maps", "derive_boxes"),
         *("pretrain_backbone", "pretrain_detector", "finetune", "evaluate", "run", "load_detector"),
-        *("detect", "predict_folder", "export", "open_registry", "pull_model"),
+        *("predict_folder", "export", "open_registry", "pull_model"),
     ),
+    "training.prediction.few_images": ("detect",),
     "training.project": ("Project",),
     "training.pipeline": ("Pipeline",),
     "cluster.stages": ("Artifact",),

@@ -25,9 +25,10 @@ from tests.pipelines.tiny_encoder import tiny_encoder
 from tests.repository import ROOT
 from training.models.detectors.base import build_detector
 from training.models.letterbox import Preprocessing
+from training.prediction.few_images import detect
 from training.prediction.predict import ImagePrediction, UnreadableImage
 from training.starts.detector_file import save_detector
-from training.steps import detect, load_detector, load_project
+from training.steps import load_detector, load_project
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,22 @@
 """The commands as Python functions: each makes its artifact and those it needs, unless complete."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from cluster.config import Source, merge, merged, validate
 from cluster.registry import Registry, weights_file
 from cluster.registry.pull import pull
 from cluster.stages import Artifact
 from pipelines.corpus import find_images
-from pipelines.device import best_device
-from pipelines.images import ImageSource, named_pixels, several
 from training.export import Conditions, export_model, refuse_further
 from training.inputs import Goal, open_tracker
-from training.models import Flips
 from training.models.detectors import Detector
 from training.opening import open_pipeline, open_run, whole_run
 from training.pipeline import Pipeline
-from training.prediction import ImagePrediction, PredictSection, UnreadableImage, predict_images
-from training.prediction.predict import predict
+from training.prediction import predict_images
 from training.project import Project
 from training.starts import BACKBONE_FILE, WEIGHTS_FILE, load_detector as read_detector, open_model
 
@@ -267,39 +261,6 @@ def load_detector(model: str | Path, *config: Config) -> Detector:
     """
     with open_model(str(model), lambda: open_tracker(load_project(*config))) as source:
         return read_detector(source.path)
-
-
-def detect(
-    detector: Detector,
-    images: Iterable[ImageSource],
-    *,
-    min_score: float | None = None,
-    flips: Flips = (),
-    device: str | None = None,
-) -> list[ImagePrediction | UnreadableImage]:
-    """Boxes of a few images in this process, without Ray or a workspace, in the images' order.
-
-    Args:
-        detector: from `load_detector`; `detector.classes` names the labels.
-        images: paths, URIs, or (H, W, 3) uint8 RGB pixels, called `image 0`, `image 1`, …
-        min_score: boxes below are dropped; None takes the default of `predict.min_score`.
-        flips: mirror images that are looked at too, `lr` and `ud`, see `PredictSection`.
-        device: torch's; None takes a GPU where there is one.
-
-    Raises:
-        UserError: one image in the place of a list.
-        ValueError: pixels of another shape or type; other flips.
-    """
-    place = torch.device(best_device(device))
-    section = PredictSection(flips=flips)
-    detector.flips = section.flips
-    least = section.min_score if min_score is None else min_score
-    named = {str(number): image for number, image in enumerate(several(images, "images"))}
-    for number, image in named.items():
-        if not isinstance(image, str | Path):
-            named_pixels(image, f"image {number}")  # refused before any is looked at
-    predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
-    return [predictions[image_id] for image_id in named]
 
 
 def open_registry(*config: Config) -> Registry:

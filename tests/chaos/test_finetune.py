@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from cluster.storage.storage import Storage
 from tests.silent_tracking import SilentRun
+from training.detection.augment_section import BoxAugment
 from training.detection.data import Sample
-from training.detection.section import BoxAugment
 from training.detection.task import DetectionPlan, DetectionTask, build_detection_task
 from training.loop.files import START_FILE
 from training.loop.fit import fit

@@ -1,10 +1,11 @@
 from .agdp_stage import pretrain_detector
 from .augment import colour
+from .augment_section import BoxAugment, ColourSection
 from .data import DetectionDataset, Sample
 from .finetune import labelled_samples
 from .finetune_rounds import finetune_in_rounds
 from .proposals_stage import propose_boxes
-from .section import DRAWN_EACH, BoxAugment, ColourSection, DetectorSection, FinetuneSection
+from .section import DRAWN_EACH, DetectorSection, FinetuneSection
 from .selection import shuffled, with_backgrounds
 from .task import DetectionTask
 

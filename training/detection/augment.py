@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.detection.section import BoxAugment, ColourSection
+from training.detection.augment_section import BoxAugment, ColourSection
 from training.models import FILL, Boxes, Image
 
 Labels = npt.NDArray[np.int64]

@@ -13,7 +13,8 @@ import torch
 from pipelines.images import Levels
 from pipelines.tables import box_array
 from training.detection.augment import Labelled, Labels, clip, colour, mosaic, place
-from training.detection.section import DRAWN_EACH, BoxAugment
+from training.detection.augment_section import BoxAugment
+from training.detection.section import DRAWN_EACH
 from training.loop import Batch, SeededDataset
 from training.models import FILL, Boxes, Image, Preprocessing
 from training.pictures import PixelCache, read_pixels

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cluster.storage import Storage
+from training.detection.augment_section import BoxAugment
 from training.detection.data import DetectionDataset, Sample, collate
-from training.detection.section import BoxAugment
 from training.loop import START_FILE, Batch, Task
 from training.metrics import Detections, TrueObjects, average_precision, true_objects
 from training.models import Freeze, Masks

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from cluster.progress import say
 from cluster.stages import Workbench
 from pipelines.images import Levels
+from training.detection.augment_section import BoxAugment
 from training.detection.data import Sample
-from training.detection.section import BoxAugment
 from training.detection.task import DetectionPlan, build_detection_task
 from training.detection.tiles import learnt_tiles, tiled_samples
 from training.loop import FitResult, LoopSettings, ScalingSection, trained

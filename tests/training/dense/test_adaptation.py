@@ -17,7 +17,7 @@ from training.dense.adaptation import LowRank, adapt, check_adaptable, merged
 from training.dense.model import build_dense, load_dense, save_dense
 from training.dense.section import CropSection, DenseTask, LoraSection, Regime
 from training.dense.task import DensePlan, dense_task
-from training.detection.section import ColourSection
+from training.detection.augment_section import ColourSection
 from training.loop.loop import EpochReport, train
 from training.loop.section import LoopSettings
 from training.loop.state import State

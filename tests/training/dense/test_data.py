@@ -15,7 +15,7 @@ from training.dense.cropping import IGNORED
 from training.dense.data import CropDataset, collate
 from training.dense.inference import detect_windows, segment, windows_of
 from training.dense.section import CropSection
-from training.detection.section import ColourSection
+from training.detection.augment_section import ColourSection
 from training.models.detectors.base import build_detector
 from training.models.detectors.suppression import Predictions
 from training.models.letterbox import Preprocessing

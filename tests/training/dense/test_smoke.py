@@ -12,7 +12,7 @@ from tests.training.dense.dense_scene import CLASSES, scene
 from training.dense.model import build_dense, load_dense, save_dense, started_dense, trunk_of
 from training.dense.section import CropSection, DenseTask, LoraSection, Regime
 from training.dense.task import METRIC, DensePlan, dense_task
-from training.detection.section import ColourSection
+from training.detection.augment_section import ColourSection
 from training.loop.loop import train
 from training.loop.optimiser import optimizer
 from training.loop.section import LoopSettings

@@ -11,8 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from cluster.errors import UserError
 from training.detection.augment import clip, colour, mosaic, place
+from training.detection.augment_section import BoxAugment
 from training.detection.data import DetectionDataset, Sample, collate
-from training.detection.section import BoxAugment
 from training.models.letterbox import FILL, Image, Placement, Preprocessing
 from training.models.names import Resize
 

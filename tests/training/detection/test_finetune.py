@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from cluster.errors import UserError
 from cluster.storage.storage import Storage
 from training.detection.agdp import pseudo_samples
+from training.detection.augment_section import BoxAugment
 from training.detection.data import DetectionDataset, Sample, collate
 from training.detection.finetune import Selection, select
-from training.detection.section import BoxAugment, DetectorSection, FinetuneLoop, FinetuneSection
+from training.detection.section import DetectorSection, FinetuneLoop, FinetuneSection
 from training.detection.selection import few_shot, hold_out, with_backgrounds
 from training.detection.task import (
     DetectionPlan,

@@ -9,8 +9,8 @@ import torch
 import yaml
 from ultralytics import YOLO
 
+from training.detection.augment_section import BoxAugment
 from training.detection.data import DetectionDataset, Sample
-from training.detection.section import BoxAugment
 from training.detection.task import DetectionTask
 from training.evaluation.metrics import measure
 from training.export.native_file import write_native

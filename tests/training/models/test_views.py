@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from pipelines.surfaces.generator import generate
-from training.detection.section import BoxAugment
+from training.detection.augment_section import BoxAugment
 from training.evaluation.section import EvaluateSection
 from training.models.detectors.base import Detector
 from training.models.detectors.suppression import Predictions
@@ -102,10 +102,9 @@ def test_views_are_fused_as_plain_loops_fuse_them(found: list[list[tuple[int, ..
 def test_what_all_views_find_keeps_its_score_and_what_one_finds_has_its_share() -> None:
     both, alone = ((0.0, 0.0, 20.0, 10.0), 0.75, 0), ((30.0, 30.0, 40.0, 50.0), 0.75, 1)
     answer = fused([predictions([both]), predictions([both, alone])], min_score=0.1, max_boxes=300)
-    assert rows_of(answer) == [
-        (list(both[0]), pytest.approx(0.75), 0),
-        (list(alone[0]), pytest.approx(0.375), 1),
-    ]
+    assert answer.boxes.tolist() == [list(both[0]), list(alone[0])]
+    assert answer.scores.tolist() == [0.75, 0.375]
+    assert answer.labels.tolist() == [0, 1]
     assert len(fused([predictions([both]), predictions([alone])], min_score=0.375, max_boxes=1).scores) == 0
 
 
@@ -152,7 +151,7 @@ def surface(seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("view", views_of(BOTH)[1:])
 def test_a_mirrored_image_has_the_mirrored_answer(trained: Detector, view: tuple[Flip, ...]) -> None:
-    image, area = surface(5), (0.0, 8.0, 96.0, 90.0)
+    image, area = surface(5), (0, 8, 96, 90)
     there = mirrored_area(area, view, (96, 96))
 
     def answers() -> tuple[Predictions, Predictions]:

@@ -18,13 +18,14 @@ from starlette.testclient import TestClient
 
 from cluster.registry.registry import Registry
 from tests.training.serving.registered_detectors import CLASSES, NAME, REFERENCE, png, registered, tracker_in
+from training.prediction.few_images import detect
 from training.serving.access import Access
 from training.serving.answering import Answering
 from training.serving.front import Front, NoAnswerError
 from training.serving.messages import Answer, Asked, Fault, Standing
 from training.serving.section import ServeSection
 from training.serving.served_model import ServedModel
-from training.steps import detect, load_detector
+from training.steps import load_detector
 
 LEAST = "0.0001"  # random weights are never sure
 SECTION = ServeSection(max_mb=1, max_images=3, queue=8, max_pixels=100_000)

@@ -1,0 +1,46 @@
+"""A detector on a few images, in the caller's own process."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from pipelines.device import best_device
+from pipelines.images import ImageSource, named_pixels, several
+from training.models import Flips
+from training.models.detectors import Detector
+from training.prediction.predict import ImagePrediction, UnreadableImage, predict
+from training.prediction.section import PredictSection
+
+
+def detect(
+    detector: Detector,
+    images: Iterable[ImageSource],
+    *,
+    min_score: float | None = None,
+    flips: Flips = (),
+    device: str | None = None,
+) -> list[ImagePrediction | UnreadableImage]:
+    """Boxes of a few images in this process, without Ray or a workspace, in the images' order.
+
+    Args:
+        detector: from `load_detector`; `detector.classes` names the labels.
+        images: paths, URIs, or (H, W, 3) uint8 RGB pixels, called `image 0`, `image 1`, …
+        min_score: boxes below are dropped; None takes the default of `predict.min_score`.
+        flips: mirror images that are looked at too, `lr` and `ud`, see `PredictSection`.
+        device: torch's; None takes a GPU where there is one.
+
+    Raises:
+        UserError: one image in the place of a list.
+        ValueError: pixels of another shape or type; other flips.
+    """
+    place = torch.device(best_device(device))
+    section = PredictSection(flips=flips)
+    detector.flips = section.flips
+    least = section.min_score if min_score is None else min_score
+    named = {str(number): image for number, image in enumerate(several(images, "images"))}
+    for number, image in named.items():
+        if not isinstance(image, str | Path):
+            named_pixels(image, f"image {number}")  # refused before any is looked at
+    predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
+    return [predictions[image_id] for image_id in named]
