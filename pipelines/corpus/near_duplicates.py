@@ -283,3 +283,21 @@ def _digits(chunk: pa.Array) -> bytes:
     ).buffers()
     first, last = np.frombuffer(ends, np.int64)[[0, len(chunk)]]
     return bytes(memoryview(data)[first:last])
+
+
+def both_sides_sentence(number: int, first: str, key: str) -> str:
+    """What the user must hear of near-duplicates that a given split leaves on both of its sides.
+
+    Args:
+        number: images learnt from that are near-duplicates of held-out ones.
+        first: the first of them and its held-out near-duplicate.
+        key: dotted path of the section with the split.
+    """
+    alone = number == 1
+    return (
+        f"{key}.test: {number} {'image' if alone else 'images'} to learn from {'is a' if alone else 'are'} "
+        f"near-duplicate{'' if alone else 's'} of images that are measured on ({first}), so figures will be "
+        f"better than on new images. Take them out of {key}.train, or give both as {key}.train without "
+        f"{key}.test, which keeps near-duplicates on one side; a lower {key}.near_duplicate_distance takes "
+        "fewer for the same."
+    )

@@ -56,6 +56,8 @@ class Corpus:
         bad_labels: rows of `BAD_LABELS`.
         quarantine, duplicates, near_duplicates, left_out: the tables of these names.
         moved: rows of `MOVED`: images that are not on their published side.
+        both_sides: labelled images outside a given `test` that are near-duplicates of one in it, and of the
+            first both addresses; they are learnt from. None where none is, or `test` is not given.
         empty_masks: defect images whose label marks nothing: they say neither "normal" nor where a defect is.
     """
 
@@ -115,7 +117,13 @@ class Corpus:
             held_out = held_out_images(ids, groups, labelled & ~reference, section.test_share)
         else:
             held_out = labelled & among(images["uri"], test_uris)[rows]
-        beside = _beside(groups, held_out) if apart else np.full(len(ids), -1)
+        beside = _beside(groups, held_out)
+        both = np.flatnonzero((beside >= 0) & labelled)
+        self.both_sides: tuple[int, str, str] | None = None
+        if test is not None and not apart and len(both):
+            pair = images["uri"].take(pa.array(rows[[both[0], beside[both[0]]]])).to_pylist()
+            self.both_sides = (len(both), *pair)
+        beside = beside if apart else np.full(len(ids), -1)
         self.left_out = _left_out(images["uri"], rows, beside)
         kept = beside < 0
         self._places, self._defect = rows[kept], self._defect[kept]

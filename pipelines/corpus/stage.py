@@ -14,6 +14,7 @@ from pipelines.corpus.contact_sheet import SHEETS, contact_sheets
 from pipelines.corpus.inspection_stage import inspect_images
 from pipelines.corpus.known_images import INSPECTION, joined_inspection
 from pipelines.corpus.listing import Listing
+from pipelines.corpus.near_duplicates import both_sides_sentence
 from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
@@ -109,7 +110,10 @@ def build_corpus(
             bench.directory.write(f"contact_sheets/{file}", picture)
             sheets += 1
         passed_over = [path for source in listing.sources for path in source.passed_over]
-        told = {"passed_over_files": first_names(passed_over)} if passed_over else {}
+        told: dict[str, Any] = {"passed_over_files": first_names(passed_over)} if passed_over else {}
+        if corpus.both_sides is not None:
+            number, first, second = corpus.both_sides
+            told |= {"both_sides": number, "both_sides_first": f"{first} and {second}"}
         if alike := alike_classes(corpus.classes):
             told["alike_classes"] = alike_text(alike)
         return {
@@ -136,6 +140,8 @@ def build_corpus(
     )
     if moved := done.results.get("moved"):
         say(moved_sentence(moved, done.results["test"], section.key, f"{done.directory.uri}/moved.parquet"))
+    if both := done.results.get("both_sides"):
+        say(both_sides_sentence(both, done.results["both_sides_first"], key))
     if alike := done.results.get("alike_classes"):
         say(alike_sentence(alike, stage))
     return done

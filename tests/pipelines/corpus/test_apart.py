@@ -7,11 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cluster.stages.site import Site
+from cluster.storage.storage import Storage
 from pipelines.corpus.inspection import inspect
+from pipelines.corpus.labelled import build_labelled
 from pipelines.corpus.listing import Listing
-from pipelines.corpus.section import CorpusSection, Source
+from pipelines.corpus.section import CorpusSection, LabelledDataSection, Source
 from pipelines.corpus.sorting import Corpus
 from pipelines.tables import QUARANTINE
+from tests.silent_tracking import SilentPipeline
 
 
 def write(path: Path, seed: int, brighter: int = 0, labelled: bool = True) -> None:
@@ -24,6 +28,11 @@ def write(path: Path, seed: int, brighter: int = 0, labelled: bool = True) -> No
         text = path.parent.parent / "labels" / f"{path.stem}.txt"
         text.parent.mkdir(exist_ok=True)
         text.write_text("0 0.5 0.5 0.3 0.3\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(Storage.open(str(tmp_path / "w")), SilentPipeline(None, "", {}))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -67,3 +76,30 @@ def test_without_it_nothing_changes(listing: Listing) -> None:
     assert names(corpus)["again"] == "train"
     assert "left_out" not in corpus.tables()
     assert "left_out" not in corpus.counts()
+
+
+def test_a_given_split_keeps_its_sides_and_says_what_is_on_both(listing: Listing) -> None:
+    corpus = sorted_out(listing, apart=False)
+    assert names(corpus)["again"] == "train"
+    assert corpus.both_sides is not None
+    number, learnt, measured = corpus.both_sides
+    assert (number, Path(learnt).stem, Path(measured).stem) == (1, "again", "tested")  # no label, no training
+    assert sorted_out(listing, apart=True).both_sides is None
+    assert Corpus(inspect(listing.table()), listing.section, {}).both_sides is None  # split by content
+
+
+def test_near_duplicates_of_a_given_test_folder_are_told(
+    listing: Listing, site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = (Source(root=str(tmp_path / root), layout="yolo") for root in ("old", "new"))
+    labelled = build_labelled(LabelledDataSection(train=new, test=old), site=site)
+    assert labelled.results["both_sides"] == 1
+    said = capsys.readouterr().err
+    assert "finetune.data.test: 1 image to learn from is a near-duplicate of images that are" in said
+    assert "new/images/again.png and" in said
+    again = build_labelled(LabelledDataSection(train=new, test=old), site=site)
+    assert again.reused
+    assert "near-duplicate of images" in capsys.readouterr().err
+    (tmp_path / "new/images/again.png").unlink()
+    (tmp_path / "new/labels/again.txt").unlink()
+    assert "both_sides" not in build_labelled(LabelledDataSection(train=new, test=old), site=site).results
