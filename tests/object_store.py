@@ -3,16 +3,18 @@
 `python -W ignore -m tests.object_store FOLDER PORT` serves until it is ended.
 """
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 from tests.repository import ROOT
 
@@ -34,7 +36,7 @@ pipeline = {name}-server
 use = egg:swift#{name}
 """
 PROXY = """[pipeline:main]
-pipeline = catch_errors gatekeeper listing_formats s3api tempauth bulk slo proxy-server
+pipeline = catch_errors gatekeeper remembered listing_formats s3api tempauth bulk slo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -42,6 +44,8 @@ account_autocreate = true
 use = egg:swift#catch_errors
 [filter:gatekeeper]
 use = egg:swift#gatekeeper
+[filter:remembered]
+paste.filter_factory = tests.object_store:remembered
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:s3api]
@@ -55,6 +59,40 @@ use = egg:swift#bulk
 [filter:slo]
 use = egg:swift#slo
 """
+
+
+class Memory:
+    """In the place of a real cluster's memcached, without which each request asks for its bucket anew."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[float, str]] = {}
+
+    def get(self, key: str, **_: Any) -> Any:
+        """What is kept under a key, or None."""
+        until, text = self.kept.get(key, (0.0, "null"))
+        return json.loads(text) if monotonic() < until else None
+
+    def set(self, key: str, value: Any, time: float = 0, **_: Any) -> None:
+        """Keep a value for some seconds; as text, so that who changes what it got changes nothing here."""
+        self.kept[key] = (monotonic() + time, json.dumps(value))
+
+    def delete(self, key: str, **_: Any) -> None:
+        """Forget what is kept under a key."""
+        self.kept.pop(key, None)
+
+
+def remembered(_config: Mapping[str, str], **_: str) -> Any:
+    """Swift's middleware `cache` with a `Memory`."""
+    memory = Memory()
+
+    def over(app: Any) -> Any:
+        def answer(environment: dict[str, Any], start: Any) -> Any:
+            environment["swift.cache"] = memory
+            return app(environment, start)
+
+        return answer
+
+    return over
 
 
 @contextmanager
@@ -80,9 +118,9 @@ def object_store() -> Iterator[Mapping[str, str]]:
     }
     try:
         assert server.stdout is not None
-        began = time.monotonic()
+        began = monotonic()
         assert server.stdout.readline() == "ready\n", "Swift did not start"
-        assert time.monotonic() - began < READY_SECONDS
+        assert monotonic() - began < READY_SECONDS
         _make_bucket(environment)
         yield environment
     finally:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.fs as pafs
 from PIL import Image
 
 from cluster.storage import locate
@@ -42,13 +41,12 @@ def read_bytes(uri: str, limit: int = MAX_FILE_BYTES, *, may_be_empty: bool = Fa
             data = path.read_bytes()
         else:
             filesystem, name = locate(uri)
-            info = filesystem.get_file_info(name)
-            if info.type == pafs.FileType.NotFound:
-                raise ImageError("file is missing")
-            if (info.size or 0) > limit:
-                raise ImageError(f"file is larger than {limit >> 20} MiB")
-            with filesystem.open_input_stream(name) as stream:
-                data = bytes(stream.read())
+            with filesystem.open_input_file(name) as file:  # of an object store two requests, size and bytes
+                if file.size() > limit:
+                    raise ImageError(f"file is larger than {limit >> 20} MiB")
+                data = bytes(file.read())
+    except FileNotFoundError:
+        raise ImageError("file is missing") from None
     except (OSError, pa.ArrowException) as error:
         raise ImageError(f"file can't be read: {getattr(error, 'strerror', None) or error}") from None
     if not data and not may_be_empty:

@@ -1,13 +1,16 @@
 """Storage: whole writes, and places that can't be written."""
 
+import io
 import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from cluster.errors import UserError
@@ -56,6 +59,42 @@ def test_files_tables_and_folders(storage: Storage, tmp_path: Path) -> None:
         storage.delete(name)
     assert storage.children() == ["single.txt", "t.parquet"]
     assert storage.at("nowhere").children() == []
+
+
+class CountedReads(MemoryFileSystem):  # type: ignore[misc]
+    """Files in memory; a read of theirs is what a request is of an object store's."""
+
+    cachable = False  # an instance of its own for each test
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        if mode != "rb":
+            return super().open(path, mode, **options)
+        files, file = self, io.BytesIO(self.cat_file(path))
+
+        class Counted(io.BufferedReader):
+            def read(self, size: int | None = -1) -> bytes:
+                data = super().read(size)
+                files.reads += bool(data)  # the end is a read that finds nothing
+                return data
+
+        return Counted(file)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3 << 20])
+def test_a_file_is_read_at_once(size: int, tmp_path: Path) -> None:
+    files = CountedReads()
+    remote = Storage(pafs.PyFileSystem(pafs.FSSpecHandler(files)), f"/{tmp_path.name}")
+    data = os.urandom(size)
+    files.pipe(f"/{tmp_path.name}/a.bin", data)
+    assert remote.read("a.bin") == data
+    assert files.reads <= 1
+    with remote.local_copy("a.bin") as path:
+        assert path.read_bytes() == data
+    assert files.reads <= 2
 
 
 def test_many_small_files(storage: Storage) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from pipelines.images.reading import ImageError, decode_image, read_image, read_mask
+from pipelines.images.reading import ImageError, decode_image, read_bytes, read_image, read_mask
 from tests.repository import ROOT
 
 
@@ -130,6 +130,22 @@ def test_missing_file_and_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="regular file"):
         read_image(str(tmp_path / "pipe.png"))
+
+
+def test_a_file_by_its_uri(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"x" * 1025)
+    uri = f"file://{tmp_path}/a.bin"
+    assert read_bytes(uri, 1025) == b"x" * 1025
+    with pytest.raises(ImageError, match="larger than 0 MiB"):
+        read_bytes(uri, 1024)
+    with pytest.raises(ImageError, match=r"^file is missing$"):
+        read_bytes(uri + "x")
+    (tmp_path / "a.bin").write_bytes(b"")
+    assert read_bytes(uri, may_be_empty=True) == b""
+    with pytest.raises(ImageError, match=r"^file is empty$"):
+        read_bytes(uri)
+    with pytest.raises(ImageError, match="can't be read"):
+        read_bytes(f"file://{tmp_path}")
 
 
 @settings(max_examples=150, deadline=None)
