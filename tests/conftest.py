@@ -43,18 +43,18 @@ LONGEST = (
     "tests/pipelines/tables/test_table_job_chaos.py",
     "tests/tuning/search/test_search_chaos.py",
     "tests/training/serving/test_serving_ray.py",
-    "tests/benchmarks/test_proof_ray.py",
     "tests/tuning/transfer/test_transfer.py",
     "tests/chaos/test_preemption.py",
     "tests/pipelines/maps/test_mutual_stage_ray.py",
     "tests/pipelines/maps/test_stage_ray.py",
     "tests/chaos/test_finetune.py",
-    "tests/e2e/test_whole_run.py",
     "tests/training/models/test_detector_families.py",
+    "tests/e2e/test_whole_run.py",
     "tests/e2e/test_submit.py",
+    "tests/cluster/tracking/test_team_server.py",
+    "tests/benchmarks/test_proof_run.py",
     "tests/tuning/studies/test_studies_slow.py",
     "tests/pipelines/maps/test_resources.py",
-    "tests/cluster/tracking/test_team_server.py",
     "tests/docs/test_run.py",
     "tests/training/metrics/test_ultralytics_validator.py",
     "tests/training/encoder/test_train.py",
@@ -69,8 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; with `--no-loadscope-reorder` xdist hands them out in this order.
 
     Raises:
-        pytest.UsageError: a test has one of `MARKERS` that its file does not name: `make test` would miss it.
+        pytest.UsageError: a test has one of `MARKERS` that its file does not name: `make test` would miss it;
+            or a file of `LONGEST` is not there.
     """
+    if moved := [name for name in LONGEST if not (ROOT / name).is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py: LONGEST names what is not there: {', '.join(moved)}")
     rank = {ROOT / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
     marks = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
