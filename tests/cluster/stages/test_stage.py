@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from cluster.stages.claim import FOLDER
 from cluster.stages.sentences import summary
 from cluster.stages.site import Site
-from cluster.stages.stage import RECORD, Artifact, Workbench, digest, ensure
+from cluster.stages.stage import RECORD, Artifact, Workbench, digest, ensure, list_digest
 from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
@@ -177,3 +177,8 @@ def test_a_digest_ignores_the_order_of_keys(content: dict[str, Any]) -> None:
 def test_the_summary_is_one_line() -> None:
     assert summary({"images": 3, "per_s": 8.91234, "list": [1]}) == ": images 3, per s 8.912"
     assert summary({}) == ""
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text()), max_size=4))
+def test_a_list_item_by_item_has_the_lists_digest(items: list[dict[str, Any]]) -> None:
+    assert list_digest(iter(items)) == digest(items)

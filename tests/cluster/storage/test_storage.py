@@ -14,6 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from cluster.errors import UserError
+from cluster.storage import storage as storage_module
 from cluster.storage.locations import locate
 from cluster.storage.storage import Storage
 
@@ -202,3 +203,41 @@ def test_a_flat_folder_is_copied_from_remote(tmp_path: Path) -> None:
     remote.write("a/b.bin", b"x")
     with remote.local_copy("a") as folder:
         assert (folder / "b.bin").read_bytes() == b"x"
+
+
+def test_a_file_in_pieces_is_there_whole_or_not_at_all(storage: Storage) -> None:
+    with storage.writing("a/large") as file:
+        file.write(b"one ")
+        assert not storage.exists("a/large")
+        file.write(b"two")
+    assert storage.read("a/large") == b"one two"
+
+    def broken() -> None:
+        with storage.writing("a/large") as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert storage.read("a/large") == b"one two"
+    assert storage.at("a").children() == ["large"]
+
+
+def test_a_table_in_pieces_and_of_many_files(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = pa.schema([("number", pa.int64()), ("name", pa.string())])
+    pieces = [
+        pa.table({"number": range(start, start + 3), "name": ["x"] * 3}, schema=schema) for start in (0, 3, 6)
+    ]
+    storage.write_pieces("whole.parquet", schema, iter(pieces))
+    whole = storage.read_table("whole.parquet")
+    assert whole.equals(pa.concat_tables(pieces))
+    assert [piece.num_rows for piece in storage.read_pieces("whole.parquet", 4)] in ([4, 4, 1], [3, 3, 3])
+    assert pa.concat_tables(storage.read_pieces("whole.parquet", 4)).equals(whole)
+    storage.write_pieces("empty.parquet", schema, [])
+    assert storage.read_table("empty.parquet").equals(schema.empty_table())
+    for number, piece in enumerate(pieces):
+        storage.write_table(f"many/{number}.parquet", piece)
+    monkeypatch.setattr(storage_module, "FILES_AT_ONCE", 2)
+    assert storage.read_table("many").equals(whole)
+    assert storage.read_table("many", columns=["name"]).equals(whole.select(["name"]))
+    assert storage.at("many").read_table("").equals(whole)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cluster.storage.storage import Storage
 from pipelines.annotations.mask_boxes import boxes_of_mask
-from pipelines.boxes.export import coco_document, write_yolo
+from pipelines.boxes.export import coco_document, write_coco, write_yolo
 
 
 @pytest.fixture
@@ -42,6 +42,14 @@ def test_coco_json_opens_in_pycocotools(rows: list[dict[str, Any]], tmp_path: Pa
     assert len(coco.getImgIds()) == 2
     assert [a["bbox"] for a in coco.loadAnns(coco.getAnnIds())] == [[2, 4, 10, 20], [20, 10, 20, 10]]
     assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["anomaly"]
+
+
+def test_coco_written_in_pieces_is_the_document(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    storage = Storage.open(str(tmp_path))
+    for some in (rows, rows[1:], []):
+        write_coco(storage, "pieces.json", lambda some=some: iter(some))  # type: ignore[misc]
+        storage.write_json("whole.json", coco_document(some))
+        assert storage.read("pieces.json") == storage.read("whole.json")
 
 
 def test_ultralytics_reads_the_yolo_data_set(rows: list[dict[str, Any]], tmp_path: Path) -> None:
