@@ -34,7 +34,7 @@ def published_ids(
 
     A group of near-duplicates with a held-out member is held out whole. One with a member that can't be held
     out (a normal reference, an image without labels) stays whole in the pretraining corpus, as in
-    `held_out_ids`.
+    `held_out_images`.
 
     Args:
         published: what the files say.
