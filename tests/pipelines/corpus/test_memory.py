@@ -2,8 +2,9 @@
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -117,8 +118,11 @@ def test_boxes_are_sorted_and_exported(tmp_path: Path) -> None:
                 storage.at("found"), storage, "sorted.parquet", schema=BOXES, column="image_id"
             )
             assert count == size
-            pieces = lambda: storage.read_pieces("sorted.parquet")  # noqa: E731
-            write_coco(storage, "coco.json", lambda: (row for piece in pieces() for row in piece.to_pylist()))
+
+            def rows() -> Iterator[dict[str, Any]]:
+                return (row for piece in storage.read_pieces("sorted.parquet") for row in piece.to_pylist())
+
+            write_coco(storage, "coco.json", rows)
 
         return run
 

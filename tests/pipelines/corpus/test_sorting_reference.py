@@ -72,7 +72,6 @@ def near_groups(unique: dict[str, dict[str, Any]], limit: int) -> list[list[str]
 def reference(rows: Rows, test: set[str] | None, references: dict[str, int], share: float) -> dict[str, Any]:
     """Manifest, labels, duplicates, quarantine and faults by the words of the documentation."""
     rows = [dict(row) for row in rows]
-    defect = lambda row: bool(row["boxes"] or row["ignored"])  # noqa: E731
     doubts = []
     against: dict[str, str] = {}
     for row in rows:
@@ -94,7 +93,11 @@ def reference(rows: Rows, test: set[str] | None, references: dict[str, int], sha
     for category, most in references.items():
         usable = {row["image_id"] for row in good if row["category"] == category and row["normal"]}
         chosen |= set(sorted(usable)[:most])
-    empty = {i for i, row in unique.items() if row["labelled"] and not row["normal"] and not defect(row)}
+    empty = {
+        i
+        for i, row in unique.items()
+        if row["labelled"] and not row["normal"] and not (row["boxes"] or row["ignored"])
+    }
     labelled = {i for i, row in unique.items() if row["labelled"]} - empty
     groups = near_groups(unique, 64)
     held_out: set[str] = set()
@@ -106,7 +109,7 @@ def reference(rows: Rows, test: set[str] | None, references: dict[str, int], sha
         held_out = {one for one in labelled if unique[one]["uri"] in test}
     split = {i: "test" if i in held_out else "train" if i in labelled else "unlabelled" for i in unique}
     roles = {i: "reference" if i in chosen else "train" for i in unique}
-    beside = {}
+    beside: dict[str, str] = {}
     for group in groups:
         tested = [one for one in group if one in held_out]
         beside |= {one: tested[0] for one in group if tested and one not in tested}
@@ -172,7 +175,7 @@ def test_a_corpus_against_loops(drawn: Rows, every: int | None, apart: bool, sha
     assert {row["image_id"] for row in corpus.sample(40, ["rail", "bolt"])} == {row[0] for row in kept}
 
 
-listed = st.fixed_dictionaries(
+listed: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "fault": st.sampled_from([None, None, "twice"]),
         "note": st.sampled_from([None, {"files": ["a.png"]}, {"files": []}]),
@@ -190,7 +193,9 @@ listed = st.fixed_dictionaries(
 @given(st.lists(listed, max_size=9), st.integers(1, 4))
 @settings(max_examples=25, deadline=None, phases=SOON)
 def test_a_listing_joined_against_a_loop(drawn: Rows, size: int) -> None:
-    listing, read, wanted = [], [], []
+    listing: Rows = []
+    read: Rows = []
+    wanted: list[tuple[Any, ...]] = []
     for number, one in enumerate(drawn):
         uri, annotated = f"/data/{number}.png", one["note"] is not None
         note = {"format": "yolo", "content": "", **(one["note"] or {})}
