@@ -26,8 +26,9 @@ from pipelines.tables import (
 )
 from training.detection.section import FLOOR
 from training.models import Flips
+from training.models.detectors import Detector
 from training.pictures import lost_image
-from training.prediction import PredictSection, UnreadableImage, ready
+from training.prediction import PredictSection, UnreadableImage, on_onnx, ready, take_runtime
 from training.prediction.predict import predict
 from training.starts import WEIGHTS_FILE, load_detector
 
@@ -104,6 +105,9 @@ def detected(
     work, found = bench.directory.at("detecting"), bench.directory.at("detecting", "found")
     place = job_place(work, found, manifest.num_rows, actors=section.actors)
     pool = actor_pool("predict", section, place.resources())
+    loaded = _loaded(detector.directory)
+    looking = section.model_copy(update={"flips": flips})
+    onnx = take_runtime(looking, loaded, work, inputs=manifest.num_rows, gpus=pool.gpus)
     run_table_job(
         title,
         source=write_listing(work.at("listing"), manifest),
@@ -112,7 +116,13 @@ def detected(
         steps=[
             Step(
                 ProposeActor,
-                {"weights": detector.directory, "cuda": pool.gpus > 0, "flips": flips},
+                {
+                    "weights": detector.directory,
+                    "cuda": pool.gpus > 0,
+                    "flips": flips,
+                    "onnx": work if onnx else None,
+                    "detector": loaded if place.here else None,
+                },
                 actors=pool.actors,
                 cpus=ACTOR_CPUS,
                 gpus=pool.gpus,
@@ -144,12 +154,29 @@ def found_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 class ProposeActor:
-    """Holds the detector; reads images and finds boxes in them."""
+    """Holds the detector; reads images and finds boxes in them.
 
-    def __init__(self, weights: Storage, cuda: bool, flips: Flips, counter: Sender | None = None) -> None:
+    Args:
+        weights: directory of the detector's file.
+        cuda: whether the actor has (a share of) a GPU.
+        flips: mirror images that are looked at too.
+        onnx: where `take_runtime` left its file, if it took onnxruntime.
+        detector: the loaded detector, which is made ready here; None loads it.
+        counter: counter of finished images.
+    """
+
+    def __init__(
+        self,
+        weights: Storage,
+        cuda: bool,
+        flips: Flips,
+        onnx: Storage | None,
+        detector: Detector | None = None,
+        counter: Sender | None = None,
+    ) -> None:
         torch.set_num_threads(machine_cpus())
-        with weights.local_copy(WEIGHTS_FILE) as path:
-            detector = load_detector(path)
+        detector = detector or _loaded(weights)
+        detector = detector if onnx is None else on_onnx(detector, onnx)
         self.device, self.counter = torch.device("cuda" if cuda else "cpu"), counter
         self.detector = ready(detector, self.device, flips)
 
@@ -173,3 +200,8 @@ class ProposeActor:
         if self.counter is not None:
             self.counter.add(rows.num_rows)
         return pa.Table.from_pylist(list(listed.values()), schema=FOUND)
+
+
+def _loaded(directory: Storage) -> Detector:
+    with directory.local_copy(WEIGHTS_FILE) as path:
+        return load_detector(path)

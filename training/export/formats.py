@@ -16,8 +16,8 @@ import onnx
 
 from cluster.errors import UserError
 from training.export.decoding import decoding_nodes
-from training.export.onnx_export import INPUT
 from training.export.section import ExportSection, Format
+from training.runtimes import INPUT
 from training.weights import METADATA_KEY
 
 Array = npt.NDArray[np.float32]

@@ -10,13 +10,13 @@ from cluster.progress import say
 from cluster.stages import Artifact
 from training.export.formats import refuse_missing, write_format
 from training.export.nms_file import FORMAT as NMS, write_nms
-from training.export.onnx_export import MOST_BOX_ERROR, MOST_SCORE_ERROR
 from training.export.section import QUANTISED, ExportSection
 from training.export.trial_images import TrialImages, calibration_pictures, trial_images
 from training.export.trials import Trial, document, try_files
 from training.models import DetectorTiles
 from training.models.detectors import Detector
 from training.prediction import PredictSection
+from training.runtimes import MOST_BOX_ERROR, MOST_SCORE_ERROR
 
 NMS_FILE = "detector-nms.onnx"
 PLAIN = "onnx"

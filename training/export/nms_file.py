@@ -11,11 +11,10 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from training.export.file_detector import FileDetector, onnx_answer, onnx_session
 from training.export.nms_graph import AREA, OUTPUTS, SIZE, Selection, with_selection
-from training.export.onnx_export import INPUT
 from training.export.trial_images import Picture
 from training.models.detectors import MAX_BOXES, MAX_CANDIDATES, Detector
+from training.runtimes import INPUT, FileDetector, onnx_answer, onnx_session
 from training.weights import METADATA_KEY
 
 FORMAT = "onnx-nms"

@@ -14,9 +14,9 @@ from pipelines.encoder import written_licences
 from training.export.backbone_export import export_backbone
 from training.export.further_files import Conditions, write_further
 from training.export.native_file import write_native
-from training.export.onnx_export import contract, export_onnx
 from training.export.section import ExportSection
 from training.models.detectors import Detector
+from training.runtimes import contract, export_onnx
 from training.starts import KIND as BACKBONE, ModelSource, load_detector
 from training.weights import load_weights
 

@@ -2,8 +2,7 @@
 
 import copy
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,14 +11,20 @@ import numpy.typing as npt
 import torch
 
 from training.evaluation import measure
-from training.export.candidate_matching import paired_differences
-from training.export.file_detector import Answer, FileDetector, answer_of
 from training.export.trial_images import Picture, TrialImages
 from training.models import DetectorTiles
 from training.models.detectors import Detector
 from training.pictures import lost_image
 from training.prediction import ImagePrediction, UnreadableImage, ready
 from training.prediction.predict import predict
+from training.runtimes import (
+    Answer,
+    FileDetector,
+    answer_of,
+    in_turn,
+    paired_differences,
+    torch_answer,
+)
 
 Array = npt.NDArray[np.float32]
 METRICS = ("map50", "map50_95")
@@ -115,7 +120,8 @@ def try_files(
     shown = images.shown(detector.preprocessing)
     own = figures_of(detector, images, cut)
     as_served = ready(copy.deepcopy(detector), torch.device("cpu"))
-    times = in_turn({"": _torch_answer(as_served), **answers}, shown)
+    inputs = [picture.values for picture in shown]
+    times = in_turn({"": torch_answer(as_served), **answers}, inputs, rounds=ROUNDS)
     trials: dict[str, Trial] = {}
     for name, answer in answers.items():
         boxes, scores = differences(detector, answer, shown)
@@ -173,7 +179,7 @@ def points_lost(own: Mapping[str, float | None], figures: Mapping[str, float | N
 
 def differences(detector: Detector, answer: Answer, shown: Sequence[Picture]) -> tuple[float, float]:
     """The largest differences of boxes that count (pixels of the input) and of scores; NaN stays NaN."""
-    wanted = _torch_answer(detector.eval())
+    wanted = torch_answer(detector.eval())
     largest = np.zeros(2)
     for picture in shown:
         one, other = wanted(picture.values), answer(picture.values)
@@ -191,30 +197,6 @@ def differences(detector: Detector, answer: Answer, shown: Sequence[Picture]) ->
             )
         largest = np.maximum(largest, pair)
     return float(largest[0]), float(largest[1])
-
-
-def in_turn(
-    sides: Mapping[str, Answer] | Mapping[str, Callable[[Array], object]], shown: Sequence[Picture]
-) -> dict[str, list[float]]:
-    """Seconds of each side for each round's picture, neighbours in time, as others use the machine too."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(-1, ROUNDS):  # the first round warms up
-        values = shown[number % len(shown)].values
-        for name, side in sides.items():
-            began = time.perf_counter()
-            side(values)
-            if number >= 0:
-                times[name].append(time.perf_counter() - began)
-    return times
-
-
-def _torch_answer(detector: Detector) -> Answer:
-    def answer(images: Array) -> tuple[Array, Array]:
-        with torch.no_grad():
-            boxes, scores = detector.candidates(torch.from_numpy(images))
-        return boxes.numpy(), scores.numpy()
-
-    return answer
 
 
 def document(standard: Standard, trials: Mapping[str, Trial]) -> dict[str, object]:

@@ -2,6 +2,7 @@ from .batch import detect_batch
 from .predict import ImagePrediction, UnreadableImage
 from .readiness import ready
 from .rows import draw_rows, predict_rows, read_rows
+from .runtime import on_onnx, take_runtime
 from .section import PredictSection
 from .stage import predict_images
 
@@ -11,8 +12,10 @@ __all__ = [
     "UnreadableImage",
     "detect_batch",
     "draw_rows",
+    "on_onnx",
     "predict_images",
     "predict_rows",
     "read_rows",
     "ready",
+    "take_runtime",
 ]

@@ -1,7 +1,7 @@
 """The config of predictions."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -16,6 +16,9 @@ class PredictSection(DetectorTiles):
         flips: mirror images that are looked at beside each image, `lr` (left to right) and `ud` (upside
             down); both make four looks of one. What they find is fused (docs/method.md#views): more of the
             true defects, in a multiple of the time. Take those that it was trained on.
+        runtime: what runs the detector: `torch`; `onnx` (onnxruntime, on CPUs); `auto`, which takes
+            onnxruntime on a CPU for jobs of 400 million input pixels or more, if it answers as PyTorch does
+            and sooner on a batch; where it does not, `auto` says so in a line.
         batch_size: images, or tiles of an image, that a worker takes at once.
         actors: workers that hold the detector; None takes one, or one per GPU.
         gpus_per_actor: GPUs of a worker; None takes one where the cluster has GPUs; a fraction shares one.
@@ -28,6 +31,7 @@ class PredictSection(DetectorTiles):
 
     min_score: float = Field(default=0.25, ge=0, lt=1)
     flips: Flips = ()
+    runtime: Literal["auto", "torch", "onnx"] = "auto"
     batch_size: int = Field(default=16, ge=1, le=1024)
     actors: int | None = Field(default=None, ge=1, le=4096)
     gpus_per_actor: float | None = Field(default=None, ge=0, le=8)

@@ -27,7 +27,9 @@ from pipelines.tables import (
 from training.models.detectors import Detector
 from training.prediction.readiness import ready
 from training.prediction.rows import alike, draw_rows, predict_rows, predict_tiled_rows, read_rows
+from training.prediction.runtime import on_onnx, take_runtime
 from training.prediction.section import PredictSection
+from training.prediction.tiled import tiles_of_first
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
 
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
@@ -66,6 +68,8 @@ def predict_images(
         place = job_place(work, predicted, files.num_rows, actors=section.actors)
         pool = actor_pool("predict", section, place.resources())
         tiled = section.tiles != "off"
+        each = tiles_of_first(files, section, detector.preprocessing, levels) if tiled else 1
+        onnx = take_runtime(section, detector, work, inputs=files.num_rows * each, gpus=pool.gpus)
         reading = Step(
             read_rows,
             {"preprocessing": detector.preprocessing, "levels": levels},
@@ -80,6 +84,7 @@ def predict_images(
                     "section": section,
                     "cuda": pool.gpus > 0,
                     "levels": levels,
+                    "onnx": onnx,
                     "detector": detector if place.here else None,
                 },
                 actors=pool.actors,
@@ -131,6 +136,7 @@ class PredictActor:
         section: the stage's config.
         cuda: whether the actor has (a share of) a GPU.
         levels: how images of more than 8 bits become 8, of those it reads itself.
+        onnx: whether `take_runtime` took onnxruntime.
         detector: the loaded detector, which is made ready here; None loads it.
         counter: counter of finished images.
     """
@@ -141,6 +147,7 @@ class PredictActor:
         section: PredictSection,
         cuda: bool,
         levels: Levels | None,
+        onnx: bool,
         detector: Detector | None = None,
         counter: Sender | None = None,
     ) -> None:
@@ -149,6 +156,7 @@ class PredictActor:
         if detector is None:
             with weights.local_copy(WEIGHTS_FILE) as path:
                 detector = load_detector(path)
+        detector = on_onnx(detector, weights) if onnx else detector
         self.detector = ready(detector, self.device, section.flips)
         self.section, self.levels, self.counter = section, levels, counter
 

@@ -2,14 +2,18 @@
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
-from pipelines.images import tile_corners
+from pipelines.images import ImageError, Levels, read_image, tile_corners
 from training.metrics import Detections
-from training.models import DetectorTiles
+from training.models import DetectorTiles, Preprocessing
 from training.models.detectors import MIN_SCORE, Detector
 from training.prediction.batch import detect_batch
 from training.prediction.seams import joined_over_seams
+
+TRIED = 8  # images whose files may be damaged
+Tile = tuple[int, int, int, int]
 
 
 def detect_tiled(
@@ -36,9 +40,7 @@ def detect_tiled(
     """
     height, width = image.shape[:2]
     placing = detector.preprocessing
-    across, down = cut.size(width, height, placing.shape, placing.resize == "square")
-    corners = tile_corners(width, height, (across, down), cut.tile_overlap)
-    tiles = [(left, top, left + across, top + down) for left, top in corners]
+    tiles = _tiles(width, height, cut, placing)
     found: list[Detections] = []
     for start in range(0, len(tiles), batch_size):
         some = tiles[start : start + batch_size]
@@ -51,3 +53,30 @@ def detect_tiled(
         for (left, top, *_), one in zip(some, results, strict=True):
             found.append(Detections(one.boxes + np.array([left, top, left, top]), one.scores, one.labels))
     return joined_over_seams(found, tiles, (width, height), detector.nms_iou)
+
+
+def tiles_of_first(
+    files: pa.Table, cut: DetectorTiles, preprocessing: Preprocessing, levels: Levels | None
+) -> int:
+    """Number of tiles of the first image that can be read; 1 where none of the first few can.
+
+    Args:
+        files: table with `uri`.
+        cut: how images are cut.
+        preprocessing: the detector's preprocessing.
+        levels: black and white of images of more than 8 bits.
+    """
+    for uri in files.column("uri").slice(0, TRIED).to_pylist():
+        try:
+            height, width = read_image(uri, levels).shape[:2]
+        except ImageError:
+            continue
+        return len(_tiles(width, height, cut, preprocessing))
+    return 1
+
+
+def _tiles(width: int, height: int, cut: DetectorTiles, placing: Preprocessing) -> list[Tile]:
+    """Each tile's x0 y0 x1 y1 in pixels of an image of this width and height."""
+    across, down = cut.size(width, height, placing.shape, placing.resize == "square")
+    corners = tile_corners(width, height, (across, down), cut.tile_overlap)
+    return [(left, top, left + across, top + down) for left, top in corners]

@@ -1,27 +1,5 @@
-"""One untrained detector and its ONNX file, made once for all tests of this folder."""
+"""The untrained detector and its ONNX file."""
 
-from pathlib import Path
+from tests.training.runtimes.conftest import detector, exported
 
-import pytest
-import torch
-
-from training.export.onnx_export import OnnxCheck, export_onnx
-from training.models.detectors.base import Detector, build_detector
-from training.models.letterbox import Preprocessing
-
-CLASSES = ("crack", "hole")
-SIDE = 192  # boxes of an untrained detector are smaller
-
-
-@pytest.fixture(scope="session")
-def detector() -> Detector:
-    torch.manual_seed(0)
-    made = build_detector("yolov8n", CLASSES, Preprocessing(SIDE, "letterbox")).eval()
-    made.licences = {"coco of yolov8n": "AGPL-3.0"}
-    return made
-
-
-@pytest.fixture(scope="session")
-def exported(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, OnnxCheck]:
-    path = tmp_path_factory.mktemp("export") / "detector.onnx"
-    return path, export_onnx(detector, path, {"model": "steel@3"})
+__all__ = ["detector", "exported"]

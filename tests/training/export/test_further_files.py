@@ -19,10 +19,8 @@ from cluster.stages import Artifact
 from cluster.storage.storage import Storage
 from pipelines.tables.schemas import LABELS, MANIFEST
 from tests.repository import ROOT
-from training.export.file_detector import FileDetector, answer_of
 from training.export.formats import FILES
 from training.export.further_files import Conditions, FurtherFiles, refuse_further, write_further
-from training.export.onnx_export import OnnxCheck, contract
 from training.export.section import ExportSection
 from training.export.trial_images import TrialImages, trial_images
 from training.export.trials import Trial, points_lost
@@ -30,6 +28,7 @@ from training.models.detectors.base import Detector
 from training.models.tile_section import DetectorTiles
 from training.prediction.predict import ImagePrediction, predict
 from training.prediction.section import PredictSection
+from training.runtimes.onnx_export import OnnxCheck, contract
 
 WITH_OPENVINO = "openvino and nncf are the extra `openvino`: pip install 'agssp[openvino]'"
 
@@ -146,24 +145,6 @@ def test_files_are_smaller_hold_8_bits_and_name_their_licences(made: tuple[Path,
         assert told["licences"] == {"coco of yolov8n": "AGPL-3.0"}
         assert told["format"] == name
         assert told.get("calibration_images") == (6 if "int8" in name else None)
-
-
-@pytest.mark.slow
-def test_a_file_predicts_in_the_place_of_its_detector(
-    detector: Detector, exported: tuple[Path, OnnxCheck], corpus: Artifact
-) -> None:
-    other = FileDetector(detector, answer_of(exported[0], 1))
-    images = {row["image_id"]: row["uri"] for row in corpus.directory.read_table("manifest").to_pylist()}
-    device = torch.device("cpu")
-    for one, two in zip(
-        predict(detector, images, device=device), predict(other, images, device=device), strict=True
-    ):
-        assert isinstance(one, ImagePrediction)
-        assert isinstance(two, ImagePrediction)
-        assert len(one.boxes) == len(two.boxes)
-        np.testing.assert_allclose(two.scores, one.scores, atol=1e-5)
-    with pytest.raises(TypeError, match="can't be trained"):
-        other.stages(1)
 
 
 def test_no_image_of_the_test_part_is_calibrated_on(detector: Detector, corpus: Artifact) -> None:

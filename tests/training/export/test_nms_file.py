@@ -14,10 +14,10 @@ import torch
 from tests.repository import ROOT
 from training.export.nms_file import NmsCheck, nms_contract, write_nms
 from training.export.nms_graph import Selection
-from training.export.onnx_export import OnnxCheck, contract
 from training.export.trial_images import laid_out
 from training.models.detectors.base import Detector
 from training.prediction.predict import ImagePrediction, predict
+from training.runtimes.onnx_export import OnnxCheck, contract
 
 FLOOR = 0.001  # an untrained detector is sure of nothing
 SIZES = ((301, 417), (90, 60), (640, 200))  # width and height

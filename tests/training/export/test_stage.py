@@ -14,13 +14,13 @@ from cluster.tracking.tracker import Tracker
 from tests.silent_tracking import SilentPipeline
 from training.export import stage
 from training.export.further_files import Conditions
-from training.export.onnx_export import OnnxCheck
 from training.export.section import ExportSection
 from training.export.stage import CONTRACT_FILE, ONNX_FILE, export_model
 from training.models.backbones.base import build
 from training.models.detectors.base import Detector, build_detector
 from training.models.letterbox import Preprocessing
 from training.models.tile_section import DetectorTiles
+from training.runtimes.onnx_export import OnnxCheck
 from training.starts.backbone_file import save_backbone
 from training.starts.detector_file import save_detector
 from training.starts.model_source import open_model

@@ -15,13 +15,13 @@ from cluster.storage.storage import Storage
 from training.detection.data import DetectionDataset
 from training.detection.task import DetectionTask
 from training.evaluation.cost import model_cost
-from training.export.onnx_export import export_onnx
 from training.loop.loop import train
 from training.loop.section import LoopSettings
 from training.models.detectors.base import Detector, build_detector
 from training.models.letterbox import Preprocessing
 from training.models.names import backbone_of, check_detector_name, detector_names
 from training.models.parted import Targets
+from training.runtimes.onnx_export import export_onnx
 from training.starts.detector_file import load_detector, save_detector
 from training.starts.filling import filled_detector, fresh_detector
 

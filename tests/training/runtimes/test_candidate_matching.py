@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.export.candidate_matching import paired_differences
+from training.runtimes.candidate_matching import paired_differences
 
 
 def test_order_does_not_matter_and_differences_are_found_either_way() -> None:

@@ -10,9 +10,9 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from training.export.onnx_export import INPUT, OUTPUTS
 from training.models import Part, Stages, Targets
 from training.models.detectors import Detector
+from training.runtimes.onnx_export import INPUT, OUTPUTS
 
 Array = npt.NDArray[np.float32]
 Answer = Callable[[Array], tuple[Array, Array]]  # (B, 3, H, W) to boxes and scores, as of `candidates`
@@ -30,11 +30,11 @@ class FileDetector(Detector):
         super().__init__()
         self.architecture, self.classes = detector.architecture, detector.classes
         self.preprocessing, self.nms_iou = detector.preprocessing, detector.nms_iou
-        self.levels, self.answer = detector.levels, answer
+        self.levels, self.flips, self.answer = detector.levels, detector.flips, answer
 
     def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See `Detector.candidates`."""
-        boxes, scores = self.answer(images.numpy())
+        boxes, scores = self.answer(images.contiguous().numpy())
         return torch.from_numpy(boxes), torch.from_numpy(scores)
 
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
@@ -53,17 +53,36 @@ class FileDetector(Detector):
         raise TypeError(f"the exported {self.architecture} is a file, which can't be trained")
 
 
-def onnx_session(path: Path, threads: int) -> Any:
-    """onnxruntime on the CPU."""
+def torch_answer(detector: Detector) -> Answer:
+    """PyTorch's own candidates, of a detector on the CPU in eval mode."""
+
+    def answer(images: Array) -> tuple[Array, Array]:
+        with torch.no_grad():
+            boxes, scores = detector.candidates(torch.from_numpy(images))
+        return boxes.numpy(), scores.numpy()
+
+    return answer
+
+
+def onnx_session(path: Path, threads: int, *, spins: bool = True) -> Any:
+    """onnxruntime on the CPU.
+
+    Args:
+        path: the file.
+        threads: threads of a product.
+        spins: whether waiting threads keep their core, which others may want.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if not spins:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def onnx_answer(path: Path, threads: int) -> Answer:
-    """A file's candidates by onnxruntime."""
-    session = onnx_session(path, threads)
+def onnx_answer(path: Path, threads: int, *, spins: bool = True) -> Answer:
+    """A file's candidates by onnxruntime, see `onnx_session`."""
+    session = onnx_session(path, threads, spins=spins)
 
     def answer(images: Array) -> tuple[Array, Array]:
         boxes, scores = session.run(list(OUTPUTS), {INPUT: images})

@@ -1,0 +1,5 @@
+"""a detector by other runtimes than PyTorch: its ONNX file, proved, opened and timed."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
