@@ -86,7 +86,8 @@ def _not_written(detector: Detector, file: Path) -> str | None:
     except ImportError as error:
         return f"{error.name} is not installed"
     except RuntimeError as error:
-        return f"the {detector.architecture} can't be written for it ({str(error).strip().splitlines()[0]})"
+        first = str(error).partition("\n")[0].partition(". ")[0]  # the exporter goes on with advice
+        return f"the {detector.architecture} can't be written for it ({first})"
     if check.boxes <= MOST_BOX_ERROR and check.scores <= MOST_SCORE_ERROR:
         return None
     return f"its boxes differ from PyTorch's by {check.boxes:.2g} pixels, its scores by {check.scores:.2g}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from training.prediction.stage import predict_images
 from training.starts import load_detector, open_model
 
 SIDE = 64
-LARGE = LEAST_PIXELS // SIDE**2  # images
+LARGE = -(-LEAST_PIXELS // SIDE**2)  # images
 AUTO, ONNX = PredictSection(), PredictSection(runtime="onnx")
 SURFACE = ROOT / "training/starts/surface/detector.safetensors"
 
@@ -247,8 +248,6 @@ def test_proposals_are_those_of_pytorch(photos: Path, work: Storage) -> None:
     weights = Storage.open(str(SURFACE.parent))
     assert took(detector, ONNX, work, 1)
     files = find_images(str(photos)).filter(np.array([True, True, True, True, False]))
-    import pyarrow as pa
-
     count = files.num_rows
     columns = {"image_id": list("abcd"), "category": ["steel"] * count, "width": [1] * count}
     table = pa.table({**columns, "height": [1] * count, "uri": files.column("uri"), "levels": [None] * count})
