@@ -169,7 +169,9 @@ class Pipeline:
         for number in range(1, section.rounds + 1):
             proposals = None
             if made:
-                proposals = propose_boxes(predict, site=self.site, corpus=self.corpus, detector=made[-1])
+                proposals = propose_boxes(
+                    predict, site=self.site, corpus=self.corpus, detector=made[-1], cut=section
+                )
             detector = pretrain_detector(
                 section,
                 site=self.site,

@@ -44,7 +44,7 @@ def finetune_in_rounds(
                 corpus=corpus,
                 labelled=labelled,
                 finetuned=finetuned,
-                flips=section.augment.flips,
+                trained=section,
             )
         finetuned = finetune_detector(
             section,

@@ -10,6 +10,7 @@ import torch
 from cluster.on_ray import Sender, machine_cpus
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
+from pipelines.images import tile_corners
 from pipelines.tables import (
     ACTOR_CPUS,
     BOXES,
@@ -25,7 +26,7 @@ from pipelines.tables import (
     write_listing,
 )
 from training.detection.section import FLOOR
-from training.models import Flips
+from training.models import DetectorTiles, Flips, Preprocessing
 from training.models.detectors import Detector
 from training.pictures import lost_image
 from training.prediction import PredictSection, UnreadableImage, on_onnx, ready, take_runtime
@@ -37,7 +38,9 @@ LISTED = ("image_id", "uri", "category", "width", "height", "split")
 FOUND = pa.schema([*IDENTITY, *SIZE, LEVELS, ("boxes", pa.list_(PREDICTED_BOX)), ("error", pa.string())])
 
 
-def propose_boxes(section: PredictSection, *, site: Site, corpus: Artifact, detector: Artifact) -> Artifact:
+def propose_boxes(
+    section: PredictSection, *, site: Site, corpus: Artifact, detector: Artifact, cut: DetectorTiles
+) -> Artifact:
     """Run a round's detector over the images outside the test split, as they are, nothing painted.
 
     Writes `proposals.parquet`, the boxes table's columns: every detection of a score of `FLOOR` or more.
@@ -46,6 +49,7 @@ def propose_boxes(section: PredictSection, *, site: Site, corpus: Artifact, dete
         section: workers and batch size; they change no result.
         site: workspace, which every worker reaches, and tracking run.
         corpus, detector: the stages' artifacts.
+        cut: how the detector's training cut images into tiles.
 
     Raises:
         UserError: an image is gone; actors that leave no CPU for reading and writing.
@@ -54,17 +58,29 @@ def propose_boxes(section: PredictSection, *, site: Site, corpus: Artifact, dete
     def body(bench: Workbench) -> Mapping[str, Any]:
         manifest = unseen_images(CorpusTables(corpus.directory))
         title = "proposals: finding defects for the next round"
-        rows = detected(title, manifest, bench=bench, section=section, detector=detector)
+        rows = detected(title, manifest, bench=bench, section=looking(section, cut), detector=detector)
         bench.directory.write_table(PROPOSALS_FILE, pa.Table.from_pylist(rows, schema=BOXES))
         return found_counts(rows)
 
     return ensure(
         "proposals",
         site=site,
-        config={"floor": FLOOR},
+        config={"floor": FLOOR, **cut.deciding_tiles},
         inputs={"corpus": corpus, "detector": detector},
         body=body,
     )
+
+
+def looking(section: PredictSection, trained: DetectorTiles, flips: Flips = ()) -> PredictSection:
+    """The workers' settings, with images looked at as in a training, whatever predictions of others do.
+
+    Args:
+        section: workers and batch size.
+        trained: how that training cut images into tiles.
+        flips: the mirror images to look at too, of those that it learnt from.
+    """
+    told = {"tiles": trained.tiles, "tile_overlap": trained.tile_overlap, "flips": flips}
+    return section.model_copy(update=told)
 
 
 def unseen_images(tables: CorpusTables) -> pa.Table:
@@ -84,7 +100,6 @@ def detected(
     bench: Workbench,
     section: PredictSection,
     detector: Artifact,
-    flips: Flips = (),
 ) -> list[dict[str, Any]]:
     """What a detector finds on images as they are: every detection of a score of `FLOOR` or more.
 
@@ -92,9 +107,8 @@ def detected(
         title: shown beside the progress bar.
         manifest: the images, as `unseen_images` lists them.
         bench: the stage's workbench; what a killed call has looked at is not looked at again.
-        section: workers and batch size; they change no result.
+        section: see `looking`.
         detector: a detector's or a finetuning's artifact.
-        flips: mirror images that are looked at too, see `Detector.flips`.
 
     Returns:
         A row an image, by id: its columns, and `boxes` with scores and labels.
@@ -106,8 +120,8 @@ def detected(
     place = job_place(work, found, manifest.num_rows, actors=section.actors)
     pool = actor_pool("predict", section, place.resources())
     loaded = _loaded(detector.directory)
-    looking = section.model_copy(update={"flips": flips})
-    onnx = take_runtime(looking, loaded, work, inputs=manifest.num_rows, gpus=pool.gpus)
+    inputs = _inputs(manifest, section, loaded.preprocessing)
+    onnx = take_runtime(section, loaded, work, inputs=inputs, gpus=pool.gpus)
     run_table_job(
         title,
         source=write_listing(work.at("listing"), manifest),
@@ -119,7 +133,7 @@ def detected(
                 {
                     "weights": detector.directory,
                     "cuda": pool.gpus > 0,
-                    "flips": flips,
+                    "section": section,
                     "onnx": work if onnx else None,
                     "detector": loaded if place.here else None,
                 },
@@ -159,7 +173,7 @@ class ProposeActor:
     Args:
         weights: directory of the detector's file.
         cuda: whether the actor has (a share of) a GPU.
-        flips: mirror images that are looked at too.
+        section: how images are looked at, and tiles of an image at once.
         onnx: where `take_runtime` left its file, if it took onnxruntime.
         detector: the loaded detector, which is made ready here; None loads it.
         counter: counter of finished images.
@@ -169,7 +183,7 @@ class ProposeActor:
         self,
         weights: Storage,
         cuda: bool,
-        flips: Flips,
+        section: PredictSection,
         onnx: Storage | None,
         detector: Detector | None = None,
         counter: Sender | None = None,
@@ -178,7 +192,7 @@ class ProposeActor:
         detector = detector or _loaded(weights)
         detector = detector if onnx is None else on_onnx(detector, onnx)
         self.device, self.counter = torch.device("cuda" if cuda else "cpu"), counter
-        self.detector = ready(detector, self.device, flips)
+        self.section, self.detector = section, ready(detector, self.device, section.flips)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         listed = {row["image_id"]: row for row in rows.to_pylist()}
@@ -187,9 +201,10 @@ class ProposeActor:
             self.detector,
             {key: row["uri"] for key, row in listed.items()},
             device=self.device,
-            batch_size=max(1, len(listed)),
+            batch_size=self.section.batch_size,
             min_score=FLOOR,
             levels=levels,
+            cut=self.section,
         )
         for result in results:
             row = listed[result.image_id]
@@ -200,6 +215,18 @@ class ProposeActor:
         if self.counter is not None:
             self.counter.add(rows.num_rows)
         return pa.Table.from_pylist(list(listed.values()), schema=FOUND)
+
+
+def _inputs(manifest: pa.Table, cut: DetectorTiles, preprocessing: Preprocessing) -> int:
+    """Images, or tiles of them, that the detector is shown."""
+    if cut.tiles == "off":
+        return int(manifest.num_rows)
+    stretched, count = preprocessing.resize == "square", 0
+    widths, heights = (manifest.column(side).to_pylist() for side in ("width", "height"))
+    for width, height in zip(widths, heights, strict=True):
+        size = cut.size(width, height, preprocessing.shape, stretched)
+        count += len(tile_corners(width, height, size, cut.tile_overlap))
+    return count
 
 
 def _loaded(directory: Storage) -> Detector:

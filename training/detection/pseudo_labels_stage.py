@@ -11,10 +11,9 @@ from cluster.storage import Storage
 from pipelines.review import LeftOut, left_out, read_decisions
 from pipelines.tables import PSEUDO_LABELS, CorpusTables, LabelRow
 from training.detection.finetune import select
-from training.detection.proposals_stage import detected, found_counts, unseen_images
+from training.detection.proposals_stage import detected, found_counts, looking, unseen_images
 from training.detection.section import FLOOR, FinetuneSection
 from training.detection.self_training import ignored_alone, known_normal, with_normal
-from training.models import Flips
 from training.prediction import PredictSection
 
 PSEUDO_LABELS_FILE = "pseudo_labels.parquet"
@@ -27,7 +26,7 @@ def make_pseudo_labels(
     corpus: Artifact,
     labelled: Artifact,
     finetuned: Artifact,
-    flips: Flips,
+    trained: FinetuneSection,
 ) -> Artifact:
     """Run a finetuned detector over the corpus' images outside the test split.
 
@@ -41,13 +40,15 @@ def make_pseudo_labels(
         site: workspace, which every worker reaches, and tracking run.
         corpus, finetuned: the stages' artifacts.
         labelled: artifact with the labels that are learnt; may be the corpus.
-        flips: mirror images that are looked at too, see `Detector.flips`.
+        trained: how the detector was finetuned: images are cut into tiles as there, and looked at in the
+            mirror images that it learnt from, too.
 
     Raises:
         UserError: an image is gone; a damaged review; actors that leave no CPU for reading and writing.
     """
     tables = CorpusTables(corpus.directory)
     review = _rejected(tables, site.workspace)
+    flips = trained.augment.flips
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         images, labels = unseen_images(tables), _known_labels(tables, labelled)
@@ -57,9 +58,8 @@ def make_pseudo_labels(
             "pseudo-labels: finding defects on images without labels",
             images.filter(pa.array(seen, pa.bool_())),
             bench=bench,
-            section=section,
+            section=looking(section, trained, flips),
             detector=finetuned,
-            flips=flips,
         )
         rows = with_normal(rows, known_normal(tables, labels))
         bench.directory.write_table(PSEUDO_LABELS_FILE, pa.Table.from_pylist(rows, schema=PSEUDO_LABELS))
@@ -69,7 +69,7 @@ def make_pseudo_labels(
     return ensure(
         "pseudo_labels",
         site=site,
-        config={"floor": FLOOR, "flips": list(flips)},
+        config={"floor": FLOOR, "flips": list(flips), **trained.deciding_tiles},
         inputs={"corpus": corpus, "finetune": finetuned} | elsewhere,
         extra={"review": review.digest} if review else {},
         body=body,

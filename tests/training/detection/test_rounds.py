@@ -304,9 +304,9 @@ def test_every_image_outside_the_test_split_is_looked_at_and_a_lost_one_is_named
     gone = (tmp_path / "2.png").read_bytes()
     (tmp_path / "2.png").unlink()
     with pytest.raises(UserError, match=r"2\.png can't be read any more"):
-        propose_boxes(PredictSection(), site=site, **artifacts)
+        propose_boxes(PredictSection(), site=site, cut=DetectorSection(), **artifacts)
     (tmp_path / "2.png").write_bytes(gone)
-    made = propose_boxes(PredictSection(), site=site, **artifacts)
+    made = propose_boxes(PredictSection(), site=site, cut=DetectorSection(), **artifacts)
     table = made.directory.read_table("proposals.parquet")
     assert table.schema.equals(BOXES)
     assert [int(one, 16) for one in table.column("image_id").to_pylist()] == [0, 1, 2, 3]

@@ -208,6 +208,30 @@ def test_images_that_were_not_mirrored_in_training_are_not_mirrored_between_roun
     assert stage.read_json("stage.json")["config"]["flips"] == []
 
 
+def test_between_rounds_images_are_cut_as_in_the_training(casting: dict[str, Any]) -> None:
+    """Not as `predict` has it: a detector of tiles sees little in an image that was shrunk to one input."""
+    casting["predict"] = {"tiles": "off", "batch_size": 3}
+    first, _ = finetuned(casting, tiles=32)
+    second, _ = finetuned(casting, rounds=2, tiles=32)
+    key = second.record["inputs"]["pseudo_labels"][:16]
+    stage = Storage.open(f"{casting['workspace']}/pseudo_labels/{key}")
+    config = stage.read_json("stage.json")["config"]
+    assert (config["tiles"], config["tile_overlap"]) == (32, 0.25)
+    with first.directory.local_copy("detector.safetensors") as path:
+        detector = ready(load_detector(path), torch.device("cpu"), ("lr", "ud"))
+    rows = [row for row in stage.read_table("pseudo_labels.parquet").to_pylist() if not row["normal"]][:3]
+    assert rows
+    cut = FinetuneSection(tiles=32)
+    for row in rows:
+        (found,) = predict(
+            detector, {"one": row["uri"]}, device=torch.device("cpu"), min_score=0.1, cut=cut, batch_size=3
+        )
+        assert isinstance(found, ImagePrediction)
+        assert [box["score"] for box in row["boxes"]] == pytest.approx(found.scores.tolist(), abs=1e-5)
+        whole = max(box["x1"] - box["x0"] for box in row["boxes"])
+        assert whole <= 64  # its pixels, not those of a tile
+
+
 def test_where_nothing_is_sure_the_next_round_is_refused(casting: dict[str, Any]) -> None:
     with pytest.raises(
         UserError, match=r"round 1 finds nothing with a score of 1 or more.*finetune\.rounds=1"
