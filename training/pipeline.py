@@ -245,10 +245,7 @@ class Pipeline:
 
         if start not in self._evaluated:
             self._evaluated[start] = evaluate_detector(
-                self.project.evaluate,
-                site=self.site,
-                corpus=self.labelled,
-                finetuned=self.finetuned(start),
+                self.project.evaluate, site=self.site, corpus=self.labelled, finetuned=self.finetuned(start)
             )
         return self._evaluated[start]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cluster.errors import UserError
-from cluster.progress import progress
+from cluster.progress import progress, say
 from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.corpus import split_advice
 from pipelines.device import best_device
@@ -89,6 +89,12 @@ def evaluate_detector(
             "classes": by_class,
         }
 
+    learnt = finetuned.record["config"].get("tiles", "off")
+    if learnt != section.tiles:
+        say(
+            f"evaluate: the detector learnt with finetune.tiles={learnt} and is measured with evaluate.tiles="
+            f"{section.tiles}, so defects have another size than it knows: give both the same."
+        )
     return ensure(
         "evaluate",
         site=site,

@@ -29,7 +29,8 @@ SIDE = 64
 
 
 def artifact(stage: str, directory: Storage, **results: object) -> Artifact:
-    return Artifact(stage, stage, directory, {"results": results, "seconds": 1.0}, reused=False)
+    record = {"results": results, "config": {}, "seconds": 1.0}
+    return Artifact(stage, stage, directory, record, reused=False)
 
 
 @pytest.fixture
@@ -116,6 +117,20 @@ def test_the_threshold_decides_and_the_batch_size_does_not(
     assert evaluated(corpus, finetuned, tmp_path, EvaluateSection(batch_size=1)).reused
     other = evaluated(corpus, finetuned, tmp_path, EvaluateSection(min_score=0.5))
     assert other.fingerprint != first.fingerprint
+
+
+def test_other_tiles_than_those_of_the_training_are_told(
+    corpus: Artifact, finetuned: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluated(corpus, finetuned, tmp_path, EvaluateSection())
+    assert "finetune.tiles" not in capsys.readouterr().err
+    evaluated(corpus, finetuned, tmp_path, EvaluateSection(tiles=32))
+    assert "learnt with finetune.tiles=off and is measured with evaluate.tiles=32" in capsys.readouterr().err
+    of_tiles = replace(finetuned, record={**finetuned.record, "config": {"tiles": 32}})
+    evaluated(corpus, of_tiles, tmp_path, EvaluateSection(tiles=32))
+    assert "finetune.tiles" not in capsys.readouterr().err
+    evaluated(corpus, of_tiles, tmp_path, EvaluateSection())
+    assert "finetune.tiles=32 and is measured with evaluate.tiles=off" in capsys.readouterr().err
 
 
 def test_an_image_that_is_gone_is_named(corpus: Artifact, finetuned: Artifact, tmp_path: Path) -> None:
