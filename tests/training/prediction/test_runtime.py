@@ -254,5 +254,6 @@ def test_proposals_are_those_of_pytorch(photos: Path, work: Storage) -> None:
     count = files.num_rows
     columns = {"image_id": list("abcd"), "category": ["steel"] * count, "width": [1] * count}
     table = pa.table({**columns, "height": [1] * count, "uri": files.column("uri"), "levels": [None] * count})
-    found = [ProposeActor(weights, False, ("lr",), file)(table).to_pylist() for file in (work, None)]
+    section = PredictSection(flips=("lr",))
+    found = [ProposeActor(weights, False, section, file)(table).to_pylist() for file in (work, None)]
     assert_alike(*found)
