@@ -117,15 +117,17 @@ class Corpus:
             held_out = held_out_images(ids, groups, labelled & ~reference, section.test_share)
         else:
             held_out = labelled & among(images["uri"], test_uris)[rows]
-        beside = _beside(groups, held_out)
-        both = np.flatnonzero((beside >= 0) & labelled)
         self.both_sides: tuple[int, str, str] | None = None
-        if test is not None and not apart and len(both):
-            pair = images["uri"].take(pa.array(rows[[both[0], beside[both[0]]]])).to_pylist()
-            self.both_sides = (len(both), *pair)
-        beside = beside if apart else np.full(len(ids), -1)
-        self.left_out = _left_out(images["uri"], rows, beside)
-        kept = beside < 0
+        self.left_out, kept = QUARANTINE.empty_table(), np.ones(len(ids), np.bool_)
+        if apart:
+            beside = _beside(groups, held_out)
+            self.left_out, kept = _left_out(images["uri"], rows, beside), beside < 0
+        elif test is not None:
+            beside = _beside(groups, held_out)
+            both = np.flatnonzero((beside >= 0) & labelled)
+            if len(both):
+                pair = rows[[both[0], beside[both[0]]]]
+                self.both_sides = (len(both), *images["uri"].take(pa.array(pair)).to_pylist())
         self._places, self._defect = rows[kept], self._defect[kept]
         self._labelled, self._reference = labelled[kept], reference[kept]
         self._split = np.where(held_out, TEST, np.where(labelled, TRAINING, UNLABELLED))[kept]

@@ -64,12 +64,17 @@ def test_listing(tmp_path: Path) -> None:
     assert growth(work) < MOST_BYTES
 
 
-def test_sorting(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("alike", "most"),
+    [(1, MOST_BYTES), (100, MOST_BYTES + 200)],  # their table names both images of each link
+    ids=["all different", "near-duplicates all"],
+)
+def test_sorting(alike: int, most: int, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    hashes = [random.bytes(32).hex() for _ in range(50)]
 
     def work(size: int) -> Callable[[], object]:
         box = {"x0": 1.0, "y0": 2.0, "x1": 3.0, "y1": 4.0, "label": "dent"}
+        hashes = [random.bytes(32).hex() for _ in range(size // alike)]
         rows = (
             {
                 "uri": f"/data/corpus/steel_strip/train/{number:07d}.png",
@@ -77,7 +82,7 @@ def test_sorting(tmp_path: Path) -> None:
                 "normal": False,
                 "labelled": number % 10 == 0,
                 "image_id": f"{number:032x}",
-                "phash": hashes[number % 50],
+                "phash": hashes[number % len(hashes)],
                 "width": 32,
                 "height": 32,
                 "grey_mean": 1.0,
@@ -99,7 +104,7 @@ def test_sorting(tmp_path: Path) -> None:
 
         return run
 
-    assert growth(work) < MOST_BYTES
+    assert growth(work) < most
 
 
 def test_boxes_are_sorted_and_exported(tmp_path: Path) -> None:
