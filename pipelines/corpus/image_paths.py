@@ -60,7 +60,7 @@ def find_images(where: str) -> pa.Table:
     images = tuple(image for image in tree.images if glob_matches(str(image), pattern))
     _tell_foreign(where, [path for path in tree.foreign if glob_matches(str(path), pattern)])
     if not images:
-        raise UserError(f'No image below {"/".join(base) or "."} fits "{pattern}".')
+        raise UserError(f'No image below {PurePosixPath(*base)} fits "{pattern}".')
     return _table(tree, images)
 
 

@@ -66,3 +66,9 @@ def test_the_digest_follows_the_files(folder: Path) -> None:
     assert before == listing_digest(find_images(str(folder)))
     (folder / "a.png").write_bytes(b"longer")
     assert before != listing_digest(find_images(str(folder)))
+
+
+def test_a_folder_without_any_fitting_image_is_written_as_it_is(folder: Path) -> None:
+    with pytest.raises(UserError) as failure:
+        find_images(str(folder / "*.nothing"))
+    assert str(failure.value) == f'No image below {folder} fits "*.nothing".'
