@@ -1,6 +1,6 @@
 """The images of a source in Arrow batches: each is an `Entry` only while it is looked at."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -36,6 +36,12 @@ def in_pieces(rows: Iterable[T], size: int = ROWS_AT_ONCE) -> Iterator[list[T]]:
     waiting = iter(rows)
     while piece := list(islice(waiting, size)):
         yield piece
+
+
+def table_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table, of which some thousand are Python objects at once."""
+    batches = (pa.RecordBatch.from_pylist(piece, schema=schema) for piece in in_pieces(rows))
+    return pa.Table.from_batches(batches, schema=schema)
 
 
 class Entries:

@@ -10,7 +10,7 @@ import pyarrow.fs as pafs
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
-from pipelines.corpus.entries import ROWS_AT_ONCE, in_pieces
+from pipelines.corpus.entries import ROWS_AT_ONCE, table_of
 from pipelines.corpus.named_references import WILDCARDS, glob_matches
 from pipelines.images import IMAGE_SUFFIXES
 from pipelines.layouts import Files, Tree, foreign_text, list_tree
@@ -92,7 +92,4 @@ def _table(tree: Tree, images: Sequence[PurePosixPath]) -> pa.Table:
         for image in images
         for about in (tree.files[image],)
     )
-    batches = in_pieces(rows)
-    return pa.Table.from_batches(
-        (pa.RecordBatch.from_pylist(some, schema=IMAGE_FILES) for some in batches), schema=IMAGE_FILES
-    )
+    return table_of(rows, IMAGE_FILES)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.stages import Artifact, Site, Workbench, digest, ensure, list_digest
-from pipelines.corpus.entries import in_pieces
+from pipelines.corpus.entries import table_of
 from pipelines.corpus.inspected import TO_READ
 from pipelines.corpus.inspection import read_images
 from pipelines.corpus.known_images import INSPECTION, READ, TAKEN, KnownImages, inspected_images
@@ -113,9 +113,7 @@ def _files_digest(listing: Listing) -> str:
 
 def _to_read(listing: Listing, clip: bool) -> pa.Table:
     """The images to read, schema `TO_READ`, their looks unknown."""
-    pieces = in_pieces(_rows_to_read(listing, clip))
-    batches = (pa.RecordBatch.from_pylist(piece, schema=TO_READ) for piece in pieces)
-    return pa.Table.from_batches(batches, schema=TO_READ)
+    return table_of(_rows_to_read(listing, clip), TO_READ)
 
 
 def _rows_to_read(listing: Listing, clip: bool) -> Iterator[dict[str, Any]]:

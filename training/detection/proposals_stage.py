@@ -10,7 +10,6 @@ import torch
 from cluster.on_ray import Sender, machine_cpus
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
-from pipelines.images import tile_corners
 from pipelines.tables import (
     ACTOR_CPUS,
     BOXES,
@@ -29,7 +28,7 @@ from training.detection.section import FLOOR
 from training.models import DetectorTiles, Flips, Preprocessing
 from training.models.detectors import Detector
 from training.pictures import lost_image
-from training.prediction import PredictSection, UnreadableImage, on_onnx, ready, take_runtime
+from training.prediction import PredictSection, UnreadableImage, on_onnx, ready, take_runtime, tiles_of
 from training.prediction.predict import predict
 from training.starts import WEIGHTS_FILE, load_detector
 
@@ -221,12 +220,8 @@ def _inputs(manifest: pa.Table, cut: DetectorTiles, preprocessing: Preprocessing
     """Images, or tiles of them, that the detector is shown."""
     if cut.tiles == "off":
         return int(manifest.num_rows)
-    stretched, count = preprocessing.resize == "square", 0
-    widths, heights = (manifest.column(side).to_pylist() for side in ("width", "height"))
-    for width, height in zip(widths, heights, strict=True):
-        size = cut.size(width, height, preprocessing.shape, stretched)
-        count += len(tile_corners(width, height, size, cut.tile_overlap))
-    return count
+    sides = zip(*(manifest.column(side).to_pylist() for side in ("width", "height")), strict=True)
+    return sum(len(tiles_of(width, height, cut, preprocessing)) for width, height in sides)
 
 
 def _loaded(directory: Storage) -> Detector:

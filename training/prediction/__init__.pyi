@@ -5,6 +5,7 @@ from .rows import draw_rows, predict_rows, read_rows
 from .runtime import on_onnx, take_runtime
 from .section import PredictSection
 from .stage import predict_images
+from .tiled import tiles_of
 
 __all__ = [
     "ImagePrediction",
@@ -18,4 +19,5 @@ __all__ = [
     "read_rows",
     "ready",
     "take_runtime",
+    "tiles_of",
 ]

@@ -40,7 +40,7 @@ def detect_tiled(
     """
     height, width = image.shape[:2]
     placing = detector.preprocessing
-    tiles = _tiles(width, height, cut, placing)
+    tiles = tiles_of(width, height, cut, placing)
     found: list[Detections] = []
     for start in range(0, len(tiles), batch_size):
         some = tiles[start : start + batch_size]
@@ -71,11 +71,11 @@ def tiles_of_first(
             height, width = read_image(uri, levels).shape[:2]
         except ImageError:
             continue
-        return len(_tiles(width, height, cut, preprocessing))
+        return len(tiles_of(width, height, cut, preprocessing))
     return 1
 
 
-def _tiles(width: int, height: int, cut: DetectorTiles, placing: Preprocessing) -> list[Tile]:
+def tiles_of(width: int, height: int, cut: DetectorTiles, placing: Preprocessing) -> list[Tile]:
     """Each tile's x0 y0 x1 y1 in pixels of an image of this width and height."""
     across, down = cut.size(width, height, placing.shape, placing.resize == "square")
     corners = tile_corners(width, height, (across, down), cut.tile_overlap)

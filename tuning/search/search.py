@@ -244,9 +244,9 @@ def _registered(plan: TrialPlan, best: TrialRecord, site: Site) -> dict[str, Any
     start = project.finetune.starts[0]
     if plan.metric.startswith("finetune"):
         # Of AGSSP no figures of maps and no audit, which a whole run makes beside it.
-        ancestors = pipeline.ancestors(start) if start != AGSSP else pipeline.sources(start)
-        if pipeline.labelled is not pipeline.corpus:
-            ancestors = {**ancestors, "labels": pipeline.labelled}
+        ancestors = pipeline.sources(start) if start == AGSSP else pipeline.ancestors(start)
+        if start == AGSSP and pipeline.labelled is not pipeline.corpus:
+            ancestors["labels"] = pipeline.labelled
         artifact = register_detector(
             project.name,
             site=site,

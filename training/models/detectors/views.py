@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ AXES: dict[Flip, int] = {"lr": -1, "ud": -2}
 AGREEMENT = 0.55  # IoU above which boxes of different views are of one object, as in the source
 
 Boxes = npt.NDArray[np.float64]
+Side = TypeVar("Side", int, Tensor)
 
 
 def views_of(flips: Sequence[Flip]) -> list[tuple[Flip, ...]]:
@@ -30,24 +32,25 @@ def mirrored(images: Tensor, view: Sequence[Flip]) -> Tensor:
 
 def mirrored_area(area: Area, view: Sequence[Flip], size: tuple[int, int]) -> Area:
     """Where a part of an image of this height and width lies in its mirror image."""
-    x0, y0, x1, y1 = area
+    return _turned(area, view, size)
+
+
+def mirrored_boxes(boxes: Tensor, view: Sequence[Flip], size: tuple[int, int]) -> Tensor:
+    """Boxes (N, 4) of an image of this height and width, in its mirror image; its own inverse."""
+    x0, y0, x1, y1 = boxes.unbind(1)
+    return torch.stack(_turned((x0, y0, x1, y1), view, size), 1)
+
+
+def _turned(
+    sides: tuple[Side, Side, Side, Side], view: Sequence[Flip], size: tuple[int, int]
+) -> tuple[Side, Side, Side, Side]:
+    x0, y0, x1, y1 = sides
     height, width = size
     if "lr" in view:
         x0, x1 = width - x1, width - x0
     if "ud" in view:
         y0, y1 = height - y1, height - y0
     return x0, y0, x1, y1
-
-
-def mirrored_boxes(boxes: Tensor, view: Sequence[Flip], size: tuple[int, int]) -> Tensor:
-    """Boxes (N, 4) of an image of this height and width, in its mirror image; its own inverse."""
-    x0, y0, x1, y1 = boxes.unbind(1)
-    height, width = size
-    if "lr" in view:
-        x0, x1 = width - x1, width - x0
-    if "ud" in view:
-        y0, y1 = height - y1, height - y0
-    return torch.stack([x0, y0, x1, y1], 1)
 
 
 def fused(views: Sequence[Predictions], *, min_score: float, max_boxes: int) -> Predictions:
@@ -68,8 +71,6 @@ def fused(views: Sequence[Predictions], *, min_score: float, max_boxes: int) -> 
 
     Source: Solovyev, Wang and Gabruseva, Weighted boxes fusion, 2021.
     """
-    if len(views) == 1:
-        return views[0]
     boxes = torch.cat([view.boxes for view in views]).double().cpu().numpy()
     scores = torch.cat([view.scores for view in views]).double().cpu().numpy()
     labels = torch.cat([view.labels for view in views]).cpu().numpy()
