@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
+from ray._private import state
+from ray.train.v2._internal.execution.context import get_train_context
 from torch import Tensor, nn
 
 from cluster.on_ray.section import RaySection
@@ -81,16 +83,9 @@ class FatalLine(Task):
 
 
 def controller_pid() -> int:
-    """The process of Ray Train's controller, a child of the raylet as this worker is."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            status, title = (folder / "status").read_text(), (folder / "cmdline").read_text()
-        except OSError:
-            continue  # it ended
-        if f"PPid:\t{os.getppid()}\n" in status and "TrainController" in title:
-            found.append(int(folder.name))
-    (pid,) = found
+    """The controller of this worker's training; one of a training before may still be ending."""
+    controller: Any = get_train_context().controller_actor
+    pid: int = state.actors(controller._actor_id.hex())["Pid"]
     return pid
 
 
