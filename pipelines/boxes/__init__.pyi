@@ -2,6 +2,7 @@ from .choice import CHOICE_FILE
 from .export import CLASS_NAME, coco_annotation, coco_document, yolo_line
 from .matching import Matches, matched
 from .outstanding import outstanding_regions
+from .overlap import areas, ious, shares_within
 from .pseudo_boxes import (
     CategoryThreshold,
     MapCuts,
@@ -29,6 +30,7 @@ __all__ = [
     "PseudoBoxSettings",
     "Region",
     "RegionSettings",
+    "areas",
     "category_threshold",
     "category_thresholds",
     "coco_annotation",
@@ -36,9 +38,11 @@ __all__ = [
     "cut_boxes",
     "derive_boxes",
     "find_boxes",
+    "ious",
     "matched",
     "outstanding_regions",
     "regions",
+    "shares_within",
     "smallest_area",
     "unsuppressed",
     "yolo_line",

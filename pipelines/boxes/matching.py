@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.boxes.overlap import ious, shares_within
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -42,9 +44,8 @@ def matched(boxes: Floats, objects: Floats, regions: Floats, least_ious: Sequenc
     """
     met = np.full((len(least_ious), len(boxes)), -1, np.int64)
     ignored = np.zeros(met.shape, np.bool_)
-    shared, areas = _shared(boxes, objects), _areas(boxes)
-    overlap = shared / np.maximum(areas[:, None] + _areas(objects) - shared, 1e-12)
-    inside = (_shared(boxes, regions) / np.maximum(areas[:, None], 1e-12)).max(axis=1, initial=0)
+    overlap = ious(boxes, objects)
+    inside = shares_within(boxes, regions).max(axis=1, initial=0)
     for step, threshold in enumerate(least_ious):
         least = threshold - 1e-10
         free = np.ones(len(objects), np.bool_)
@@ -55,16 +56,3 @@ def matched(boxes: Floats, objects: Floats, regions: Floats, least_ious: Sequenc
                 free[met[step, place]] = False
         ignored[step] = (met[step] < 0) & (inside >= least)
     return Matches(met, ignored, overlap)
-
-
-def _areas(boxes: Floats) -> Floats:
-    areas: Floats = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return areas
-
-
-def _shared(first: Floats, second: Floats) -> Floats:
-    """(N, M) area that each two boxes share."""
-    corner = np.maximum(first[:, None, :2], second[None, :, :2])
-    opposite = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared: Floats = np.clip(opposite - corner, 0, None).prod(axis=2)
-    return shared

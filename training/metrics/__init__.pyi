@@ -8,7 +8,7 @@ from .coco import (
     average_precision,
     true_objects,
 )
-from .confusion import BACKGROUND, Matrix, confusion_matrix, share_within
+from .confusion import BACKGROUND, Matrix, confusion_matrix
 from .floors import CONFUSION_IOU, CONFUSION_SCORE
 from .resampling import MatchedDetections, difference_interval
 from .semantic import PixelCounts
@@ -30,7 +30,6 @@ __all__ = [
     "average_precision",
     "confusion_matrix",
     "difference_interval",
-    "share_within",
     "swapped_p",
     "true_objects",
 ]

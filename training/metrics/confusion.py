@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.boxes import ious, shares_within
 from training.metrics.coco import Detections, TrueObjects
 from training.metrics.floors import CONFUSION_IOU, CONFUSION_SCORE
 
@@ -42,8 +43,8 @@ def confusion_matrix(
         kept = np.flatnonzero(detected.scores > min_score)
         kept = kept[np.argsort(-detected.scores[kept], kind="stable")]
         objects = truth.objects
-        overlap = iou(truth.boxes[objects], detected.boxes[kept])
-        within = share_within(detected.boxes[kept], truth.boxes[~objects]).max(axis=1, initial=0)
+        overlap = ious(truth.boxes[objects], detected.boxes[kept])
+        within = shares_within(detected.boxes[kept], truth.boxes[~objects]).max(axis=1, initial=0)
         uncounted = set(kept[within > min_iou].tolist())
         matched: dict[int, int] = {}  # true box → detection
         for column, detection in enumerate(kept.tolist()):
@@ -59,31 +60,3 @@ def confusion_matrix(
         for detection in set(kept.tolist()) - set(matched.values()) - uncounted:
             matrix[classes, int(detected.labels[detection])] += 1
     return matrix
-
-
-def iou(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N, M) intersection over union of boxes (N, 4) and (M, 4), x0 y0 x1 y1; 0 where both are empty."""
-    shared = _shared(first, second)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    overlap: npt.NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return overlap
-
-
-def share_within(boxes: npt.NDArray[np.float64], regions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N, M) share of each box of (N, 4) that lies in each region of (M, 4); 0 where the box is empty.
-
-    It is the overlap that COCO's protocol takes for crowds.
-    """
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
-    shared = _shared(boxes, regions)
-    share: npt.NDArray[np.float64] = np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
-    return share
-
-
-def _shared(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N, M) common area of boxes (N, 4) and (M, 4)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared: npt.NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=2)
-    return shared

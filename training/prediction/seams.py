@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.boxes import unsuppressed
+from pipelines.boxes import areas, ious, shares_within, unsuppressed
 from training.metrics import Detections
 
 AGREEMENT = 0.5  # IoU above which two boxes are one, of what both tiles saw
@@ -117,12 +117,12 @@ def _parts(every: _Boxes, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_
     """Which of the boxes at these places are cut and lie in one of another tile, of a like score."""
     parts = np.zeros(len(places), np.bool_)
     boxes, scores, tiles = every.boxes[places], every.scores[places], every.tiles[places]
-    areas, labels = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), every.labels[places]
+    sizes, labels = areas(boxes), every.labels[places]
     cut = np.flatnonzero(every.cut[places])
     for start in range(0, len(cut), ROWS):
         some = cut[start : start + ROWS]
-        shared = _shared(boxes[some], boxes) / areas[some][:, None]
-        larger = areas[None] > areas[some][:, None]
+        shared = shares_within(boxes[some], boxes)
+        larger = sizes[None] > sizes[some][:, None]
         alike = (labels[some][:, None] == labels[None]) & (tiles[some][:, None] != tiles[None])
         sure = scores[None] >= LIKE_SCORES * scores[some][:, None]
         parts[some] = (larger & alike & sure & (shared >= CONTAINED)).any(1)
@@ -139,7 +139,7 @@ def _one_object(every: _Boxes, tiles: Sequence[Rectangle]) -> npt.NDArray[np.int
         for offset in np.flatnonzero((shared_high - shared_low >= LEAST_SHARED).all(1)):
             second, low, high = first + 1 + int(offset), shared_low[offset], shared_high[offset]
             a, b = places[first], places[second]
-            agreeing = _iou(_within(every.boxes[a], low, high), _within(every.boxes[b], low, high))
+            agreeing = ious(_within(every.boxes[a], low, high), _within(every.boxes[b], low, high))
             alike = every.labels[a][:, None] == every.labels[b][None]
             cut = every.cut[a][:, None] | every.cut[b][None]
             rows, columns = np.nonzero((agreeing > AGREEMENT) & alike & cut)
@@ -152,18 +152,3 @@ def _within(boxes: Array, low: Array, high: Array) -> Array:
     parts = np.concatenate([np.maximum(boxes[:, :2], low), np.minimum(boxes[:, 2:], high)], 1)
     parts[((parts[:, 2:] - parts[:, :2]) < LEAST_SHARED).any(1)] = 0
     return parts
-
-
-def _iou(one: Array, other: Array) -> Array:
-    """(A, B) of (A, 4) and (B, 4); 0 where there is no area."""
-    shared = _shared(one, other)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
-
-
-def _shared(one: Array, other: Array) -> Array:
-    """(A, B): the area that each of (A, 4) shares with each of (B, 4)."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    return np.asarray(np.prod(np.maximum(high - low, 0), axis=2))

@@ -8,9 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.boxes import Region, regions, smallest_area
+from pipelines.boxes import Region, regions, shares_within, smallest_area
 from pipelines.maps import upsample
-from training.metrics import share_within
 from tuning.thresholds.judged_maps import Judged
 
 Ints = npt.NDArray[np.int64]
@@ -151,7 +150,7 @@ def _rows(judged: Judged, places: Ints, threshold: float) -> Iterator[_Image]:
 
 
 def _within(boxes: npt.NDArray[np.float32], areas: npt.NDArray[np.float64]) -> Bools:
-    inside: Bools = share_within(boxes.astype(np.float64), areas).max(axis=1, initial=0) >= MATCH_IOU
+    inside: Bools = shares_within(boxes.astype(np.float64), areas).max(axis=1, initial=0) >= MATCH_IOU
     return inside
 
 

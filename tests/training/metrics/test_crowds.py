@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from training.metrics.coco import Detections, TrueObjects, average_precision, true_objects
-from training.metrics.confusion import confusion_matrix, share_within
+from training.metrics.confusion import confusion_matrix
 
 SIDE = 40
 CLASSES = ("dent", "crack")
@@ -163,14 +163,3 @@ def test_the_confusion_matrix_leaves_them_out_whatever_their_class() -> None:
     assert confusion_matrix([crowd_and_object(False)], [other], 2)[2].tolist() == [1, 1, 0]
     outside = Detections(np.array([[40.0, 40, 90, 90]]), np.array([0.9]), np.array([0]))
     assert confusion_matrix([crowd_and_object(True)], [outside], 2)[2].tolist() == [1, 0, 0]
-
-
-@settings(deadline=None)
-@given(st.lists(BOX, max_size=4), st.lists(BOX, max_size=4))
-def test_the_share_within_is_cocos_overlap_with_crowds(first: list[Any], second: list[Any]) -> None:
-    boxes, regions = boxes_of(first), boxes_of(second)
-    ours = share_within(boxes, regions)
-    assert ours.shape == (len(boxes), len(regions))
-    if first and second:
-        to_xywh = [np.concatenate([b[:, :2], b[:, 2:] - b[:, :2]], axis=1) for b in (boxes, regions)]
-        np.testing.assert_allclose(ours, coco_mask.iou(*to_xywh, [1] * len(second)))

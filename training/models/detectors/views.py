@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipelines.boxes import ious
 from training.models import Area, Flip
 from training.models.detectors.suppression import Predictions
 
@@ -99,7 +100,7 @@ def _fused_class(
     best = np.zeros((len(boxes), count))
     objects = 0
     for box, score, view in zip(boxes, scores, seen_by, strict=True):
-        overlaps = _iou(box, means[:objects])
+        overlaps = ious(box[None], means[:objects])[0]
         place = int(overlaps.argmax()) if objects else 0
         if not objects or overlaps[place] <= AGREEMENT:
             place, objects = objects, objects + 1
@@ -108,11 +109,3 @@ def _fused_class(
         means[place] = weighted[place] / weights[place]
         best[place, view] = max(best[place, view], score)
     return means[:objects], best[:objects].sum(1)
-
-
-def _iou(box: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
-    """(N,): the overlap of a box (4,) with others (N, 4)."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = np.prod(np.maximum(sides, 0), axis=1)
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(box[2:] - box[:2])
-    return np.asarray(shared / (areas - shared))
