@@ -73,7 +73,7 @@ ROOMS = {
     "training.certificate": "detection metrics models pictures prediction starts weights",
     "training.export": "detection evaluation metrics models pictures prediction runtimes starts weights",
     "training.active_learning": "detection evaluation export metrics models starts",
-    "training.serving": "models pictures prediction starts",
+    "training.serving": "metrics models pictures prediction starts",
     "training.report": "agbp metrics models pictures starts",
     "training.encoder": "",
     "training.heads": "loop models pictures",

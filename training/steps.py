@@ -244,7 +244,7 @@ def export(model: str | Path, *config: Config) -> Artifact:
         open_run(project, "export") as site,
     ):
         corpus = Pipeline(project, site).own_labelled if project.export.more and named else None
-        conditions = Conditions(corpus, project.predict.min_score, project.evaluate)
+        conditions = Conditions(corpus, project.predict, project.evaluate)
         return export_model(project.export, conditions, model=source, site=site)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.models import DetectorTiles, Image
+from training.models import Image
 from training.models.detectors import Detector
 from training.prediction.predict import predict
 
@@ -41,7 +41,6 @@ def latency(
     *,
     device: torch.device,
     min_score: float,
-    cut: DetectorTiles,
 ) -> dict[str, Any]:
     """Median and 95th percentile of the seconds of one image at a time, layout and suppression included.
 
@@ -49,12 +48,12 @@ def latency(
         detector: the detector.
         images: (H, W, 3) uint8 RGB each, decoded already.
         device: device to run on.
-        min_score, cut: see `predict`.
+        min_score: see `predict`.
     """
     seconds: list[float] = []
     for number, image in enumerate([*images[:WARM_UP], *images]):
         begin = time.perf_counter()
-        for _ in predict(detector, {"one": image}, device=device, batch_size=1, min_score=min_score, cut=cut):
+        for _ in predict(detector, {"one": image}, device=device, batch_size=1, min_score=min_score):
             pass  # boxes come back as arrays of this process, so a GPU has ended its work
         if number >= min(WARM_UP, len(images)):
             seconds.append(time.perf_counter() - begin)

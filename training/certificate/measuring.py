@@ -26,9 +26,9 @@ class Looking:
     """How the detector looks at images.
 
     Attributes:
-        detector: the detector.
+        detector: the detector, which says how images are cut.
         device: where it runs.
-        predict: which of its boxes count, and how images are cut.
+        predict: which of its boxes count.
         iou: least overlap of a box with a defect that it finds.
     """
 
@@ -47,7 +47,6 @@ class Looking:
             device=self.device,
             batch_size=section.batch_size,
             min_score=section.min_score,
-            cut=section,
         ):
             if isinstance(one, UnreadableImage):  # they were read already
                 raise lost_image(one.uri, one.reason)
@@ -56,7 +55,7 @@ class Looking:
 
     def scale(self, sample: Sample) -> float:
         """Pixels of an image to one of the detector's input; 1 where it is cut into tiles."""
-        if self.predict.tiles != "off":
+        if self.detector.cut.tiles != "off":
             return 1.0
         height, width = self.detector.preprocessing.shape
         return max(sample.width / width, sample.height / height)

@@ -29,7 +29,7 @@ from training.certificate.pod_picture import pod_picture
 from training.certificate.section import CertifySection
 from training.certificate.words import not_measured, verdicts
 from training.detection import Sample, labelled_samples, shuffled
-from training.prediction import PredictSection, ready
+from training.prediction import PredictSection, look_as, ready
 from training.starts import ModelSource, load_detector
 
 PAGE_FILE, JSON_FILE, DEFECTS_FILE = "certificate.html", "certificate.json", "defects.parquet"
@@ -144,7 +144,7 @@ def certify_detector(
         about = identity(certified.version, certified.source, certified.making, detector)
         leak = find_leak(certified.making, labelled, site.workspace, limit)
         part = held_out_part(labelled, leak, seed)
-        as_served = ready(detector, device, predict.flips)
+        as_served = ready(look_as(predict, detector), device)
         looking = Looking(as_served, device, predict, section.iou)
         samples = part.samples
         judged = judged_images(looking, samples)
@@ -158,7 +158,11 @@ def certify_detector(
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
             "unsaid": UNSAID,
-            "settings": {**section.model_dump(mode="json"), **predict.deciding},
+            "settings": {
+                **section.model_dump(mode="json"),
+                **predict.deciding,
+                **detector.cut.deciding_tiles,
+            },
             "unit": unit,
             "model": about,
             "leak": leak.document(),
@@ -182,7 +186,6 @@ def certify_detector(
                 [sample.pixels() for sample in samples[: section.latency_images]],
                 device=device,
                 min_score=predict.min_score,
-                cut=predict,
             ),
         }
         document["verdicts"] = [one.document() for one in verdicts(document, leak, pod, unit)]

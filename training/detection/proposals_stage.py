@@ -28,7 +28,15 @@ from training.detection.section import FLOOR
 from training.models import DetectorTiles, Flips, Preprocessing
 from training.models.detectors import Detector
 from training.pictures import lost_image
-from training.prediction import PredictSection, UnreadableImage, on_onnx, ready, take_runtime, tiles_of
+from training.prediction import (
+    PredictSection,
+    UnreadableImage,
+    look_as,
+    on_onnx,
+    ready,
+    take_runtime,
+    tiles_of,
+)
 from training.prediction.predict import predict
 from training.starts import WEIGHTS_FILE, load_detector
 
@@ -118,8 +126,8 @@ def detected(
     work, found = bench.directory.at("detecting"), bench.directory.at("detecting", "found")
     place = job_place(work, found, manifest.num_rows, actors=section.actors)
     pool = actor_pool("predict", section, place.resources())
-    loaded = _loaded(detector.directory)
-    inputs = _inputs(manifest, section, loaded.preprocessing)
+    loaded = look_as(section, _loaded(detector.directory))
+    inputs = _inputs(manifest, loaded.cut, loaded.preprocessing)
     onnx = take_runtime(section, loaded, work, inputs=inputs, gpus=pool.gpus)
     run_table_job(
         title,
@@ -191,7 +199,7 @@ class ProposeActor:
         detector = detector or _loaded(weights)
         detector = detector if onnx is None else on_onnx(detector, onnx)
         self.device, self.counter = torch.device("cuda" if cuda else "cpu"), counter
-        self.section, self.detector = section, ready(detector, self.device, section.flips)
+        self.section, self.detector = section, ready(look_as(section, detector), self.device)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         listed = {row["image_id"]: row for row in rows.to_pylist()}
@@ -203,7 +211,6 @@ class ProposeActor:
             batch_size=self.section.batch_size,
             min_score=FLOOR,
             levels=levels,
-            cut=self.section,
         )
         for result in results:
             row = listed[result.image_id]

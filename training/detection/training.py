@@ -66,6 +66,7 @@ def train_detector(
     """
     loop = training.loop
     detector.levels = _common_levels([*training.train, *training.drawn, *training.held_out])
+    detector.cut = DetectorTiles.model_validate(training.cut.deciding_tiles)
     learnt, drawn = (
         learnt_tiles(images, training.cut, detector.preprocessing, training.empty_share, loop.resolved_seed)
         for images in (training.train, training.drawn)

@@ -18,9 +18,10 @@ from training.detection import DetectionDataset, Sample, labelled_samples
 from training.evaluation.cost import model_cost
 from training.evaluation.metrics import measure
 from training.evaluation.section import EvaluateSection
+from training.models import DetectorTiles
 from training.models.detectors import Detector
 from training.pictures import lost_image
-from training.prediction import ImagePrediction, UnreadableImage
+from training.prediction import ImagePrediction, UnreadableImage, look_as
 from training.prediction.predict import predict
 from training.starts import WEIGHTS_FILE, load_detector
 
@@ -42,10 +43,16 @@ def evaluate_detector(
     Raises:
         UserError: the test split has no box to measure on, or an image is gone.
     """
+    told = finetuned.record["config"]
+    learnt = DetectorTiles.model_validate(
+        {key: told[key] for key in told if key in DetectorTiles.model_fields}
+    )
+    cut = section.cut(learnt)
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         with finetuned.directory.local_copy(WEIGHTS_FILE) as path:
             detector = load_detector(path)
+        detector.cut = cut  # an older file doesn't say what its stage does
         tables = CorpusTables(corpus.directory)
         labels, ignored, rows = tables.boxes(), tables.ignored(), tables.manifest(split="test")
         names = {box["label"] for row in rows for box in labels.get(row["image_id"], ())}
@@ -89,16 +96,16 @@ def evaluate_detector(
             "classes": by_class,
         }
 
-    learnt = finetuned.record["config"].get("tiles", "off")
-    if learnt != section.tiles:
+    if cut.tiles != learnt.tiles:
         say(
-            f"evaluate: the detector learnt with finetune.tiles={learnt} and is measured with evaluate.tiles="
-            f"{section.tiles}, so defects have another size than it knows: give both the same."
+            f"evaluate: the detector learnt with finetune.tiles={learnt.tiles} and is measured with "
+            f"evaluate.tiles={cut.tiles}, so defects have another size than it knows: leave it out, or give "
+            "both the same."
         )
     return ensure(
         "evaluate",
         site=site,
-        config=section.deciding,
+        config=section.deciding_with(cut),
         # Boxes outside the image take no place among the best; strips are averaged where they shrink.
         revision=4,
         inputs={"corpus": corpus, "finetuned": finetuned},
@@ -114,7 +121,7 @@ def predictions_of(
     Args:
         detector: the detector; it is moved to `device`.
         samples: the images.
-        section: how images are cut, and how many are in memory at once.
+        section: how it looks at images, and how many are in memory at once.
         device: device to run on.
         stage: name of the stage, for the progress bar.
 
@@ -123,8 +130,8 @@ def predictions_of(
     """
     images = {sample.image_id: sample.uri for sample in samples}
     levels = {sample.image_id: sample.levels for sample in samples if sample.levels is not None}
-    size, detector.flips = section.batch_size, section.flips
-    results = predict(detector, images, device=device, batch_size=size, levels=levels, cut=section)
+    looking = look_as(section, detector)
+    results = predict(looking, images, device=device, batch_size=section.batch_size, levels=levels)
     predictions: list[ImagePrediction] = []
     with progress(f"{stage}: finding defects", len(samples)) as bar:
         for result in results:

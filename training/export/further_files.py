@@ -8,6 +8,7 @@ from typing import Any
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.stages import Artifact
+from training.evaluation import EvaluateSection
 from training.export.formats import refuse_missing, write_format
 from training.export.nms_file import FORMAT as NMS, write_nms
 from training.export.section import QUANTISED, ExportSection
@@ -28,18 +29,18 @@ class Conditions:
 
     Attributes:
         corpus: a `corpus` or `labels` artifact; None where the config names no images.
-        min_score: the score floor of the file with suppression.
-        cut: how the evaluation cuts images into tiles.
+        predict: its score floor is that of the file with suppression, which sees no tiles.
+        evaluate: how images are cut where figures are measured.
     """
 
     corpus: Artifact | None
-    min_score: float
-    cut: DetectorTiles
+    predict: PredictSection
+    evaluate: EvaluateSection
 
     @property
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result, JSON-able."""
-        return {"min_score": self.min_score, **self.cut.deciding_tiles}
+        return {"min_score": self.predict.min_score, **self.evaluate.deciding_tiles}
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,24 @@ def refuse_further(section: ExportSection, predict: PredictSection, *, images: b
             f"export.formats={','.join(section.formats)}: files of 8 bits are calibrated on images of the "
             "training part, and the config names none; give corpus.root or finetune.data."
         )
-    if section.nms and predict.tiles != "off":
+    refuse_seams(section, predict, DetectorTiles())
+
+
+def refuse_seams(section: ExportSection, predict: PredictSection, learnt: DetectorTiles) -> None:
+    """Refuse the file with suppression where predictions are joined of tiles.
+
+    Args:
+        section: the config.
+        predict: how `agssp predict` is set.
+        learnt: how the detector's training cut images.
+
+    Raises:
+        UserError: they are.
+    """
+    if section.nms and (cut := predict.cut(learnt)).tiles != "off":
+        told = ", as the detector learnt," if predict.tiles == "learnt" else ""
         raise UserError(
-            f"predict.tiles={predict.tiles} joins boxes over seams; no file does. Set export.nms=false, "
+            f"predict.tiles={cut.tiles}{told} joins boxes over seams; no file does. Set export.nms=false, "
             "or predict.tiles=off if whole images are what the file will see."
         )
 
@@ -122,7 +138,7 @@ def write_further(
         told = {**contract, "format": name, **eight}
         files[name] = write_format(name, source, source.parent, told, pictures)
     say("export: every file beside PyTorch")
-    standard, trials = try_files(detector, files, images, conditions.cut)
+    standard, trials = try_files(detector, files, images, conditions.evaluate)
     _refuse_another_network(trials)
     made: dict[str, Any] = document(standard, trials)
     unproven: list[str] = []
@@ -133,14 +149,14 @@ def write_further(
             source,
             files[NMS][0],
             contract={**contract, "format": NMS},
-            min_score=conditions.min_score,
+            min_score=conditions.predict.min_score,
             pictures=images.shown(detector.preprocessing),
         )
         made[NMS] = asdict(check)
         if not check.detections:
             unproven.append(
                 f"{NMS_FILE}: no image that it was compared on shows a box above predict.min_score="
-                f"{conditions.min_score:g}, so this proves little; export with images that have some."
+                f"{conditions.predict.min_score:g}, so this proves little; export with images that have some."
             )
     warnings = [
         *(sentence for name, trial in trials.items() if (sentence := trial.warning(files[name][0].name))),

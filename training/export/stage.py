@@ -12,7 +12,7 @@ from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, ensure
 from pipelines.encoder import written_licences
 from training.export.backbone_export import export_backbone
-from training.export.further_files import Conditions, write_further
+from training.export.further_files import Conditions, refuse_seams, write_further
 from training.export.native_file import write_native
 from training.export.section import ExportSection
 from training.models.detectors import Detector
@@ -82,10 +82,13 @@ def export_detector(
         site: workspace and tracking run.
 
     Raises:
-        UserError: not a detector's file; see `write_further`.
+        UserError: not a detector's file; see `refuse_seams` and `write_further`.
         RuntimeError: see `export_onnx`, `write_nms` and `write_further`.
     """
-    write = partial(_detector_files, section, conditions, model, load_detector(model.path))
+    detector = load_detector(model.path)
+    if section.more:
+        refuse_seams(section, conditions.predict, detector.cut)
+    write = partial(_detector_files, section, conditions, model, detector)
     if not section.more:
         return _ensure(write, model=model, site=site)
     return _ensure(

@@ -12,7 +12,7 @@ import torch
 
 from training.evaluation import measure
 from training.export.trial_images import Picture, TrialImages
-from training.models import DetectorTiles
+from training.models import LookSection
 from training.models.detectors import Detector
 from training.pictures import lost_image
 from training.prediction import ImagePrediction, UnreadableImage, ready
@@ -99,7 +99,7 @@ class Standard:
 
 
 def try_files(
-    detector: Detector, files: Mapping[str, Sequence[Path]], images: TrialImages, cut: DetectorTiles
+    detector: Detector, files: Mapping[str, Sequence[Path]], images: TrialImages, look: LookSection
 ) -> tuple[Standard, dict[str, Trial]]:
     """Compare, measure and time.
 
@@ -107,7 +107,7 @@ def try_files(
         detector: the detector, on the CPU.
         files: a format's files, the one that is opened first.
         images: what they are shown.
-        cut: how the evaluation cuts images into tiles.
+        look: how the evaluation cuts images.
 
     Returns:
         PyTorch's figures, and each file's by format.
@@ -118,14 +118,15 @@ def try_files(
     threads = torch.get_num_threads()
     answers = {name: answer_of(paths[0], threads) for name, paths in files.items()}
     shown = images.shown(detector.preprocessing)
-    own = figures_of(detector, images, cut)
+    detector.cut = look.cut(detector.cut)  # mirror images are no part of a file
+    own = figures_of(detector, images)
     as_served = ready(copy.deepcopy(detector), torch.device("cpu"))
     inputs = [picture.values for picture in shown]
     times = in_turn({"": torch_answer(as_served), **answers}, inputs, rounds=ROUNDS)
     trials: dict[str, Trial] = {}
     for name, answer in answers.items():
         boxes, scores = differences(detector, answer, shown)
-        figures = figures_of(FileDetector(detector, answer), images, cut)
+        figures = figures_of(FileDetector(detector, answer), images)
         ratios = [own_time / time for own_time, time in zip(times[""], times[name], strict=True)]
         trials[name] = Trial(
             format=name,
@@ -150,14 +151,14 @@ def try_files(
     return standard, trials
 
 
-def figures_of(detector: Detector, images: TrialImages, cut: DetectorTiles) -> dict[str, float | None]:
+def figures_of(detector: Detector, images: TrialImages) -> dict[str, float | None]:
     """`map50` and `map50_95` on the labelled images; None without any."""
     if not images.labelled:
         return dict.fromkeys(METRICS)
     results: list[ImagePrediction] = []
     uris = {sample.image_id: sample.uri for sample in images.labelled}
     levels = {sample.image_id: sample.levels for sample in images.labelled if sample.levels is not None}
-    for result in predict(detector, uris, device=torch.device("cpu"), batch_size=1, levels=levels, cut=cut):
+    for result in predict(detector, uris, device=torch.device("cpu"), batch_size=1, levels=levels):
         if isinstance(result, UnreadableImage):
             raise lost_image(result.uri, result.reason)
         results.append(result)

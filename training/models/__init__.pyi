@@ -1,4 +1,5 @@
 from .letterbox import FILL, Area, Boxes, Image, Preprocessing
+from .look_section import LookSection
 from .named_builders import adding, builder_of
 from .names import (
     LW_DETR,
@@ -71,6 +72,7 @@ __all__ = [
     "Flips",
     "Freeze",
     "Image",
+    "LookSection",
     "Masks",
     "Part",
     "PartedModel",

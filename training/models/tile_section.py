@@ -10,12 +10,12 @@ MOST_SHRUNK = 1.25  # times, up to which `auto` lets an image be shrunk as a who
 
 
 class DetectorTiles(Section):
-    """How an image is cut for a detector; boxes of all tiles are joined over the seams.
+    """How images are cut for a detector's training.
 
     Attributes:
         tiles: `off`: the whole image is laid out in the detector's input; `auto`: tiles of as many pixels as
             the input has, which are not shrunk, and the whole where it fits nearly; or a tile's longer
-            side in pixels of the image. Take what the detector was trained on.
+            side in pixels of the image.
         tile_overlap: least share of a tile's side that it has in common with the next; an object longer than
             that is joined of its parts.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -10,6 +11,7 @@ from pipelines.images import ImageSource, named_pixels, several
 from training.models import Flips
 from training.models.detectors import Detector
 from training.prediction.predict import ImagePrediction, UnreadableImage, predict
+from training.prediction.readiness import look_as
 from training.prediction.section import PredictSection
 
 
@@ -19,6 +21,7 @@ def detect(
     *,
     min_score: float | None = None,
     flips: Flips = (),
+    tiles: int | Literal["learnt", "off", "auto"] = "learnt",
     device: str | None = None,
 ) -> list[ImagePrediction | UnreadableImage]:
     """Boxes of a few images in this process, without Ray or a workspace, in the images' order.
@@ -27,20 +30,25 @@ def detect(
         detector: from `load_detector`; `detector.classes` names the labels.
         images: paths, URIs, or (H, W, 3) uint8 RGB pixels, called `image 0`, `image 1`, …
         min_score: boxes below are dropped; None takes the default of `predict.min_score`.
-        flips: mirror images that are looked at too, `lr` and `ud`, see `PredictSection`.
+        flips: mirror images that are looked at too, `lr` and `ud`, see `predict.flips`.
+        tiles: whether images are cut, see `predict.tiles`; as the detector learnt by default.
         device: torch's; None takes a GPU where there is one.
 
     Raises:
         UserError: one image in the place of a list.
-        ValueError: pixels of another shape or type; other flips.
+        ValueError: pixels of another shape or type; other flips or tiles.
     """
     place = torch.device(best_device(device))
-    section = PredictSection(flips=flips)
-    detector.flips = section.flips
+    section = PredictSection(flips=flips, tiles=tiles)
     least = section.min_score if min_score is None else min_score
     named = {str(number): image for number, image in enumerate(several(images, "images"))}
     for number, image in named.items():
         if not isinstance(image, str | Path):
             named_pixels(image, f"image {number}")  # refused before any is looked at
-    predictions = {one.image_id: one for one in predict(detector, named, device=place, min_score=least)}
+    before = detector.flips, detector.cut
+    try:
+        found = list(predict(look_as(section, detector), named, device=place, min_score=least))
+    finally:
+        detector.flips, detector.cut = before  # it is the caller's
+    predictions = {one.image_id: one for one in found}
     return [predictions[image_id] for image_id in named]

@@ -11,7 +11,6 @@ import torch
 
 from pipelines.images import ImageError, ImageSource, Levels, read_image
 from pipelines.tables import SIDES
-from training.models import DetectorTiles
 from training.models.detectors import MIN_SCORE, Detector
 from training.prediction.batch import detect_batch
 from training.prediction.tiled import detect_tiled
@@ -69,19 +68,17 @@ def predict(
     batch_size: int = 16,
     min_score: float = MIN_SCORE,
     levels: Mapping[str, Levels] | None = None,
-    cut: DetectorTiles | None = None,
 ) -> Iterator[ImagePrediction | UnreadableImage]:
     """Run a detector over images, batch by batch; one result per image, a batch's unreadable images first.
 
     Images in tiles are in memory one at a time.
 
     Args:
-        detector: the detector; it is moved to `device`.
+        detector: the detector, which says how images are cut (`look_as`); it is moved to `device`.
         images: image_id → path or URI, or (H, W, 3) uint8 RGB pixels, called `image ID`.
         device: device to run on.
         batch_size: images, or tiles of an image, at once.
         min_score: least score of a box.
-        cut: how images are cut into tiles; None takes them as a whole.
         levels: black and white by image_id, of the images of more than 8 bits that don't take their own.
     """
     known = levels or {}
@@ -98,9 +95,9 @@ def predict(
                 yield UnreadableImage(image_id, uri, str(error))
                 continue
             height, width = pixels.shape[:2]
-            if cut is not None and cut.tiles != "off":
+            if detector.cut.tiles != "off":
                 one = detect_tiled(
-                    detector, pixels, cut, device=device, batch_size=batch_size, min_score=min_score
+                    detector, pixels, device=device, batch_size=batch_size, min_score=min_score
                 )
                 yield ImagePrediction(image_id, uri, width, height, one.boxes, one.scores, one.labels)
                 continue

@@ -1,12 +1,18 @@
-"""A loaded detector made ready for a device, where it will predict and no more."""
+"""A loaded detector made ready: how it looks at images; a device, where it will predict and no more."""
 
 import torch
 
-from training.models import Flips
+from training.models import LookSection
 from training.models.detectors import Detector
 
 
-def ready(detector: Detector, device: torch.device, flips: Flips = ()) -> Detector:
+def look_as(section: LookSection, detector: Detector) -> Detector:
+    """The same detector, which looks at images as the section says: in tiles, in mirror images."""
+    detector.flips, detector.cut = section.flips, section.cut(detector.cut)
+    return detector
+
+
+def ready(detector: Detector, device: torch.device) -> Detector:
     """The same detector in eval mode on the device, its batch norms folded, see `Detector.fold_norms`.
 
     On a CPU its convolutions' weights lie channels last, as images do: a twenty-fifth of YOLOv8n's time
@@ -15,9 +21,7 @@ def ready(detector: Detector, device: torch.device, flips: Flips = ()) -> Detect
     Args:
         detector: the detector.
         device: device to run on.
-        flips: mirror images that it looks at too, see `Detector.flips`.
     """
-    detector.flips = flips
     detector.fold_norms()
     detector.to(device).eval()
     if device.type == "cpu":

@@ -96,7 +96,7 @@ def predict_tiled_rows(
     Args:
         rows: table with `uri` and `name`.
         detector: the detector, on `device` and in eval mode.
-        section: how images are cut, tiles at once, least score.
+        section: tiles at once, least score.
         levels: see `read_rows`.
     """
     done = []
@@ -111,7 +111,6 @@ def predict_tiled_rows(
         one = detect_tiled(
             detector,
             image,
-            section,
             device=device,
             batch_size=section.batch_size,
             min_score=section.min_score,

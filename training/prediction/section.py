@@ -5,17 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from training.models import DetectorTiles, Flips
+from training.models import LookSection
 
 
-class PredictSection(DetectorTiles):
+class PredictSection(LookSection):
     """How images are predicted.
 
     Attributes:
         min_score: least score of a box.
-        flips: mirror images that are looked at beside each image, `lr` (left to right) and `ud` (upside
-            down); both make four looks of one. What they find is fused (docs/method.md#views): more of the
-            true defects, in a multiple of the time. Take those that it was trained on.
         runtime: what runs the detector: `torch`; `onnx` (onnxruntime, on CPUs); `auto`, which takes
             onnxruntime on a CPU for jobs of 400 million input pixels or more, if it answers as PyTorch does
             and sooner on a batch; where it does not, `auto` says so in a line.
@@ -30,7 +27,6 @@ class PredictSection(DetectorTiles):
     """
 
     min_score: float = Field(default=0.25, ge=0, lt=1)
-    flips: Flips = ()
     runtime: Literal["auto", "torch", "onnx"] = "auto"
     batch_size: int = Field(default=16, ge=1, le=1024)
     actors: int | None = Field(default=None, ge=1, le=4096)
@@ -52,6 +48,5 @@ class PredictSection(DetectorTiles):
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result, JSON-able."""
         deciding = self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})
-        deciding |= self.deciding_tiles
-        deciding |= {"flips": list(self.flips)} if self.flips else {}
+        deciding |= self.deciding_tiles | self.deciding_flips
         return deciding if self.levels is None else {**deciding, "levels": list(self.levels)}

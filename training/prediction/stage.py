@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 
 from cluster.on_ray import Sender, machine_cpus
+from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.boxes import coco_document
@@ -25,7 +26,7 @@ from pipelines.tables import (
     write_listing,
 )
 from training.models.detectors import Detector
-from training.prediction.readiness import ready
+from training.prediction.readiness import look_as, ready
 from training.prediction.rows import alike, draw_rows, predict_rows, predict_tiled_rows, read_rows
 from training.prediction.runtime import on_onnx, take_runtime
 from training.prediction.section import PredictSection
@@ -58,8 +59,10 @@ def predict_images(
         UserError: not a detector's file; more unreadable images than `section.max_bad_share`; actors that
             leave no CPU for reading and writing.
     """
-    detector = load_detector(model.path)
-    levels = section.levels or detector.levels
+    detector = look_as(section, load_detector(model.path))
+    cut, levels = detector.cut, section.levels or detector.levels
+    if section.tiles == "learnt" and cut.tiles != "off":
+        say(f"predict: images are cut into tiles as in the detector's training (tiles={cut.tiles})")
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         work, predicted = bench.directory.at("work"), bench.directory.at("work", "found")
@@ -67,8 +70,8 @@ def predict_images(
         source = write_listing(work.at("listing"), files)
         place = job_place(work, predicted, files.num_rows, actors=section.actors)
         pool = actor_pool("predict", section, place.resources())
-        tiled = section.tiles != "off"
-        each = tiles_of_first(files, section, detector.preprocessing, levels) if tiled else 1
+        tiled = cut.tiles != "off"
+        each = tiles_of_first(files, cut, detector.preprocessing, levels) if tiled else 1
         onnx = take_runtime(section, detector, work, inputs=files.num_rows * each, gpus=pool.gpus)
         reading = Step(
             read_rows,
@@ -157,11 +160,11 @@ class PredictActor:
             with weights.local_copy(WEIGHTS_FILE) as path:
                 detector = load_detector(path)
         detector = on_onnx(detector, weights) if onnx else detector
-        self.detector = ready(detector, self.device, section.flips)
+        self.detector = ready(look_as(section, detector), self.device)
         self.section, self.levels, self.counter = section, levels, counter
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        if self.section.tiles == "off":
+        if self.detector.cut.tiles == "off":
             done = predict_rows(rows, self.detector, self.device, self.section.min_score)
         else:
             done = predict_tiled_rows(rows, self.detector, self.device, self.section, self.levels)

@@ -19,7 +19,6 @@ Tile = tuple[int, int, int, int]
 def detect_tiled(
     detector: Detector,
     image: npt.NDArray[np.uint8],
-    cut: DetectorTiles,
     *,
     device: torch.device,
     batch_size: int,
@@ -28,9 +27,9 @@ def detect_tiled(
     """Boxes of an image, best first, in its pixels; see `joined_over_seams`.
 
     Args:
-        detector: the detector, on `device` and in eval mode.
+        detector: the detector, on `device` and in eval mode; it says how the image is cut. One that is not
+            cut gives what `detect_batch` gives.
         image: (H, W, 3) uint8 RGB.
-        cut: how it is cut; an image that is not cut gives what `detect_batch` gives.
         device: device to run on.
         batch_size: tiles at once.
         min_score: least score of a box.
@@ -40,7 +39,7 @@ def detect_tiled(
     """
     height, width = image.shape[:2]
     placing = detector.preprocessing
-    tiles = tiles_of(width, height, cut, placing)
+    tiles = tiles_of(width, height, detector.cut, placing)
     found: list[Detections] = []
     for start in range(0, len(tiles), batch_size):
         some = tiles[start : start + batch_size]

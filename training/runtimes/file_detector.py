@@ -30,7 +30,8 @@ class FileDetector(Detector):
         super().__init__()
         self.architecture, self.classes = detector.architecture, detector.classes
         self.preprocessing, self.nms_iou = detector.preprocessing, detector.nms_iou
-        self.levels, self.flips, self.answer = detector.levels, detector.flips, answer
+        self.levels, self.cut, self.flips = detector.levels, detector.cut, detector.flips
+        self.answer = answer
 
     def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See `Detector.candidates`."""

@@ -137,6 +137,7 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
             "resize": detector.preprocessing.resize,
             "how": resize,
             "fill": FILL,
+            **_tiles(detector),
         },
         "outputs": {
             "boxes": "(batch, N, 1 or classes, 4) x0 y0 x1 y1 in pixels of the input; the third axis is 1 "
@@ -155,6 +156,20 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
             "original_pixels": "(box − offset) / scale, of x and y each",
         },
     }
+
+
+def _tiles(detector: Detector) -> dict[str, Any]:
+    """How images are cut before they are resized; nothing where they are not."""
+    cut = detector.cut
+    if cut.tiles == "off":
+        return {}
+    side = (
+        "as many pixels of the image as the input has, where the whole does not fit nearly"
+        if cut.tiles == "auto"
+        else f"{cut.tiles} pixels of the image for the input's longer side"
+    )
+    how = f"cut images into overlapping tiles of the input's aspect, {side}; join their boxes over the seams"
+    return {**cut.deciding_tiles, "cut": how}
 
 
 def trial_batch(detector: Detector, count: int) -> Tensor:

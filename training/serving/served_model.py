@@ -1,7 +1,7 @@
 """One registered version in this process: loaded, tried on a sample, and asked for boxes."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,16 @@ from cluster.registry import ModelVersion, weights_file
 from cluster.registry.pull import pull
 from cluster.tracking import Tracker
 from pipelines.images import Levels, decode_image, pixel_limit
+from training.metrics import Detections
 from training.models import Image
 from training.models.detectors import Detector
 from training.pictures import DrawnBox, draw_boxes
-from training.prediction import ImagePrediction, detect_batch, ready
+from training.prediction import ImagePrediction, detect_batch, detect_tiled, ready, tiles_of
 from training.serving.messages import Answer, Asked, Identity
 from training.starts import load_detector
 
 DRAWN_SIDE = 1920  # pixels; larger images are drawn smaller
+TILES_AT_ONCE = 16  # of one image
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ class LaidOut:
 
     Attributes:
         asked: what was asked.
-        image: (H, W, 3) uint8 RGB, kept only to be drawn on; empty otherwise.
-        pixels: (S, S, 3) uint8, laid out by the detector's preprocessing.
+        image: (H, W, 3) uint8 RGB, kept only to be drawn on or cut into tiles; empty otherwise.
+        pixels: (S, S, 3) uint8, laid out by the detector's preprocessing; None where its tiles will be.
         size: the image's width and height, pixels.
     """
 
     asked: Asked
     image: Image
-    pixels: Image
+    pixels: Image | None
     size: tuple[int, int]
 
 
@@ -108,7 +110,10 @@ class ServedModel:
 
     def _placed(self, asked: Asked, image: Image) -> LaidOut:
         height, width = image.shape[:2]
-        pixels = self.detector.preprocessing.place(width, height).image(image)
+        placing = self.detector.preprocessing
+        if len(tiles_of(width, height, self.detector.cut, placing)) > 1:
+            return LaidOut(asked, image, None, (width, height))
+        pixels = placing.place(width, height).image(image)
         return LaidOut(asked, image if asked.drawn else image[:0], pixels, (width, height))
 
     def detect(self, batch: Sequence[LaidOut]) -> list[Answer]:
@@ -117,11 +122,8 @@ class ServedModel:
         Raises:
             UserError: see `Detector.predict`.
         """
-        least = min(one.asked.min_score for one in batch)
-        pixels, sizes = np.stack([one.pixels for one in batch]), [one.size for one in batch]
-        results = detect_batch(self.detector, pixels, sizes, device=self.device, min_score=least)
         answers = []
-        for one, detections in zip(batch, results, strict=True):
+        for one, detections in zip(batch, self._detections(batch), strict=True):
             boxes, scores, labels = detections.boxes, detections.scores, detections.labels
             prediction = ImagePrediction("", "", *one.size, boxes, scores, labels)
             rows = prediction.row(self.detector.classes)["boxes"]
@@ -130,6 +132,25 @@ class ServedModel:
             picture = _drawn(one.image, kept) if one.asked.drawn else b""
             answers.append(Answer(name, number, *one.size, kept, picture))
         return answers
+
+    def _detections(self, batch: Sequence[LaidOut]) -> list[Detections]:
+        """What is found in each image; those in tiles one after the other, all others at once."""
+        least = min(one.asked.min_score for one in batch)
+        pixels = [one.pixels for one in batch if one.pixels is not None]
+        sizes = [one.size for one in batch if one.pixels is not None]
+        found: Iterator[Detections] = iter(())
+        if pixels:
+            found = iter(
+                detect_batch(self.detector, np.stack(pixels), sizes, device=self.device, min_score=least)
+            )
+        return [
+            next(found)
+            if one.pixels is not None
+            else detect_tiled(
+                self.detector, one.image, device=self.device, batch_size=TILES_AT_ONCE, min_score=least
+            )
+            for one in batch
+        ]
 
 
 def _drawn(image: Image, boxes: Sequence[dict[str, float]]) -> bytes:

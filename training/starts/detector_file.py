@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.encoder import LICENCES, written_licences
 from pipelines.images import Levels
-from training.models import Preprocessing
+from training.models import DetectorTiles, Preprocessing
 from training.models.detectors import Detector, build_detector
 from training.weights import StateDict, check_whole, load_weights, save_weights
 
@@ -40,6 +42,7 @@ def save_detector(detector: Detector, directory: Storage, name: str, lineage: Ma
     }
     if detector.levels is not None:
         metadata["levels"] = list(detector.levels)
+    metadata |= {"tiles": tiles} if (tiles := detector.cut.deciding_tiles) else {}
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / WEIGHTS_FILE  # `name` may hold folders
         save_weights(local, detector.state_dict(), metadata)
@@ -65,6 +68,7 @@ def load_detector(path: Path) -> Detector:
     )
     detector.load_state_dict(state)
     detector.levels = _levels(metadata.get("levels"))
+    detector.cut = _cut(path, metadata.get("tiles", {}))
     detector.licences = written_licences(metadata, "weights")
     return detector.eval()
 
@@ -77,6 +81,17 @@ def _levels(written: object) -> Levels | None:
     if not all(isinstance(end, int | float) and math.isfinite(end) for end in written) or black >= white:
         return None
     return float(black), float(white)
+
+
+def _cut(path: Path, written: object) -> DetectorTiles:
+    """How the training cut images; a file that says nothing is of whole images, or older than this word."""
+    try:
+        return DetectorTiles.model_validate(written)
+    except ValidationError:
+        raise UserError(
+            f"Weights file {path} does not tell how its training cut images into tiles: its metadata `tiles` "
+            f"is {str(written)[:80]!r}; finetune it again, or take another file."
+        ) from None
 
 
 def _build(path: Path, metadata: Mapping[str, Any], state: StateDict) -> Detector:

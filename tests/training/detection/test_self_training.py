@@ -24,13 +24,16 @@ from training.detection.section import DRAWN_EACH, FinetuneSection
 from training.detection.self_training import pseudo_labelled, with_normal
 from training.inputs import Needs
 from training.models.letterbox import Preprocessing
+from training.models.look_section import LookSection
+from training.models.tile_section import DetectorTiles
 from training.opening import open_pipeline
 from training.prediction.predict import ImagePrediction, predict
-from training.prediction.readiness import ready
+from training.prediction.readiness import look_as, ready
 from training.project import Project
 from training.starts.detector_file import load_detector, save_detector
 from training.starts.filling import fresh_detector
 
+BOTH_WAYS = LookSection(flips=("lr", "ud"))
 CLASSES = ("dent", "scratch")
 
 
@@ -187,7 +190,7 @@ def test_a_second_round_learns_sure_detections_on_images_without_labels(
             assert bool(rows[one["image_id"]]["boxes"]) is not known  # the start detects everywhere
     assert stage.read_json("stage.json")["config"]["flips"] == ["lr", "ud"]  # as learnt from
     with alone.directory.local_copy("detector.safetensors") as path:
-        detector = ready(load_detector(path), torch.device("cpu"), ("lr", "ud"))
+        detector = ready(look_as(BOTH_WAYS, load_detector(path)), torch.device("cpu"))
     looked_at = {one: row["uri"] for one, row in rows.items() if not row["normal"]}
     for found in predict(detector, looked_at, device=torch.device("cpu"), min_score=0.1):
         assert isinstance(found, ImagePrediction)
@@ -218,13 +221,13 @@ def test_between_rounds_images_are_cut_as_in_the_training(casting: dict[str, Any
     config = stage.read_json("stage.json")["config"]
     assert (config["tiles"], config["tile_overlap"]) == (32, 0.25)
     with first.directory.local_copy("detector.safetensors") as path:
-        detector = ready(load_detector(path), torch.device("cpu"), ("lr", "ud"))
+        detector = ready(look_as(BOTH_WAYS, load_detector(path)), torch.device("cpu"))
     rows = [row for row in stage.read_table("pseudo_labels.parquet").to_pylist() if not row["normal"]][:3]
     assert rows
-    cut = FinetuneSection(tiles=32)
+    assert detector.cut == DetectorTiles(tiles=32)  # from its file
     for row in rows:
         (found,) = predict(
-            detector, {"one": row["uri"]}, device=torch.device("cpu"), min_score=0.1, cut=cut, batch_size=3
+            detector, {"one": row["uri"]}, device=torch.device("cpu"), min_score=0.1, batch_size=3
         )
         assert isinstance(found, ImagePrediction)
         assert [box["score"] for box in row["boxes"]] == pytest.approx(found.scores.tolist(), abs=1e-5)

@@ -127,9 +127,12 @@ def test_other_tiles_than_those_of_the_training_are_told(
     evaluated(corpus, finetuned, tmp_path, EvaluateSection(tiles=32))
     assert "learnt with finetune.tiles=off and is measured with evaluate.tiles=32" in capsys.readouterr().err
     of_tiles = replace(finetuned, record={**finetuned.record, "config": {"tiles": 32}})
-    evaluated(corpus, of_tiles, tmp_path, EvaluateSection(tiles=32))
+    told = evaluated(corpus, of_tiles, tmp_path, EvaluateSection(tiles=32))
     assert "finetune.tiles" not in capsys.readouterr().err
-    evaluated(corpus, of_tiles, tmp_path, EvaluateSection())
+    # By default as the training's, though this file, as those of former versions, does not say so.
+    assert evaluated(corpus, of_tiles, tmp_path, EvaluateSection()).fingerprint == told.fingerprint
+    assert "finetune.tiles" not in capsys.readouterr().err
+    evaluated(corpus, of_tiles, tmp_path, EvaluateSection(tiles="off"))
     assert "finetune.tiles=32 and is measured with evaluate.tiles=off" in capsys.readouterr().err
 
 

@@ -19,8 +19,15 @@ from cluster.stages import Artifact
 from cluster.storage.storage import Storage
 from pipelines.tables.schemas import LABELS, MANIFEST
 from tests.repository import ROOT
+from training.evaluation.section import EvaluateSection
 from training.export.formats import FILES
-from training.export.further_files import Conditions, FurtherFiles, refuse_further, write_further
+from training.export.further_files import (
+    Conditions,
+    FurtherFiles,
+    refuse_further,
+    refuse_seams,
+    write_further,
+)
 from training.export.section import ExportSection
 from training.export.trial_images import TrialImages, trial_images
 from training.export.trials import Trial, points_lost
@@ -79,7 +86,7 @@ def made(detector: Detector, corpus: Artifact, exported: tuple[Path, OnnxCheck])
     )
     further = write_further(
         section,
-        Conditions(corpus, 0.25, DetectorTiles()),
+        Conditions(corpus, PredictSection(), EvaluateSection()),
         detector,
         source=exported[0],
         contract=contract(detector, {"model": "steel@3"}),
@@ -223,6 +230,14 @@ def test_what_no_file_gives_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=reason):
         refuse_further(ExportSection(**section), PredictSection(**predict_words), images=False)
+
+
+def test_tiles_that_the_detector_learnt_are_refused_too() -> None:
+    section, learnt = ExportSection(nms=True), DetectorTiles(tiles=256)
+    with pytest.raises(UserError, match="tiles=256, as the detector learnt, joins boxes over seams"):
+        refuse_seams(section, PredictSection(), learnt)
+    refuse_seams(section, PredictSection(tiles="off"), learnt)
+    refuse_seams(ExportSection(), PredictSection(), learnt)
 
 
 def test_a_format_named_twice_is_an_error() -> None:

@@ -12,6 +12,7 @@ from cluster.storage.storage import Storage
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
 from tests.silent_tracking import SilentPipeline
+from training.evaluation.section import EvaluateSection
 from training.export import stage
 from training.export.further_files import Conditions
 from training.export.section import ExportSection
@@ -19,13 +20,13 @@ from training.export.stage import CONTRACT_FILE, ONNX_FILE, export_model
 from training.models.backbones.base import build
 from training.models.detectors.base import Detector, build_detector
 from training.models.letterbox import Preprocessing
-from training.models.tile_section import DetectorTiles
+from training.prediction.section import PredictSection
 from training.runtimes.onnx_export import OnnxCheck
 from training.starts.backbone_file import save_backbone
 from training.starts.detector_file import save_detector
 from training.starts.model_source import open_model
 
-PLAIN, NO_IMAGES = ExportSection(), Conditions(None, 0.25, DetectorTiles())
+PLAIN, NO_IMAGES = ExportSection(), Conditions(None, PredictSection(), EvaluateSection())
 
 
 def test_a_backbone_becomes_its_librarys_file_and_a_contract(tmp_path: Path) -> None:

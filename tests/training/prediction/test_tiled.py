@@ -13,6 +13,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import ndimage
 from torch import nn
 
+from cluster.errors import UserError
 from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import ray_session
 from cluster.stages.site import Site
@@ -26,15 +27,19 @@ from training.evaluation.section import EvaluateSection
 from training.metrics.coco import Detections
 from training.models.detectors.base import Detector, Stages, build_detector
 from training.models.letterbox import Preprocessing
+from training.models.look_section import LookSection
 from training.models.tile_section import DetectorTiles
+from training.prediction.few_images import detect
 from training.prediction.predict import ImagePrediction, predict
+from training.prediction.readiness import look_as
 from training.prediction.rows import PREDICTED, predict_tiled_rows
 from training.prediction.seams import joined_over_seams
 from training.prediction.section import PredictSection
 from training.prediction.stage import predict_images
 from training.prediction.tiled import detect_tiled
-from training.starts.detector_file import save_detector
+from training.starts.detector_file import load_detector, save_detector
 from training.starts.model_source import open_model
+from training.weights.files import load_weights, save_weights
 
 CPU = torch.device("cpu")
 MOST = 40  # candidates of an input
@@ -104,9 +109,8 @@ def test_every_object_is_found_once_and_whole(width: int, height: int, overlap: 
         if apart and min(box[2] - box[0], box[3] - box[1]) >= 5:
             objects.append(box)
     image = picture(width, height, objects)
-    found = detect_tiled(
-        Components().eval(), image, DetectorTiles(tiles=64, tile_overlap=overlap), device=CPU, batch_size=3
-    )
+    cut = LookSection(tiles=64, tile_overlap=overlap)
+    found = detect_tiled(look_as(cut, Components().eval()), image, device=CPU, batch_size=3)
     np.testing.assert_allclose(rows(found.boxes), [tuple(map(float, box)) for box in sorted(objects)])
 
 
@@ -114,7 +118,7 @@ def test_an_image_that_is_not_cut_gives_what_it_gave() -> None:
     detector = Components().eval()
     image = picture(70, 60, [(5, 6, 30, 20), (40, 30, 60, 50)])
     (whole,) = predict(detector, {"a": image}, device=CPU)
-    (cut,) = predict(detector, {"a": image}, device=CPU, cut=DetectorTiles(tiles="auto"))
+    (cut,) = predict(look_as(LookSection(tiles="auto"), detector), {"a": image}, device=CPU)
     assert isinstance(whole, ImagePrediction)
     assert isinstance(cut, ImagePrediction)
     np.testing.assert_array_equal(whole.boxes, cut.boxes)
@@ -189,7 +193,8 @@ def test_rows_are_read_and_cut_and_a_bad_one_says_why(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "strip.png"), image)
     (tmp_path / "bad.png").write_bytes(b"nothing")
     section = PredictSection(tiles=64, min_score=0.3)
-    done = predict_tiled_rows(find_images(str(tmp_path)), Components().eval(), CPU, section)
+    detector = look_as(section, Components().eval())
+    done = predict_tiled_rows(find_images(str(tmp_path)), detector, CPU, section)
     assert done.schema.equals(PREDICTED)
     bad, strip = sorted(done.to_pylist(), key=lambda row: str(row["name"]))
     assert "not an image" in bad["error"]
@@ -203,7 +208,7 @@ def test_a_line_scan_is_seen_in_bounded_memory() -> None:
     detector = Components().eval()
     image = picture(12_000, 4_000, [(100, 100, 11_000, 140), (5_000, 3_000, 5_030, 3_030)])
     tracemalloc.start()
-    found = detect_tiled(detector, image, DetectorTiles(tiles=640), device=CPU, batch_size=16)
+    found = detect_tiled(look_as(LookSection(tiles=640), detector), image, device=CPU, batch_size=16)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(found.scores) == 2
@@ -212,11 +217,53 @@ def test_a_line_scan_is_seen_in_bounded_memory() -> None:
 
 
 def test_tiles_decide_the_boxes_where_there_are_any() -> None:
-    assert PredictSection().deciding == PredictSection(tile_overlap=0.5).deciding
+    assert "tiles" not in PredictSection().deciding
+    assert "tiles" not in PredictSection().model_dump(mode="json")
+    assert PredictSection(tiles="off").deciding == {**PredictSection().deciding, "tiles": "off"}
+    assert PredictSection(tile_overlap=0.5).deciding != PredictSection().deciding
+    assert PredictSection(tiles=64).deciding == PredictSection(tiles=64, tile_overlap=0.25).deciding
     assert PredictSection(tiles=64).deciding != PredictSection(tiles=64, tile_overlap=0.5).deciding
     assert EvaluateSection().deciding == {"min_score": EvaluateSection().min_score}
     assert EvaluateSection(tiles="auto", batch_size=3).deciding == EvaluateSection(tiles="auto").deciding
     assert EvaluateSection(tiles="auto").deciding != EvaluateSection().deciding
+
+
+def test_a_detector_is_looked_through_as_it_learnt_unless_told_otherwise() -> None:
+    learnt = DetectorTiles(tiles=320, tile_overlap=0.4)
+    assert LookSection().cut(learnt) == learnt
+    assert LookSection().cut(DetectorTiles()) == DetectorTiles()
+    assert LookSection(tile_overlap=0.1).cut(learnt) == DetectorTiles(tiles=320, tile_overlap=0.1)
+    assert LookSection(tiles="auto").cut(learnt) == DetectorTiles(tiles="auto")
+    assert LookSection(tiles="off").cut(learnt) == DetectorTiles()
+
+
+@pytest.mark.parametrize("written", ["auto", {"tiles": 5}, {"tiles": "auto", "more": 1}, [64]])
+def test_a_file_whose_tiles_cannot_be_read_is_refused(written: object, tmp_path: Path) -> None:
+    detector = build_detector("yolov8n", ("crack",), Preprocessing(64, "letterbox"))
+    detector.cut = DetectorTiles(tiles=64, tile_overlap=0.5)
+    save_detector(detector, Storage.open(str(tmp_path)), "d.safetensors", {})
+    file = tmp_path / "d.safetensors"
+    assert load_detector(file).cut == detector.cut
+    state, metadata = load_weights(file)
+    save_weights(file, state, {**metadata, "tiles": written})
+    with pytest.raises(UserError, match="does not tell how its training cut images into tiles"):
+        load_detector(file)
+
+
+def test_detect_cuts_as_the_detector_learnt_and_leaves_it_as_it_was(tmp_path: Path) -> None:
+    image = picture(300, 40, [(10, 10, 20, 20), (30, 5, 280, 15)])
+    detector = Components().eval()
+    detector.cut = DetectorTiles(tiles=64)
+    (found,) = detect(detector, [image])
+    assert isinstance(found, ImagePrediction)
+    assert rows(found.boxes) == [(10, 10, 20, 20), (30, 5, 280, 15)]
+    assert detector.inputs > 1
+    cut = detector.inputs
+    detect(detector, [image], tiles="off")
+    assert detector.inputs == cut + 1
+    assert detector.cut == DetectorTiles(tiles=64)
+    with pytest.raises(ValueError, match="tiles"):
+        detect(detector, [image], tiles=3)
 
 
 def test_the_stage_finds_in_tiles_what_one_image_after_another_finds(tmp_path: Path) -> None:
@@ -226,6 +273,7 @@ def test_the_stage_finds_in_tiles_what_one_image_after_another_finds(tmp_path: P
     for key in state:  # so that an untrained one finds something
         if detector.part_of(key) == "classes" and key.endswith("bias"):
             nn.init.zeros_(state[key])
+    detector.cut = DetectorTiles(tiles=64)  # which its file says
     save_detector(detector, Storage.open(str(tmp_path)), "d.safetensors", {})
     photos, rng = tmp_path / "photos", np.random.default_rng(0)
     photos.mkdir()
@@ -235,18 +283,20 @@ def test_the_stage_finds_in_tiles_what_one_image_after_another_finds(tmp_path: P
     files = find_images(str(photos))
     workspace = Storage.open(str(tmp_path / "workspace"))
     site = Site(workspace, SilentPipeline(Tracker.open(TrackingSection(), workspace), "test", {}))
-    section = PredictSection(tiles=64, min_score=0.4, batch_size=3)
+    section = PredictSection(min_score=0.4, batch_size=3)
     with ray_session(RaySection()), open_model(str(tmp_path / "d.safetensors"), pytest.fail) as model:
         made = predict_images(section, files=files, model=model, site=site)
         assert predict_images(section, files=files, model=model, site=site).reused
-        whole = predict_images(PredictSection(min_score=0.4), files=files, model=model, site=site)
+        whole = predict_images(
+            PredictSection(tiles="off", min_score=0.4), files=files, model=model, site=site
+        )
     assert made.fingerprint != whole.fingerprint
     assert (made.results["images"], made.results["quarantined"]) == (3, 1)
     found = {row["uri"]: row["boxes"] for row in made.directory.read_table("predictions.parquet").to_pylist()}
     for number in range(3):
         uri = str(photos / f"{number}.png")
         image = read_image(uri)
-        want = detect_tiled(detector, image, section, device=CPU, batch_size=9, min_score=0.4)
+        want = detect_tiled(detector, image, device=CPU, batch_size=9, min_score=0.4)
         assert len(want.scores) > 0
         corners = [[box[side] for side in ("x0", "y0", "x1", "y1")] for box in found[uri]]
         np.testing.assert_allclose(corners, want.boxes, atol=0.05)

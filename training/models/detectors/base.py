@@ -12,6 +12,7 @@ from cluster.errors import UserError
 from pipelines.images import Levels
 from training.models import (
     Area,
+    DetectorTiles,
     Flips,
     Freeze as Freeze,
     Part as Part,
@@ -44,6 +45,7 @@ class Detector(PartedModel):
         weighs_boxes: whether `forward` heeds the targets' `weights`.
         levels: black and white by which its training images of more than 8 bits were scaled; None where each
             took its own.
+        cut: how images are cut into tiles for it; from its file, as its training cut them.
         flips: mirror images that `predict` looks at beside the image, see `views.fused`; a detector that
             learnt from mirrored images finds more so, in a multiple of the time.
         licences: licences of the weights behind it, by whose they are; empty where it began from nothing.
@@ -53,6 +55,7 @@ class Detector(PartedModel):
     preprocessing: Preprocessing
     nms_iou: float | None
     levels: Levels | None = None
+    cut: DetectorTiles = DetectorTiles()
     flips: Flips = ()
     licences: Mapping[str, str] = {}
     ranks: ClassVar[bool] = False
