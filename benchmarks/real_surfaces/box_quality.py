@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.stages import Artifact
+from pipelines.boxes import box_shares
 from pipelines.corpus import Corpus, CorpusSection, Listing, inspect
-from tuning.gain import box_shares
 
 Box = Mapping[str, Any]
 

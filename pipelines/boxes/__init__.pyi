@@ -15,6 +15,7 @@ from .pseudo_boxes import (
 from .region import Region
 from .rows import category_thresholds
 from .section import BoxesSection, PseudoBoxSettings, RegionSettings
+from .shares import BoxShares, box_shares, pseudo_box_shares
 from .stage import SORTED, derive_boxes, find_boxes
 from .suppression import unsuppressed
 
@@ -22,6 +23,7 @@ __all__ = [
     "CHOICE_FILE",
     "CLASS_NAME",
     "SORTED",
+    "BoxShares",
     "BoxesSection",
     "CategoryThreshold",
     "MapCuts",
@@ -31,6 +33,7 @@ __all__ = [
     "Region",
     "RegionSettings",
     "areas",
+    "box_shares",
     "category_threshold",
     "category_thresholds",
     "coco_annotation",
@@ -41,6 +44,7 @@ __all__ = [
     "ious",
     "matched",
     "outstanding_regions",
+    "pseudo_box_shares",
     "regions",
     "shares_within",
     "smallest_area",

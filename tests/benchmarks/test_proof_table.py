@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.real_surfaces.table import joined, mean_gain, mean_gains, whole_table
-from tuning.gain.results import ArmResult, BoxShares, SetResult
+from pipelines.boxes import BoxShares
+from tuning.gain.results import ArmResult, SetResult
 from tuning.gain.section import Arm, GainSection
 
 COCO = Arm(50, 32, "COCO", None)

@@ -1,4 +1,3 @@
-from .boxes import box_shares
 from .picture import gain_picture
 from .plan import gain_plan
 from .projects import GainSet, gain_sets
@@ -15,7 +14,6 @@ __all__ = [
     "PairedGain",
     "SetResult",
     "arm_name",
-    "box_shares",
     "document",
     "gain_cells",
     "gain_picture",

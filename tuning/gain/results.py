@@ -3,26 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipelines.boxes import BoxShares
 from tuning.gain.section import CEILING, Arm
 from tuning.gain.statistics import PairedGain, paired_gain
 
 METRICS = ("map50", "map50_95")
-
-
-@dataclass(frozen=True)
-class BoxShares:
-    """How the boxes that were learnt from lie to the labelled ones of the same images, at an IoU of 0.5.
-
-    Attributes:
-        boxes, defects: their numbers, in the labelled images of the training half.
-        right: share of the boxes that meet a labelled one; None without a box.
-        met: share of the labelled ones that are met; None without one.
-    """
-
-    boxes: int
-    defects: int
-    right: float | None
-    met: float | None
 
 
 @dataclass

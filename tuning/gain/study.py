@@ -10,9 +10,10 @@ from typing import Any
 from cluster.errors import UserError
 from cluster.stages import Artifact, Site
 from cluster.storage import Storage
+from pipelines.boxes import pseudo_box_shares
 from training.pipeline import Pipeline
 from training.project import Project
-from tuning.gain.boxes import defective_share, pseudo_box_shares
+from tuning.gain.boxes import defective_share
 from tuning.gain.picture import gain_picture
 from tuning.gain.projects import GainSet
 from tuning.gain.results import METRICS, ArmResult, SetResult

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tuning.gain.boxes import box_shares
+from pipelines.boxes import BoxShares
 from tuning.gain.picture import gain_picture
-from tuning.gain.results import ArmResult, BoxShares, SetResult
+from tuning.gain.results import ArmResult, SetResult
 from tuning.gain.section import Arm, GainSection, Source
 from tuning.gain.text import HEADER, csv_text, document, lines, markdown
 from tuning.gain.verdict import verdicts
@@ -204,17 +204,3 @@ def test_the_picture_is_an_svg_of_every_pair_and_the_same_each_time() -> None:
     assert picture.count(b"tiles, 50 labels, 32 epochs: coco + ") == 3
     assert picture == gain_picture([GAINING], SECTION)
     ET.fromstring(gain_picture([result({})], SECTION))
-
-
-def test_box_shares_count_boxes_that_meet_and_defects_that_are_met() -> None:
-    def box(*sides: float) -> dict[str, float]:
-        return dict(zip(("x0", "y0", "x1", "y1"), sides, strict=True))
-
-    truth = {"a": [box(0, 0, 10, 10), box(50, 50, 60, 60)], "b": [], "c": [box(0, 0, 4, 4)]}
-    learnt = {
-        "a": [box(0, 0, 10, 10), box(0, 0, 10, 20), box(20, 20, 30, 30)],  # the second by an IoU of just 0.5
-        "b": [box(1, 1, 2, 2)],
-        "unlabelled": [box(0, 0, 9, 9)],
-    }
-    assert box_shares(learnt, truth) == BoxShares(4, 3, 2 / 4, 1 / 3)
-    assert box_shares({}, {"b": []}) == BoxShares(0, 0, None, None)
