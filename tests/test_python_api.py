@@ -232,3 +232,19 @@ def test_detections_come_in_the_images_order(pictures: list[str], tmp_path: Path
     (strict,) = detect(detector, [pictures[0]])
     assert isinstance(strict, ImagePrediction)
     assert (strict.scores >= 0.25).all()
+
+
+def test_files_of_more_than_8_bits_are_seen_as_in_the_training(tmp_path: Path) -> None:
+    """By the detector's black and white, computed here with NumPy, not by the file's own extremes."""
+    values = np.random.default_rng(0).integers(800, 1_600, (48, 64)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "plate.png")
+    torch.manual_seed(0)
+    detector = build_detector("yolov8n", ("pit",), Preprocessing(64, "square"))
+    detector.levels = (200.0, 3_900.0)
+    grey = ((values - 200.0) / 3_700 * 255).round().astype(np.uint8)
+    plate, pixels = detect(detector, [tmp_path / "plate.png", np.stack([grey] * 3, 2)], min_score=1e-4)
+    assert isinstance(plate, ImagePrediction)
+    assert isinstance(pixels, ImagePrediction)
+    assert len(plate.boxes) > 0
+    np.testing.assert_array_equal(plate.boxes, pixels.boxes)
+    np.testing.assert_array_equal(plate.scores, pixels.scores)

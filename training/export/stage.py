@@ -22,6 +22,8 @@ from training.weights import load_weights
 
 STEM = "detector"
 ONNX_FILE, CONTRACT_FILE = f"{STEM}.onnx", "contract.json"
+# The contract names threshold and clipping; the free axis is called `batch`; licences; the fill, too.
+REVISION = 5
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,14 @@ def export_detector(
     if section.more:
         refuse_seams(section, conditions.predict, detector.cut)
     write = partial(_detector_files, section, conditions, model, detector)
+    revision = REVISION if detector.levels is None else 6  # the contract names them
     if not section.more:
-        return _ensure(write, model=model, site=site)
+        return _ensure(write, model=model, site=site, revision=revision)
     return _ensure(
         write,
         model=model,
         site=site,
+        revision=revision,
         config={**section.deciding, **conditions.deciding},
         inputs={} if conditions.corpus is None else {"corpus": conditions.corpus},
     )
@@ -152,6 +156,7 @@ def _ensure(
     site: Site,
     config: Mapping[str, Any] | None = None,
     inputs: Mapping[str, Artifact] | None = None,
+    revision: int = REVISION,
 ) -> Artifact:
     """The stage of either export; the files that `write` puts into a scratch folder become the artifact."""
 
@@ -176,6 +181,5 @@ def _ensure(
         inputs=inputs or {},
         extra={"model": model.digest},
         body=body,
-        # The contract names threshold and clipping; the free axis is called `batch`; licences; the fill, too.
-        revision=5,
+        revision=revision,
     )

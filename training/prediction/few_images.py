@@ -26,6 +26,8 @@ def detect(
 ) -> list[ImagePrediction | UnreadableImage]:
     """Boxes of a few images in this process, without Ray or a workspace, in the images' order.
 
+    Files of more than 8 bits are scaled as those that the detector learnt from (`Detector.levels`).
+
     Args:
         detector: from `load_detector`; `detector.classes` names the labels.
         images: paths, URIs, or (H, W, 3) uint8 RGB pixels, called `image 0`, `image 1`, …
@@ -45,9 +47,11 @@ def detect(
     for number, image in named.items():
         if not isinstance(image, str | Path):
             named_pixels(image, f"image {number}")  # refused before any is looked at
+    levels = {} if detector.levels is None else dict.fromkeys(named, detector.levels)
     before = detector.flips, detector.cut
     try:
-        found = list(predict(look_as(section, detector), named, device=place, min_score=least))
+        looking = look_as(section, detector)
+        found = list(predict(looking, named, device=place, min_score=least, levels=levels))
     finally:
         detector.flips, detector.cut = before  # it is the caller's
     predictions = {one.image_id: one for one in found}

@@ -138,6 +138,7 @@ def contract(detector: Detector, lineage: Mapping[str, str]) -> dict[str, Any]:
             "how": resize,
             "fill": FILL,
             **_tiles(detector),
+            **_levels(detector),
         },
         "outputs": {
             "boxes": "(batch, N, 1 or classes, 4) x0 y0 x1 y1 in pixels of the input; the third axis is 1 "
@@ -170,6 +171,14 @@ def _tiles(detector: Detector) -> dict[str, Any]:
     )
     how = f"cut images into overlapping tiles of the input's aspect, {side}; join their boxes over the seams"
     return {**cut.deciding_tiles, "cut": how}
+
+
+def _levels(detector: Detector) -> dict[str, Any]:
+    """What becomes of images of more than 8 bits, where the training gave all of them one black and white."""
+    if detector.levels is None:
+        return {}
+    how = "of more than 8 bits: (value − black) / (white − black) · 255, rounded, cut off at 0 and 255"
+    return {"levels": {"black": detector.levels[0], "white": detector.levels[1], "how": how}}
 
 
 def trial_batch(detector: Detector, count: int) -> Tensor:

@@ -77,3 +77,10 @@ def test_a_detector_becomes_onnx_its_librarys_file_and_a_contract(
     assert set(made.results) == {
         *("model", "architecture", "max_box_error", "max_score_error", "onnx", "native", "load"),
     }
+    assert "levels" not in contract["input"]
+    detector.levels = (200.0, 3_900.0)  # of images of more than 8 bits
+    save_detector(detector, folder, "deep.safetensors", {})
+    with open_model(str(tmp_path / "deep.safetensors"), pytest.fail) as model:
+        deep = export_model(PLAIN, NO_IMAGES, model=model, site=Site(workspace, pipeline))
+    told = deep.directory.read_json(CONTRACT_FILE)["input"]["levels"]
+    assert (told["black"], told["white"]) == (200, 3_900)
