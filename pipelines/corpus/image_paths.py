@@ -20,7 +20,7 @@ IMAGE_FILES = pa.schema(
 )
 
 
-def find_images(where: str) -> pa.Table:
+def find_images(where: str, *, tell: bool = True) -> pa.Table:
     """Every image that a path names, without hidden ones; schema `IMAGE_FILES`, by name.
 
     `name` is the path below the folder (or below the part before a glob's first wildcard).
@@ -28,6 +28,7 @@ def find_images(where: str) -> pa.Table:
     Args:
         where: a folder, an image, or a glob (`*`, `?`, `[…]` within a part of the path, `**` for any number
             of parts), each local or by URI. The name of an existing file or folder is never read as a glob.
+        tell: whether to say which photographs are left out; False where the same is looked up again.
 
     Raises:
         UserError: nothing there, unreadable, or no image.
@@ -40,7 +41,8 @@ def find_images(where: str) -> pa.Table:
         raise UserError(f"{where} can't be read ({reason}); give a folder, an image or a glob.") from None
     if kind == pafs.FileType.Directory:
         tree = list_tree(where, "IMAGES")
-        _tell_foreign(where, tree.foreign)
+        if tell:
+            _tell_foreign(where, tree.foreign)
         return _table(tree, tree.images)
     path = PurePosixPath(target.path)
     if kind == pafs.FileType.File:
@@ -58,7 +60,8 @@ def find_images(where: str) -> pa.Table:
     base_length = len(PurePosixPath(where.split("://", 1)[-1]).parts) - len(path.parts[wild[0] :])
     tree = list_tree(_first_parts(where, base_length), "IMAGES")
     images = tuple(image for image in tree.images if glob_matches(str(image), pattern))
-    _tell_foreign(where, [path for path in tree.foreign if glob_matches(str(path), pattern)])
+    if tell:
+        _tell_foreign(where, [path for path in tree.foreign if glob_matches(str(path), pattern)])
     if not images:
         raise UserError(f'No image below {PurePosixPath(*base)} fits "{pattern}".')
     return _table(tree, images)

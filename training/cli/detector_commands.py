@@ -59,7 +59,7 @@ def predict(
         options = options_of(to, out_folder, images_in, classes, image_url, yolo_scores, force)
         from pipelines.corpus import find_images
 
-        files = find_images(images).slice(0, 1).to_pylist()
+        files = find_images(images, tell=False).slice(0, 1).to_pylist()
         from training.steps import predict_folder
 
         made = predict_folder(images, model, *(words or ()))

@@ -19,7 +19,7 @@ def refuse_unready(project: Project) -> None:
             "active_learning.images is not set; give the folder of new images, e.g. "
             "active_learning.images=photos/new."
         )
-    find_images(section.images)
+    find_images(section.images, tell=False)
     roots = {"active_learning.images": section.images}
     roots |= {f"{key}.root": source.root for key, source in project.corpus.keyed_sources() if source.root}
     out = Path(section.out).resolve()

@@ -47,6 +47,14 @@ def test_options_at_fault(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-file"]
 
 
+def test_photographs_that_predict_does_not_read_are_told_once(tmp_path: Path) -> None:
+    write_corpus(tmp_path, seed=0, images_per_category=8, size=32, defect_share=0.5, categories=["rail"])
+    (tmp_path / "rail/old.gif").write_bytes(b"GIF89a")
+    code, _, stderr = run("predict", str(tmp_path), "--model", str(tmp_path / "none.safetensors"))
+    assert code == 2
+    assert stderr.count("left out: 1 photographs of kinds that are not read") == 1
+
+
 def test_an_export_needs_a_format() -> None:
     code, result, _ = run("boxes", "export")
     assert (code, result["error"][:24]) == (2, "Name the format to write")
