@@ -8,13 +8,23 @@ import numpy as np
 import onnxruntime
 
 
+def upright_rgb(name: str) -> np.ndarray:
+    """The image, (H, W, 3), upright; agssp itself also reads those with an alpha channel or more bits."""
+    data = np.fromfile(name, np.uint8)  # `imread` gives nothing for TIFFs of a camera on its side
+    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if stored is None or stored.dtype != np.uint8 or stored.shape[2:] == (4,):
+        raise SystemExit(f"{name}: only images of 8 bits without an alpha channel are read here")
+    image: np.ndarray = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return image
+
+
 def main(model: str, *images: str) -> None:
     """Print each image's boxes, in its pixels."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     contract = json.loads(session.get_modelmeta().custom_metadata_map["agssp"])
     high, wide = contract["input"]["height"], contract["input"]["width"]
     for name in images:
-        image = cv2.cvtColor(cv2.imread(name), cv2.COLOR_BGR2RGB)
+        image = upright_rgb(name)
         height, width = image.shape[:2]
         scale = min(wide / width, high / height)
         w, h = max(1, round(width * scale)), max(1, round(height * scale))

@@ -4,8 +4,11 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from pipelines.images import read_image
 from pipelines.surfaces import write_corpus
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -29,6 +32,31 @@ SMALL = [
 def example(name: str) -> dict[str, Any]:
     """What an example defines."""
     return runpy.run_path(str(EXAMPLES / name))
+
+
+@pytest.mark.parametrize("script", ["exported_detector.py", "exported_maps.py"])
+def test_the_examples_of_exported_files_read_an_image_as_agssp_does_or_not_at_all(
+    script: str, tmp_path: Path
+) -> None:
+    read = example(script)["upright_rgb"]
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8))
+    sideways = Image.Exif()
+    sideways[274] = 6
+    colours.quantize(64).save(tmp_path / "palette.png")
+    colours.convert("L").save(tmp_path / "grey.png")
+    for suffix in ("png", "tiff"):
+        colours.save(tmp_path / f"sideways.{suffix}", exif=sideways)
+    for name in ("palette.png", "grey.png", "sideways.png", "sideways.tiff"):
+        file = str(tmp_path / name)
+        np.testing.assert_array_equal(read(file), read_image(file))
+    colours.convert("RGBA").save(tmp_path / "clear.png")
+    colours.convert("LA").save(tmp_path / "clear_grey.png")
+    colours.quantize(64).save(tmp_path / "clear_palette.png", transparency=3)
+    Image.fromarray(np.zeros((40, 64), np.uint16)).save(tmp_path / "deep.png")
+    (tmp_path / "none.png").write_bytes(b"")
+    for name in ("clear.png", "clear_grey.png", "clear_palette.png", "deep.png", "none.png"):
+        with pytest.raises(SystemExit, match="only images of 8 bits without"):
+            read(str(tmp_path / name))
 
 
 def test_every_example_is_run_here() -> None:
