@@ -230,6 +230,6 @@ def _refuse_classes(
         )
         raise UserError(
             f'{counts[name]} boxes in {folder / LABELLED} have the class "{name}" '
-            f"({PurePosixPath(where).name}), which the model does not know; {nearest(name, classes)} A new "
+            f"({PurePosixPath(where).name}), which the model does not know ({nearest(name, classes)}); a new "
             f"class is added by active_learning.classes=[{name}]."
         )

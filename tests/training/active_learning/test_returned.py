@@ -148,7 +148,8 @@ def gone_original(folder: Path) -> None:
         ),
         (
             lambda folder: label(folder, a="2 0.5 0.5 0.3 0.3\n"),
-            r'1 boxes in .*labelled have the class "lime"',
+            r'1 boxes in .*labelled have the class "lime" \(.*\), which the model does not know '
+            r'\(did you mean "hole"\?\); a new class is added by active_learning\.classes=\[lime\]\.$',
         ),
     ],
 )
