@@ -1,6 +1,7 @@
 """A registered detector served over HTTP: by the command in front of it, or by a cluster that stays."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import UserError
@@ -28,6 +29,7 @@ def serve_model(project: Project, reference: str, announce: Callable[[Mapping[st
     from cluster.on_ray import ray_session
     from training.serving import access_of, run_server
 
+    refuse_missing_roots(project)
     access = access_of(project.serve)
     settings, model = checked(project, reference)
 
@@ -36,6 +38,19 @@ def serve_model(project: Project, reference: str, announce: Callable[[Mapping[st
 
     with ray_session(project.ray):
         run_server(settings, access, ready)
+
+
+def refuse_missing_roots(project: Project) -> None:
+    """Refuse folders of this machine that aren't there; those of a cluster's machines can't be seen here.
+
+    Raises:
+        UserError: a root is no folder.
+    """
+    if project.ray.address:
+        return
+    for root in project.serve.roots:
+        if "://" not in root and not Path(root).is_dir():
+            raise UserError(f"serve.roots names {root}, which is no folder here; give one that is, or a URI.")
 
 
 def checked(project: Project, reference: str) -> tuple["Settings", str]:
