@@ -26,6 +26,9 @@ from cluster.progress import say
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's name; set in the process of a submitted job
 GCS_OPTION = "--gcs-address="  # of a raylet, whose child's child a job is
 NICENESS = "RAY_worker_niceness"  # Ray's name; its raylet reads it as it starts
+# Ray's name. Else it starts a process for each CPU at once, of which a training could use none: its processes
+# have an environment of their own.
+PRESTART = "RAY_prestart_worker_first_driver"
 TOO_SLOW = "timed out during startup"  # of Ray's message, a bare Exception
 
 
@@ -137,10 +140,10 @@ def _initialised(section: RaySection, dashboard: bool) -> str | None:
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
-        quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}
     address = section.address or job_cluster() or os.environ.get("RAY_ADDRESS")
     if address:
+        if JOB_CONFIG not in os.environ:  # a job's environment came with it, and Ray lets no one add to it
+            quiet["runtime_env"] = {"env_vars": QUIET_ENVIRONMENT}
         try:
             ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -149,7 +152,7 @@ def _initialised(section: RaySection, dashboard: bool) -> str | None:
         return None
     say("Ray: starting a local session (5-15 s)")
     try:
-        with _our_parameters(), _niceness(section.niceness):
+        with _our_parameters(), _environment({NICENESS: str(section.niceness), PRESTART: "0"}):
             context = ray.init(
                 address="local",  # never a cluster that somebody happens to run on this machine
                 num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
@@ -224,13 +227,16 @@ def _own_end() -> Iterator[None]:
 
 
 @contextmanager
-def _niceness(value: int) -> Iterator[None]:
-    """Within the block, `ray.init` starts a Ray whose workers have this niceness, or the user's own."""
-    if NICENESS in os.environ:
-        yield
-        return
-    os.environ[NICENESS] = str(value)
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Within the block, `ray.init` starts a Ray with these variables, or the user's own.
+
+    All its processes inherit them and the quiet ones: an environment of the job's own would make the start of
+    each worker wait for Ray's agent.
+    """
+    missing = {key: value for key, value in (QUIET_ENVIRONMENT | variables).items() if key not in os.environ}
+    os.environ.update(missing)
     try:
         yield
     finally:
-        del os.environ[NICENESS]
+        for key in missing:
+            del os.environ[key]

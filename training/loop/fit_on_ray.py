@@ -119,6 +119,7 @@ def fit_on_ray(
                         controller_failure_limit=scaling.max_controller_failures,
                     ),
                 ),
+                desk=desk,
             )
             try:
                 with _quiet(environment):
@@ -145,8 +146,6 @@ def fit_on_ray(
 def _work(job: _Job[PlanT]) -> None:
     """What each worker runs; an error that no retry can mend goes to the board instead of to Ray."""
     context = ray.train.get_context()
-    if ray.get(job.desk.failure.remote()) is not None:
-        return  # a retry after such an error
     try:
         _train(job, context.get_world_rank(), context.get_world_size())
     except Exception as error:

@@ -1,6 +1,8 @@
 """How weights move: the optimizer with its parameter groups, and the learning rate by step."""
 
+import inspect
 import math
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -8,6 +10,8 @@ from torch import nn
 from cluster.errors import UserError
 from training.loop.section import LoopSettings
 from training.models import PartedModel
+
+OptimizerT = TypeVar("OptimizerT", bound=torch.optim.Optimizer)
 
 
 def optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer:
@@ -35,9 +39,23 @@ def optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.Optimizer
         for key in sorted(groups_by_key, reverse=True)
     ]
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999), fused=True)
+        return eager(torch.optim.AdamW)(groups, lr=settings.lr, betas=(settings.momentum, 0.999), fused=True)
     # Not fused: where fp16 skips the first step, its momentum begins with what memory held (PyTorch 2.15).
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+    return eager(torch.optim.SGD)(
+        groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0
+    )
+
+
+def eager(kind: type[OptimizerT]) -> type[OptimizerT]:
+    """An optimizer that is never compiled; its numbers and its state are the kind's own.
+
+    PyTorch wraps these methods lest its compiler follow them, and imports the compiler in the first call: two
+    seconds of each training's start.
+    """
+    wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return cast("type[OptimizerT]", type(kind.__name__, (kind,), methods))
 
 
 def _scales(model: nn.Module, decay: float) -> dict[int, float]:

@@ -6,7 +6,7 @@ import pytest
 from ray._private import state
 from ray.core.generated import gcs_pb2
 
-from cluster.on_ray.controller_cleaner import groups_of
+from cluster.on_ray.cleaner import groups_of
 
 MINE, ANOTHERS = b"\x01" * 16, b"\x02" * 16
 

@@ -6,37 +6,62 @@ does it itself by then. Until that is settled, pyproject.toml keeps to older rel
 
 import importlib.util
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-TRAINER, CLEANER = "cluster/on_ray/trainer.py", "cluster/on_ray/controller_cleaner.py"
+TRAINER, CLEANER = "cluster/on_ray/trainer.py", "cluster/on_ray/cleaner.py"
+BACKEND = "cluster/on_ray/torch_backend.py"
 SESSION, JOBS = "cluster/on_ray/session.py", "cluster/jobs/jobs.py"
 WAITING = "cluster/on_ray/waiting.py"
 GIVING_UP, EXECUTION = "pipelines/tables/giving_up.py", "ray.data._internal.execution"
 CALLBACKS = "ray.train.v2._internal.callbacks"
 CLEANER_MODULE = "ray.train.v2._internal.execution.controller.placement_group_cleaner"
+DATA_PARALLEL = "ray.train.v2.api.data_parallel_trainer"
 NAMES = [
-    (TRAINER, "ray.train.torch", "TorchTrainer._create_default_callbacks", ["self"]),
+    (TRAINER, DATA_PARALLEL, "DataParallelTrainer._create_default_callbacks", ["self"]),
+    (
+        TRAINER,
+        DATA_PARALLEL,
+        "DataParallelTrainer._initialize_and_run_controller",
+        ["self", "controller_init_kwargs"],
+    ),
     (TRAINER, CALLBACKS, "DatasetsCallback", None),
     (TRAINER, f"{CALLBACKS}.placement_group_callback", "PlacementGroupCleanerCallback", None),
+    (TRAINER, f"{CALLBACKS}.placement_group_callback", "PlacementGroupCleaner", None),
     (
-        CLEANER,
+        TRAINER,
         f"{CALLBACKS}.placement_group_callback",
         "PlacementGroupCleanerCallback.after_controller_start",
         ["self", "train_run_context"],
     ),
-    (CLEANER, f"{CALLBACKS}.placement_group_callback", "PlacementGroupCleaner", None),
+    (
+        TRAINER,
+        "ray.train.v2._internal.execution.failure_handling",
+        "FailurePolicy.make_decision",
+        ["self", "training_failed_error"],
+    ),
+    (TRAINER, "ray.train.v2._internal.execution.failure_handling", "FailureDecision.RAISE", None),
+    (BACKEND, "ray.train._internal.utils", "get_address_and_port", []),
+    (BACKEND, "ray.train.torch.config", "_set_torch_distributed_env_vars", []),
+    (
+        BACKEND,
+        "ray.train.torch.config",
+        "_setup_torch_process_group",
+        ["backend", "world_rank", "world_size", "init_method", "timeout_s"],
+    ),
+    (BACKEND, "ray.train.torch.config", "_shutdown_torch", ["destroy_process_group"]),
     (
         CLEANER,
         CLEANER_MODULE,
         "PlacementGroupCleaner.__init__",
         ["self", "controller_actor_id", "check_interval_s", "get_actor_timeout_s", "stop_timeout"],
     ),
-    (CLEANER, CLEANER_MODULE, "is_actor_alive", ["actor_id", "timeout"]),
-    (CLEANER, CLEANER_MODULE, "PlacementGroupCleaner._cleanup_placement_group", ["self", "placement_group"]),
+    (CLEANER, CLEANER_MODULE, "PlacementGroupCleaner.register_placement_group", ["self", "placement_group"]),
     (CLEANER, CLEANER_MODULE, "PlacementGroupCleaner.start_monitoring", ["self"]),
+    (CLEANER, CLEANER_MODULE, "PlacementGroupCleaner.stop", ["self"]),
     (CLEANER, "ray._private.state", "GlobalState._connect_and_get_accessor", ["self"]),
     (CLEANER, "ray._private.state", "actors", ["actor_id", "job_id", "actor_state_name"]),
     (SESSION, "ray._private.parameter", "RayParams", None),
@@ -84,34 +109,45 @@ def source(ours: str, module: str, name: str) -> str:
 
 
 def test_the_trainers_callbacks_are_the_two_that_we_replace() -> None:
-    made = source(TRAINER, "ray.train.torch", "TorchTrainer._create_default_callbacks")
+    made = source(TRAINER, DATA_PARALLEL, "DataParallelTrainer._create_default_callbacks")
     for name in ("DatasetsCallback(", "PlacementGroupCleanerCallback("):
-        assert name in made, f"TorchTrainer no longer makes a {name[:-1]}; look at {TRAINER}"
+        assert name in made, f"DataParallelTrainer no longer makes a {name[:-1]}; look at {TRAINER}"
+
+
+def test_the_trainer_hands_its_failure_policy_to_the_controller_and_is_else_torchs() -> None:
+    fit = source(TRAINER, DATA_PARALLEL, "DataParallelTrainer.fit")
+    assert "failure_policy=create_failure_policy(" in fit, f"it goes another way; look at {TRAINER}"
+    torch_trainer = private(TRAINER, "ray.train.torch", "TorchTrainer")
+    own = {name for name in vars(torch_trainer) if not name.startswith(("__", "_abc_", "_annotated"))}
+    local = {"_get_local_controller"}  # for no workers at all, which we train without Ray
+    assert own == local, f"TorchTrainer does more: {own}; look at {TRAINER}"
+
+
+def test_rays_own_backend_does_what_ours_does_and_nothing_else_on_cpus_and_gpus() -> None:
+    known = private(BACKEND, "ray.train.torch.config", "TorchConfig")()
+    assert (known.backend, known.init_method, known.timeout_s) == (None, "env", 1800), f"look at {BACKEND}"
+    backend = private(BACKEND, "ray.train.torch.config", "_TorchBackend")
+    assert backend.share_cuda_visible_devices is True, f"look at {BACKEND}"
+    start = source(BACKEND, "ray.train.torch.config", "_TorchBackend.on_start")
+    for part in ("nccl", "gloo", "MASTER_ADDR", "MASTER_PORT", "_set_torch_distributed_env_vars", "env://"):
+        assert part in start, f"a process group is set up without {part}; look at {BACKEND}"
+    end = source(BACKEND, "ray.train.torch.config", "_TorchBackend.on_shutdown")
+    assert "destroy_process_group=len(worker_group) > 1" in end, f"look at {BACKEND}"
 
 
 def test_the_callback_takes_the_cleaner_from_its_module() -> None:
-    """Where we put ours; its arguments go by keyword."""
-    text = source(
-        CLEANER,
-        f"{CALLBACKS}.placement_group_callback",
-        "PlacementGroupCleanerCallback.after_controller_start",
-    )
-    assert "(PlacementGroupCleaner)" in text, f"the cleaner is started otherwise; look at {CLEANER}"
+    """Where we put ours; its arguments go by keyword, and the controller calls three methods of it."""
+    module = f"{CALLBACKS}.placement_group_callback"
+    text = source(TRAINER, module, "PlacementGroupCleanerCallback")
+    assert "(PlacementGroupCleaner)" in text, f"the cleaner is started otherwise; look at {TRAINER}"
     assert "controller_actor_id=" in text, f"the cleaner is given its settings otherwise; look at {CLEANER}"
+    called = set(re.findall(r"self\._cleaner\.(\w+)\.remote", text))
+    assert called == {"start_monitoring", "register_placement_group", "stop"}, f"look at {CLEANER}"
 
 
-def test_the_cleaner_asks_by_the_name_that_we_replace() -> None:
-    text = source(CLEANER, CLEANER_MODULE, "PlacementGroupCleaner")
-    assert "is_actor_alive(" in text, f"the cleaner asks otherwise; look at {CLEANER}"
+def test_an_actors_state_and_a_groups_maker_are_named_as_we_read_them() -> None:
     states = source(CLEANER, "ray._private.state", "GlobalState._gen_actor_info")
     assert '"State"' in states, f"an actor's state is named otherwise; look at {CLEANER}"
-
-
-def test_a_dead_controllers_groups_are_cleaned_up_once_and_name_their_maker() -> None:
-    loop = source(CLEANER, CLEANER_MODULE, "PlacementGroupCleaner._monitor_loop")
-    assert "self._cleanup_placement_group(" in loop, f"the cleaner frees otherwise; look at {CLEANER}"
-    started = source(CLEANER, CLEANER_MODULE, "PlacementGroupCleaner.start_monitoring")
-    assert "is_alive()" in started, f"a second start is no longer harmless; look at {CLEANER}"
     row = private(CLEANER, "ray.core.generated.gcs_pb2", "PlacementGroupTableData")()
     for name in ("placement_group_id", "creator_actor_id", "state"):
         assert hasattr(row, name), f"a group's row has no {name}; look at {CLEANER}"

@@ -11,7 +11,8 @@ from cluster.errors import UserError
 from cluster.on_ray.section import RaySection
 from cluster.on_ray.session import JOB_CONFIG, ray_session, start_ray
 from cluster.storage.storage import Storage
-from tests.training.loop.test_fit_ray import EPOCHS, Line, Rows, losses, run_fit
+from tests.training.loop.line import Line
+from tests.training.loop.test_fit_ray import EPOCHS, Rows, losses, run_fit
 from training.loop import fit_on_ray
 from training.loop.fit import trains_here
 from training.loop.loop import train

@@ -12,7 +12,7 @@ from cluster.errors import UserError
 from cluster.stages.stage import Workbench
 from cluster.storage.storage import Storage
 from tests.silent_tracking import SilentRun
-from tests.training.loop.test_fit_ray import Line, build
+from tests.training.loop.line import Line, build
 from training.loop.fit_result import FitResult
 from training.loop.section import LoopSettings, ScalingSection
 from training.loop.stage_training import trained

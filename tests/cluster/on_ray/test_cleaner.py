@@ -9,7 +9,7 @@ import ray
 from ray._private import state
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from cluster.on_ray.controller_cleaner import CleanerCallback
+from cluster.on_ray.trainer import CleanerCallback
 
 
 class Controller:
