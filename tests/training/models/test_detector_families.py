@@ -21,7 +21,6 @@ from training.models.detectors.base import Detector, build_detector
 from training.models.letterbox import Preprocessing
 from training.models.names import backbone_of, check_detector_name, detector_names
 from training.models.parted import Targets
-from training.runtimes.onnx_export import export_onnx
 from training.starts.detector_file import load_detector, save_detector
 from training.starts.filling import filled_detector, fresh_detector
 
@@ -265,30 +264,6 @@ def test_more_stages_than_there_are_cannot_be_frozen() -> None:
     for name in ("yolov8n", "yolov8n+resnet18"):
         with pytest.raises(UserError, match="stages; 9 can't be frozen"):
             build_detector(name, CLASSES, SQUARE).freeze(9)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "preprocessing"),
-    [
-        *(
-            (name, SQUARE)
-            for name in (
-                "yolov8n+resnet18",
-                "slf-yolo-n",
-                *HEAVY,
-                "rt-detr-v2-s+resnet18",
-                "rf-detr+resnet18",
-            )
-        ),
-        ("yolov8n-rtdetr", STRIP),
-    ],
-)
-def test_export_gives_what_pytorch_gives(name: str, preprocessing: Preprocessing, tmp_path: Path) -> None:
-    detector = fresh(name, preprocessing).eval()
-    check = export_onnx(detector, tmp_path / "detector.onnx", {})
-    assert check.boxes < 0.1
-    assert check.scores < 1e-3
 
 
 @pytest.mark.parametrize("name", EVERY)
