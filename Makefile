@@ -5,7 +5,7 @@ UV := .bootstrap/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
-.PHONY: install install-user demo test unit lint format bench docs rivals proof lock clean
+.PHONY: install install-user demo test unit slow rays lint format bench docs rivals proof lock clean
 
 # With the developers' tools, which `make test` needs; who only runs the commands takes `make install-user`.
 install: .venv/installed
@@ -34,18 +34,23 @@ endef
 demo: install
 	$(BIN)/agssp demo
 
-# Two processes at a time, each test file in one of them (the longest first: tests/conftest.py), with a thread each:
-# torch's threads on top would only wait for each other. Then what starts Ray or kills it: each process has a Ray of
-# its own and mostly waits for it, so three go on two cores. mypy, which without its cache has one core busy for
-# minutes, goes beside the unit tests. Of slow and Ray's tests only files that name the marker are read, as every
+# Each test file in one process (the longest first: tests/conftest.py), with a thread each: torch's threads on top
+# would only wait for each other. mypy, which without its cache has one core busy for minutes, goes beside the unit
+# tests. Then the slow ones, which compute, beside those that start Ray or kill it, which mostly wait for it: a phase
+# of their own each would leave cores idle, by waiting or as its last file ends. They stay in processes apart, as a
+# process that has a Ray of its own does small jobs there. Of both only files that name the marker are read, as every
 # process imports all that it is given; tests/conftest.py refuses a test whose marker its file does not name.
 test: install
 	$(MAKE) -j 2 lint unit
-	$(TESTS) -n 2 --dist loadfile --no-loadscope-reorder --durations 15 \
-		-m "slow and not ray and not chaos and not gpu and not network" $(call NAMING,slow)
-	$(TESTS) -n 3 --dist loadfile --no-loadscope-reorder --durations 15 \
-		-m "(ray or chaos) and not gpu and not network" $(call NAMING,ray|chaos)
+	$(MAKE) -j 2 slow rays
 
+slow: install
+	$(TESTS) -n 2 $(LONGEST_FIRST) -m "slow and not ray and not chaos and not gpu and not network" $(call NAMING,slow)
+
+rays: install
+	$(TESTS) -n 2 $(LONGEST_FIRST) -m "(ray or chaos) and not gpu and not network" $(call NAMING,ray|chaos)
+
+LONGEST_FIRST := --dist loadfile --no-loadscope-reorder --durations 15
 NAMING = $$(grep -rlE --include='test_*.py' 'mark\.($(1))' tests | sort)
 
 unit: install
