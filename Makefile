@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := .bootstrap/bin/uv
 export UV_PYTHON_DOWNLOADS := never
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+TESTS = OMP_NUM_THREADS=1 $(NICE) $(BIN)/python -m pytest -q
 
 .PHONY: install install-user demo test unit slow rays lint format bench docs rivals proof lock clean
 
@@ -38,12 +38,14 @@ demo: install
 # would only wait for each other. mypy, which without its cache has one core busy for minutes, goes beside the unit
 # tests. Then the slow ones, which compute, beside those that start Ray or kill it, which mostly wait for it: a phase
 # of their own each would leave cores idle, by waiting or as its last file ends. They stay in processes apart, as a
-# process that has a Ray of its own does small jobs there. Of both only files that name the marker are read, as every
-# process imports all that it is given; tests/conftest.py refuses a test whose marker its file does not name.
+# process that has a Ray of its own does small jobs there, and the slow ones stand back, as the others watch the
+# clock. Of both only files that name the marker are read, as every process imports all that it is given;
+# tests/conftest.py refuses a test whose marker its file does not name.
 test: install
 	$(MAKE) -j 2 lint unit
 	$(MAKE) -j 2 slow rays
 
+slow: NICE := nice -n 5
 slow: install
 	$(TESTS) -n 2 $(LONGEST_FIRST) -m "slow and not ray and not chaos and not gpu and not network" $(call NAMING,slow)
 
