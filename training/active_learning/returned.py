@@ -165,15 +165,14 @@ def read_returned(
 def _refuse_faults(made: Artifact, folder: Path) -> None:
     """Refuse labels of no image and labels or images that can't be read."""
     faults = made.directory.read_table("bad_labels.parquet").to_pylist()
-    bad = [described(row) for row in faults if row["action"] != USED]
-    bad += [
-        f"{row['uri']}: {row['reason']}"
-        for row in made.directory.read_table("quarantine.parquet").to_pylist()
-    ]
+    bad, what = [described(row) for row in faults if row["action"] != USED], "labels"
+    if not bad:  # an image whose label can't be read is in quarantine too
+        lost = made.directory.read_table("quarantine.parquet").to_pylist()
+        bad, what = [f"{row['uri']}: {row['reason']}" for row in lost], "images"
     if bad:
         kept, place = str(folder / KEPT), str(folder / LABELLED)
         raise UserError(
-            f"{len(bad)} labels in {place} belong to no image that was asked for, or can't be read "
+            f"{len(bad)} {what} in {place} belong to no image that was asked for, or can't be read "
             f"({bad[0].replace(kept, place)}); correct or remove them and run again."
         )
 

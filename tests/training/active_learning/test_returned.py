@@ -144,7 +144,7 @@ def gone_original(folder: Path) -> None:
         (lambda folder: label(folder, a=BOX, z=BOX), r"belong to no image that was asked for"),
         (
             lambda folder: label(folder, a="0 0.5 nonsense 0.3 0.3\n"),
-            r"can't be read \(.*labelled/labels/a\.txt",
+            r"^1 labels in .* can't be read \(.*labelled/labels/a\.txt",
         ),
         (
             lambda folder: label(folder, a="2 0.5 0.5 0.3 0.3\n"),
