@@ -137,7 +137,8 @@ def driver(folder: Path, step: str, section: str) -> list[str]:
     script.write_text(
         textwrap.dedent(
             f"""
-            import sys, threading
+            import signal, sys, threading
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
             sys.path.insert(0, {root!r})
             from pathlib import Path
             from cluster.on_ray import RaySection, ray_session, start_ray
