@@ -81,7 +81,9 @@ class Needs:
         if goal == "run":
             several = project.finetune.rounds > 1
             corpus = bool(roots) or data is None or several or bool(starts & {AGBP, AGSSP})
-            return cls(corpus, maps=True, backbone=True, labels=True, detector_start=start)
+            backbone = section.needs_backbone or AGBP in starts
+            maps = section.needs_maps or backbone
+            return cls(corpus, maps=maps, backbone=backbone, labels=True, detector_start=start)
         return cls(True, maps=goal != "corpus", backbone=goal == "backbone", labels=False)
 
 

@@ -98,7 +98,7 @@ def whole_run(project: Project, name: str) -> Mapping[str, Any]:
             "counts": {stage: artifact.results for stage, artifact in artifacts.items()},
             "seconds": {stage: artifact.record["seconds"] for stage, artifact in artifacts.items()},
             "reused": [stage for stage, artifact in artifacts.items() if artifact.reused],
-            "maps": artifacts["evaluate_maps"].results,
+            "maps": artifacts["evaluate_maps"].results if "evaluate_maps" in artifacts else None,
             "table": report.results["table"],
             "headline": report.results["headline"],
             "report": f"{report.directory.uri}/report.html",

@@ -278,18 +278,20 @@ class Pipeline:
         return made if surfaces is None else {"surfaces": surfaces, **made}
 
     def pretraining(self) -> "Pretraining":
-        """The stages up to the pretrained detector."""
+        """The stages up to the pretrained detector, and of a start `agbp`; none that neither is made of."""
         from training.report import Pretraining
 
+        read = {*self.source_names(AGSSP), *(self.source_names(AGBP) if AGBP in self.starts else ())}
+        maps, boxes = "maps" in read, "boxes" in read
         return Pretraining(
             surfaces=self.surfaces,
             corpus=self.corpus,
-            maps=self.maps,
-            map_quality=self.map_quality,
-            boxes=self.boxes,
-            backbone=self.backbone,
+            maps=self.maps if maps else None,
+            map_quality=self.map_quality if maps else None,
+            boxes=self.boxes if boxes else None,
+            backbone=self.backbone if "backbone" in read else None,
             detector=self.detector,
-            audit=self.audit if self.project.boxes.rule == "auto" else None,
+            audit=self.audit if boxes and self.project.boxes.rule == "auto" else None,
             painted=self.paint if self.project.detector.needs_painted else None,
             labels=None if self.labelled is self.corpus else self.labelled,
         )

@@ -11,6 +11,7 @@ from cluster.storage import Storage
 from pipelines.images import decode_image
 from pipelines.tables import box_array
 
+SHEET_FILE = "sheet.png"
 TILES, COLUMNS, SIDE, GAP = 16, 4, 320, 6  # pictures, in a line, pixels of one, pixels between
 GROUND, FRAME, DRAWN = (24, 24, 24), (255, 60, 60), (70, 220, 90)
 NONE = np.zeros((0, 4))

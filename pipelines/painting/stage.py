@@ -11,7 +11,7 @@ from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.storage import Storage
 from pipelines.painting.rows import TO_PAINT, paint_rows
 from pipelines.painting.section import PaintSection, PaintSettings
-from pipelines.painting.sheet import painted_sheet
+from pipelines.painting.sheet import SHEET_FILE, painted_sheet
 from pipelines.tables import (
     PAINTED,
     QUARANTINE,
@@ -135,7 +135,7 @@ def _finish(bench: Workbench, images: pa.Table, max_bad_share: float) -> Mapping
     bench.directory.delete("work")
     sheet = painted_sheet(table.to_pylist(), bench.directory)
     if sheet is not None:
-        bench.directory.write("sheet.png", sheet)
+        bench.directory.write(SHEET_FILE, sheet)
     rows = table.column("boxes").to_pylist()
     return {
         "images": len(rows),

@@ -194,3 +194,23 @@ def test_the_finetuned_file_opens_in_ultralytics(first: dict[str, Any], workspac
         with safe_open(path, framework="pt") as file:
             classes = len(json.loads(file.metadata()["agssp"])["classes"])
     DetectionModel("yolov8n.yaml", nc=classes, verbose=False).load_state_dict(state, strict=True)
+
+
+def test_a_run_on_painted_defects_alone_makes_no_maps(
+    first: dict[str, Any], workspace: Storage, place: list[str]
+) -> None:
+    painted = ["finetune.starts=[scratch,agssp]", "detector.boxes=painted", "detector.start=scratch"]
+    result, _ = run("demo", *place, *SMALL, *painted, "name=painted")
+    assert list(result["counts"]) == [
+        *("surfaces", "corpus", "paint", "detector", "finetune scratch", "evaluate scratch"),
+        *("finetune agssp", "evaluate agssp", "register", "report"),
+    ]
+    assert result["maps"] is None
+    assert result["table"][0] == first["table"][0]
+    shown, _ = run("models", "show", result["model"]["name"], *place)
+    assert {"corpus", "paint", "detector"} <= set(shown["lineage"])
+    assert not {"maps", "boxes", "backbone"} & set(shown["lineage"])
+    folder, _, name = result["report"].rpartition("/")
+    page = Storage.open(folder).read(name).decode()
+    assert "There are no anomaly maps, as no start comes from them." in page
+    assert "Painted defects</h3><img" in page

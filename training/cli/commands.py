@@ -212,7 +212,7 @@ def render_run(result: Mapping[str, Any]) -> None:
     out.print(result["headline"]["sentence"], markup=False, soft_wrap=True)
     maps = result["maps"]
     names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
-    known = [f"{name} {maps[key]:.3f}" for key, name in names.items() if maps.get(key) is not None]
+    known = [f"{name} {maps[key]:.3f}" for key, name in names.items() if maps and maps[key] is not None]
     if known:
         out.print(f"Anomaly maps: {', '.join(known)}")
     model = result["model"]
@@ -220,6 +220,6 @@ def render_run(result: Mapping[str, Any]) -> None:
         f"Registered:   {model['name']} version {model['version']} (alias {model['alias']}), "
         f"from the start {model['start']}"
     )
-    for verdict in (*maps["verdicts"], *model["verdicts"]):
+    for verdict in (*(maps["verdicts"] if maps else ()), *model["verdicts"]):
         out.print(verdict["sentence"], markup=False, soft_wrap=True)
     out.print(f"Report:       {result['report']}")

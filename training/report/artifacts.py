@@ -11,7 +11,8 @@ class Pretraining:
     """The stages up to the pretrained detector.
 
     Attributes:
-        corpus, maps, map_quality, boxes, backbone, detector: the stages' artifacts.
+        corpus, detector: the stages' artifacts.
+        maps, map_quality, boxes, backbone: likewise; None where no start comes from them.
         audit: the audit of the rules of boxes; None where it chose none of them.
         painted: painted defects; None where the detector learns from maps alone.
         surfaces: the generated images; None where the images are the user's.
@@ -19,11 +20,11 @@ class Pretraining:
     """
 
     corpus: Artifact
-    maps: Artifact
-    map_quality: Artifact
-    boxes: Artifact
-    backbone: Artifact
     detector: Artifact
+    maps: Artifact | None = None
+    map_quality: Artifact | None = None
+    boxes: Artifact | None = None
+    backbone: Artifact | None = None
     audit: Artifact | None = None
     painted: Artifact | None = None
     surfaces: Artifact | None = None

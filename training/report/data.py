@@ -217,6 +217,7 @@ class ReportData:
         lead: 95 % interval of (best other start - scratch) by mAP@0.5:0.95, shares of 1; None where unknown.
         audit: rules of boxes on painted defects, by category, the best first.
         gallery: images in the order shown, grouped by category.
+        painted: picture of images with painted defects, as the detector's pretraining learns them.
         attention: picture of the backbone's attention before and after, see `attention_pictures`.
         cases: None where no two starts were finetuned.
         quarantined: number of all images left out; `quarantine` may hold only the first.
@@ -243,4 +244,5 @@ class ReportData:
     quarantine: Sequence[QuarantineRow] = ()
     quarantined: int = 0
     model: RegisteredModel | None = None
+    painted: Picture | None = None
     attention: Picture | None = None

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from cluster.html_page import page_environment
 from cluster.verdicts import LEADING, StartFigures, best_start, compare_starts
+from training.pictures import Picture
 from training.report import (
     charts as report_charts,
     detectors as report_detectors,
@@ -24,7 +25,7 @@ TEMPLATE = "page.html.j2"
 # JPEG bytes for all pictures of a kind, which keep the file below 8 MB, and for one picture.
 GALLERY_BYTES, EXAMPLE_BYTES = 3_500_000, 1_500_000
 PANEL_BYTES, SHOT_BYTES = 24_000, 48_000
-ATTENTION_BYTES, CASES_BYTES = 400_000, 500_000
+SHEET_BYTES, CASES_BYTES = 400_000, 500_000
 EXAMPLE_SIDE = 560
 
 
@@ -67,18 +68,18 @@ def render(data: ReportData) -> str:
         charts=report_charts,
         detectors=report_detectors,
         gallery=gallery(data.gallery),
-        attention=(
-            None if data.attention is None else report_pictures.fitting_uri(data.attention, ATTENTION_BYTES)
-        ),
+        painted=_sheet_uri(data.painted, SHEET_BYTES),
+        attention=_sheet_uri(data.attention, SHEET_BYTES),
         examples=examples(data),
-        cases=(
-            None
-            if data.cases is None or data.cases.picture is None
-            else report_pictures.fitting_uri(data.cases.picture, CASES_BYTES)
-        ),
+        cases=_sheet_uri(None if data.cases is None else data.cases.picture, CASES_BYTES),
         colour_stops=report_pictures.colour_stops(),
         config=masked_yaml(data.config),
     )
+
+
+def _sheet_uri(picture: Picture | None, limit: int) -> str | None:
+    """A picture within so many bytes as a data URI; None of none."""
+    return None if picture is None else report_pictures.fitting_uri(picture, limit)
 
 
 def headline(

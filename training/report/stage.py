@@ -11,6 +11,7 @@ import numpy as np
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.verdicts import StartFigures, behind_another
 from pipelines.audit import AUDIT_FILE, settings_words, shown_rows
+from pipelines.painting import SHEET_FILE
 from pipelines.tables import CorpusTables, has_defect
 from training.agbp import ATTENTION_FILE
 from training.pictures import Picture
@@ -71,12 +72,13 @@ def write_report(
         behind = behind_another(figures, registered.results["start"])
         verdicts = [*registered.results["verdicts"], *([behind.document()] if behind else [])]
         corpus, maps, boxes = pretraining.corpus, pretraining.maps, pretraining.boxes
-        gallery_items = gallery(corpus, maps, boxes, section.gallery)
+        gallery_items = gallery(corpus, maps, boxes, section.gallery) if maps and boxes else []
         drawn = examples(labelled, starts, section.examples, section.min_score)
         sheet = cases_sheet(labelled, starts, section.cases, section.min_score)
         quarantine = [
             QuarantineRow(row["uri"], row["stage"], row["reason"])
-            for artifact in (corpus, maps, *([labelled] if labelled is not corpus else []))
+            for artifact in (corpus, maps, pretraining.painted, labelled if labelled is not corpus else None)
+            if artifact is not None
             for row in artifact.directory.read_table("quarantine.parquet").to_pylist()
         ]
         data = ReportData(
@@ -90,11 +92,14 @@ def write_report(
                 for name, artifact in everything.items()
             ],
             gallery=gallery_items,
-            thresholds=_thresholds(boxes),
+            thresholds=_thresholds(boxes) if boxes else [],
             audit=_audit(pretraining.audit),
-            scores=_scores(corpus, maps, boxes),
-            map_quality=[_map_quality(pretraining.map_quality, maps)],
-            attention=_attention(pretraining.backbone),
+            scores=_scores(corpus, maps, boxes) if maps and boxes else [],
+            map_quality=[_map_quality(pretraining.map_quality, maps)]
+            if maps and pretraining.map_quality
+            else [],
+            painted=_sheet(pretraining.painted, SHEET_FILE),
+            attention=_sheet(pretraining.backbone, ATTENTION_FILE),
             curves=_curves(made),
             starts=table,
             held_out=first["images"],
@@ -129,8 +134,8 @@ def write_report(
         site=site,
         config={"section": section.model_dump(mode="json"), "title": title, "config": dict(config)},
         # Curves, confusion, cost; verdicts, also on the model; the interval of the lead; thin masks shown;
-        # good and bad cases; no claim on few images.
-        revision=6,
+        # good and bad cases; no claim on few images; painted images.
+        revision=7,
         inputs=everything,
         body=body,
     )
@@ -218,18 +223,19 @@ def _map_quality(quality: Artifact, maps: Artifact) -> MapQuality:
     )
 
 
-def _attention(backbone: Artifact) -> Picture | None:
-    """The sheet that the backbone stage drew; None where an older version drew none."""
-    if not backbone.directory.exists(ATTENTION_FILE):
+def _sheet(artifact: Artifact | None, file: str) -> Picture | None:
+    """The sheet that a stage drew; None where there is no such stage, or an older version drew none."""
+    if artifact is None or not artifact.directory.exists(file):
         return None
-    content = np.frombuffer(backbone.directory.read(ATTENTION_FILE), np.uint8)
+    content = np.frombuffer(artifact.directory.read(file), np.uint8)
     sheet = cv2.imdecode(content, cv2.IMREAD_COLOR)
     return None if sheet is None else np.ascontiguousarray(sheet[..., ::-1], np.uint8)
 
 
 def _curves(artifacts: RunArtifacts) -> list[TrainingCurve]:
     pretraining = artifacts.pretraining
-    trained = {"Backbone (AGBP)": pretraining.backbone, "Detector (AGDP)": pretraining.detector}
+    trained = {"Backbone (AGBP)": pretraining.backbone} if pretraining.backbone else {}
+    trained |= {"Detector (AGDP)": pretraining.detector}
     trained |= {f"Finetuning from {start}": outcome.finetuned for start, outcome in artifacts.starts.items()}
     return [
         TrainingCurve(name, artifact.directory.read_table("history.parquet").to_pylist())

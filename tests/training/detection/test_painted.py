@@ -186,10 +186,18 @@ def test_a_command_asks_for_what_the_detector_reads(
     )
     needs = Needs.of(project, "detector")
     assert (needs.maps, needs.backbone, needs.detector_start, needs.labels) == (maps, backbone, start, False)
-    finetune = Needs.of(project, "finetune")
+    finetune, run = Needs.of(project, "finetune"), Needs.of(project, "run")
     read = Pipeline(project, Site(Storage.open("nowhere"), cast(Any, None))).source_names("agssp")
     assert ("maps" in read, "backbone" in read) == (maps, backbone)
     assert (finetune.maps, finetune.backbone, finetune.detector_start) == (maps, backbone, start)
+    assert (run.maps, run.backbone, run.detector_start) == (maps, backbone, start)
+
+
+def test_a_whole_run_asks_for_maps_where_a_start_of_their_own_reads_them() -> None:
+    starts = {"starts": ["scratch", "agbp", "agssp"]}
+    project = Project.model_validate({"detector": {"boxes": "painted"}, "finetune": starts})
+    needs = Needs.of(project, "run")
+    assert (needs.maps, needs.backbone) == (True, True)
 
 
 def test_a_detector_without_the_backbone_stage_may_stand_on_another_backbone() -> None:
