@@ -84,6 +84,7 @@ ROOMS = {
     "training.drift": "*",
     "training.improving": "*",
     "training.next_images": "*",
+    "training.data_pipeline": "heads inputs loop project",
     "training.opening": "*",
     "training.pipeline": "*",
     "training.served": "*",

@@ -7,14 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cluster.stages import Artifact, Site
-from pipelines.corpus import CorpusImages, CorpusSection, build_corpus, build_labelled, check_unseen
-from pipelines.maps import MapsSection
-from training.inputs import read_listing
-from training.loop import TrainingSite
+from pipelines.corpus import build_labelled, check_unseen
+from training.data_pipeline import DataPipeline
 from training.project import Project
 from training.starts import AGBP, AGSSP
 
 if TYPE_CHECKING:
+    from training.detection import DetectorSection
     from training.report import Pretraining, RunArtifacts
 
 # Where and how it runs, which may name hosts, and checks that are no part of the run: not in the report.
@@ -23,8 +22,8 @@ NOT_SHOWN = {
 }
 
 
-class Pipeline:
-    """The stages of one project; each property makes its artifact (and those it reads) or finds it complete.
+class Pipeline(DataPipeline):
+    """All stages of one project; each property makes its artifact (and those it reads) or finds it complete.
 
     Args:
         project: the config.
@@ -33,113 +32,17 @@ class Pipeline:
     """
 
     def __init__(self, project: Project, site: Site, labelled: Artifact | None = None) -> None:
+        super().__init__(project, site)
         self._labelled = labelled
-        self.project, self.seeded = project, project.seeded()
-        self.site = TrainingSite(site.workspace, site.run, project.scaling)
         self._finetuned: dict[str, Artifact] = {}
         self._evaluated: dict[str, Artifact] = {}
-
-    @cached_property
-    def surfaces(self) -> Artifact | None:
-        """Generated surfaces, where the project asks for them."""
-        from pipelines.surfaces import generate_surfaces
-
-        section = self.project.generate
-        if section is None:
-            return None
-        return generate_surfaces(section, site=self.site)
-
-    @property
-    def corpus_section(self) -> CorpusSection:
-        """The corpus' config; with generated surfaces its root is their folder."""
-        if self.surfaces is None:
-            return self.project.corpus
-        root = f"{self.surfaces.directory.uri}/images"
-        return self.project.corpus.model_copy(update={"root": root, "layout": "masks"})
-
-    @cached_property
-    def corpus(self) -> Artifact:
-        """Manifest, labels and quarantine."""
-        section = self.corpus_section
-        images = CorpusImages(read_listing(section, None), made_by=self.surfaces)
-        return build_corpus(section, images, site=self.site)
-
-    @cached_property
-    def head(self) -> Artifact:
-        """The trained head of the maps' method."""
-        from training.heads import train_head
-
-        return train_head(self.seeded.heads, self.project.maps, site=self.site, corpus=self.corpus)
-
-    @property
-    def trains_head(self) -> bool:
-        """Whether the maps' head is trained here: it learns without labels, and none is named."""
-        return self.project.maps.method == "painted" and self.project.maps.head is None
-
-    @cached_property
-    def maps_section(self) -> MapsSection:
-        """The maps' config, with the head that is trained here."""
-        section = self.project.maps
-        if not self.trains_head:
-            return section
-        from pipelines.heads import HEAD_FILE
-
-        return section.with_head(self.head.directory.uri_of(HEAD_FILE))
-
-    @cached_property
-    def maps(self) -> Artifact:
-        """Anomaly maps of every image."""
-        from pipelines.maps import make_maps
-
-        return make_maps(
-            self.maps_section,
-            site=self.site,
-            corpus=self.corpus,
-            head=self.head if self.trains_head else None,
-        )
-
-    @cached_property
-    def map_quality(self) -> Artifact:
-        """Image and pixel AUROC of the maps on the held-out images, where masks exist."""
-        from pipelines.maps import evaluate_maps
-
-        return evaluate_maps(site=self.site, corpus=self.corpus, maps=self.maps)
-
-    @cached_property
-    def audit(self) -> Artifact:
-        """Every rule of boxes on defects painted onto the user's own images."""
-        from pipelines.audit import AuditInputs, audit_boxes
-
-        project = self.seeded
-        inputs = AuditInputs(project.audit, project.boxes.settings, self.maps_section)
-        return audit_boxes(inputs, site=self.site, corpus=self.corpus, maps=self.maps)
-
-    @cached_property
-    def boxes(self) -> Artifact:
-        """Pseudo-boxes of the pretraining images."""
-        from pipelines.boxes import derive_boxes
-
-        return derive_boxes(
-            self.project.boxes,
-            site=self.site,
-            corpus=self.corpus,
-            maps=self.maps,
-            audit=self.audit if self.project.boxes.rule == "auto" else None,
-        )
-
-    @cached_property
-    def embeddings(self) -> Artifact:
-        """The encoder's embedding of every pretraining image."""
-        from pipelines.choice import embed_images
-
-        return embed_images(self.project.maps, site=self.site, corpus=self.corpus)
 
     @cached_property
     def paint(self) -> Artifact:
         """Defects painted onto the pretraining images; beside pseudo-boxes where these are asked for."""
         from pipelines.painting import paint_images
 
-        boxes = self.boxes if self.project.detector.paints_beside_boxes else None
+        boxes = self.boxes if self.detector_section.paints_beside_boxes else None
         return paint_images(self.seeded.paint, site=self.site, corpus=self.corpus, boxes=boxes)
 
     @cached_property
@@ -155,6 +58,18 @@ class Pipeline:
         )
 
     @cached_property
+    def detector_section(self) -> "DetectorSection":
+        """The detector's config; where its boxes are left to the labels, these have chosen."""
+        section = self.seeded.detector
+        if section.boxes != "auto":
+            return section
+        from training.detection import choosing_images, with_chosen_boxes
+
+        elsewhere = self.project.finetune.data is not None or self._labelled is not None
+        labelled = frozenset() if elsewhere else choosing_images(self.seeded.finetune, self.corpus)
+        return with_chosen_boxes(section, labelled, self.corpus, lambda: self.boxes)
+
+    @cached_property
     def detector(self) -> Artifact:
         """The detector pretrained on pseudo-boxes (AGDP) over that backbone, or as its section says."""
         return self.rounds[-1]
@@ -164,7 +79,7 @@ class Pipeline:
         """The detector of each round; what one finds corrects the boxes of the next."""
         from training.detection import pretrain_detector, propose_boxes
 
-        section, predict = self.seeded.detector, self.project.predict
+        section, predict = self.detector_section, self.project.predict
         made: list[Artifact] = []
         for number in range(1, section.rounds + 1):
             proposals = None
@@ -189,7 +104,7 @@ class Pipeline:
         """Names of the stages that the start `agbp` or `agssp` comes from, in order."""
         if start != AGSSP:
             return ("corpus", "maps", "backbone")
-        section = self.project.detector
+        section = self.detector_section
         read = {
             "corpus": True,
             "maps": section.needs_maps,
@@ -282,7 +197,8 @@ class Pipeline:
         from training.report import Pretraining
 
         read = {*self.source_names(AGSSP), *(self.source_names(AGBP) if AGBP in self.starts else ())}
-        maps, boxes = "maps" in read, "boxes" in read
+        chosen = self.project.detector.boxes == "auto"  # the maps' boxes have a say, learnt or not
+        maps, boxes = chosen or "maps" in read, chosen or "boxes" in read
         return Pretraining(
             surfaces=self.surfaces,
             corpus=self.corpus,
@@ -292,7 +208,7 @@ class Pipeline:
             backbone=self.backbone if "backbone" in read else None,
             detector=self.detector,
             audit=self.audit if boxes and self.project.boxes.rule == "auto" else None,
-            painted=self.paint if self.project.detector.needs_painted else None,
+            painted=self.paint if self.detector_section.needs_painted else None,
             labels=None if self.labelled is self.corpus else self.labelled,
         )
 

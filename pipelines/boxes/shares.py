@@ -1,6 +1,6 @@
 """How pseudo-boxes lie to the labelled boxes of the same images: shares that are right, and that are met."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,16 +51,18 @@ def box_shares(learnt: Mapping[str, Boxes], truth: Mapping[str, Boxes], iou: flo
     return BoxShares(boxes, defects, right / boxes if boxes else None, met / defects if defects else None)
 
 
-def pseudo_box_shares(corpus: Artifact, boxes: Artifact) -> BoxShares:
+def pseudo_box_shares(corpus: Artifact, boxes: Artifact, images: Collection[str] | None = None) -> BoxShares:
     """Shares of the pseudo-boxes, or of what later rounds made of them, in the labelled training images.
 
     Args:
+        images: ids of those that count; None takes all.
         corpus: the corpus stage's artifact.
         boxes: that of the boxes stage, or of a detector's later round: both hold `boxes.parquet`.
     """
     tables = CorpusTables(corpus.directory)
     training, labelled = tables.pretraining(), tables.boxes()
-    truth = {image: labelled[image] for image in training if image in labelled}
+    counted = training if images is None else training & frozenset(images)
+    truth = {image: labelled[image] for image in counted if image in labelled}
     if not truth:
         return BoxShares(0, 0, None, None)
     rows = boxes.directory.read_table("boxes.parquet", columns=["image_id", "boxes"]).to_pylist()

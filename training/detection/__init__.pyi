@@ -4,6 +4,7 @@ from .augment_section import BoxAugment, ColourSection
 from .data import DetectionDataset, Sample
 from .finetune import labelled_samples
 from .finetune_rounds import finetune_in_rounds
+from .judged_boxes import choosing_images, with_chosen_boxes
 from .proposals_stage import propose_boxes
 from .section import DRAWN_EACH, DetectorSection, FinetuneSection
 from .selection import shuffled, with_backgrounds
@@ -18,6 +19,7 @@ __all__ = [
     "DetectorSection",
     "FinetuneSection",
     "Sample",
+    "choosing_images",
     "colour",
     "finetune_in_rounds",
     "labelled_samples",
@@ -25,4 +27,5 @@ __all__ = [
     "propose_boxes",
     "shuffled",
     "with_backgrounds",
+    "with_chosen_boxes",
 ]

@@ -8,11 +8,11 @@ import pyarrow as pa
 from cluster.progress import say
 from cluster.stages import Artifact, Workbench, ensure
 from cluster.storage import Storage
-from pipelines.boxes import pseudo_box_shares
 from pipelines.encoder import LICENCES
 from pipelines.tables import CORRECTED
 from training.detection.agdp import CLASSES
 from training.detection.defect_boxes import DefectBoxes
+from training.detection.judged_boxes import judged_by_labels
 from training.detection.section import DetectorSection
 from training.detection.training import BoxTraining, train_detector, training_results
 from training.loop import ScalingSection, TrainingSite
@@ -32,7 +32,6 @@ from training.weights import TransferReport
 
 # A later round's boxes before painting; its name and columns are the boxes stage's.
 CORRECTED_FILE = "boxes.parquet"
-LEAST_DEFECTS, POOR_F1 = 20, 0.15  # labelled ones that tell; docs/method.md#which-boxes
 LEARNT = {
     "maps": "pseudo-boxes",
     "painted": "painted defects",
@@ -175,23 +174,3 @@ def _learn(
         **training_results(result),
         "transfer": None if report is None else report_json(report),
     }
-
-
-def judged_by_labels(corpus: Artifact, boxes: Artifact) -> dict[str, Any]:
-    """What the labelled training images say of pseudo-boxes, for the record; nothing where they are few.
-
-    Nothing is chosen by it; boxes that are of no use are told before a night is spent on them.
-
-    Args:
-        corpus, boxes: the stages' artifacts.
-    """
-    shares = pseudo_box_shares(corpus, boxes)
-    if shares.defects < LEAST_DEFECTS:
-        return {}
-    if shares.f1 < POOR_F1:
-        say(
-            f"detector: on the labelled images {shares.right or 0:.0%} of {shares.boxes:,} pseudo-boxes are "
-            f"right and {shares.met or 0:.0%} of {shares.defects:,} defects are met (IoU 0.5), too few to "
-            "learn from: such boxes took points from detectors. detector.boxes=painted needs none"
-        )
-    return {"pseudo_boxes": {"right": shares.right, "met": shares.met, "defects": shares.defects}}

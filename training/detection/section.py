@@ -52,7 +52,8 @@ class DetectorSection(DetectorTiles):
         boxes: what it learns to find: `maps`, the pseudo-boxes, as in the method; `painted`, defects that
             `paint` draws onto the images, for which neither maps nor references are needed; `both`, where no
             painted box overlaps a pseudo-box; `labels`, the labelled boxes of the corpus' training split as
-            one class, which tells how much better boxes could bring.
+            one class, which tells how much better boxes could bring; `auto`, `both` where the labels that
+            the finetuning learns show that the pseudo-boxes are good, else `painted`.
         ignore: what is hidden in training, neither object nor background: `nothing`; or `maps`, with
             `boxes=painted`, the pseudo-boxes: real defects are then not learnt as background.
         rounds: trainings one after another, each from `start`. From the second on, the detector before
@@ -61,7 +62,7 @@ class DetectorSection(DetectorTiles):
             doubtful is hidden, neither object nor background. Each round takes the time of the first.
         start: weights before the first step: `agbp`, the backbone stage's; `imagenet`, `coco`, `surface`,
             `scratch`, a file, stage directory or registered model, see `starts.resolve_start`. None: `coco`
-            for `painted` and `labels`, else `agbp`.
+            for `painted`, `labels` and `auto`, else `agbp`.
         freeze_backbone: keep the backbone, batch-norm statistics included, as it starts; true in the paper.
             False: from COCO's weights true boxes of steel strip gained 9.6 points so, 1.1 frozen at 1e-4.
         confidence_weighted: multiply a pseudo-box's part of the loss by its score over the mean score of all,
@@ -76,7 +77,7 @@ class DetectorSection(DetectorTiles):
 
     name: str = "yolov8n"
     image_size: int = Field(default=224, ge=32, le=4096, multiple_of=32)
-    boxes: Literal["maps", "painted", "both", "labels"] = "maps"
+    boxes: Literal["maps", "painted", "both", "labels", "auto"] = "maps"
     ignore: Literal["nothing", "maps"] = "nothing"
     rounds: int = Field(default=1, ge=1, le=5)
     start: StartWord | None = None
@@ -131,17 +132,17 @@ class DetectorSection(DetectorTiles):
     def reads_pseudo_boxes(self, number: int) -> bool:
         """Whether a round, counted from 1, reads the boxes stage's; painted ones do from the second on."""
         later = self.boxes == "painted" and number > 1
-        return self.boxes in ("maps", "both") or self.ignore == "maps" or later
+        return self.boxes in ("maps", "both", "auto") or self.ignore == "maps" or later
 
     @property
     def needs_painted(self) -> bool:
         """Whether the paint stage is learnt from."""
-        return self.boxes in ("painted", "both")
+        return self.boxes in ("painted", "both", "auto")
 
     @property
     def paints_beside_boxes(self) -> bool:
         """Whether nothing is painted over pseudo-boxes, as these are learnt too, or hidden."""
-        return self.boxes == "both" or self.ignore == "maps"
+        return self.boxes in ("both", "auto") or self.ignore == "maps"
 
     @property
     def needs_backbone(self) -> bool:
@@ -152,6 +153,10 @@ class DetectorSection(DetectorTiles):
     def needs_maps(self) -> bool:
         """Whether any stage before it reads anomaly maps."""
         return self.needs_pseudo_boxes or self.needs_backbone
+
+    def learning(self, boxes: Literal["painted", "both"]) -> "DetectorSection":
+        """The section with these boxes in the place of `auto`; it begins with the same weights."""
+        return self.model_copy(update={"boxes": boxes, "start": self.begins_with})
 
     @property
     def deciding(self) -> dict[str, Any]:

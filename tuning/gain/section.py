@@ -10,7 +10,7 @@ from cluster.config import Section
 from training.starts import AGBP, AGSSP, SCRATCH, StartWord
 from tuning.presets import over_preset, shipped_preset
 
-Source = Literal["painted", "maps", "both", "labels"]
+Source = Literal["painted", "maps", "both", "auto", "labels"]
 CEILING: Source = "labels"
 Rounds = Annotated[int, Field(ge=1, le=5)]
 

@@ -20,6 +20,7 @@ SAID = {
     "painted": "painted defects",
     "maps": "pseudo-boxes of the maps",
     "both": "pseudo-boxes and painted defects",
+    "auto": "boxes that labels chose",
     "labels": "true boxes (ceiling)",
 }
 

@@ -13,6 +13,7 @@ LEARNT = {
     "painted": "painted defects",
     "maps": "pseudo-boxes",
     "both": "pseudo-boxes and painted defects",
+    "auto": "the boxes that labels chose",
     "labels": "true boxes",
 }
 METRIC = {"map50": "mAP@0.5", "map50_95": "mAP@0.5:0.95"}

@@ -18,7 +18,7 @@ from pipelines.tables.schemas import BOXES, LABELS, MANIFEST, PAINTED
 from training.detection.agdp import painted_rows, with_painted
 from training.detection.defect_boxes import DefectBoxes
 from training.detection.section import DetectorSection
-from training.inputs import Needs
+from training.inputs import Goal, Needs
 from training.opening import open_pipeline
 from training.pipeline import Pipeline
 from training.project import Project
@@ -191,6 +191,13 @@ def test_a_command_asks_for_what_the_detector_reads(
     assert ("maps" in read, "backbone" in read) == (maps, backbone)
     assert (finetune.maps, finetune.backbone, finetune.detector_start) == (maps, backbone, start)
     assert (run.maps, run.backbone, run.detector_start) == (maps, backbone, start)
+
+
+@pytest.mark.parametrize("goal", ["detector", "finetune", "run"])
+def test_what_labels_may_choose_is_asked_for_beforehand(goal: Goal) -> None:
+    detector = {"detector": {"boxes": "auto"}, "finetune": {"starts": ["coco", "agssp"]}}
+    needs = Needs.of(Project.model_validate(detector), goal)
+    assert (needs.maps, needs.backbone, needs.detector_start) == (True, False, "coco")
 
 
 def test_a_whole_run_asks_for_maps_where_a_start_of_their_own_reads_them() -> None:
