@@ -161,7 +161,7 @@ def certify_detector(
             "settings": {
                 **section.model_dump(mode="json"),
                 **predict.deciding,
-                **detector.cut.deciding_tiles,
+                **as_served.cut.deciding_tiles,
             },
             "unit": unit,
             "model": about,
@@ -182,7 +182,7 @@ def certify_detector(
             },
             "robustness": robustness(looking, some, judged[: len(some)], seed),
             "latency": latency(
-                detector,
+                as_served,
                 [sample.pixels() for sample in samples[: section.latency_images]],
                 device=device,
                 min_score=predict.min_score,

@@ -70,7 +70,8 @@ def evaluate_detector(
         predictions = predictions_of(detector, samples, section, device, "evaluate")
         seconds = time.monotonic() - start
         metrics = measure(samples, predictions, classes, min_score=section.min_score)
-        cost = model_cost(detector, _inputs(detector, samples[:COST_IMAGES]), device).figures()
+        inputs = _inputs(detector, samples[:COST_IMAGES])
+        cost = model_cost(look_as(section, detector), inputs, device).figures()
         predicted = [result.row(detector.classes) for result in predictions]
         bench.directory.write_table(
             "predictions.parquet", pa.Table.from_pylist(predicted, schema=PREDICTIONS)

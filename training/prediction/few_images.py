@@ -48,11 +48,6 @@ def detect(
         if not isinstance(image, str | Path):
             named_pixels(image, f"image {number}")  # refused before any is looked at
     levels = {} if detector.levels is None else dict.fromkeys(named, detector.levels)
-    before = detector.flips, detector.cut
-    try:
-        looking = look_as(section, detector)
-        found = list(predict(looking, named, device=place, min_score=least, levels=levels))
-    finally:
-        detector.flips, detector.cut = before  # it is the caller's
+    found = predict(look_as(section, detector), named, device=place, min_score=least, levels=levels)
     predictions = {one.image_id: one for one in found}
     return [predictions[image_id] for image_id in named]

@@ -1,5 +1,7 @@
 """A loaded detector made ready: how it looks at images; a device, where it will predict and no more."""
 
+import copy
+
 import torch
 
 from training.models import LookSection
@@ -7,9 +9,13 @@ from training.models.detectors import Detector
 
 
 def look_as(section: LookSection, detector: Detector) -> Detector:
-    """The same detector, which looks at images as the section says: in tiles, in mirror images."""
-    detector.flips, detector.cut = section.flips, section.cut(detector.cut)
-    return detector
+    """The same weights, looking at images as the section says: in tiles, in mirror images.
+
+    Whoever else looks through the detector meanwhile, in another thread, does so as before.
+    """
+    looking = copy.copy(detector)
+    looking.flips, looking.cut = section.flips, section.cut(detector.cut)
+    return looking
 
 
 def ready(detector: Detector, device: torch.device) -> Detector:

@@ -53,11 +53,11 @@ class Components(Detector):
         super().__init__()
         self.architecture, self.classes, self.nms_iou = "components", ("bright",), 0.5
         self.preprocessing = Preprocessing(INPUT, "letterbox")
-        self.inputs = 0
+        self.inputs: list[int] = []  # of each call, those of a copy among them
 
     def candidates(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         boxes, scores = torch.zeros(len(images), MOST, 1, 4), torch.zeros(len(images), MOST, 1)
-        self.inputs += len(images)
+        self.inputs.append(len(images))
         for number, image in enumerate(images.mean(1).numpy()):
             found = ndimage.find_objects(ndimage.label(image > 0.5)[0])
             for place, (rows, columns) in enumerate(found[:MOST]):
@@ -205,14 +205,15 @@ def test_rows_are_read_and_cut_and_a_bad_one_says_why(tmp_path: Path) -> None:
 
 
 def test_a_line_scan_is_seen_in_bounded_memory() -> None:
-    detector = Components().eval()
+    components = Components().eval()
+    detector = look_as(LookSection(tiles=640), components)
     image = picture(12_000, 4_000, [(100, 100, 11_000, 140), (5_000, 3_000, 5_030, 3_030)])
     tracemalloc.start()
-    found = detect_tiled(look_as(LookSection(tiles=640), detector), image, device=CPU, batch_size=16)
+    found = detect_tiled(detector, image, device=CPU, batch_size=16)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(found.scores) == 2
-    assert detector.inputs == 25 * 8
+    assert sum(components.inputs) == 25 * 8
     assert most < 32 << 20  # beside the image, which was there before
 
 
@@ -257,10 +258,10 @@ def test_detect_cuts_as_the_detector_learnt_and_leaves_it_as_it_was(tmp_path: Pa
     (found,) = detect(detector, [image])
     assert isinstance(found, ImagePrediction)
     assert rows(found.boxes) == [(10, 10, 20, 20), (30, 5, 280, 15)]
-    assert detector.inputs > 1
-    cut = detector.inputs
+    assert sum(detector.inputs) > 1
+    cut = sum(detector.inputs)
     detect(detector, [image], tiles="off")
-    assert detector.inputs == cut + 1
+    assert sum(detector.inputs) == cut + 1
     assert detector.cut == DetectorTiles(tiles=64)
     with pytest.raises(ValueError, match="tiles"):
         detect(detector, [image], tiles=3)
@@ -302,3 +303,15 @@ def test_the_stage_finds_in_tiles_what_one_image_after_another_finds(tmp_path: P
         np.testing.assert_allclose(corners, want.boxes, atol=0.05)
         np.testing.assert_allclose([box["score"] for box in found[uri]], want.scores, atol=1e-4)
         assert (Path(made.directory.path) / "drawn" / f"{number}.jpg").is_file()
+
+
+def test_looking_in_another_way_leaves_the_detector_of_others_as_it_was() -> None:
+    detector = Components().eval()
+    looking = look_as(LookSection(tiles=64, flips=("lr",)), detector)
+    assert (looking.cut.tiles, looking.flips) == (64, ("lr",))
+    assert (detector.cut.tiles, detector.flips) == ("off", ())
+    assert all(
+        one is other
+        for one, other in zip(looking.modules(), detector.modules(), strict=True)
+        if one is not looking
+    )
