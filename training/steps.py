@@ -290,4 +290,5 @@ def pull_model(model: str, out: str | Path, *config: Config) -> Path:
         UserError: no such model, or files that can't be fetched or differ from their digests.
     """
     tracker = open_tracker(load_project(*config))
-    return weights_file(pull(tracker, Registry.open(tracker).version(model), Path(out)))
+    version = Registry.open(tracker).version(model)
+    return weights_file(pull(tracker, version, Path(out)), version)

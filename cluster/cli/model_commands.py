@@ -24,6 +24,7 @@ from cluster.registry import (
     Registry,
     best as best_of,
     comparison,
+    evaluation_on,
     made_differently,
     making_of,
     promote,
@@ -89,7 +90,7 @@ def versions_command(
         versions = registry.versions(name, alias=alias, tags=tags_of(tag))
         if best is None:
             if dataset is not None:
-                versions = [version for version in versions if dataset in version.evaluations]
+                versions = [one for one in versions if evaluation_on(one, dataset) is not None]
             return {"versions": [version.document() for version in versions]}
         rows = ranked(versions, best, required(dataset))
         return {
@@ -202,7 +203,7 @@ def pull_command(
             "name": version.name,
             "version": version.version,
             "folder": str(pulled),
-            "weights": str(weights_file(pulled)),
+            "weights": str(weights_file(pulled, version)),
             "registry": str(pulled / REGISTRY_FILE),
             "files": version.files,
         }
@@ -255,12 +256,15 @@ def tags_of(words: Sequence[str] | None) -> dict[str, str]:
     """`KEY=VALUE` words as a mapping.
 
     Raises:
-        UserError: a word without `=`.
+        UserError: a word without `=`, or a key twice.
     """
     pairs = [word.partition("=") for word in words or ()]
     for key, equals, value in pairs:
         if not key or not equals:
             raise UserError(f'--tag "{key}{equals}{value}" must read KEY=VALUE.')
+    keys = [key for key, _, _ in pairs]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise UserError(f"--tag names {twice[0]} twice; a version has one value of it, so give it once.")
     return {key: value for key, _, value in pairs}
 
 

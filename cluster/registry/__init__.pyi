@@ -3,7 +3,7 @@ from .making import made_differently
 from .promotion import promote
 from .provenance import Evaluation, Provenance, file_tags
 from .pull import REGISTRY_FILE, making_of, weights_file
-from .ranking import best, comparison, ranked
+from .ranking import best, comparison, evaluation_on, ranked
 from .reader import registry_reader
 from .registry import ModelVersion, Registry, register
 
@@ -15,6 +15,7 @@ __all__ = [
     "Registry",
     "best",
     "comparison",
+    "evaluation_on",
     "file_tags",
     "made_differently",
     "making_of",

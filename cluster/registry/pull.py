@@ -37,16 +37,13 @@ def pull(tracker: Tracker, version: ModelVersion, out: Path) -> Path:
         The folder.
 
     Raises:
-        UserError: a name or source that leads elsewhere, no digests or no weights in the registry, files
-            that can't be fetched or differ from their digests, or a folder of that name that holds something
-            else.
+        UserError: a name or source that leads elsewhere, no digests or not one file of weights in the
+            registry, files that can't be fetched or differ from their digests, or a folder of that name that
+            holds something else.
     """
     digests = version.files
     _require_plain(version)
-    if not any(name.endswith(WEIGHTS_SUFFIX) for name in digests):
-        raise UserError(
-            f"{version.reference} has no weights with a recorded digest; register it again with agssp run."
-        )
+    _weights_name(version)
     target = out.expanduser() / f"{version.name}-v{version.version}"
     if target.is_dir():
         _verify(target, digests, f"{target} is there already and", "move it away or give another --out.")
@@ -112,10 +109,27 @@ def _require_plain(version: ModelVersion) -> None:
         source = urllib.parse.unquote(source)
 
 
-def weights_file(folder: Path) -> Path:
-    """The weights in a folder that `pull` made."""
-    (weights,) = sorted(path for path in folder.iterdir() if path.suffix == WEIGHTS_SUFFIX)
-    return weights
+def weights_file(folder: Path, version: ModelVersion) -> Path:
+    """The weights of a version in the folder that `pull` made of it, whatever else lies there.
+
+    Raises:
+        UserError: see `pull`.
+    """
+    return folder / _weights_name(version)
+
+
+def _weights_name(version: ModelVersion) -> str:
+    names = [name for name in version.files if name.endswith(WEIGHTS_SUFFIX)]
+    if not names:
+        raise UserError(
+            f"{version.reference} has no weights with a recorded digest; register it again with agssp run."
+        )
+    if len(names) > 1:
+        raise UserError(
+            f"{version.reference} holds {len(names)} {WEIGHTS_SUFFIX} files ({', '.join(names[:3])}) where "
+            "one is its weights; register it again."
+        )
+    return names[0]
 
 
 def _fetch(tracker: Tracker, uri: str, folder: Path, name: str) -> None:

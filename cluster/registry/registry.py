@@ -15,6 +15,7 @@ from cluster.tracking import Run, Tracker, client_of, entries as tracking_entrie
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+LONGEST_SHOWN = 200  # characters of a mistyped word in a message
 FINGERPRINT = "fingerprint"  # this tag tells whether a stage's result is registered
 
 
@@ -149,18 +150,25 @@ class Registry:
         Raises:
             UserError: no such model, version or alias.
         """
-        name, _, which = reference.partition("@")
+        name, at, which = reference.partition("@")
+        if at and not which:  # `NAME@$ALIAS` of a script in which nothing set it
+            raise UserError(
+                f'"{reference}" names no version or alias after "@"; give one, or {name} for the newest.'
+            )
         rows = {row.name: row for row in self.models}
         if name not in rows:
             hint = nearest(name, rows) if rows else "none is registered yet; agssp run registers one."
             raise UserError(f'There is no registered model "{name}"; {hint}')
+        if not which and rows[name].latest is None:
+            raise UserError(f'Model "{name}" has no version, or all were deleted; register it again.')
         wanted = which or str(rows[name].latest)
         aliases = rows[name].aliases
-        number = aliases.get(wanted) or (int(wanted) if wanted.isdecimal() else None)
-        versions = {version.version: version for version in self._versions if version.name == name}
+        # A number as MLflow writes it: int() would take other scripts' digits, and not more than 4,300.
+        versions = {str(version.version): version for version in self._versions if version.name == name}
+        number = str(aliases.get(wanted, wanted))
         if number not in versions:
-            valid = nearest(wanted, [*aliases, *map(str, versions)])
-            raise UserError(f'Model "{name}" has no version or alias "{wanted}"; {valid}')
+            valid = nearest(wanted, [*aliases, *versions])
+            raise UserError(f'Model "{name}" has no version or alias "{wanted[:LONGEST_SHOWN]}"; {valid}')
         return versions[number]
 
     def versions(
@@ -171,7 +179,7 @@ class Registry:
         Args:
             name: the model's name, or a pattern (`demo-*`).
             alias: restricts to the version it points at.
-            tags: restricts to versions with these tags; values may be patterns (`3fa9*`).
+            tags: restricts to versions that have these tags; values may be patterns (`3fa9*`).
 
         Raises:
             UserError: no model has that name.
@@ -184,7 +192,10 @@ class Registry:
             for version in self._versions
             if fnmatchcase(version.name, name)
             and (alias is None or alias in version.aliases)
-            and all(fnmatchcase(version.tags.get(key, ""), value) for key, value in (tags or {}).items())
+            and all(
+                key in version.tags and fnmatchcase(version.tags[key], value)
+                for key, value in (tags or {}).items()
+            )
         ]
 
     def parents(self, version: ModelVersion) -> list[ModelVersion]:

@@ -72,7 +72,7 @@ class ServedModel:
         """
         with tempfile.TemporaryDirectory() as folder:
             try:
-                detector = load_detector(weights_file(pull(tracker, version, Path(folder))))
+                detector = load_detector(weights_file(pull(tracker, version, Path(folder)), version))
             except UserError as error:  # without the folder's name, which tells nobody anything
                 raise UserError(str(error).replace(f"{folder}/", "")) from None
         model = cls(version, detector, device)

@@ -15,7 +15,7 @@ from cluster.registry.provenance import Provenance
 from cluster.storage.storage import Storage
 from cluster.tracking.run import client_of
 from cluster.tracking.tracker import Tracker
-from tests.cluster.registry.registered_models import DATASET, NAME, judged, registered, weights_run
+from tests.cluster.registry.registered_models import DATASET, DIGEST, NAME, judged, registered, weights_run
 from training.project import read_project
 
 PARENT = "line-detector-yolov8n"
@@ -53,6 +53,8 @@ def test_list_filters_by_alias_and_tag(place: str) -> None:
     assert [row["name"] for row in answer("list", place, "--alias", "champion")["models"]] == [NAME]
     assert [row["name"] for row in answer("list", place, "--tag", "fingerprint=d*")["models"]] == [PARENT]
     assert "must read KEY=VALUE" in refusal("list", place, "--tag", "fingerprint")
+    twice = refusal("list", place, "--tag", "fingerprint=d0", "--tag", "fingerprint=f0")
+    assert "names fingerprint twice" in twice
 
 
 def test_versions_are_ranked(place: str) -> None:
@@ -60,6 +62,9 @@ def test_versions_are_ranked(place: str) -> None:
     assert [(row["version"], row["value"]) for row in best] == [(1, 0.75), (2, 0.5)]
     assert len(answer("versions", NAME, place)["versions"]) == 2
     assert "--dataset is needed" in refusal("versions", NAME, place, "--best", "mAP50")
+    for dataset in (DATASET, DIGEST, DIGEST[:8]):  # by name, or by the first digits of the digest
+        assert len(answer("versions", "*", place, "--dataset", dataset)["versions"]) == 2
+    assert answer("versions", "*", place, "--dataset", "e" * 8) == {"versions": []}
     assert 'did you mean "line"' in refusal("versions", NAME, place, "--best", "mAP50", "--dataset", "lin")
 
 

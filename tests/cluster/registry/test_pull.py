@@ -40,7 +40,7 @@ def test_weights_and_json_arrive_in_the_librarys_keys(
         "model.json",
         "registry.json",
     ]
-    state = load_file(weights_file(folder))
+    state = load_file(weights_file(folder, version))
     np.testing.assert_array_equal(state["model.0.conv.weight"], np.full((2, 3), 0.5, np.float32))
     for name, digest in version.files.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
@@ -92,6 +92,23 @@ def test_a_file_that_is_no_safetensors_is_refused_even_with_its_digest(
     with pytest.raises(UserError, match="is damaged"):
         pull(tracker, Registry.open(tracker).version(NAME), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_that_others_put_beside_the_weights_is_not_taken_for_them(
+    tracker: Tracker, version: ModelVersion, tmp_path: Path
+) -> None:
+    folder = pull(tracker, version, tmp_path)
+    shutil.copy(folder / "detector.safetensors", folder / "copy.safetensors")
+    assert pull(tracker, version, tmp_path) == folder
+    assert weights_file(folder, version) == folder / "detector.safetensors"
+
+
+def test_a_version_of_two_weights_files_is_refused(tracker: Tracker, tmp_path: Path) -> None:
+    run, digests = weights_run(tracker, tmp_path / "weights")
+    registered(run, {**digests, "other.safetensors": digests["detector.safetensors"]}, "a")
+    with pytest.raises(UserError, match=r"holds 2 \.safetensors files"):
+        pull(tracker, Registry.open(tracker).version(NAME), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_versions_without_digests_are_refused(tracker: Tracker, tmp_path: Path) -> None:

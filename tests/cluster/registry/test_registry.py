@@ -73,7 +73,7 @@ def test_versions_are_found_by_pattern_alias_and_tag(tracker: Tracker, run: Run)
     ]
     assert [v.version for v in registry.versions(alias="champion")] == [2]
     assert [v.name for v in registry.versions(tags={"fingerprint": "3fa9*"})] == ["one-finetune-yolov8n"]
-    assert registry.versions(tags={"no": "such"}) == []
+    assert registry.versions(tags={"no": "such"}) == registry.versions(tags={"no": "*"}) == []
     with pytest.raises(UserError, match="did you mean"):
         registry.versions("two-finetune-yolov8")
 
@@ -149,8 +149,21 @@ def test_unknown_names_get_the_nearest(tracker: Tracker, run: Run) -> None:
         registry.version("line-finetune-yolov8")
     with pytest.raises(UserError, match='did you mean "candidate"'):
         registry.version(f"{NAME}@candidat")
-    with pytest.raises(UserError, match='no version or alias "7"'):
-        registry.version(f"{NAME}@7")
+    for which in ("7", "01", "٢", "²", "9" * 5000):  # int() takes some of them, and fails on the last
+        with pytest.raises(UserError, match=f'no version or alias "{which[:200]}"'):
+            registry.version(f"{NAME}@{which}")
+
+
+def test_a_reference_that_ends_in_at_is_not_the_newest(tracker: Tracker, run: Run) -> None:
+    registered(run, {}, "a")
+    with pytest.raises(UserError, match='names no version or alias after "@"'):
+        Registry.open(tracker).version(f"{NAME}@")
+
+
+def test_a_model_without_a_version_is_told(tracker: Tracker, run: Run) -> None:
+    client_of(tracker.uri).create_registered_model("empty")
+    with pytest.raises(UserError, match="has no version, or all were deleted"):
+        Registry.open(tracker).version("empty")
 
 
 def test_an_empty_tracker_lists_nothing_and_stays_empty(workspace: Storage) -> None:

@@ -193,5 +193,5 @@ def test_a_detector_is_registered_with_its_parents(
     (detector,) = registry.parents(version)
     (backbone,) = registry.parents(detector)
     for each, value in ((backbone, 1.0), (detector, 2.0), (version, 3.0)):
-        state, _ = load_weights(weights_file(pull(tracker, each, tmp_path / "pulled")))
+        state, _ = load_weights(weights_file(pull(tracker, each, tmp_path / "pulled"), each))
         assert state["model.0.weight"].tolist() == [value, value]
