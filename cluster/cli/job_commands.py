@@ -1,5 +1,6 @@
 """The commands that launch jobs on a cluster and watch them."""
 
+import math
 import os
 import sys
 import tempfile
@@ -17,26 +18,34 @@ from rich.markup import escape
 from rich.text import Text
 
 from cluster.cli.command import Json, listing_table, out, run_command
-from cluster.cli.projects import project_of
-from cluster.config_paths import as_written
+from cluster.cli.job_words import check_workspace, ground_of_words
 from cluster.errors import UserError
 from cluster.jobs import jobs, shipping, standings, standings_json
 from cluster.on_ray import RaySection, ray_session
 from cluster.progress import console, say
-from cluster.storage import check_uri
 
 REFRESH_SECONDS = 2.0
-# Commands that write into the workspace, which every node must reach.
-STAGED = frozenset(
-    {"run", "demo", "corpus", "maps", "boxes", "pretrain", "finetune", "evaluate", "predict", "export"}
-    | {"report", "tune", "study"}
-)
-
 Address = Annotated[
     str | None,
     typer.Option(help="The head's dashboard, http://HOST:8265; else RAY_API_SERVER_ADDRESS or RAY_ADDRESS."),
 ]
+
+
+def _finite(value: float | None) -> float | None:
+    """An amount that a machine can have; click lets infinity through.
+
+    Raises:
+        typer.BadParameter: it is infinite.
+    """
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number.")
+    return value
+
+
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="As `jobs list` shows it.")]
+OwnProcess = Annotated[
+    float | None, typer.Option(min=0, callback=_finite, help="Of the command's own process.")
+]
 AnyJob = Annotated[
     str | None, typer.Argument(metavar="[JOB]", help="The newest that runs by default.", show_default=False)
 ]
@@ -66,9 +75,9 @@ def submit_command(
     env: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, or NAME to take it from here; no secrets.")
     ] = None,
-    cpus: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
-    gpus: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
-    memory_gb: Annotated[float | None, typer.Option(min=0, help="Of the command's own process.")] = None,
+    cpus: OwnProcess = None,
+    gpus: OwnProcess = None,
+    memory_gb: OwnProcess = None,
     resource: Annotated[
         list[str] | None, typer.Option(help="NAME=AMOUNT of a node's custom resource.")
     ] = None,
@@ -85,7 +94,7 @@ def submit_command(
         runtime_env: dict[str, Any] = {"env_vars": environment}
         if requirements is not None:
             runtime_env["uv"] = shipping.requirements(requirements)
-        project = project_of(_config_words(words))
+        project = ground_of_words(words)
         named = jobs.named_address(address)
         if named is None:
             if directory is not None or wheel is not None or not wait:
@@ -93,7 +102,7 @@ def submit_command(
             with _started(project.ray) as local:
                 runtime_env["env_vars"] |= _here()
                 return _submitted(local, words, runtime_env, needs, wait, as_json)
-        _check_workspace(words, project.workspace)
+        check_workspace(words, project)
         with tempfile.TemporaryDirectory() as folder:
             runtime_env["py_modules"] = shipping.stage_code(Path(folder) / "code", wheel)
             if directory is not None:
@@ -201,32 +210,6 @@ def _amounts(words: Sequence[str]) -> dict[str, float]:
         if not name or not 0 < amounts[name] < float("inf"):
             raise UserError(f'--resource "{word}" must read NAME=AMOUNT, the amount above 0.')
     return amounts
-
-
-def _config_words(words: Sequence[str]) -> list[str]:
-    """The config and the overrides among a command's words."""
-
-    def is_config(word: str) -> bool:
-        return word.startswith("recipe:") or (
-            Path(word).suffix in shipping.CONFIG_SUFFIXES and Path(word).is_file()
-        )
-
-    return [word for word in words if not word.startswith("-") and ("=" in word or is_config(word))]
-
-
-def _check_workspace(words: Sequence[str], workspace: str) -> None:
-    """A stage's workspace must be one that every node reaches."""
-    check_uri(workspace, "workspace")
-    if (
-        words
-        and words[0] in STAGED
-        and "://" not in workspace
-        and not Path(as_written(workspace)).is_absolute()
-    ):
-        raise UserError(
-            f"workspace={as_written(workspace)} is relative, and the cluster's nodes have no such folder; "
-            "give a bucket (workspace=s3://BUCKET/FOLDER) or the full path of a disk that all nodes share."
-        )
 
 
 @contextmanager
