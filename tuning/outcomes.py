@@ -1,6 +1,7 @@
 """Figures of a finished pipeline by name, `STAGE.FIGURE`, for studies and searches."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,16 +97,38 @@ def _memory(results: Mapping[str, Any], *, on_cpu: bool) -> float | None:
     return float(peak)
 
 
+def at_kept_epoch(rows: Iterable[Mapping[str, Any]], figure: str, best_metric: str | None) -> float | None:
+    """A training's figure at the epoch whose weights it keeps; None where it was never measured.
+
+    That epoch is the first with the greatest `best_metric`, whichever figure is asked for, and without one
+    the last: a figure that was higher in another epoch is not that of the weights.
+
+    Args:
+        rows: metrics of the epochs, in order; those without a figure are passed over.
+        figure: name of the figure.
+        best_metric: `loop.best_metric` of the training.
+    """
+    measured_rows = [row for row in rows if row.get(figure) is not None and row.get("epoch") != 0]
+    if not measured_rows:  # epoch 0 is before the first step, and never kept
+        return None
+    ranked = [row for row in measured_rows if best_metric is not None and _known(row.get(best_metric))]
+    kept = max(ranked, key=lambda row: float(row[str(best_metric)]), default=measured_rows[-1])
+    return float(kept[figure])
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
+
+
 def measured(name: str, pipeline: "Pipeline", start: str) -> float | None:
     """A figure; None where its stage doesn't give it (no held-out image with a box, say).
 
-    Finetuning keeps the weights of its best epoch, so its validation metrics are those of that epoch.
+    A training's validation metrics are those of the epoch whose weights it keeps, see `at_kept_epoch`.
     """
     artifact, key = artifact_of(name, pipeline, start), name.partition(".")[2]
-    if _of(name) == "finetune" and OUTCOMES[name].higher:
-        table = artifact.directory.read_table("history.parquet")
-        column = table.column(key).to_pylist() if key in table.column_names else []
-        return max((float(value) for value in column if value is not None), default=None)
+    if OUTCOMES[name].chooses:
+        rows = artifact.directory.read_table("history.parquet").to_pylist()
+        return at_kept_epoch(rows, key, getattr(pipeline.project, _of(name)).loop.best_metric)
     if key in MEMORY:
         return _memory(artifact.results, on_cpu=key == "cpu_mib")
     value = artifact.results.get(key)

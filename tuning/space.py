@@ -54,8 +54,8 @@ class Dimension:
         """The dimension as a user writes it."""
         if self.values is not None:
             return f"{self.key}={json.dumps(list(self.values))}"
-        suffix = ":log" if self.log else f":{self.step:g}" if self.step is not None else ""
-        return f"{self.key}={self.low:g}..{self.high:g}{suffix}"
+        suffix = ":log" if self.log else f":{_exact(self.step)}" if self.step is not None else ""
+        return f"{self.key}={_exact(self.low)}..{_exact(self.high)}{suffix}"
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """Optuna's distribution; of listed values it has the index, ordered where they are rising numbers."""
@@ -74,7 +74,12 @@ class Dimension:
         """The config's value of an Optuna parameter."""
         if self.values is not None:
             return self.values[parameter]
-        return round(parameter, 10) if isinstance(parameter, float) else parameter
+        if not isinstance(parameter, float):
+            return parameter
+        # Ten places make 0.3 of 0.1 + 0.2; numbers below 1e-4 keep seven digits, or 1e-12 would be 0.
+        size = self.step or abs(parameter)
+        places = max(10, 6 - math.floor(math.log10(size))) if size else 10
+        return min(max(round(parameter, places), self.low), self.high)
 
     def parameter(self, value: Any) -> Any:
         """Inverse of `value`.
@@ -82,28 +87,49 @@ class Dimension:
         Raises:
             ValueError: the value is not in the space.
         """
+        if self.values is not None and not any(_same(each, value) for each in self.values):
+            raise ValueError(f"{value} is not among {self.text()}")
         if self.values is not None:
-            return self.values.index(value)
+            return next(place for place, each in enumerate(self.values) if _same(each, value))
         if not (isinstance(value, int | float) and self.low <= value <= self.high):
             raise ValueError(f"{value} is not within {self.text()}")
         return value
 
-    def points(self) -> tuple[Any, ...]:
-        """All values of a grid over this dimension.
+    def count(self) -> int:
+        """Number of a grid's values over this dimension.
 
         Raises:
             UserError: a range without steps has no such list.
         """
         if self.values is not None:
-            return self.values
+            return len(self.values)
         if (self.step is None and not self.whole) or self.log:
             raise UserError(
                 f"A grid needs values or a step for {self.key}; write {self.key}=[…] or "
                 f"{self.key}={self.low:g}..{self.high:g}:STEP."
             )
-        step = self.step or 1
-        count = math.floor((self.high - self.low) / step + STEPS) + 1
-        return tuple(self.value(self.low + n * step) for n in range(count))
+        return math.floor((self.high - self.low) / (self.step or 1) + STEPS) + 1
+
+    def points(self) -> tuple[Any, ...]:
+        """All values of a grid over this dimension; of a long one `grid` proves first that they are few.
+
+        Raises:
+            UserError: see `count`.
+        """
+        if self.values is not None:
+            return self.values
+        return tuple(self.value(self.low + n * (self.step or 1)) for n in range(self.count()))
+
+
+def _exact(number: float) -> str:
+    """A number in short, but never as another one: two spaces of one text would be taken for one search."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two listed values are one: 1 and 1.0 are, 1 and true are not."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _rising(values: Sequence[Any]) -> bool:
@@ -127,7 +153,7 @@ def parse_dimension(word: str) -> Dimension:
         raise UserError(f'Search "{word}" must list values, {key}=[a, b, …], or give a range, LOW..HIGH.')
     if not values:
         raise UserError(f"The search space of {key} is empty; give at least one value, {key}=[a, b, …].")
-    if len({repr(value) for value in values}) < len(values):
+    if any(_same(one, other) for one, other in itertools.combinations(values, 2)):
         raise UserError(f"The search space of {key} lists a value twice; give each once.")
     return Dimension(key, tuple(values))
 
@@ -224,9 +250,9 @@ def grid(space: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: a range without a step, or more than a million combinations.
     """
-    points = [dimension.points() for dimension in space]
-    if math.prod(len(each) for each in points) > MAX_GRID:
+    if math.prod(dimension.count() for dimension in space) > MAX_GRID:
         raise UserError(f"The grid has more than {MAX_GRID:,} combinations; give fewer values.")
+    points = [dimension.points() for dimension in space]
     keys = [dimension.key for dimension in space]
     return (dict(zip(keys, values, strict=True)) for values in itertools.product(*points))
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.repository import shared
-from tuning.outcomes import measured
+from tuning.outcomes import at_kept_epoch, measured
 from tuning.studies import cells
 from tuning.studies.plan import plan_cells
 from tuning.studies.study import load_study
@@ -23,6 +23,40 @@ def test_memory_stands_under_its_device(device: str | None, gpu: float | None, c
     assert measured("evaluate.gpu_mib", pipeline, "coco") == gpu
     assert measured("evaluate.cpu_mib", pipeline, "coco") == cpu
     assert measured("evaluate.fps", pipeline, "coco") == 4.0
+
+
+HISTORY: list[dict[str, float | None]] = [
+    {"epoch": 0, "map50": 0.9, "map50_95": 0.9},  # before the first step: never kept
+    {"epoch": 1, "map50": 0.7, "map50_95": 0.2},
+    {"epoch": 2, "map50": None, "map50_95": None},
+    {"epoch": 3, "map50": 0.5, "map50_95": 0.4},
+    {"epoch": 4, "map50": 0.6, "map50_95": 0.4},  # no better than epoch 3, which stays
+    {"epoch": 5, "map50": 0.1, "map50_95": 0.3},
+]
+
+
+@pytest.mark.parametrize(
+    ("figure", "best_metric", "value"),
+    [
+        ("map50_95", "map50_95", 0.4),
+        ("map50", "map50_95", 0.5),  # 0.7 was reached by weights that are gone
+        ("map50_95", "map50", 0.2),
+        ("map50", None, 0.1),
+        ("map75", "map50", None),
+    ],
+)
+def test_a_figure_is_that_of_the_weights_that_are_kept(
+    figure: str, best_metric: str | None, value: float | None
+) -> None:
+    assert at_kept_epoch(HISTORY, figure, best_metric) == value
+    table = SimpleNamespace(to_pylist=lambda: HISTORY)
+    artifact = SimpleNamespace(directory=SimpleNamespace(read_table=lambda name: table))
+    section = SimpleNamespace(loop=SimpleNamespace(best_metric=best_metric))
+    pipeline: Any = SimpleNamespace(
+        finetuned=lambda start: artifact, project=SimpleNamespace(finetune=section)
+    )
+    if figure != "map75":
+        assert measured(f"finetune.{figure}", pipeline, "coco") == value
 
 
 def test_a_row_is_asked_for_no_stage_that_it_doesnt_train(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ def test_words() -> None:
     assert parse_dimension("a=1..9") == Dimension("a", None, 1, 9)
     assert parse_dimension("a=0.1..0.5:0.1") == Dimension("a", None, 0.1, 0.5, 0.1)
     assert parse_dimension("a=1e-5..1e-2:log") == Dimension("a", None, 1e-5, 1e-2, None, True)
-    for word in ("a=[1, 2]", "a=0.1..0.5:0.1", "a=1..9", "a=1e-05..0.01:log"):
+    exact = ("a=1000001..2000000", "a=0.12345678..0.5:0.00012345678")  # %g would write other numbers
+    for word in ("a=[1, 2]", "a=0.1..0.5:0.1", "a=1..9", "a=1e-05..0.01:log", *exact):
         assert parse_dimension(parse_dimension(word).text()) == parse_dimension(word)
 
 
@@ -29,6 +30,7 @@ def test_words() -> None:
         ("a=[1", "must list values"),
         ("a=[]", "search space of a is empty"),
         ("a=[1, 1]", "lists a value twice"),
+        ("a=[1, 1.0]", "lists a value twice"),
         ("a=5..1", "search space of a is empty"),
         ("a=0..1:0", "search space of a is empty"),
         ("a=0..1:5", "larger than its range"),
@@ -70,10 +72,24 @@ def test_grid_is_every_combination_once() -> None:
         grid(parse_space(["c=0..1.5"]))
     with pytest.raises(UserError, match="more than 1,000,000"):
         grid(parse_space(["a=1..2000", "b=1..2000"]))
+    with pytest.raises(UserError, match="more than 1,000,000"):  # told before a list of them is made
+        grid(parse_space(["seed=0..4000000000000"]))
+
+
+def test_listed_words_and_numbers_are_told_apart() -> None:
+    listed = parse_dimension("a=[1, true, x]")
+    assert [listed.parameter(value) for value in (1, True, "x")] == [0, 1, 2]
+    with pytest.raises(ValueError, match="is not among"):
+        listed.parameter(False)
 
 
 @given(
-    word=st.sampled_from(["a=[1, 2, 30]", "a=[x, null, [1, 2]]", "a=1..9", "a=0..1:0.1", "a=1e-5..1:log"]),
+    word=st.sampled_from(
+        [
+            *("a=[1, 2, 30]", "a=[x, null, [1, 2]]", "a=1..9", "a=0..1:0.1", "a=1e-5..1:log"),
+            *("a=1e-15..1e-12:log", "a=0..1e-12:1e-13", "a=0.123456789012..0.123456789013"),
+        ]
+    ),
     seed=st.integers(0, 99),
 )
 def test_what_optuna_draws_is_in_the_space_and_goes_back(word: str, seed: int) -> None:
@@ -87,4 +103,5 @@ def test_what_optuna_draws_is_in_the_space_and_goes_back(word: str, seed: int) -
     else:
         assert dimension.low <= value <= dimension.high
         assert isinstance(value, int) == dimension.whole
-        assert math.isclose(dimension.parameter(value), parameter, abs_tol=1e-9)
+        assert math.isclose(dimension.parameter(value), parameter, rel_tol=1e-6, abs_tol=1e-9)
+        assert parameter == 0 or math.isclose(value, parameter, rel_tol=1e-5)

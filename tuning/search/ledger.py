@@ -1,17 +1,21 @@
 """The trials of a search, each in a small file; an interrupted search goes on from them. No Ray here."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import optuna
+from pydantic import Field, TypeAdapter
 
 from cluster.errors import UserError
 from cluster.storage import Storage
 from tuning.space import Dimension, grid
 
 Status = Literal["running", "finished", "stopped", "failed", "invalid"]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 STUDY_FILE = "study.json"
+TRIAL_FILE = re.compile(r"(\d{5,9})\.json")  # whatever else lies there, copies too, is no trial
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,9 @@ class TrialRecord:
     number: int
     values: dict[str, Any]
     status: Status = "running"
-    value: float | None = None
+    value: Number | None = None
     epochs: int = 0
-    seconds: float = 0.0
+    seconds: Number = 0.0
     run_id: str | None = None
     reason: str | None = None
 
@@ -44,6 +48,9 @@ class TrialRecord:
     def over(self) -> bool:
         """Whether it needn't be run again."""
         return self.status in ("finished", "stopped", "invalid")
+
+
+_RECORD = TypeAdapter(TrialRecord)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Ledger:
         try:
             study: dict[str, Any] = self.directory.read_json(STUDY_FILE)
             asked = dict(study["question"])
+            float(study.get("wall_seconds", 0.0))
         except (ValueError, RecursionError, TypeError, KeyError):
             raise UserError(
                 f"{self.directory.uri}/{STUDY_FILE} is damaged; give --name another name."
@@ -97,18 +105,25 @@ class Ledger:
         Raises:
             UserError: its file is damaged.
         """
-        name = f"trials/{number:05d}.json"
         try:
-            return TrialRecord(**self.directory.read_json(name))
-        except (ValueError, RecursionError, TypeError):
-            raise UserError(
-                f"{self.directory.uri}/{name} is damaged; delete it, or give --name another name."
-            ) from None
+            record = _RECORD.validate_python(self.directory.read_json(f"trials/{number:05d}.json"))
+        except (ValueError, RecursionError):  # pydantic's errors are ValueErrors
+            raise self.damaged(number) from None
+        if record.number != number:
+            raise self.damaged(number)
+        return record
+
+    def damaged(self, number: int) -> UserError:
+        """The error of a trial whose file can't be right."""
+        return UserError(
+            f"{self.directory.uri}/trials/{number:05d}.json is damaged; delete it, and the trial is run "
+            "again, or give --name another name."
+        )
 
     def records(self) -> list[TrialRecord]:
         """All stored trials by number."""
-        names = [name for name in self.directory.at("trials").children() if name.endswith(".json")]
-        return [self.read(int(name.removesuffix(".json"))) for name in names]
+        matches = map(TRIAL_FILE.fullmatch, self.directory.at("trials").children())
+        return [self.read(number) for number in sorted(int(match[1]) for match in matches if match)]
 
 
 def _difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
@@ -146,15 +161,16 @@ class Proposals:
     seed: int
     exhaustive: bool = False
     _asked: dict[int, optuna.trial.Trial] = field(default_factory=dict)
+    _free: int = 0
 
     def __post_init__(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         known = self.ledger.records()
         self.pending = [record for record in known if not record.over]
-        self.count = len(known)
+        self._taken = {record.number for record in known}
         # After an interruption the seed must differ, or the sampler would propose its first trials again.
         sampler = optuna.samplers.TPESampler(
-            seed=self.seed + self.count, n_startup_trials=max(4, self.trials // 5), constant_liar=True
+            seed=self.seed + len(known), n_startup_trials=max(4, self.trials // 5), constant_liar=True
         )
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
         for record in known:
@@ -165,8 +181,12 @@ class Proposals:
             self.trials = len(self.points)
 
     def _frozen(self, record: TrialRecord) -> optuna.trial.FrozenTrial:
+        try:
+            parameters = {d.key: d.parameter(record.values[d.key]) for d in self.space}
+        except (ValueError, KeyError):  # the question is the same, so its values were in the space
+            raise self.ledger.damaged(record.number) from None
         return optuna.trial.create_trial(
-            params={d.key: d.parameter(record.values[d.key]) for d in self.space},
+            params=parameters,
             distributions={d.key: d.distribution() for d in self.space},
             value=record.value,
         )
@@ -174,25 +194,28 @@ class Proposals:
     @property
     def left(self) -> int:
         """Trials still to be run."""
-        return len(self.pending) + max(0, self.trials - self.count)
+        return len(self.pending) + max(0, self.trials - len(self._taken))
 
     def next(self) -> TrialRecord | None:
         """The next trial, noted in the ledger; None when all are proposed."""
         if self.pending:
             record = replace(self.pending.pop(0), status="running", reason=None)
-        elif self.count >= self.trials:
+        elif len(self._taken) >= self.trials:
             return None
-        else:
-            record = TrialRecord(self.count, self._values())
-            self.count += 1
+        else:  # the first number that is free: a file may have been deleted amid the others
+            while self._free in self._taken:
+                self._free += 1
+            number = self._free
+            record = TrialRecord(number, self._values(number))
+            self._taken.add(number)
         self.ledger.write(record)
         return record
 
-    def _values(self) -> dict[str, Any]:
+    def _values(self, number: int) -> dict[str, Any]:
         if self.exhaustive:
-            return self.points[self.count]
+            return self.points[number]
         asked = self.study.ask({d.key: d.distribution() for d in self.space})
-        self._asked[self.count] = asked
+        self._asked[number] = asked
         return {d.key: d.value(asked.params[d.key]) for d in self.space}
 
     def ended(self, record: TrialRecord) -> None:

@@ -10,7 +10,7 @@ from cluster.errors import UserError
 from cluster.on_ray import ray_session, start_ray
 from cluster.progress import say
 from cluster.registry import register
-from cluster.stages import Site
+from cluster.stages import Site, claimed
 from cluster.storage import Storage, workspace_faults
 from cluster.tracking import PipelineRun, Run, Tracker, ending
 from pipelines.tables import CorpusTables
@@ -21,7 +21,7 @@ from training.pipeline import Pipeline
 from training.starts import AGBP, AGSSP
 from tuning.outcomes import measured
 from tuning.search.cost import Cost, estimate
-from tuning.search.ledger import Ledger, Proposals, TrialRecord, best_of
+from tuning.search.ledger import STUDY_FILE, Ledger, Proposals, TrialRecord, best_of
 from tuning.search.request import ORDER, Request, place_of
 from tuning.search.schedule import Schedule, Watch
 from tuning.search.trial import TrialPlan
@@ -60,8 +60,8 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
     workspace = Storage.open(project.workspace)
     directory = workspace.at("tune", request.name)
     ledger = Ledger(directory)
-    if directory.exists("study.json"):
-        study = ledger.begin(request.question())  # before anything is started
+    if directory.exists(STUDY_FILE):
+        ledger.begin(request.question())  # before anything is started
     workspace.create()
     tracker = Tracker.open(project.tracking, workspace)
     command = f"tune {'pretrain' if request.stage == 'backbone' else request.stage}"
@@ -70,59 +70,82 @@ def run_search(request: Request, *, registers: bool, estimate_only: bool) -> dic
         with tracker.pipeline(f"{project.name}: {command}, shared stages", tags) as shared:
             images = _shared_stages(request, Pipeline(project, Site(workspace, shared)))
         start_ray()
-        study = ledger.begin(request.question())
-        _end_interrupted(ledger, tracker)
-        proposals = Proposals(
-            ledger, request.space, request.trials, project.seed, exhaustive=request.exhaustive
-        )
-        share = share_of(
-            project.scaling, *cluster_size(), asked=request.concurrent, trials=max(1, proposals.left)
-        )
-        done = [record for record in ledger.records() if record.over]
-        if done:
-            say(f"{request.name}: {len(done)} trials are over already, {proposals.left} are left")
-        cost = plan_cost(request, images, proposals.left, share)
-        say(f"{request.name}: {cost.text()}")
-        if estimate_only:
+        if estimate_only:  # writes nothing: another space may follow under the same name
+            cost = _estimated(request, ledger, images)[1]
             return {
                 "estimate": cost.text(),
                 "hours": cost.hours,
                 "gpu_hours": cost.gpu_hours,
                 **_said(request),
             }
-        parent = _parent(study, ledger, tracker, f"{project.name}: {command}", tags)
-        began, before = time.monotonic(), float(study.get("wall_seconds", 0.0))
-
-        def wall() -> float:
-            return before + time.monotonic() - began
-
-        def spent() -> str | None:
-            return request.budget.spent(wall(), ledger.records(), share.gpus)
-
-        scaling = share.scaling.model_dump(mode="json")
-        document = {**request.document, "scaling": scaling}
-        plan = TrialPlan(document, request.metric, parent.id, directory, str(Path.cwd()))
-        with ending(lambda: parent):
-            budget_reached = run_trials(
-                plan,
-                proposals,
-                share=share,
-                schedule=Schedule(
-                    request.scheduler, request.grace_epochs, _max_epochs(request), request.max_failures
-                ),
-                watch=Watch(
-                    request.name,
-                    spent,
-                    on_over=lambda record: ledger.keep({**study, "wall_seconds": round(wall(), 1)}),
-                ),
-                tracking_uri=tracker.uri,
-            )
-            under = PipelineRun(tracker, "registration", {})
-            under.run = parent
-            site = Site(workspace, under) if registers else None
-            result = _finish(request, plan, parent, budget_reached, site)
+        directory.create()
+        # Of two such commands the second waits, and goes on with what the first leaves to be done.
+        with claimed(f"tune {request.name}", directory, lambda: False):
+            result = _search(request, ledger, images, tracker, tags, registers=registers)
         tracker.deliver(None)
         return result
+
+
+def _estimated(request: Request, ledger: Ledger, images: int) -> tuple[Proposals, Cost, Share]:
+    """The trials that are left, what they cost, and each one's share of the cluster; both are said."""
+    project = request.project
+    proposals = Proposals(ledger, request.space, request.trials, project.seed, exhaustive=request.exhaustive)
+    share = share_of(
+        project.scaling, *cluster_size(), asked=request.concurrent, trials=max(1, proposals.left)
+    )
+    done = [record for record in ledger.records() if record.over]
+    if done:
+        say(f"{request.name}: {len(done)} trials are over already, {proposals.left} are left")
+    cost = plan_cost(request, images, proposals.left, share)
+    say(f"{request.name}: {cost.text()}")
+    return proposals, cost, share
+
+
+def _search(
+    request: Request,
+    ledger: Ledger,
+    images: int,
+    tracker: Tracker,
+    tags: Mapping[str, str],
+    *,
+    registers: bool,
+) -> dict[str, Any]:
+    """Run the trials that are left, while no other command does."""
+    project, workspace = request.project, Storage.open(request.project.workspace)
+    study = ledger.begin(request.question())
+    _end_interrupted(ledger, tracker)
+    proposals, _, share = _estimated(request, ledger, images)
+    parent = _parent(study, ledger, tracker, f"{project.name}: {tags['agssp.command']}", tags)
+    began, before = time.monotonic(), float(study.get("wall_seconds", 0.0))
+
+    def wall() -> float:
+        return before + time.monotonic() - began
+
+    def spent() -> str | None:
+        return request.budget.spent(wall(), ledger.records(), share.gpus)
+
+    scaling = share.scaling.model_dump(mode="json")
+    document = {**request.document, "scaling": scaling}
+    plan = TrialPlan(document, request.metric, parent.id, ledger.directory, str(Path.cwd()))
+    with ending(lambda: parent):
+        budget_reached = run_trials(
+            plan,
+            proposals,
+            share=share,
+            schedule=Schedule(
+                request.scheduler, request.grace_epochs, _max_epochs(request), request.max_failures
+            ),
+            watch=Watch(
+                request.name,
+                spent,
+                on_over=lambda record: ledger.keep({**study, "wall_seconds": round(wall(), 1)}),
+            ),
+            tracking_uri=tracker.uri,
+        )
+        under = PipelineRun(tracker, "registration", {})
+        under.run = parent
+        site = Site(workspace, under) if registers else None
+        return _finish(request, plan, parent, budget_reached, site)
 
 
 def _shared_stages(request: Request, pipeline: Pipeline) -> int:

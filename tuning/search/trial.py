@@ -1,5 +1,6 @@
 """One trial of a training search: a project's stages up to the metric, reported epoch by epoch."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from cluster.tracking import PipelineRun, Run, Tracker, ending
 from training.loop import NonFiniteLoss
 from training.pipeline import Pipeline
 from training.project import Project
-from tuning.outcomes import measured
+from tuning.outcomes import at_kept_epoch, measured
 from tuning.search.ledger import Ledger, Status, TrialRecord
 from tuning.space import nested
 
@@ -112,7 +113,8 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
     record = replace(record, run_id=run.id)
     ledger.write(record)
     stage, _, figure = plan.metric.partition(".")
-    seen: list[float] = []
+    rows: list[dict[str, float]] = []
+    best_metric = getattr(project, stage).loop.best_metric
     last = [0]
     status: Status
     reason: str | None
@@ -120,9 +122,12 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
     def heard(metrics: Mapping[str, float], epoch: int) -> None:
         last[0] = max(last[0], epoch)
         if figure in metrics and epoch > 0:
-            seen.append(float(metrics[figure]))
-            # The finetuning keeps its best epoch, the others their last.
-            report(max(seen) if stage == "finetune" else seen[-1], epoch)
+            if rows and epoch <= rows[-1]["epoch"]:  # the next round of a self-training
+                rows.clear()
+            rows.append({**metrics, "epoch": epoch})
+            value = at_kept_epoch(rows, figure, best_metric)
+            if value is not None and math.isfinite(value):
+                report(value, epoch)
 
     try:
         with ending(lambda: run):
@@ -138,9 +143,10 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
                 status, value, reason = "failed", None, str(error)
             else:
                 status, reason = "finished", None
-                if value is None:
-                    status = "invalid"
-                    reason = f"its {stage} stage gave no {figure}: nothing to measure it on"
+                if value is None or not math.isfinite(value):
+                    told = "nothing to measure it on" if value is None else f"it is {value}"
+                    status, value = "invalid", None
+                    reason = f"its {stage} stage gave no {figure}: {told}"
             if value is not None:
                 run.log_metrics({plan.metric: value})
             seconds = round(time.monotonic() - began, 3)

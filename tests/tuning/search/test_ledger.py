@@ -109,6 +109,55 @@ def test_failed_trials_are_tried_again_and_invalid_ones_are_not(ledger: Ledger) 
     assert best.number == 4
 
 
+@pytest.mark.parametrize("exhaustive", [False, True])
+def test_a_trial_whose_file_was_deleted_is_run_again_and_no_other_is_lost(
+    ledger: Ledger, exhaustive: bool
+) -> None:
+    space = parse_space(["finetune.loop.lr=[0.001, 0.002, 0.01, 0.1]", "finetune.freeze=[none]"])
+    done = Proposals(ledger, space, 4, 0, exhaustive=exhaustive)
+    while (record := done.next()) is not None:
+        ledger.write(finish(record, 0.1 * (1 + record.number)))
+    before = {record.number: record for record in ledger.records()}
+    ledger.directory.at("trials").delete("00001.json")
+    again = Proposals(ledger, space, 4, 0, exhaustive=exhaustive)
+    assert again.left == 1
+    proposed = [record for record in iter(again.next, None) if record is not None]
+    assert [record.number for record in proposed] == [1]
+    if exhaustive:
+        assert proposed[0].values == before[1].values
+    kept = [record for record in ledger.records() if record.number != 1]
+    assert kept == [before[number] for number in (0, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b'{"number": 0, "values": {}, "status": "over"}',
+        b'{"number": 0, "values": {}, "status": "finished", "value": "much"}',
+        b'{"number": 0, "values": {}, "status": "finished", "value": NaN}',
+        b'{"number": 0, "values": 3, "status": "finished", "value": 0.5}',
+        b'{"number": 7, "values": {}, "status": "finished", "value": 0.5}',
+        b'{"number": 0, "values": {}, "status": "finished", "value": 0.5}',
+        b'{"number": 0, "values": {"finetune.loop.lr": 9, "finetune.freeze": "none"},'
+        b' "status": "finished", "value": 0.5}',
+    ],
+)
+def test_a_trial_whose_file_is_damaged_is_told(ledger: Ledger, content: bytes) -> None:
+    ledger.directory.at("trials").create()
+    ledger.directory.at("trials").write("00000.json", content)
+    with pytest.raises(UserError, match=r"trials/00000\.json is damaged"):
+        Proposals(ledger, SPACE, 5, 0)
+
+
+def test_what_else_lies_among_the_trials_is_none(ledger: Ledger) -> None:
+    ledger.write(TrialRecord(0, {"finetune.loop.lr": 0.01, "finetune.freeze": "none"}))
+    for name in ("00000 (copy).json", "._00000.json", "notes.json", "00000.json~"):
+        ledger.directory.at("trials").write(name, b"\x00")
+    assert [record.number for record in ledger.records()] == [0]
+
+
 def test_another_question_under_the_same_name_is_refused(ledger: Ledger) -> None:
     question = {"search space": ["a=[1]"], "metric": "finetune.map50"}
     ledger.begin(question)
