@@ -13,6 +13,8 @@ from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 from scipy.stats import chi2, norm
 
+from cluster.verdicts import FEWEST_DRAWN
+
 Floats = npt.NDArray[np.float64]
 BOUND = float(norm.ppf(0.95))  # one-sided
 SLOPE_P, FIT_P = 0.05, 0.01  # a slope above chance; a curve that the defects contradict
@@ -115,7 +117,7 @@ def probability_of_detection(
         images: (N,) number of each defect's image.
         least_defects: fewest defects for a curve.
     """
-    why_not = unfit(sizes, found, least_defects)
+    why_not = unfit(sizes, found, images, least_defects)
     curve = None
     if not why_not:
         curve = fitted_curve(sizes, found, images)
@@ -146,12 +148,19 @@ def probability_of_detection(
     return Pod(count, hits, curve, "", told, reasons)
 
 
-def unfit(sizes: Floats, found: npt.NDArray[np.bool_], least_defects: int) -> str:
+def unfit(
+    sizes: Floats, found: npt.NDArray[np.bool_], images: npt.NDArray[np.int64], least_defects: int
+) -> str:
     """Why no curve can be fitted; empty where one can."""
     if len(sizes) < least_defects:
         return (
             f"{len(sizes)} defects are too few for a curve: MIL-HDBK-1823A asks for 60 in a hit/miss trial, "
             f"certify.least_defects for {least_defects}."
+        )
+    if (shown := len(np.unique(images))) < FEWEST_DRAWN:
+        return (
+            f"the {len(sizes)} defects lie in {shown} image{'s' * (shown > 1)}, and defects of one image may "
+            f"share their fate: at least {FEWEST_DRAWN} images with a defect are needed."
         )
     if found.all() or not found.any():
         what = "every defect was found" if found.all() else "no defect was found"

@@ -227,8 +227,9 @@ def certify_detector(
             "version": digest(certified.version.document()),
             "machine": machine_name(device),
         },
-        # Given weights, of which nobody knows what they had learnt from, are told; no interval of few images.
-        revision=3,
+        # Given weights, of which nobody knows what they had learnt from, are told; no interval and no curve
+        # of few images.
+        revision=4,
         body=body,
     )
 

@@ -83,6 +83,16 @@ def test_defects_of_one_image_that_share_their_fate_widen_the_bound() -> None:
     assert together == pytest.approx(alone, rel=0.1)  # four copies tell no more than one
 
 
+@pytest.mark.parametrize("shown", [1, 2, 5])
+def test_many_defects_of_few_images_give_no_curve(shown: int) -> None:
+    """A test part of one long strip: its image alone says nothing of others."""
+    sizes, found, _ = trial(2, spread=0.9)
+    pod = pod_of(sizes, found, np.arange(len(sizes)) % shown)
+    assert pod.curve is None
+    assert f"lie in {shown} image" in pod.why_not
+    assert pod_of(sizes, found, np.arange(len(sizes)) % 6).curve is not None
+
+
 def test_no_figure_where_there_is_none() -> None:
     sizes, found, _ = trial(4)
     for why, pod in {
