@@ -5,7 +5,7 @@ from .job_steps import Decoding, encoding_steps
 from .kead import KeAD, zero_shot_map
 from .map_export import CategoryCut, export_maps, refuse_unwritable
 from .method import CategoryState, MapMethod, anomaly_probability, preprocess
-from .metrics import Masks, aupro, image_auroc, pixel_auroc
+from .metrics import Masks, image_auroc, pixel_auroc, pixel_figures
 from .onnx_tower import OnnxTower, tower_file
 from .reading import Floats, map_rows, upsample
 from .resources import images_at_once
@@ -35,7 +35,6 @@ __all__ = [
     "WinCLIP",
     "WinclipSettings",
     "anomaly_probability",
-    "aupro",
     "build_method",
     "category_states",
     "check_maps",
@@ -54,6 +53,7 @@ __all__ = [
     "map_schema",
     "method_over",
     "pixel_auroc",
+    "pixel_figures",
     "preprocess",
     "readable_rows",
     "refuse_unwritable",

@@ -10,7 +10,7 @@ from cluster.progress import say
 from cluster.stages import Artifact, Site, Workbench, ensure
 from cluster.verdicts import Verdict, chance_level
 from pipelines.annotations import decode_mask
-from pipelines.maps.metrics import Masks, aupro, image_auroc, pixel_auroc
+from pipelines.maps.metrics import Masks, image_auroc, pixel_figures
 from pipelines.maps.reading import map_rows
 from pipelines.tables import CorpusTables, has_defect
 
@@ -89,7 +89,7 @@ def _figures(samples: list[_Sample]) -> dict[str, float | None]:
         figures["image_auroc"] = image_auroc([sample.score for sample in samples], defective)
     if all(sample.runs is not None for sample in samples if sample.defective):
         maps, masks = [sample.map for sample in samples], Masks(samples)
-        figures |= {"pixel_auroc": pixel_auroc(maps, masks), "aupro": aupro(maps, masks)}
+        figures |= pixel_figures(maps, masks)
     return figures
 
 

@@ -87,6 +87,20 @@ def aupro(maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.NDArray[
     return float(np.trapezoid(y, x) / FPR_LIMIT)
 
 
+def pixel_figures(
+    maps: Sequence[npt.NDArray[np.floating]], masks: Sequence[npt.NDArray[np.bool_]]
+) -> dict[str, float | None]:
+    """`pixel_auroc` and `aupro`; None of both where the masks have one class of pixel (all are full, say).
+
+    Args:
+        maps, masks: see `pixel_auroc`.
+    """
+    # A mask of both classes, as nearly all are, ends each search.
+    if not any(mask.any() for mask in masks) or all(mask.all() for mask in masks):
+        return {"pixel_auroc": None, "aupro": None}
+    return {"pixel_auroc": pixel_auroc(maps, masks), "aupro": aupro(maps, masks)}
+
+
 class Masked(Protocol):
     """Something with a pixel mask."""
 

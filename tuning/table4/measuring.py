@@ -17,11 +17,10 @@ from pipelines.maps import (
     MapMethod,
     MapsSection,
     Masks,
-    aupro,
     image_auroc,
     images_at_once,
     method_over,
-    pixel_auroc,
+    pixel_figures,
 )
 from training.pictures import read_pixels
 from tuning.table4.grid import ROWS as ROWS, MethodRow as MethodRow
@@ -139,7 +138,8 @@ def _method(
 def judge(
     labelled: LabelledSet, scores: Sequence[float], maps: Sequence[npt.NDArray[np.floating]]
 ) -> tuple[float | None, float | None, float | None]:
-    """Image AUROC, pixel AUROC and AUPRO over all images; None with one class or unknown places."""
+    """Image AUROC, pixel AUROC and AUPRO over all images; None with one class (of pixels: all defective) or
+    unknown places."""
     defective = [image.defective for image in labelled.images]
     if not any(defective):
         return None, None, None
@@ -147,7 +147,8 @@ def judge(
     if not labelled.has_places:
         return image, None, None
     masks = Masks(labelled.images)
-    return image, pixel_auroc(maps, masks), aupro(maps, masks)
+    pixels = pixel_figures(maps, masks)
+    return image, pixels["pixel_auroc"], pixels["aupro"]
 
 
 def _missing_references(section: MapsSection, labelled: LabelledSet) -> str | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipelines.maps.metrics import aupro, image_auroc, pixel_auroc
+from pipelines.maps.metrics import aupro, image_auroc, pixel_auroc, pixel_figures
 from pipelines.maps.reading import upsample
 
 
@@ -103,3 +103,16 @@ def test_one_class_is_an_error() -> None:
         aupro([np.zeros((2, 2))], [np.ones((4, 4), np.bool_)])
     with pytest.raises(ValueError, match="zip"):
         pixel_auroc([np.zeros((2, 2))], [])
+
+
+def test_pixels_of_one_class_have_no_figure() -> None:
+    """Labels of whole images as masks: every pixel is defective, and nothing can be told apart."""
+    grid, full, none = np.eye(4, dtype=np.float32), np.ones((8, 8), np.bool_), np.zeros((8, 8), np.bool_)
+    for masks in ([full], [full, full], [none], [none, none]):
+        figures = pixel_figures([grid] * len(masks), masks)
+        assert figures == {"pixel_auroc": None, "aupro": None}
+    both = pixel_figures([grid, grid], [full, none])
+    assert both == {
+        "pixel_auroc": pixel_auroc([grid, grid], [full, none]),
+        "aupro": aupro([grid, grid], [full, none]),
+    }
