@@ -221,10 +221,14 @@ class Corpus:
         return list(self.images(chosen=self._labelled).to_pylist())
 
     @property
-    def classes(self) -> set[str]:
-        """The class names of all labelled boxes."""
-        boxes = pc.list_flatten(self.images(["boxes"], self._labelled)["boxes"])
-        return set(pc.unique(pc.struct_field(boxes, "label")).to_pylist())
+    def classes(self) -> dict[str, set[str]]:
+        """The class names of the labelled boxes of both splits."""
+
+        def named(split: np.int32) -> set[str]:
+            boxes = self.images(["boxes"], self._labelled & (self._split == split))["boxes"]
+            return set(pc.unique(pc.struct_field(pc.list_flatten(boxes), "label")).to_pylist())
+
+        return {SPLITS[split]: named(split) for split in (TEST, TRAINING)}
 
     def sample(self, most: int, categories: Sequence[str]) -> list[dict[str, Any]]:
         """Of each category the first images by id, references before others, as rows of `manifest`.

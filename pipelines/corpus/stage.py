@@ -15,6 +15,7 @@ from pipelines.corpus.inspection_stage import inspect_images
 from pipelines.corpus.known_images import INSPECTION, joined_inspection
 from pipelines.corpus.listing import Listing
 from pipelines.corpus.near_duplicates import both_sides_sentence
+from pipelines.corpus.one_sided_classes import one_sided, one_sided_sentence
 from pipelines.corpus.published import moved_sentence
 from pipelines.corpus.section import CorpusSection
 from pipelines.corpus.sorting import Corpus
@@ -114,8 +115,11 @@ def build_corpus(
         if corpus.both_sides is not None:
             number, first, second = corpus.both_sides
             told |= {"both_sides": number, "both_sides_first": f"{first} and {second}"}
-        if alike := alike_classes(corpus.classes):
+        classes = corpus.classes
+        if alike := alike_classes(set().union(*classes.values())):
             told["alike_classes"] = alike_text(alike)
+        if (text := one_sided(classes["train"], classes["test"])) is not None:
+            told["one_sided_classes"] = text
         return {
             **corpus.counts(),
             "passed_over": len(passed_over),
@@ -144,4 +148,6 @@ def build_corpus(
         say(both_sides_sentence(both, done.results["both_sides_first"], key))
     if alike := done.results.get("alike_classes"):
         say(alike_sentence(alike, stage))
+    if text := done.results.get("one_sided_classes"):
+        say(one_sided_sentence(text, stage))
     return done

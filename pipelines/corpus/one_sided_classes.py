@@ -1,0 +1,42 @@
+"""Classes that one half of a split has alone: few labels, or near-duplicates that stay together."""
+
+from collections.abc import Set
+
+SHOWN = 5  # classes that are named
+
+
+def one_sided(train: Set[str], test: Set[str]) -> str | None:
+    """What it means that a class lies in one half alone; None where none does.
+
+    Args:
+        train: class names of the labelled objects that are learnt from.
+        test: those of the held-out ones; where a half has no object, there is nothing to compare.
+    """
+    if not train or not test:
+        return None
+    told = []
+    if unlearnt := sorted(test - train):
+        told.append(
+            f"held out alone, so that no detector learns it and it counts as AP 0: {_named(unlearnt)}"
+        )
+    if unmeasured := sorted(train - test):
+        told.append(f"learnt from alone, so that no figure tells of it: {_named(unmeasured)}")
+    return "; ".join(told) or None
+
+
+def one_sided_sentence(text: str, labels: str) -> str:
+    """What is said of such a split.
+
+    Args:
+        text: see `one_sided`.
+        labels: name of the stage.
+    """
+    return (
+        f"{labels}: the split has classes on one side only ({text}). Label more images of them, or set "
+        "test_share, or name the held-out images."
+    )
+
+
+def _named(names: list[str]) -> str:
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
