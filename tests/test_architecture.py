@@ -107,7 +107,7 @@ ROOMS = {
     "tuning.table4": "markdown study_folder",
     "tuning.transfer": "finished image_counts markdown pace paired presets study_folder",
     "tuning.gain": "markdown pace presets start_words study_folder",
-    "tuning.forecast": "markdown pace presets start_words study_folder",
+    "tuning.forecast": "image_counts markdown pace presets start_words study_folder",
     "tuning.cli": "*",
 }
 # Where Ray, MLflow and typer may be imported: whole rooms, and single files of others.

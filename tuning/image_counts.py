@@ -55,6 +55,27 @@ class ImageCounts:
         return self._known[key]
 
 
+def annotated_to_learn(project: Project, listing: Listing) -> float:
+    """Annotated images that a finetuning may learn from, about; the held-out ones don't count.
+
+    Args:
+        project: names the images.
+        listing: of `finetune.data` where that is given, else of the corpus.
+    """
+    data = project.finetune.data
+    sources = listing.sources[:1] if data is not None and data.test.root else listing.sources
+    published = listing.published
+    held_out = frozenset[str]() if published is None else published.held_out
+    count = sum(
+        entry.annotation is not None and source.uri(entry) not in held_out
+        for source in sources
+        for entry in source.entries
+    )
+    if published is not None or (data is not None and data.test.root):
+        return count
+    return count * (1 - (project.corpus if data is None else data).test_share)
+
+
 def _mixed(counts: _Counts, limit: int | None, background_share: float) -> float:
     annotated = (1 - counts.held_out) * counts.annotated
     chosen = annotated if limit is None else min(limit, annotated)

@@ -75,6 +75,11 @@ def render_plan(result: Mapping[str, Any]) -> None:
             f"Subsets of about {', '.join(map(str, result['sizes']))} labels: {result['trainings']} "
             f"trainings, {result['images_learnt']:,} images learnt in all{time}."
         )
+        if settings["sizes"] is None:
+            said.append(
+                "Labels are read when it runs: images without an object and near-duplicates on the held-out "
+                "side make the subsets smaller, and one too small is left out."
+            )
     print_lines(said)
 
 

@@ -11,16 +11,14 @@ from tuning.pace import Learnt, core_seconds, round_times
 def forecast_plan(section: ForecastSection, data: ForecastSet) -> dict[str, Any]:
     """What would be run, JSON-able; sizes are about, as labels are read when it runs."""
     project = data.project
-    finetune, held = project.finetune, project.corpus.test_share
-    if finetune.data is not None:
-        held = 0.0 if finetune.data.test.root else finetune.data.test_share
+    finetune = project.finetune
     sizes: list[int] | None = None
     reason = images = minutes = None
     if section.sizes is not None:
         sizes = sorted(section.sizes)
-    elif data.annotated is not None:
+    elif data.to_learn is not None:
         try:
-            sizes = list(section.sizes_of(round(data.annotated * (1 - held))))
+            sizes = list(section.sizes_of(round(data.to_learn)))
         except UserError as error:
             reason = str(error)
     runs = len(section.starts) * len(section.seeds)

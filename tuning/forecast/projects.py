@@ -10,6 +10,7 @@ from pipelines.corpus import Listing, list_labelled
 from training.inputs import check_inputs
 from training.project import Project
 from tuning.forecast.section import ForecastPreset, ForecastSection
+from tuning.image_counts import annotated_to_learn
 from tuning.start_words import finetuned_from
 
 
@@ -20,10 +21,12 @@ class ForecastSet:
     Attributes:
         config: settings of its projects, a training's own left out.
         annotated: number of images with a file or row of labels; None where they are yet to be generated.
+        to_learn: those of them that are not held out, about.
     """
 
     config: Mapping[str, Any]
     annotated: int | None
+    to_learn: float | None = None
 
     @property
     def project(self) -> Project:
@@ -76,7 +79,7 @@ def forecast_set(
         project = validate(Project, base, "Config")
     elif not (project.corpus.root or project.corpus.sources or project.generate or project.finetune.data):
         raise UserError("Name a folder of labelled images, e.g. agssp forecast ../tiles.")
-    annotated = None
+    annotated = to_learn = None
     data = project.finetune.data
     if data is not None or project.generate is None:
         listing = list_labelled(data) if data is not None else Listing(project.corpus)
@@ -86,7 +89,8 @@ def forecast_set(
                 f"There are no labels that the layout {listing.layout} knows; set corpus.layout, or give the "
                 "folder of images and labels together."
             )
-    made = ForecastSet(base, annotated)
+        to_learn = annotated_to_learn(project, listing)
+    made = ForecastSet(base, annotated, to_learn)
     for start in section.starts:
         check_inputs(made.cell(section, start, 1, section.seeds[0]), "finetune")
     return made

@@ -26,6 +26,7 @@ from tuning.forecast.study import Measured, run_forecast
 from tuning.forecast.text import lines, verdicts
 
 QUICK = forecast_preset("quick")
+SECTION = forecast_section(QUICK, {})
 
 
 def tree(root: Path, count: int) -> Path:
@@ -218,6 +219,26 @@ def test_real_trainings_are_run_and_found_again(tmp_path: Path, tracked: Callabl
         moved = moved_by_images(evaluated, labelled, "map50")
         assert moved.shape == (200,)
         assert np.isfinite(moved).all()
+
+
+def test_a_plan_counts_no_image_of_a_given_test_part(tmp_path: Path) -> None:
+    train, test = tree(tmp_path / "train", 48), tree(tmp_path / "test", 90)
+    named = {"train": {"root": str(train)}, "test": {"root": str(test)}}
+    given = forecast_set(QUICK, [], {"finetune": {"data": named}}, SECTION)
+    assert (given.annotated, given.to_learn) == (32 + 60, 32)
+    assert forecast_plan(SECTION, given)["sizes"] == [4, 8, 16, 32]
+    yolo = tmp_path / "yolo"
+    for part, count in (("train", 40), ("test", 25)):
+        for number in range(count):
+            for folder, suffix in (("images", "png"), ("labels", "txt")):
+                path = yolo / folder / part / f"{part}{number}.{suffix}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("0 0.5 0.5 0.2 0.2\n")  # nobody reads a pixel
+    (yolo / "data.yaml").write_text("names: [dent]\ntrain: images/train\ntest: images/test\n")
+    published = forecast_set(QUICK, [str(yolo)], {"corpus": {"split": "published"}}, SECTION)
+    assert (published.annotated, published.to_learn) == (65, 40)
+    drawn = forecast_set(QUICK, [str(yolo)], {"corpus": {"test_share": 0.2}}, SECTION)
+    assert drawn.to_learn == pytest.approx(0.8 * 65)
 
 
 def test_a_plan_counts_every_round_of_a_finetuning(tmp_path: Path) -> None:
