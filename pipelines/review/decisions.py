@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from cluster.config import Section
 from cluster.errors import UserError
 from cluster.fault_words import in_words
+from cluster.stages import claimed
 from cluster.storage import Storage
 from pipelines.tables import sides
 
@@ -100,9 +101,19 @@ def read_decisions(workspace: Storage) -> Decisions | None:
 def save_changes(workspace: Storage, changes: Sequence[Change]) -> Decisions:
     """Add changes to the stored review and write it whole.
 
+    Two pages of one workspace, on two machines too, write one after the other: neither loses what the other
+    decided.
+
     Raises:
         UserError: see `read_decisions` and `apply`; a review too large to be read again.
     """
+    folder = workspace.at(FOLDER)
+    folder.create()
+    with claimed(FOLDER, folder, lambda: False):
+        return _saved(workspace, changes)
+
+
+def _saved(workspace: Storage, changes: Sequence[Change]) -> Decisions:
     decisions = apply(read_decisions(workspace) or Decisions(), changes)
     text = json.dumps(decisions.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     data = f"{text}\n".encode()

@@ -1,5 +1,6 @@
 """Decisions are kept, taken back and applied; what they leave out is all that decides a training."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,17 @@ def row(image_id: str, *boxes: Corners) -> dict[str, Any]:
     }
 
 
+def test_pages_that_save_at_once_lose_no_decision(workspace: Storage) -> None:
+    """Two people with a page each of one workspace: what is read, changed and written is one step."""
+    ids = [f"{number:032x}" for number in range(24)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda one: save_changes(workspace, [change(one, "image", "rejected")]), ids))
+    found = read_decisions(workspace)
+    assert found is not None
+    assert sorted(found.images) == ids
+    assert workspace.at(FOLDER).at(".claims").children() == []
+
+
 def test_without_a_review_there_is_none(workspace: Storage) -> None:
     assert read_decisions(workspace) is None
 
@@ -61,7 +73,8 @@ def test_changes_of_several_viewers_are_joined_and_read_back(workspace: Storage)
         references={B: "accepted"},
         boxes={A: (BoxDecision(box=BOX, verdict="rejected"),)},
     )
-    assert workspace.at(FOLDER).children() == [FILE]  # no partial file is left
+    assert workspace.at(FOLDER).children() == [".claims", FILE]  # no partial file is left
+    assert workspace.at(FOLDER).at(".claims").children() == []
 
 
 @given(
