@@ -103,7 +103,9 @@ class Dimension:
         """
         if self.values is not None:
             return len(self.values)
-        if (self.step is None and not self.whole) or self.log:
+        if self.low == self.high:
+            return 1
+        if self.step is None and not self.whole:
             raise UserError(
                 f"A grid needs values or a step for {self.key}; write {self.key}=[…] or "
                 f"{self.key}={self.low:g}..{self.high:g}:STEP."
@@ -242,6 +244,13 @@ def _fractional(dimension: Dimension, model: type[Model], document: Mapping[str,
     except UserError:
         return dimension
     return replace(dimension, low=float(dimension.low), high=float(dimension.high))
+
+
+def size_of(space: Sequence[Dimension]) -> int | None:
+    """Number of combinations; None where a range has no steps."""
+    if any(d.values is None and d.step is None and not d.whole and d.low < d.high for d in space):
+        return None
+    return math.prod(dimension.count() for dimension in space)
 
 
 def grid(space: Sequence[Dimension]) -> Iterator[dict[str, Any]]:

@@ -176,6 +176,15 @@ class Run:
         for batch in tracking_entries.batches(entries):
             self._send(partial(self._client.log_batch, self.id, params=batch), len(batch))
 
+    def is_there(self) -> bool:
+        """Whether its server or database has it, and not as deleted; true of a server that is away."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self._client.get_run(self.id).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            return error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
     def end(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""
         now = int(time.time() * 1000)

@@ -211,6 +211,8 @@ def render_search(result: Mapping[str, Any]) -> None:
         cells += [str(row["epochs"]), f"{row['seconds']:.0f}", row["reason"] or row["status"]]
         table.add_row(*(Text(cell) for cell in cells))
     out.print(table)
+    if result["alike"]:
+        out.print(Text(result["alike"], "bold"), soft_wrap=True)
     if result["budget_reached"]:
         out.print(Text(f"Ended by the budget of {result['budget_reached']}."))
     if result["model"]:

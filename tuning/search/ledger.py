@@ -1,5 +1,7 @@
 """The trials of a search, each in a small file; an interrupted search goes on from them. No Ray here."""
 
+import json
+import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,10 +12,11 @@ from pydantic import Field, TypeAdapter
 
 from cluster.errors import UserError
 from cluster.storage import Storage
-from tuning.space import Dimension, grid
+from tuning.space import MAX_GRID, Dimension, grid, size_of
 
 Status = Literal["running", "finished", "stopped", "failed", "invalid"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+ASKS = 50  # of Optuna, for a combination that was not tried
 STUDY_FILE = "study.json"
 TRIAL_FILE = re.compile(r"(\d{5,9})\.json")  # whatever else lies there, copies too, is no trial
 
@@ -143,6 +146,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
+def _key(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
 @dataclass
 class Proposals:
     """Which trial comes next: interrupted ones first, then new ones, by Optuna (TPE) or a grid.
@@ -179,6 +186,10 @@ class Proposals:
         self.points = list(grid(self.space)) if self.exhaustive else []
         if self.exhaustive:
             self.trials = len(self.points)
+        self._tried = {_key(record.values) for record in known}
+        size = size_of(self.space)
+        if size is not None and not self.exhaustive:  # a small space is tried whole, and nothing in it twice
+            self.trials = min(self.trials, size + len(known) - len(self._tried))
 
     def _frozen(self, record: TrialRecord) -> optuna.trial.FrozenTrial:
         try:
@@ -208,15 +219,31 @@ class Proposals:
             number = self._free
             record = TrialRecord(number, self._values(number))
             self._taken.add(number)
+            self._tried.add(_key(record.values))
         self.ledger.write(record)
         return record
 
     def _values(self, number: int) -> dict[str, Any]:
         if self.exhaustive:
             return self.points[number]
-        asked = self.study.ask({d.key: d.distribution() for d in self.space})
+        for _ in range(ASKS):
+            asked = self.study.ask({d.key: d.distribution() for d in self.space})
+            values = {d.key: d.value(asked.params[d.key]) for d in self.space}
+            if _key(values) not in self._tried:
+                break
+            self.study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        else:  # nearly all of a small space is tried
+            return self._untried(number) or values
         self._asked[number] = asked
-        return {d.key: d.value(asked.params[d.key]) for d in self.space}
+        return values
+
+    def _untried(self, number: int) -> dict[str, Any] | None:
+        """A combination that was not tried yet, drawn by the seed; None of a space that can't be counted."""
+        size = size_of(self.space)
+        if size is None or size > MAX_GRID:
+            return None
+        left = [values for values in grid(self.space) if _key(values) not in self._tried]
+        return random.Random(f"{self.seed} {number}").choice(left)
 
     def ended(self, record: TrialRecord) -> None:
         """Learn from a trial that is over."""
@@ -249,6 +276,15 @@ class Budget:
         if self.gpu_hours is not None and used >= self.gpu_hours:
             return f"{self.gpu_hours:g} GPU-hours"
         return None
+
+
+def alike_sentence(records: Iterable[TrialRecord]) -> str | None:
+    """What must be said where all trials end with one figure, so that the best is none; None elsewhere."""
+    values = [record.value for record in records if record.value is not None]
+    if len(values) < 2 or max(values) > min(values):
+        return None
+    nothing = "" if values[0] else " Nothing is found: train longer, or from another start."
+    return f"All {len(values)} trials end at {values[0]:.4f}, so none of them is better.{nothing}"
 
 
 def best_of(records: Iterable[TrialRecord]) -> TrialRecord | None:

@@ -21,7 +21,7 @@ from training.pipeline import Pipeline
 from training.starts import AGBP, AGSSP
 from tuning.outcomes import measured
 from tuning.search.cost import Cost, estimate
-from tuning.search.ledger import STUDY_FILE, Ledger, Proposals, TrialRecord, best_of
+from tuning.search.ledger import STUDY_FILE, Ledger, Proposals, TrialRecord, alike_sentence, best_of
 from tuning.search.request import ORDER, Request, place_of
 from tuning.search.schedule import Schedule, Watch
 from tuning.search.trial import TrialPlan
@@ -96,6 +96,8 @@ def _estimated(request: Request, ledger: Ledger, images: int) -> tuple[Proposals
     done = [record for record in ledger.records() if record.over]
     if done:
         say(f"{request.name}: {len(done)} trials are over already, {proposals.left} are left")
+    if not request.exhaustive and proposals.trials < request.trials:
+        say(f"{request.name}: the search space has no more than {proposals.trials} combinations to try")
     cost = plan_cost(request, images, proposals.left, share)
     say(f"{request.name}: {cost.text()}")
     return proposals, cost, share
@@ -179,16 +181,17 @@ def _shared_stages(request: Request, pipeline: Pipeline) -> int:
 def _end_interrupted(ledger: Ledger, tracker: Tracker) -> None:
     """End the runs of the trials that a killed search left running."""
     for record in ledger.records():
-        if record.status == "running" and record.run_id is not None:
-            Run(tracker.uri, record.run_id).end_tree("KILLED")
+        run = None if record.run_id is None else Run(tracker.uri, record.run_id)
+        if record.status == "running" and run is not None and run.is_there():
+            run.end_tree("KILLED")
 
 
 def _parent(
     study: dict[str, Any], ledger: Ledger, tracker: Tracker, name: str, tags: Mapping[str, str]
 ) -> Run:
-    """The search's run: its first one, or a new one."""
-    if "run_id" in study:
-        return Run(tracker.uri, study["run_id"])
+    """The search's run: its first one, or a new one where tracking is new or has lost that."""
+    if "run_id" in study and (run := Run(tracker.uri, str(study["run_id"]))).is_there():
+        return run
     run = tracker.create_run(name, tags)
     study["run_id"] = run.id
     ledger.keep(study)
@@ -230,11 +233,15 @@ def _finish(
         "counts": counts,
         "budget_reached": budget_reached,
         "trials": [asdict(record) for record in records],
+        "alike": alike_sentence(records),
         "model": None if site is None else _registered(plan, best, site),
     }
     early = f", stopped after {best.epochs} epochs as all were" if best.status == "stopped" else ""
     which = f"trial {best.number} of {len(records)}{early}"
     comment = f"Chosen by agssp tune: {request.metric} {best.value:.4f}, {which}."
+    if alike := alike_sentence(records):
+        say(f"{request.name}: {alike}")
+        comment = f"{comment} {alike}"
     if early:
         say(f"{request.name}: no trial was trained to its end; the best is trial {best.number}{early}")
     directory.write("patch.yaml", patch_text(best.values, comment).encode())

@@ -15,7 +15,7 @@ from cluster.tracking import PipelineRun, Run, Tracker, ending
 from training.loop import NonFiniteLoss
 from training.pipeline import Pipeline
 from training.project import Project
-from tuning.outcomes import at_kept_epoch, measured
+from tuning.outcomes import artifact_of, at_kept_epoch, measured
 from tuning.search.ledger import Ledger, Status, TrialRecord
 from tuning.space import nested
 
@@ -143,6 +143,8 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
                 status, value, reason = "failed", None, str(error)
             else:
                 status, reason = "finished", None
+                made = artifact_of(plan.metric, pipeline, project.finetune.starts[0])
+                last[0] = int(made.results.get("epochs", last[0]))  # of one found complete none was heard
                 if value is None or not math.isfinite(value):
                     told = "nothing to measure it on" if value is None else f"it is {value}"
                     status, value = "invalid", None

@@ -19,8 +19,9 @@ from training.loop.section import ScalingSection
 from training.project import Project
 from tuning.search import cost
 from tuning.search.cost import Cost, estimate
-from tuning.search.ledger import Budget, Ledger, Proposals, TrialRecord, best_of
+from tuning.search.ledger import Budget, Ledger, Proposals, TrialRecord, alike_sentence, best_of
 from tuning.search.request import check_search
+from tuning.search.search import _end_interrupted, _parent
 from tuning.search.tuner import TRIAL_CPU, LedgerCallback, share_of
 from tuning.space import parse_space
 
@@ -46,7 +47,7 @@ def run_through(ledger: Ledger, proposals: Proposals, kill_after: int) -> list[i
         if not running or len(done) == kill_after:
             return done
         record = running.pop(0)
-        ended = finish(record, -abs(float(record.values["finetune.loop.lr"]) - 0.01))
+        ended = finish(record, -abs(float(record.values.get("finetune.loop.lr", 1)) - 0.01))
         ledger.write(ended)
         proposals.ended(ended)
         done.append(record.number)
@@ -65,12 +66,39 @@ def test_every_trial_is_run_once_however_the_search_is_killed(
     assert sorted(first + second) == list(range(8))
     records = ledger.records()
     assert {number: records[number] for number in before} == before
-    if exhaustive:
-        combinations = itertools.product([0.001, 0.002, 0.01, 0.1], ["none", "backbone"])
-        assert sorted((r.values["finetune.loop.lr"], r.values["finetune.freeze"]) for r in records) == sorted(
-            combinations
-        )
+    # Optuna alone would propose some of a small space twice.
+    combinations = itertools.product([0.001, 0.002, 0.01, 0.1], ["none", "backbone"])
+    tried = sorted((r.values["finetune.loop.lr"], r.values["finetune.freeze"]) for r in records)
+    assert tried == sorted(combinations)
     assert run_through(ledger, Proposals(ledger, space, 8, 0, exhaustive), 99) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (["finetune.loop.lr=[0.001, 0.003]"], 2),
+        (["finetune.loop.epochs=1..3:log"], 3),
+        (["finetune.loop.lr=1e-3..1e-3:log", "finetune.freeze=[none, backbone]"], 2),
+        (["boxes.c=0..0.2:0.1", "finetune.loop.epochs=1..2"], 6),
+    ],
+)
+def test_a_small_space_is_tried_whole_and_nothing_in_it_twice(
+    ledger: Ledger, words: list[str], size: int
+) -> None:
+    space = parse_space(words)
+    assert run_through(ledger, Proposals(ledger, space, 20, 0), 1) == [0]  # and one is left running
+    proposals = Proposals(ledger, space, 20, 0)
+    assert proposals.left == size - 1
+    while (record := proposals.next()) is not None:
+        ended = replace(record, status="finished", value=0.5)
+        ledger.write(ended)
+        proposals.ended(ended)
+    assert len({str(record.values) for record in ledger.records()}) == len(ledger.records()) == size
+
+
+def test_a_range_too_narrow_to_differ_is_tried_as_often_as_asked(ledger: Ledger) -> None:
+    proposals = Proposals(ledger, parse_space(["finetune.loop.lr=0.123456789012..0.123456789013"]), 4, 0)
+    assert len(list(iter(proposals.next, None))) == 4
 
 
 def test_interrupted_trials_come_first_with_the_same_values(ledger: Ledger) -> None:
@@ -202,6 +230,15 @@ def test_where_every_trial_was_stopped_the_best_of_them_is_the_best(ledger: Ledg
     assert finished is not None
     assert finished.number == 6
     assert best_of(broken) is None
+
+
+def test_trials_that_all_end_alike_are_told() -> None:
+    def told(*values: float | None) -> str | None:
+        return alike_sentence([TrialRecord(n, {}, "finished", value) for n, value in enumerate(values)])
+
+    assert told(0.5, 0.4) is told(0.5) is told() is told(0.5, None) is None
+    assert told(0.5, 0.5, None) == "All 2 trials end at 0.5000, so none of them is better."
+    assert str(told(0.0, 0.0)).endswith("Nothing is found: train longer, or from another start.")
 
 
 def test_budgets() -> None:
@@ -365,3 +402,25 @@ def test_an_estimate_counts_every_round_of_a_finetuning(monkeypatch: pytest.Monk
     assert seconds(2) == pytest.approx(40)
     assert seconds(3) == pytest.approx(70)
     assert seconds(1, "finetune.rounds=[1, 2]") == pytest.approx(25)
+
+
+def test_a_search_goes_on_where_tracking_has_lost_its_runs_or_is_another(
+    ledger: Ledger, tmp_path: Path, tracked: Callable[[Path], Path]
+) -> None:
+    ledger.begin({"metric": "finetune.map50"})
+    places = [Storage.open(str(tracked(tmp_path / name))) for name in ("one", "two")]
+    trackers = [Tracker.open(TrackingSection(), place) for place in places]
+    study: dict[str, Any] = {}
+    first = _parent(study, ledger, trackers[0], "search", {})
+    assert _parent(study, ledger, trackers[0], "search", {}) == first
+    trial = trackers[0].create_run("trial 0", {"mlflow.parentRunId": first.id})
+    ledger.write(TrialRecord(0, {"finetune.freeze": "none"}, run_id=trial.id))
+    _end_interrupted(ledger, trackers[1])  # knows nothing of it
+    second = _parent(study, ledger, trackers[1], "search", {})
+    assert second.tracking_uri == trackers[1].uri
+    assert second.is_there()
+    assert study["run_id"] == second.id
+    MlflowClient(trackers[0].uri).delete_run(trial.id)
+    assert not trial.is_there()
+    _end_interrupted(ledger, trackers[0])
+    assert first.is_there()
