@@ -1,4 +1,4 @@
-from .files import registered_files
+from .files import is_registered, registered_files
 from .making import made_differently
 from .promotion import promote
 from .provenance import Evaluation, Provenance, file_tags
@@ -17,6 +17,7 @@ __all__ = [
     "comparison",
     "evaluation_on",
     "file_tags",
+    "is_registered",
     "made_differently",
     "making_of",
     "promote",

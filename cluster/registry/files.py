@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.registry.pull import pull
-from cluster.registry.registry import Registry
+from cluster.registry.registry import FINGERPRINT, Registry
+from cluster.registry.stored_files import are_sound
 from cluster.tracking import Tracker
 
 
@@ -22,6 +23,24 @@ class RegisteredFiles:
 
     model: str
     folder: Path
+
+
+def is_registered(tracker: Tracker, reference: str, fingerprint: str) -> bool:
+    """Whether the registry has a version, made by the stage of a fingerprint, whose files are sound.
+
+    Args:
+        tracker: the tracker whose registry is asked.
+        reference: `NAME@VERSION`.
+        fingerprint: the stage's.
+
+    Raises:
+        UserError: the registry can't be reached or read.
+    """
+    versions = {one.reference: one for one in Registry.open(tracker).versions()}
+    version = versions.get(reference)
+    if version is None or version.tags.get(FINGERPRINT) != fingerprint:
+        return False
+    return are_sound(version.source, version.files)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 from cluster import json_text
 from cluster.errors import UserError
 from cluster.registry.registry import ModelVersion
+from cluster.registry.stored_files import LOCAL, local_path
 from cluster.tracking import Tracker
 
 WEIGHTS_SUFFIX = ".safetensors"
@@ -133,9 +134,9 @@ def _weights_name(version: ModelVersion) -> str:
 
 
 def _fetch(tracker: Tracker, uri: str, folder: Path, name: str) -> None:
-    if uri.startswith("file://"):  # at hand; MLflow's import would take longer than the copy
+    if uri.startswith(LOCAL):  # at hand; MLflow's import would take longer than the copy
         try:
-            shutil.copyfile(urllib.parse.unquote(urllib.parse.urlsplit(uri).path), folder / name)
+            shutil.copyfile(local_path(uri), folder / name)
         except OSError as error:
             raise UserError(f"{uri} can't be fetched ({error.strerror}); is it on this machine?") from None
         return

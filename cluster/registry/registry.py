@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import UserError, nearest
 from cluster.registry.provenance import EVALUATION, Evaluation, Provenance, evaluations, file_digests
 from cluster.registry.reader import VersionRecord, registry_reader
+from cluster.registry.stored_files import are_sound
 from cluster.storage import masked
 from cluster.tracking import Run, Tracker, client_of, entries as tracking_entries, is_server, outbox_of
 
@@ -230,7 +231,7 @@ def register(
     alias: str = "candidate",
     description: str,
 ) -> int:
-    """Register a run's weights as a new version, unless that stage's result is registered already.
+    """Register a run's weights as a new version, unless that stage's result is registered already and whole.
 
     Args:
         run: the run that holds the weights.
@@ -314,8 +315,7 @@ def point_alias(client: "MlflowClient", name: str, alias: str, version: int) -> 
 
 
 def _registered(client: "MlflowClient", name: str, fingerprint: str) -> int | None:
-    """The version made from the same stage fingerprint."""
-    versions = client.search_model_versions(
-        f"name='{name}' and tags.{FINGERPRINT}='{fingerprint}'", max_results=1
-    )
-    return int(versions[0].version) if versions else None
+    """The newest version made from the same stage fingerprint whose files are sound."""
+    versions = client.search_model_versions(f"name='{name}' and tags.{FINGERPRINT}='{fingerprint}'")
+    sound = [one for one in versions if are_sound(str(one.source), file_digests(one.tags))]
+    return max((int(one.version) for one in sound), default=None)

@@ -42,6 +42,11 @@ def reused(stage: str, uri: str) -> str:
 _REUSED = re.compile(r"(?P<stage>[\w-]+): complete already, reusing .*")
 
 
+def lost(stage: str) -> str:
+    """Said when what a complete stage had left elsewhere than in its directory is there no more."""
+    return f"{stage}: what it had made is there no more, or not whole; making it anew"
+
+
 def waiting(stage: str, who: str) -> str:
     """Said when another run has claimed the stage; `who` describes that run."""
     return f"{stage}: another run makes it ({who}); waiting for it"

@@ -104,6 +104,7 @@ def ensure(
     revision: int = 1,
     prepare: Callable[[], Mapping[str, Artifact]] | None = None,
     content: Callable[[Storage], str] | None = None,
+    stands: Callable[[Mapping[str, Any]], bool] | None = None,
     body: Callable[[Workbench], Mapping[str, Any]],
 ) -> Artifact:
     """The stage's artifact: found complete, or made by `body` (which resumes what it finds half-made).
@@ -120,6 +121,8 @@ def ensure(
             decides them is.
         content: digest of all that is read of the finished directory. Later stages are then keyed by it, so
             that they are found complete where this stage was made anew and came to the same.
+        stands: whether what a complete stage left elsewhere than in its directory is there still, by its
+            results; where it is not, the stage is made anew.
         body: makes the artifact and returns JSON-able counts and figures.
 
     When several runs want the same artifact at once, one makes it; the others wait and use it.
@@ -137,11 +140,18 @@ def ensure(
     }
     fingerprint = digest(key)
     directory = site.workspace.at(stage, fingerprint[:16])
-    if directory.exists(RECORD):
+
+    def complete() -> bool:
+        there = directory.exists(RECORD)
+        return there and (stands is None or stands(directory.read_json(RECORD)["results"]))
+
+    if complete():
         return _reused(stage, fingerprint, directory)
+    if directory.exists(RECORD):
+        say(sentences.lost(stage))
     read = {**inputs, **({} if prepare is None else prepare())}
     directory.create()
-    with claimed(stage, directory, lambda: directory.exists(RECORD)) as claim:
+    with claimed(stage, directory, complete) as claim:
         if claim is None:
             return _reused(stage, fingerprint, directory)
         say(sentences.started(stage, directory.uri))

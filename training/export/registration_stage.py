@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster import json_text
 from cluster.progress import say
-from cluster.registry import Evaluation, Provenance, file_tags, register
+from cluster.registry import Evaluation, Provenance, Registry, file_tags, is_registered, register
 from cluster.stages import Artifact, Site, Workbench, digest, ensure
 from cluster.tracking import Run
 from cluster.verdicts import finds_nothing
@@ -101,14 +101,31 @@ def register_detector(
             "verdicts": told,
         }
 
-    return ensure(
+    def stands(results: Mapping[str, Any]) -> bool:
+        """Whether this registry has the versions: tracking may be another by now, or its files damaged."""
+        made = {f"{name}@{results['version']}": finetuned.fingerprint} | {
+            str(parent): made_of[stage].fingerprint for stage, parent in results["parents"].items()
+        }
+        tracker = site.run.tracker
+        return all(is_registered(tracker, one, fingerprint) for one, fingerprint in made.items())
+
+    done = ensure(
         "register",
         site=site,
         config={"name": name},
         inputs={"finetuned": finetuned, "evaluated": evaluated, **ancestors},
         revision=4,  # parents, evaluations, digests; verdicts; licences
+        stands=stands,
         body=body,
     )
+    if done.reused:
+        aliases = {row.name: row.aliases for row in Registry.open(site.run.tracker).models}[name]
+        if aliases.get(ALIAS) != done.results["version"]:
+            say(
+                f"register: {name}@{ALIAS} points at {aliases.get(ALIAS, 'none')} by now, and this detector is "
+                f"version {done.results['version']}; agssp models promote … --to {ALIAS} gives it the alias."
+            )
+    return done
 
 
 def behind(artifact: Artifact, known: Mapping[str, Artifact]) -> dict[str, Artifact]:

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from cluster.errors import UserError
+from cluster.registry.files import is_registered
 from cluster.registry.provenance import Provenance, evaluations, file_digests
 from cluster.registry.reader import registry_reader
 from cluster.registry.registry import Registry, register
@@ -86,6 +87,24 @@ def test_parents_and_children_are_found(tracker: Tracker, run: Run) -> None:
     assert registry.parents(detector) == [backbone]
     assert registry.children(backbone) == [detector]
     assert registry.parents(backbone) == registry.children(detector) == []
+
+
+def test_a_version_whose_files_are_damaged_is_registered_anew(
+    tracker: Tracker, run: Run, tmp_path: Path
+) -> None:
+    digests = weights_run(tracker, tmp_path / "weights", 0.75)[1]
+    assert registered(run, digests, "a") == registered(run, digests, "a") == 1
+    assert is_registered(tracker, f"{NAME}@1", "a")
+    for reference, fingerprint in ((f"{NAME}@2", "a"), (f"{NAME}@1", "b"), ("other@1", "a")):
+        assert not is_registered(tracker, reference, fingerprint)
+    source = Registry.open(tracker).version(NAME).source
+    (Path(unquote(urlsplit(source).path)) / "detector.safetensors").write_bytes(b"something else")
+    assert not is_registered(tracker, f"{NAME}@1", "a")
+    again, same = weights_run(tracker, tmp_path / "weights", 0.75)
+    assert same == digests
+    assert registered(again, digests, "a") == registered(again, digests, "a") == 2
+    assert is_registered(tracker, f"{NAME}@2", "a")
+    assert Registry.open(tracker).version(f"{NAME}@candidate").version == 2
 
 
 def test_a_later_evaluation_reaches_the_version_that_exists(tracker: Tracker, run: Run) -> None:

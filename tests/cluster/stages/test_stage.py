@@ -49,6 +49,27 @@ def test_the_second_time_is_skipped(make: Make, pipeline: SilentPipeline) -> Non
     assert pipeline.opened == 1
 
 
+def test_what_was_left_elsewhere_and_is_gone_is_made_anew(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere: set[int] = set()
+
+    def body(bench: Workbench) -> Mapping[str, Any]:
+        elsewhere.add(len(elsewhere) + 1)
+        return {"number": max(elsewhere)}
+
+    def stands(results: Mapping[str, Any]) -> bool:
+        return results["number"] in elsewhere
+
+    made = [make(body=body, stands=stands) for _ in range(2)]
+    assert [(one.reused, one.results["number"]) for one in made] == [(False, 1), (True, 1)]
+    elsewhere.clear()
+    elsewhere.update((7, 8))
+    again = [make(body=body, stands=stands) for _ in range(2)]
+    assert [(one.reused, one.results["number"]) for one in again] == [(False, 8), (True, 8)]
+    assert "maps: what it had made is there no more" in capsys.readouterr().err
+
+
 def test_the_record_tells_everything(make: Make) -> None:
     record = make({"k": 1}, extra={"weights": "w0"}).record
     assert record["config"] == {"k": 1}

@@ -15,6 +15,7 @@ from cluster.registry.registry import Registry
 from cluster.stages.site import Site
 from cluster.stages.stage import Artifact
 from cluster.storage.storage import Storage
+from cluster.tracking.run import client_of
 from cluster.tracking.section import TrackingSection
 from cluster.tracking.tracker import Tracker
 from training.export.registration_stage import behind, evaluation_of, provenance_of, register_detector
@@ -195,3 +196,39 @@ def test_a_detector_is_registered_with_its_parents(
     for each, value in ((backbone, 1.0), (detector, 2.0), (version, 3.0)):
         state, _ = load_weights(weights_file(pull(tracker, each, tmp_path / "pulled"), each))
         assert state["model.0.weight"].tolist() == [value, value]
+
+
+def test_a_registry_without_the_model_gets_it_though_the_stage_is_complete(
+    stages: dict[str, Artifact],
+    tmp_path: Path,
+    tracked: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A team moves to a tracking server of its own, or somebody deletes the database."""
+    (tmp_path / "model").mkdir()
+    save_weights(tmp_path / "model/detector.safetensors", {"w": torch.ones(2)}, {"kind": "finetune"})
+    plain = finetuned(stages["corpus"])
+    results = {"start": "scratch", "class_names": ["scratch"]}
+    record = {**plain.record, "mlflow_run_id": "r", "results": results}
+    model = replace(plain, directory=Storage.open(str(tmp_path / "model")), record=record)
+    corpus = replace(stages["corpus"], directory=corpus_at(tmp_path / "corpus", "tn", [1, 2]).directory)
+    workspace = Storage.open(str(tmp_path / "workspace"))
+    places = [Storage.open(str(tracked(tmp_path / name))) for name in ("one", "two")]
+    made = []
+    for place in (places[0], places[0], places[1], places[1], places[1]):
+        tracker = Tracker.open(TrackingSection(), place)
+        with tracker.pipeline("p", {}) as pipeline:
+            registration = register_detector(
+                "line",
+                site=Site(workspace, pipeline),
+                detector_name="n",
+                finetuned=model,
+                evaluated=artifact("evaluate", results={"map50": 0.5, "map50_95": 0.25}),
+                ancestors={"corpus": corpus},
+            )
+        made.append((registration.reused, registration.results["version"]))
+        moved = "points at none by now, and this detector is version 1" in capsys.readouterr().err
+        assert moved == (len(made) == 5)
+        if len(made) == 4:  # somebody takes the alias away
+            client_of(tracker.uri).delete_registered_model_alias("line-finetune-n", "candidate")
+    assert made == [(False, 1), (True, 1), (False, 1), (True, 1), (True, 1)]
