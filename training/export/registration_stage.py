@@ -122,8 +122,8 @@ def register_detector(
         aliases = {row.name: row.aliases for row in Registry.open(site.run.tracker).models}[name]
         if aliases.get(ALIAS) != done.results["version"]:
             say(
-                f"register: {name}@{ALIAS} points at {aliases.get(ALIAS, 'none')} by now, and this detector is "
-                f"version {done.results['version']}; agssp models promote … --to {ALIAS} gives it the alias."
+                f"register: {name}@{ALIAS} points at {aliases.get(ALIAS, 'none')} by now, and this detector "
+                f"is version {done.results['version']}; agssp models promote … --to {ALIAS} gives it the alias."
             )
     return done
 
