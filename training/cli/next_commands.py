@@ -59,12 +59,12 @@ def next_command(
         project = project_of(words)
         options = options_of(to, out_folder, images, classes, image_url, yolo_scores, force)
         from training.inputs import open_tracker
-        from training.next_images import next_images
         from training.opening import open_pipeline
 
-        with open_pipeline(project, "next", "maps") as pipeline:
+        with open_pipeline(project, "next", "maps") as pipeline:  # refuses before models' libraries are read
             from pipelines.choice import CHOSEN_BOXES, CHOSEN_FILE
             from pipelines.labelling import export_boxes
+            from training.next_images import next_images
             from training.starts import open_model
 
             opened = nullcontext() if model is None else open_model(model, lambda: open_tracker(project))

@@ -123,7 +123,7 @@ def register_detector(
         if aliases.get(ALIAS) != done.results["version"]:
             say(
                 f"register: {name}@{ALIAS} points at {aliases.get(ALIAS, 'none')} by now, and this detector "
-                f"is version {done.results['version']}; agssp models promote … --to {ALIAS} gives it the alias."
+                f"is version {done.results['version']}; agssp models promote … --to {ALIAS} moves it."
             )
     return done
 
