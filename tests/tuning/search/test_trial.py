@@ -1,7 +1,9 @@
 """How a trial is noted that can't be run, and whether a search that goes on tries it again."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,3 +70,16 @@ def test_a_workspace_that_cannot_be_opened_is_tried_again(plan: TrialPlan) -> No
     there = TrialPlan({**DOCUMENT, "workspace": "nowhere://x"}, plan.metric, "", plan.directory, plan.folder)
     record = tried(there, freeze="none")
     assert (record.status, record.over) == ("failed", False)
+
+
+def test_a_figure_that_is_no_number_is_none(plan: TrialPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN would be the greatest of all to some comparisons, and the least to others."""
+    made = SimpleNamespace(results={"epochs": 3})
+    monkeypatch.setattr("tuning.search.trial.measured", lambda *_: math.nan)
+    monkeypatch.setattr("tuning.search.trial.artifact_of", lambda *_: made)
+    record = tried(plan, freeze="none")
+    assert (record.status, record.value, record.over) == ("invalid", None, True)
+    assert "it is nan" in str(record.reason)
+    monkeypatch.setattr("tuning.search.trial.measured", lambda *_: 0.5)
+    record = tried(plan, freeze="none")  # a stage found complete tells its epochs, though none was heard
+    assert (record.status, record.value, record.epochs) == ("finished", 0.5, 3)
