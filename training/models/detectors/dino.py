@@ -101,7 +101,7 @@ class DinoNetwork(nn.Module):
         memory = self.neck(self.trunk(images))
         proposals = self.selection(memory)
         boxes = proposals.boxes.detach()
-        contents = self.selection.content.weight[: boxes.shape[1]].expand(len(images), -1, -1)
+        contents = self.selection.content.weight[: boxes.shape[1]].expand(images.shape[0], -1, -1)
         if labels is None:
             decoded = self.decoder(contents, boxes, memory)
             return SimpleNamespace(logits=decoded.logits[-1], pred_boxes=decoded.boxes[-1])

@@ -104,7 +104,7 @@ class DinoNeck(nn.Module):
             spatial_shapes=sizes,
             spatial_shapes_list=shapes,
             level_start_index=starts,
-            valid_ratios=tokens.new_ones(len(tokens), len(shapes), 2),  # nothing is padded
+            valid_ratios=tokens.new_ones(tokens.shape[0], len(shapes), 2),  # nothing is padded
         )
         return Memory(encoded.last_hidden_state, shapes, sizes, starts)
 
@@ -136,7 +136,7 @@ class DinoSelection(nn.Module):
         logits = self.class_embed(features)
         best = logits.amax(-1).masked_fill(~inside, -math.inf).topk(count, 1).indices[..., None]
         chosen = features.gather(1, best.expand(-1, -1, features.shape[2]))
-        start = boxes.expand(len(best), -1, -1).gather(1, best.expand(-1, -1, 4))
+        start = boxes.expand(best.shape[0], -1, -1).gather(1, best.expand(-1, -1, 4))
         return Proposals(
             logits.gather(1, best.expand(-1, -1, logits.shape[2])),
             (self.box_embed(chosen) + start.logit(EPSILON)).sigmoid(),

@@ -1,6 +1,7 @@
 """What detectors of transformers' DETR family have in common: queries, each with one box, found once."""
 
 import os
+import sys
 from typing import Any
 
 import torch
@@ -76,6 +77,17 @@ class QueryDetector(Detector):
         scale = corners.new_tensor([width, height, width, height])
         return (corners * scale)[:, :, None], output.logits.sigmoid()
 
+    def export_module(self) -> nn.Module:
+        """See `Detector.export_module`.
+
+        The library's `len(tensor)` makes a number of a batch that is to stay free: the exporter's quick way
+        would find that out at its end, and the slow one, Dynamo's, would do all of it again.
+        """
+        for kind in type(self.network).__mro__:
+            if kind.__module__.startswith("transformers.models."):
+                vars(sys.modules[kind.__module__])["len"] = _length
+        return super().export_module()
+
     @property
     def trunk(self) -> Any:
         """The trunk of one on a backbone by name."""
@@ -90,6 +102,11 @@ class QueryDetector(Detector):
         """See `PartedModel.backbone_layers`."""
         layers: list[list[nn.Parameter]] = self.trunk.backbone.layers()
         return layers
+
+
+def _length(of: Any) -> Any:
+    """Python's `len`, but a tensor's is of its shape, where an exporter knows it as free."""
+    return of.shape[0] if isinstance(of, Tensor) else len(of)
 
 
 def denoising_loss(output: Any, embedding: nn.Embedding) -> tuple[Tensor, dict[str, Tensor]]:
