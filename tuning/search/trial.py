@@ -158,7 +158,7 @@ def run_trial(plan: TrialPlan, number: int, report: Report) -> TrialRecord:
             run.end("FAILED")
         return noted
     finally:
-        tracker.deliver(None)  # this process ends with the trial
+        tracker.deliver(None)  # this process may end with the trial
 
 
 def _noted(ledger: Ledger, record: TrialRecord) -> TrialRecord:

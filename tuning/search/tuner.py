@@ -22,6 +22,9 @@ from tuning.search.ledger import Ledger, Proposals, TrialRecord
 from tuning.search.schedule import Schedule, Watch
 from tuning.search.trial import TrialPlan, run_trial
 
+# Ray Tune's name. A process whose trial has ended takes the next one if the first one's thread ends in so
+# many seconds, else that next trial fails; two are few on a machine that computes.
+THREAD_SECONDS = ("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
 # A trial's own process does nothing but wait for its workers. Ray refuses 0, and a whole CPU would be kept
 # from them: on two CPUs no trial would ever start.
 TRIAL_CPU = 0.01
@@ -185,7 +188,8 @@ class LedgerCallback(Callback):
 
 
 def trainable(config: dict[str, Any], plan: TrialPlan) -> None:
-    """Run one trial; Ray Tune calls this in a process of its own."""
+    """Run one trial; Ray Tune calls this in a process of its own, where one trial may follow another."""
+    os.environ.setdefault(*THREAD_SECONDS)
 
     def report(value: float, epoch: int) -> None:
         tune.report({OBJECTIVE: value, EPOCH: epoch})
@@ -252,6 +256,9 @@ def run_trials(
                 scheduler=rungs,
                 num_samples=left,
                 max_concurrent_trials=share.concurrent,
+                # The imports of a trial take longer than a short training. One that is stopped amid its
+                # training does not end at once, and its process takes no other.
+                reuse_actors=schedule.scheduler == "none",
             ),
             run_config=RunConfig(
                 name="ray",
