@@ -4,6 +4,7 @@ from .row_counter import RowCounter
 from .section import RaySection
 from .sender import Sender
 from .session import (
+    local_session,
     machine_cpus,
     own_machine,
     ray_session,
@@ -21,6 +22,7 @@ __all__ = [
     "Trainer",
     "alive_nodes",
     "given_up",
+    "local_session",
     "machine_cpus",
     "own_machine",
     "ray_session",

@@ -97,6 +97,11 @@ def own_machine() -> bool:
     return not shaped and not _cluster_named() and (_Ray.local or not _running())
 
 
+def local_session() -> bool:
+    """Whether this process has a Ray that a command of ours started on this machine alone."""
+    return _Ray.local
+
+
 def _cluster_named() -> bool:
     section = _section.get() or RaySection()
     return bool(section.address or JOB_CONFIG in os.environ or os.environ.get("RAY_ADDRESS"))
@@ -152,7 +157,7 @@ def _initialised(section: RaySection, dashboard: bool) -> str | None:
         return None
     say("Ray: starting a local session (5-15 s)")
     try:
-        with _our_parameters(), _environment({NICENESS: str(section.niceness), PRESTART: "0"}):
+        with _our_parameters(dashboard), _environment({NICENESS: str(section.niceness), PRESTART: "0"}):
             context = ray.init(
                 address="local",  # never a cluster that somebody happens to run on this machine
                 num_cpus=section.cpus or max(2, machine_cpus()),  # one for an actor, one for Ray Data's tasks
@@ -193,23 +198,38 @@ def job_cluster() -> str | None:
 
 
 @contextmanager
-def _our_parameters() -> Iterator[None]:
-    """Within the block, `ray.init` starts its agent on any free port, and no log monitor.
+def _our_parameters(dashboard: bool) -> Iterator[None]:
+    """Within the block, `ray.init` starts its agent on any free port, and no process that has nothing to do.
 
     The agent of a second Ray on a machine finds its fixed port taken and goes without its server, so that the
     jobs server has "no available agent"; `ray start` has an option for it, `ray.init` has none. The log
     monitor, a process of its own, reads all workers' logs for a driver that shows them, which ours does not.
+    Without a dashboard its server is started all the same, and waited for, to tell Ray's makers of the use,
+    which is switched off; and the autoscaler's monitor looks after nodes that a session of one has not.
     """
-    from ray._private import parameter
+    from ray._private import parameter, services
 
-    params = parameter.RayParams
+    params, server = parameter.RayParams, services.start_api_server
     given: dict[str, Any] = {"dashboard_agent_listen_port": 0, "include_log_monitor": False}
-    ours = partial(params, **given)
+    ours = partial(params, **given, no_monitor=not dashboard)
     parameter.RayParams = ours  # type: ignore[assignment, misc]
+    if not dashboard:
+        services.start_api_server = _no_server  # type: ignore[assignment]
     try:
         yield
     finally:
-        parameter.RayParams = params  # type: ignore[misc]
+        parameter.RayParams, services.start_api_server = params, server  # type: ignore[misc]
+
+
+def _no_server(
+    include: bool, raises: bool, host: str, gcs_address: str, cluster_id: str, *_: Any, **__: Any
+) -> tuple[str, None]:
+    """In the place of Ray's start of a dashboard's server; agents would look for one every second."""
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    client = GcsClient(address=gcs_address, cluster_id=cluster_id)
+    client.internal_kv_put(b"dashboard", f"{host}:0".encode(), True, b"dashboard")
+    return "", None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.v2._internal.callbacks import DatasetsCallback, placement_group_callback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.failure_handling import FailureDecision, FailurePolicy
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from cluster.on_ray.cleaner import Cleaner, free_groups_of
@@ -20,17 +21,19 @@ if TYPE_CHECKING:
 
 
 class Trainer(DataParallelTrainer):
-    """What `TorchTrainer` is, but three things:
+    """What `TorchTrainer` is, but four things:
 
     - What a lost controller held is freed: by this process if it is the command's own, whose end frees
       everything, else (Ray Tune stops its trials) by an actor that outlives it.
     - No Ray data sets are handed out, for which Ray starts an actor; our workers read their own.
     - What no retry can mend is not tried again.
+    - Where the cluster can't grow, no autoscaler is asked for workers, for which Ray starts another actor.
 
     Args:
         work: what each worker runs.
         scaling_config, run_config: Ray's.
         desk: actor of the board, on which workers leave what no retry can mend.
+        grows: whether the cluster may get more nodes.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Trainer(DataParallelTrainer):
         scaling_config: ScalingConfig,
         run_config: RunConfig,
         desk: Any,
+        grows: bool,
     ) -> None:
         super().__init__(
             work,
@@ -47,7 +51,7 @@ class Trainer(DataParallelTrainer):
             run_config=run_config,
             backend_config=TorchBackendConfig(),
         )
-        self._desk = desk
+        self._desk, self._grows = desk, grows
         self._owned = ray.get_runtime_context().worker.mode == ray.SCRIPT_MODE
 
     def fit(self) -> Any:
@@ -73,6 +77,8 @@ class Trainer(DataParallelTrainer):
 
     def _initialize_and_run_controller(self, **settings: Any) -> Any:
         settings["failure_policy"] = Policy(settings["failure_policy"], self._desk)
+        if not self._grows:
+            settings["scaling_policy"] = UnaskedWorkers(settings["scaling_policy"].scaling_config)
         return super()._initialize_and_run_controller(**settings)
 
 
@@ -88,6 +94,19 @@ class Policy(FailurePolicy):
         if ray.get(self._desk.failure.remote()) is not None:
             return FailureDecision.RAISE
         return self._rays.make_decision(training_failed_error)
+
+
+class UnaskedWorkers(FixedScalingPolicy):
+    """Ray's for a fixed number of workers, but they are not asked for: no autoscaler would hear it."""
+
+    def _send_resource_request(self) -> None:
+        pass
+
+    def _maybe_send_resource_request(self) -> None:
+        pass
+
+    def _cancel_resource_request(self) -> None:
+        pass
 
 
 class CleanerCallback(PlacementGroupCleanerCallback):

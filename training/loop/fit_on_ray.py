@@ -23,7 +23,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.v2.api.config import FailureConfig  # what ray.train.FailureConfig is, with its types
 
 from cluster.errors import UserError
-from cluster.on_ray import Trainer, start_ray
+from cluster.on_ray import Trainer, local_session, start_ray
 from cluster.on_ray.board import board
 from cluster.progress import say
 from cluster.storage import Storage, no_space
@@ -120,6 +120,7 @@ def fit_on_ray(
                     ),
                 ),
                 desk=desk,
+                grows=not local_session(),
             )
             try:
                 with _quiet(environment):

@@ -18,6 +18,7 @@ SESSION, JOBS = "cluster/on_ray/session.py", "cluster/jobs/jobs.py"
 WAITING = "cluster/on_ray/waiting.py"
 GIVING_UP, EXECUTION = "pipelines/tables/giving_up.py", "ray.data._internal.execution"
 CALLBACKS = "ray.train.v2._internal.callbacks"
+SCALING = "ray.train.v2._internal.execution.scaling_policy"
 CLEANER_MODULE = "ray.train.v2._internal.execution.controller.placement_group_cleaner"
 DATA_PARALLEL = "ray.train.v2.api.data_parallel_trainer"
 NAMES = [
@@ -44,6 +45,9 @@ NAMES = [
         ["self", "training_failed_error"],
     ),
     (TRAINER, "ray.train.v2._internal.execution.failure_handling", "FailureDecision.RAISE", None),
+    (TRAINER, SCALING, "FixedScalingPolicy._send_resource_request", ["self"]),
+    (TRAINER, SCALING, "FixedScalingPolicy._maybe_send_resource_request", ["self"]),
+    (TRAINER, SCALING, "FixedScalingPolicy._cancel_resource_request", ["self"]),
     (BACKEND, "ray.train._internal.utils", "get_address_and_port", []),
     (BACKEND, "ray.train.torch.config", "_set_torch_distributed_env_vars", []),
     (
@@ -65,6 +69,8 @@ NAMES = [
     (CLEANER, "ray._private.state", "GlobalState._connect_and_get_accessor", ["self"]),
     (CLEANER, "ray._private.state", "actors", ["actor_id", "job_id", "actor_state_name"]),
     (SESSION, "ray._private.parameter", "RayParams", None),
+    (SESSION, "ray._private.services", "start_api_server", None),
+    (SESSION, "ray._raylet", "GcsClient", None),
     (
         GIVING_UP,
         f"{EXECUTION}.execution_callback",
@@ -116,7 +122,8 @@ def test_the_trainers_callbacks_are_the_two_that_we_replace() -> None:
 
 def test_the_trainer_hands_its_failure_policy_to_the_controller_and_is_else_torchs() -> None:
     fit = source(TRAINER, DATA_PARALLEL, "DataParallelTrainer.fit")
-    assert "failure_policy=create_failure_policy(" in fit, f"it goes another way; look at {TRAINER}"
+    for policy in ("failure_policy=create_failure_policy(", "scaling_policy=create_scaling_policy("):
+        assert policy in fit, f"it goes another way; look at {TRAINER}"
     torch_trainer = private(TRAINER, "ray.train.torch", "TorchTrainer")
     own = {name for name in vars(torch_trainer) if not name.startswith(("__", "_abc_", "_annotated"))}
     local = {"_get_local_controller"}  # for no workers at all, which we train without Ray
@@ -153,12 +160,24 @@ def test_an_actors_state_and_a_groups_maker_are_named_as_we_read_them() -> None:
         assert hasattr(row, name), f"a group's row has no {name}; look at {CLEANER}"
 
 
-def test_a_session_is_started_from_parameters_that_name_the_agents_port_and_the_log_monitor() -> None:
+def test_a_session_is_started_from_parameters_that_name_what_we_set() -> None:
     parameters = inspect.signature(private(SESSION, "ray._private.parameter", "RayParams")).parameters
-    for name in ("dashboard_agent_listen_port", "include_log_monitor"):
+    for name in ("dashboard_agent_listen_port", "include_log_monitor", "no_monitor"):
         assert name in parameters, f"look at {SESSION}"
     started = source(SESSION, "ray._private.worker", "init")
     assert "ray._private.parameter.RayParams(" in started, f"ray.init goes otherwise; look at {SESSION}"
+
+
+def test_a_server_that_is_left_out_may_have_no_process_and_is_looked_for_where_we_say_so() -> None:
+    server = private(SESSION, "ray._private.services", "start_api_server")
+    first = ["include_dashboard", "raise_on_failure", "host", "gcs_address", "cluster_id_hex"]
+    assert list(inspect.signature(server).parameters)[:5] == first, f"look at {SESSION}"
+    start = source(SESSION, "ray._private.node", "Node.start_api_server")
+    for part in ("ray._private.services.start_api_server(", "if process_info is not None:"):
+        assert part in start, f"a node starts it otherwise; look at {SESSION}"
+    constants = "ray._private.ray_constants"
+    place = [private(SESSION, constants, name) for name in ("DASHBOARD_ADDRESS", "KV_NAMESPACE_DASHBOARD")]
+    assert place == ["dashboard", b"dashboard"], f"look at {SESSION}"
 
 
 def test_a_job_is_known_by_its_environment_and_its_raylet() -> None:
