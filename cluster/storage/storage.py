@@ -77,7 +77,7 @@ class Storage:
         Raises:
             UserError: it can't.
         """
-        probe = f"{self.path}/.write-probe-{os.getpid()}"
+        probe = f"{self.path}/.write-probe-{secrets.token_hex(8)}"  # one of its own for each thread, too
         try:
             self.filesystem.create_dir(self.path, recursive=True)
             with self.filesystem.open_output_stream(probe) as stream:

@@ -79,7 +79,9 @@ def choose_canvases(
 def assigned(
     canvases: Sequence[Canvas], kinds: Sequence[DefectKind], count: int
 ) -> list[tuple[Canvas, DefectKind]]:
-    """Which image gets a defect of which kind: every kind as often, every image as often, no pair twice.
+    """Which image gets a defect of which kind: every image as often, no pair twice, kinds nearly as often.
+
+    Where no image is used twice, two of K kinds differ by one at most, else by K / 2 + 1.
 
     Args:
         canvases: images of a category, at least one.
