@@ -41,5 +41,6 @@ def gain_picture(sets: Sequence[SetResult], section: GainSection) -> bytes:
     stream = io.BytesIO()
     # Words stay words, and the same figures give the same bytes.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gain"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        # The label below may be wider than the axes.
+        figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight")
     return stream.getvalue()
