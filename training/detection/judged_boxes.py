@@ -56,8 +56,9 @@ def with_chosen_boxes(
         good = shares.f1 >= POOR_F1
         why = f"on the labelled images {_told(shares)}, {'enough' if good else 'too few'} to learn from"
     learnt = "pseudo-boxes are learnt beside painted defects" if good else "painted defects alone are learnt"
-    say(f"detector: {why}: {learnt} (detector.boxes={'both' if good else 'painted'})")
-    return section.learning("both" if good else "painted")
+    chosen = section.learning("both" if good else "painted")
+    say(f"detector: {why}: {learnt} (detector.boxes={chosen.boxes})")
+    return chosen
 
 
 def choosing_images(section: FinetuneSection, corpus: Artifact) -> frozenset[str]:
