@@ -70,7 +70,7 @@ def checked(project: Project, reference: str) -> tuple["Settings", str]:
 
     from training.serving import ServedModel, Settings
 
-    ServedModel.load(tracker, version, torch.device("cpu"))
+    ServedModel.load(tracker, version, torch.device("cpu"), project.serve.precision)
     return Settings(tracker, reference, project.serve), version.reference
 
 

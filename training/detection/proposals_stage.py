@@ -86,7 +86,7 @@ def looking(section: PredictSection, trained: DetectorTiles, flips: Flips = ()) 
         trained: how that training cut images into tiles.
         flips: the mirror images to look at too, of those that it learnt from.
     """
-    told = {"tiles": trained.tiles, "tile_overlap": trained.tile_overlap, "flips": flips}
+    told = {"tiles": trained.tiles, "tile_overlap": trained.tile_overlap, "flips": flips, "precision": "fp32"}
     return section.model_copy(update=told)
 
 

@@ -30,4 +30,9 @@ class EvaluateSection(LookSection):
         Args:
             cut: how images are cut.
         """
-        return {"min_score": self.min_score, **self.deciding_flips, **cut.deciding_tiles}
+        return {
+            "min_score": self.min_score,
+            **self.deciding_flips,
+            **self.deciding_precision,
+            **cut.deciding_tiles,
+        }

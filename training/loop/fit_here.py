@@ -16,6 +16,7 @@ from pipelines.images import ImageError
 from training.loop.checkpoints import Checkpoints
 from training.loop.fit_result import FitResult, note, told
 from training.loop.loop import train
+from training.loop.precision_advice import say_precision
 from training.loop.reports import EpochReport, NonFiniteLoss, StepReport
 from training.loop.section import LoopSettings
 from training.loop.state import HistoryRow
@@ -67,16 +68,20 @@ def fit_here(
         if resume is not None and not logged:
             run.log_history(resume["progress"]["history"])
             logged.update(int(row["epoch"]) for row in resume["progress"]["history"])
+        begun = 0 if resume is None else int(resume["progress"]["epoch"])
         try:
             with progress(title, settings.epochs) as bar:
 
-                def on_epoch(report: EpochReport, bar: Bar = bar) -> None:
+                def on_epoch(report: EpochReport, bar: Bar = bar, begun: int = begun) -> None:
                     if report.state is not None:
                         checkpoints.save(report.epoch, report.state)
                     bar.to(report.epoch, note(report.row))
                     record_standing(bar.standing())
                     for figure, value in report.row.items():
                         record("agssp_training", value, step=title, figure=figure)
+                    if report.epoch <= begun + 1:
+                        left_s = report.row.get("seconds", 0.0) * (settings.epochs - report.epoch)
+                        say_precision(settings.precision, device=device, title=title, left_s=left_s)
                     log(report.row)
 
                 def on_step(report: StepReport, bar: Bar = bar) -> None:

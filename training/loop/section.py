@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from cluster.config import Section
 
+Precision = Literal["fp32", "bf16", "fp16"]
+
 
 class LoopSettings(Section):
     """How long and how a model is trained; the same for every task.
@@ -59,7 +61,7 @@ class LoopSettings(Section):
     gamma: float = Field(default=0.1, gt=0, le=1)
     clip_norm: float | None = Field(default=10.0, gt=0)
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     eval_every: int = Field(default=1, ge=1)
     eval_at_start: bool = False
     best_metric: str | None = None

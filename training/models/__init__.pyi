@@ -1,3 +1,4 @@
+from .exact import exactly, float32, in_float32
 from .letterbox import FILL, Area, Boxes, Image, Preprocessing
 from .look_section import LookSection
 from .named_builders import adding, builder_of
@@ -16,6 +17,7 @@ from .names import (
     Flip,
     Flips,
     Freeze,
+    LookPrecision,
     Masks,
     Part,
     Resize,
@@ -72,6 +74,7 @@ __all__ = [
     "Flips",
     "Freeze",
     "Image",
+    "LookPrecision",
     "LookSection",
     "Masks",
     "Part",
@@ -91,7 +94,10 @@ __all__ = [
     "check_segmenter_name",
     "detector_adapter",
     "detector_adapters",
+    "exactly",
+    "float32",
     "get_cfg",
+    "in_float32",
     "learns_by_queries",
     "make_anchors",
     "on_backbone_adapters",

@@ -1,11 +1,11 @@
-"""The config of how a trained detector looks at an image: as a whole or in tiles, in mirror images too."""
+"""How a trained detector looks at an image: whole or in tiles, in mirror images too, in what precision."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cluster.config import Section
-from training.models.names import Flips
+from training.models.names import Flips, LookPrecision
 from training.models.tile_section import DetectorTiles
 
 
@@ -21,11 +21,14 @@ class LookSection(Section):
         flips: mirror images that are looked at beside each image, `lr` (left to right) and `ud` (upside
             down); both make four looks of one. What they find is fused (docs/method.md#views): more of the
             true defects, in a multiple of the time. Take those that it was trained on.
+        precision: `fp32`, or `bf16`: the network's products in bfloat16, for GPUs and for CPUs that have them
+            (`agssp doctor`); boxes move by less than a pixel of the input.
     """
 
     tiles: Annotated[int, Field(ge=32, le=100_000)] | Literal["learnt", "off", "auto"] = "learnt"
     tile_overlap: float | None = Field(default=None, ge=0, le=0.75)
     flips: Flips = ()
+    precision: LookPrecision = "fp32"
 
     # Artifacts that were made when files did not say are found: their fingerprints have no such keys.
     @model_serializer(mode="wrap")
@@ -34,6 +37,8 @@ class LookSection(Section):
         if not self.deciding_tiles:
             document.pop("tiles", None)
             document.pop("tile_overlap", None)
+        if self.precision == "fp32":
+            document.pop("precision", None)
         return document
 
     def cut(self, learnt: DetectorTiles) -> DetectorTiles:
@@ -58,3 +63,8 @@ class LookSection(Section):
     def deciding_flips(self) -> dict[str, Any]:
         """The mirror images, JSON-able; none where there are none."""
         return {"flips": list(self.flips)} if self.flips else {}
+
+    @property
+    def deciding_precision(self) -> dict[str, Any]:
+        """The precision, JSON-able; none where it is float32."""
+        return {} if self.precision == "fp32" else {"precision": self.precision}

@@ -34,6 +34,7 @@ def _each_once(flips: tuple[Flip, ...]) -> tuple[Flip, ...]:
 
 
 Flips = Annotated[tuple[Flip, ...], AfterValidator(_each_once)]
+LookPrecision = Literal["fp32", "bf16"]
 Resize = Literal["letterbox", "square"]
 
 _BACKBONES, _DETECTORS = "training.models.backbones", "training.models.detectors"

@@ -8,7 +8,7 @@ import torch
 
 from pipelines.device import best_device
 from pipelines.images import ImageSource, named_pixels, several
-from training.models import Flips
+from training.models import Flips, LookPrecision
 from training.models.detectors import Detector
 from training.prediction.predict import ImagePrediction, UnreadableImage, predict
 from training.prediction.readiness import look_as
@@ -22,6 +22,7 @@ def detect(
     min_score: float | None = None,
     flips: Flips = (),
     tiles: int | Literal["learnt", "off", "auto"] = "learnt",
+    precision: LookPrecision = "fp32",
     device: str | None = None,
 ) -> list[ImagePrediction | UnreadableImage]:
     """Boxes of a few images in this process, without Ray or a workspace, in the images' order.
@@ -34,14 +35,15 @@ def detect(
         min_score: boxes below are dropped; None takes the default of `predict.min_score`.
         flips: mirror images that are looked at too, `lr` and `ud`, see `predict.flips`.
         tiles: whether images are cut, see `predict.tiles`; as the detector learnt by default.
+        precision: see `predict.precision`.
         device: torch's; None takes a GPU where there is one.
 
     Raises:
         UserError: one image in the place of a list.
-        ValueError: pixels of another shape or type; other flips or tiles.
+        ValueError: pixels of another shape or type; other flips, tiles or precision.
     """
     place = torch.device(best_device(device))
-    section = PredictSection(flips=flips, tiles=tiles)
+    section = PredictSection(flips=flips, tiles=tiles, precision=precision)
     least = section.min_score if min_score is None else min_score
     named = {str(number): image for number, image in enumerate(several(images, "images"))}
     for number, image in named.items():

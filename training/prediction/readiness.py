@@ -9,12 +9,13 @@ from training.models.detectors import Detector
 
 
 def look_as(section: LookSection, detector: Detector) -> Detector:
-    """The same weights, looking at images as the section says: in tiles, in mirror images.
+    """The same weights, looking at images as the section says: in tiles, in mirror images, in bf16.
 
     Whoever else looks through the detector meanwhile, in another thread, does so as before.
     """
     looking = copy.copy(detector)
     looking.flips, looking.cut = section.flips, section.cut(detector.cut)
+    looking.precision = section.precision
     return looking
 
 

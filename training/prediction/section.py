@@ -48,5 +48,5 @@ class PredictSection(LookSection):
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the result, JSON-able."""
         deciding = self.model_dump(mode="json", include={"min_score", "draw", "drawn_side"})
-        deciding |= self.deciding_tiles | self.deciding_flips
+        deciding |= self.deciding_tiles | self.deciding_flips | self.deciding_precision
         return deciding if self.levels is None else {**deciding, "levels": list(self.levels)}

@@ -28,7 +28,7 @@ from pipelines.tables import (
 from training.models.detectors import Detector
 from training.prediction.readiness import look_as, ready
 from training.prediction.rows import alike, draw_rows, predict_rows, predict_tiled_rows, read_rows
-from training.prediction.runtime import on_onnx, take_runtime
+from training.prediction.runtime import on_onnx, say_precision, take_runtime
 from training.prediction.section import PredictSection
 from training.prediction.tiled import tiles_of_first
 from training.starts import WEIGHTS_FILE, ModelSource, load_detector
@@ -72,7 +72,10 @@ def predict_images(
         pool = actor_pool("predict", section, place.resources())
         tiled = cut.tiles != "off"
         each = tiles_of_first(files, cut, detector.preprocessing, levels) if tiled else 1
-        onnx = take_runtime(section, detector, work, inputs=files.num_rows * each, gpus=pool.gpus)
+        inputs = files.num_rows * each
+        if not pool.gpus:
+            say_precision(section, detector, inputs=inputs)
+        onnx = take_runtime(section, detector, work, inputs=inputs, gpus=pool.gpus)
         reading = Step(
             read_rows,
             {"preprocessing": detector.preprocessing, "levels": levels},

@@ -41,7 +41,7 @@ class DetectorActor:
             settings.reference,
             metric=section.metric,
             poll_s=section.poll_s,
-            load=lambda version: ServedModel.load(settings.tracker, version, device),
+            load=lambda version: ServedModel.load(settings.tracker, version, device, section.precision),
         )
         self._accepted: Identity | None = None
         self._following: asyncio.Task[None] | None = None

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cluster.config import Section
 from cluster.config_paths import Location
+from training.models import LookPrecision
 
 Root = Annotated[Location, Field(min_length=1)]
 
@@ -25,6 +26,7 @@ class ServeSection(Section):
         gpus_per_replica: GPUs of each; 0 runs on CPUs, a fraction shares one.
         batch_size: most images that a replica detects at once.
         batch_wait_ms: how long the first image of a batch waits for others, milliseconds.
+        precision: see `predict.precision`.
         min_score: least score of a box, where the request names none.
         max_mb: most MiB of a request.
         max_pixels: most pixels of an image.
@@ -46,6 +48,7 @@ class ServeSection(Section):
     gpus_per_replica: float = Field(default=0, ge=0, le=8)
     batch_size: int = Field(default=8, ge=1, le=1024)
     batch_wait_ms: float = Field(default=5, ge=0, le=10_000)
+    precision: LookPrecision = "fp32"
     min_score: float = Field(default=0.25, ge=0, lt=1)
     max_mb: float = Field(default=32, gt=0, le=512)
     max_pixels: int = Field(default=50_000_000, ge=64, le=100_000_000)

@@ -15,7 +15,7 @@ from cluster.registry.pull import pull
 from cluster.tracking import Tracker
 from pipelines.images import Levels, decode_image, pixel_limit
 from training.metrics import Detections
-from training.models import Image
+from training.models import Image, LookPrecision
 from training.models.detectors import Detector
 from training.pictures import DrawnBox, draw_boxes
 from training.prediction import ImagePrediction, detect_batch, detect_tiled, ready, tiles_of
@@ -63,8 +63,14 @@ class ServedModel:
         self.detector = ready(detector, device)
 
     @classmethod
-    def load(cls, tracker: Tracker, version: ModelVersion, device: torch.device) -> "ServedModel":
-        """Fetch a version, build it and let it look at a sample image.
+    def load(
+        cls,
+        tracker: Tracker,
+        version: ModelVersion,
+        device: torch.device,
+        precision: LookPrecision = "fp32",
+    ) -> "ServedModel":
+        """Fetch a version, build it and let it look at a sample image, in the precision.
 
         Raises:
             UserError: files that can't be fetched, are damaged or are no detector's, or a network whose
@@ -75,6 +81,7 @@ class ServedModel:
                 detector = load_detector(weights_file(pull(tracker, version, Path(folder)), version))
             except UserError as error:  # without the folder's name, which tells nobody anything
                 raise UserError(str(error).replace(f"{folder}/", "")) from None
+        detector.precision = precision
         model = cls(version, detector, device)
         model.try_out()
         return model

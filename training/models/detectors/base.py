@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
@@ -15,6 +16,7 @@ from training.models import (
     DetectorTiles,
     Flips,
     Freeze as Freeze,
+    LookPrecision,
     Part as Part,
     PartedModel,
     Preprocessing,
@@ -48,6 +50,7 @@ class Detector(PartedModel):
         cut: how images are cut into tiles for it; from its file, as its training cut them.
         flips: mirror images that `predict` looks at beside the image, see `views.fused`; a detector that
             learnt from mirrored images finds more so, in a multiple of the time.
+        precision: of the network's products in `predict`, float32 or bfloat16.
         licences: licences of the weights behind it, by whose they are; empty where it began from nothing.
         has_masks: whether it learns the targets' `masks` once told so by `learn_masks`.
     """
@@ -57,6 +60,7 @@ class Detector(PartedModel):
     levels: Levels | None = None
     cut: DetectorTiles = DetectorTiles()
     flips: Flips = ()
+    precision: LookPrecision = "fp32"
     licences: Mapping[str, str] = {}
     ranks: ClassVar[bool] = False
     weighs_boxes: ClassVar[bool] = False
@@ -130,8 +134,10 @@ class Detector(PartedModel):
         was_training = self.training
         self.eval()
         try:
-            with torch.no_grad():
-                boxes, scores = self.candidates(images)
+            bf16 = self.precision == "bf16"
+            precise = torch.autocast(images.device.type, torch.bfloat16) if bf16 else nullcontext()
+            with torch.no_grad(), precise:
+                boxes, scores = (answer.float() for answer in self.candidates(images))
         finally:
             if was_training:
                 self.train()

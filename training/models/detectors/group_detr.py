@@ -167,29 +167,27 @@ def _first_of_each(tensor: Tensor, groups: int, count: int) -> Tensor:
 
 
 def _steady(loss_function: Callable[..., Any]) -> Callable[..., Any]:
-    """The library's loss in float32, finite for every logit: above 16 its slope stays as it is."""
+    """The library's loss, finite for every logit: above 16 its slope stays as it is."""
 
     def steady(
         logits: Tensor, labels: Any, device: Any, boxes: Tensor, config: Any, *more: Tensor | None
     ) -> Any:
         classes, coordinates, encoder_classes, encoder_boxes = more
-        with torch.autocast(logits.device.type, enabled=False):
-            return loss_function(
-                _bounded(logits),
-                labels,
-                device,
-                boxes.float(),
-                config,
-                None if classes is None else _bounded(classes),
-                None if coordinates is None else coordinates.float(),
-                None if encoder_classes is None else _bounded(encoder_classes),
-                None if encoder_boxes is None else encoder_boxes.float(),
-            )
+        return loss_function(
+            _bounded(logits),
+            labels,
+            device,
+            boxes,
+            config,
+            None if classes is None else _bounded(classes),
+            coordinates,
+            None if encoder_classes is None else _bounded(encoder_classes),
+            encoder_boxes,
+        )
 
     return steady
 
 
 def _bounded(logits: Tensor) -> Tensor:
     """Logits within ±16, whose gradients go on as at the bound."""
-    wide = logits.float()
-    return wide + (wide.clamp(-STEEPEST, STEEPEST) - wide).detach()
+    return logits + (logits.clamp(-STEEPEST, STEEPEST) - logits).detach()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.models import Part, Preprocessing, Stages, Targets
+from training.models import Part, Preprocessing, Stages, Targets, in_float32
 from training.models.detectors.base import Detector
 
 # Its models' checks of their own shapes become operators that ONNX lacks.
@@ -50,6 +50,7 @@ class QueryDetector(Detector):
 
     def keep(self, network: Any) -> None:
         """Take the library's network, whose parts the adapter registers."""
+        network.loss_function = in_float32(network.loss_function)
         self.model = network.model
         self.__dict__["network"] = network
 
@@ -72,10 +73,11 @@ class QueryDetector(Detector):
         self.network.training = False
         output = self.network(self.coloured(images))
         height, width = images.shape[-2:]
-        centres, sizes = output.pred_boxes[..., :2], output.pred_boxes[..., 2:]
+        logits, places = output.logits.float(), output.pred_boxes.float()
+        centres, sizes = places[..., :2], places[..., 2:]
         corners = torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
         scale = corners.new_tensor([width, height, width, height])
-        return (corners * scale)[:, :, None], output.logits.sigmoid()
+        return (corners * scale)[:, :, None], logits.sigmoid()
 
     def export_module(self) -> nn.Module:
         """See `Detector.export_module`.

@@ -19,7 +19,7 @@ from torchvision.ops import FeaturePyramidNetwork, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import LevelMapper
 
-from training.models import TORCHVISION, Part, Preprocessing, Stages, Targets, backbone_of
+from training.models import TORCHVISION, Part, Preprocessing, Stages, Targets, backbone_of, float32
 from training.models.backbones import build
 from training.models.detectors.base import Detector, register_on_backbone
 from training.models.detectors.proposals import choose_proposals
@@ -118,7 +118,7 @@ class TorchvisionDetector(Detector):
         boxed = truths if self.learns_masks else [{"masks": truth["labels"], **truth} for truth in truths]
         proposals, matched, labels, regression = heads.select_training_samples(proposals, boxed)
         pooled = heads.box_roi_pool(maps, proposals, sizes)
-        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        logits, deltas = float32(heads.box_predictor(heads.box_head(pooled)))
         weights = _factors(truths, matched) if "weights" in targets else None
         classes, box = head_loss(logits, deltas, labels, regression, weights)
         parts = {"objectness": objectness, "rpn_box": rpn_box, "cls": classes, "box": box}
@@ -143,7 +143,7 @@ class TorchvisionDetector(Detector):
         )
         heads, shape = self.roi_heads, valid.shape
         pooled = pooled_regions(list(maps.values())[:-1], proposals, heads.box_roi_pool)
-        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        logits, deltas = float32(heads.box_predictor(heads.box_head(pooled)))
         refined = heads.box_coder.decode_single(deltas, proposals.reshape(-1, 4)).reshape(*shape, -1, 4)
         limits = refined.new_tensor([width, height, width, height])
         inside = torch.minimum(refined.clamp(min=0), limits)[:, :, 1:]
@@ -192,7 +192,7 @@ class TorchvisionDetector(Detector):
         """Per anchor: logits (B, A), deltas (B·A, 4), boxes (B, A, 4); anchors (A, 4); counts by level."""
         count, _, height, width = images.shape  # `len` would fix the batch in a traced graph
         levels = list(maps.values())
-        logits, deltas = self.rpn.head(levels)
+        logits, deltas = float32(self.rpn.head(levels))
         per_level = [x.shape[1] * x.shape[2] * x.shape[3] for x in logits]
         logits, deltas = concat_box_prediction_layers(logits, deltas)
         grids = [x.shape[-2:] for x in levels]

@@ -6,7 +6,16 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from training.models import YOLO, DetectionModel, E2ELoss, Preprocessing, Targets, make_anchors
+from training.models import (
+    YOLO,
+    DetectionModel,
+    E2ELoss,
+    Preprocessing,
+    Targets,
+    exactly,
+    float32,
+    make_anchors,
+)
 from training.models.detectors.base import register, register_on_backbone
 from training.models.detectors.ultralytics_network import UltralyticsNetwork, layers_of, library_batch
 from training.models.detectors.ultralytics_weighting import WeightedDetectionLoss
@@ -54,7 +63,9 @@ class UltralyticsDetector(UltralyticsNetwork):
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Detector.forward`; parts `box`, `cls` and `dfl` (or `l1`), as the library weighs them."""
         criterion = self.criterion(images.device)
-        loss, items = criterion(self.head(self.features(images)), library_batch(images, targets))
+        predictions = float32(self.head(self.features(images)))
+        with exactly(images.device):
+            loss, items = criterion(predictions, library_batch(images, targets))
         parts = {name.removesuffix("_loss"): value.detach() for name, value in items.items()}
         return loss.sum() / len(images), parts  # the library multiplies by the batch size
 
@@ -65,9 +76,10 @@ class UltralyticsDetector(UltralyticsNetwork):
         trained too.
         """
         head = self.head
-        predictions = head.forward_head(self.features(images), **head.one2many)
-        points, steps = make_anchors(predictions["feats"], head.stride, 0.5)
-        boxes = head.decode_bboxes(head.dfl(predictions["boxes"]), points.T[None]) * steps.T
+        predictions = float32(head.forward_head(self.features(images), **head.one2many))
+        with exactly(images.device):
+            points, steps = make_anchors(predictions["feats"], head.stride, 0.5)
+            boxes = head.decode_bboxes(head.dfl(predictions["boxes"]), points.T[None]) * steps.T
         return boxes.transpose(1, 2)[:, :, None], predictions["scores"].sigmoid().transpose(1, 2)
 
     def set_epoch(self, epoch: int, epochs: int) -> None:

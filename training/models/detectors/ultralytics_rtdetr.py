@@ -6,7 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.models import RTDETR, RTDETR_RESNET, YOLO_RTDETR, Preprocessing, RTDETRDetectionModel, Targets
+from training.models import (
+    RTDETR,
+    RTDETR_RESNET,
+    YOLO_RTDETR,
+    Preprocessing,
+    RTDETRDetectionModel,
+    Targets,
+    exactly,
+    float32,
+)
 from training.models.detectors.base import register, register_on_backbone
 from training.models.detectors.ultralytics_network import UltralyticsNetwork, layers_of, library_batch
 
@@ -49,14 +58,15 @@ class UltralyticsRTDETR(UltralyticsNetwork):
             "batch_idx": targets["image"],
             "gt_groups": groups,
         }
-        predictions = self.head(self.features(images), truth)
-        loss, items = self.network.loss(batch, predictions)
+        predictions = float32(self.head(self.features(images), truth))
+        with exactly(images.device):
+            loss, items = self.network.loss(batch, predictions)
         return loss, {name.removesuffix("_loss"): value.detach() for name, value in items.items()}
 
     def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See `Detector.candidates`: the queries of the last decoder layer."""
         height, width = images.shape[-2:]
-        _, (boxes, scores, *_) = self.head(self.features(images))
+        _, (boxes, scores, *_) = float32(self.head(self.features(images)))
         centres, sizes = boxes[0, ..., :2], boxes[0, ..., 2:]
         corners = [centres - sizes / 2, centres + sizes / 2]
         scale = boxes.new_tensor([width, height, width, height])

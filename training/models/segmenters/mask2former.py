@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerPixelDecoder
 
-from training.models import Part, Stages, Targets, backbone_of
+from training.models import Part, Stages, Targets, backbone_of, in_float32
 from training.models.backbones import build
 from training.models.detectors import Trunk, TrunkEncoder
 from training.models.segmenters.base import IGNORED, Segmenter, register_on_backbone
@@ -97,12 +97,8 @@ class Mask2Former(Segmenter):
     def _losses(self, images: Tensor, masks: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
         """The library's weighted terms of every decoder layer; its own forward gives their sum alone."""
         output = self.network(pixel_values=images, output_auxiliary_logits=True)
-        terms: dict[str, Tensor] = self.network.get_loss_dict(
-            masks_queries_logits=output.masks_queries_logits,
-            class_queries_logits=output.class_queries_logits,
-            mask_labels=masks,
-            class_labels=labels,
-            auxiliary_predictions=output.auxiliary_logits,
+        terms: dict[str, Tensor] = in_float32(self.network.get_loss_dict)(
+            output.masks_queries_logits, output.class_queries_logits, masks, labels, output.auxiliary_logits
         )
         return terms
 

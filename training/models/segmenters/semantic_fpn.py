@@ -58,7 +58,8 @@ class SemanticFpn(Segmenter):
     def forward(self, images: Tensor, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
         """See `PartedModel.forward`; the mean cross-entropy of all pixels that count."""
         semantic = targets["semantic"]
-        total = functional.cross_entropy(self.logits(images), semantic, ignore_index=IGNORED, reduction="sum")
+        logits = self.logits(images).float()
+        total = functional.cross_entropy(logits, semantic, ignore_index=IGNORED, reduction="sum")
         loss = total / (semantic != IGNORED).sum().clamp(min=1)
         return loss, {"pixels": loss.detach()}
 
