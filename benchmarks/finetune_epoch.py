@@ -1,6 +1,6 @@
-"""Finetuning YOLOv8n in our loop beside ultralytics' own trainer: epoch time and final mAP@0.5.
+"""Finetuning YOLOv8n in our loop, in float32 and in bf16, beside ultralytics' own trainer: epochs, mAP@0.5.
 
-Both train in one process, epoch by epoch in turn, so that whatever else the machine does meets both alike:
+All train in one process, epoch by epoch in turn, so that whatever else the machine does meets all alike:
 same images, image size, batch, optimizer, schedule, augmentation, threads, no loader processes (ultralytics
 allows none on a CPU), images kept in memory, a checkpoint written every epoch.
 """
@@ -9,8 +9,10 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from benchmarks.labelled_surfaces import LabelledSurfaces, write_surfaces
 from benchmarks.registry import Row, at_least, at_most
 from cluster.on_ray import machine_cpus
 from training.detection import BoxAugment, DetectionDataset, DetectionTask
-from training.loop import EpochReport, LoopSettings, train, weights_of
+from training.loop import EpochReport, LoopSettings, Precision, train, weights_of
 from training.models import Preprocessing
 from training.models.detectors import build_detector
 
@@ -33,65 +35,94 @@ LR, WARMUP, DECAY, EMA = 1e-3, 3, 0.01, 0.9999
 AUGMENT = BoxAugment()
 CPU = torch.device("cpu")
 THREADS = min(8, max(1, machine_cpus() - 1))  # what ultralytics takes
+OURS, IN_BF16, THEIRS = "ours", "ours in bf16", "ultralytics"
 
 
-@dataclass
 class Turns:
-    """Two trainings in turn, and the seconds of their epochs."""
+    """Trainings that do an epoch each in turn, and the seconds of their epochs.
 
-    ours: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    theirs: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    our_seconds: list[float] = field(default_factory=list)
-    their_seconds: list[float] = field(default_factory=list)
+    Args:
+        names: the trainings.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.seconds: dict[str, list[float]] = {name: [] for name in names}
+        self._order = deque(self.seconds)
+        self._changed = threading.Condition()
+        self._start = 0.0
+
+    def begin(self, name: str) -> None:
+        """Wait for one's turn; the clock starts."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._order[0] == name)
+        # The setting belongs to a Python thread.
+        torch.set_num_threads(THREADS)
+        cv2.setNumThreads(0)
+        self._start = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        """The epoch is done; the next one's turn begins."""
+        self.seconds[name].append(time.perf_counter() - self._start)
+        with self._changed:
+            self._order.rotate(-1)
+            self._changed.notify_all()
+
+    def leave(self, name: str) -> None:
+        """The training is at its end, or failed; the others go on."""
+        with self._changed:
+            self._order.remove(name)
+            self._changed.notify_all()
+
+
+Trainer = Callable[[LabelledSurfaces, int, Path, Turns], dict[str, Any]]
 
 
 def run() -> Iterator[Row]:
-    """Median epoch of each, their ratio, and final mAP@0.5 of three seeds each."""
-    turns = Turns()
-    ours, theirs = [], []
+    """Median epoch of each, their ratios, and final mAP@0.5 of three seeds each."""
+    seconds: dict[str, list[float]] = {name: [] for name in TRAINERS}
+    scores: dict[str, list[float]] = {name: [] for name in TRAINERS}
     for seed in SEEDS:
         with tempfile.TemporaryDirectory() as folder:
             data = write_surfaces(
                 Path(folder), seed=11, categories=CATEGORIES, size=SIZE, train=TRAIN, val=VAL
             )
-            mine, other = side_by_side(data, seed, Path(folder), turns)
-        ours.append(mine)
-        theirs.append(other)
-        yield Row(f"seed {seed}: ours, mAP@0.5 after {EPOCHS} epochs", mine)
-        yield Row(f"seed {seed}: ultralytics, mAP@0.5 after {EPOCHS} epochs", other)
-    medians = statistics.median(turns.our_seconds), statistics.median(turns.their_seconds)
-    yield Row(f"ours: seconds an epoch, {TRAIN} images of {SIZE} px, {THREADS} threads", medians[0])
-    yield Row("ultralytics: seconds an epoch", medians[1])
-    yield at_most("epoch time, ours against ultralytics", medians[0] / medians[1], 1.10)
-    # Two standard errors of the difference of the means.
-    noise = 2 * ((statistics.variance(ours) + statistics.variance(theirs)) / len(SEEDS)) ** 0.5
-    yield Row("seed noise of the difference (two standard errors)", noise)
-    gain = statistics.mean(ours) - statistics.mean(theirs)
-    yield at_least("mAP@0.5, ours less ultralytics' (means of 3 seeds), + noise", gain + noise, 0)
+            turns, weights = side_by_side(data, seed, Path(folder))
+            for name in TRAINERS:
+                seconds[name] += turns.seconds[name]
+                scores[name].append(score(weights[name], data))
+        for name in TRAINERS:
+            yield Row(f"seed {seed}: {name}, mAP@0.5 after {EPOCHS} epochs", scores[name][-1])
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    for name, median in medians.items():
+        yield Row(f"{name}: seconds an epoch, {TRAIN} images of {SIZE} px, {THREADS} threads", median)
+    yield at_most("epoch time, ours against ultralytics", medians[OURS] / medians[THEIRS], 0.8)
+    yield Row("epoch time, ours in bf16 against ours in float32", medians[IN_BF16] / medians[OURS])
+    for name, other in ((OURS, THEIRS), (IN_BF16, OURS)):
+        # Two standard errors of the difference of the means.
+        variances = statistics.variance(scores[name]) + statistics.variance(scores[other])
+        noise = 2 * (variances / len(SEEDS)) ** 0.5
+        gain = statistics.mean(scores[name]) - statistics.mean(scores[other])
+        yield Row(f"seed noise of {name} less {other} (two standard errors)", noise)
+        yield at_least(
+            f"mAP@0.5, {name} less {other} (means of {len(SEEDS)} seeds), + noise", gain + noise, 0
+        )
 
 
-def side_by_side(data: LabelledSurfaces, seed: int, folder: Path, turns: Turns) -> tuple[float, float]:
-    """Train both from scratch; the final mAP@0.5 of ours and of ultralytics'."""
-    torch.manual_seed(seed)
-    detector = build_detector(NAME, data.classes, Preprocessing(SIZE, "letterbox"))
-    failure: list[BaseException] = []
-    weights: dict[str, Any] = {}
+def side_by_side(data: LabelledSurfaces, seed: int, folder: Path) -> tuple[Turns, dict[str, dict[str, Any]]]:
+    """Train all from scratch, each in a thread; the times, and the final weights of each."""
+    turns = Turns(TRAINERS)
 
-    def other() -> None:
+    def trained(name: str) -> dict[str, Any]:
         try:
-            weights.update(ultralytics_weights(data, seed, folder, turns))
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-            failure.append(error)
+            place = folder / name
+            place.mkdir()
+            return TRAINERS[name](data, seed, place, turns)
         finally:
-            turns.ours.release()
+            turns.leave(name)
 
-    thread = threading.Thread(target=other, daemon=True)
-    thread.start()
-    ours = our_weights(detector, data, seed, folder, turns)
-    thread.join()
-    if failure:
-        raise failure[0]
-    return score(ours, data), score(weights, data)
+    with ThreadPoolExecutor(len(TRAINERS)) as pool:
+        threads = {name: pool.submit(trained, name) for name in TRAINERS}
+        return turns, {name: thread.result() for name, thread in threads.items()}
 
 
 def score(weights: dict[str, Any], data: LabelledSurfaces) -> float:
@@ -103,9 +134,12 @@ def score(weights: dict[str, Any], data: LabelledSurfaces) -> float:
 
 
 def our_weights(
-    detector: Any, data: LabelledSurfaces, seed: int, folder: Path, turns: Turns
+    name: str, precision: Precision, data: LabelledSurfaces, seed: int, folder: Path, turns: Turns
 ) -> dict[str, Any]:
     """The loop as a Ray Train worker runs it, a checkpoint every epoch."""
+    turns.begin(name)
+    torch.manual_seed(seed)
+    detector = build_detector(NAME, data.classes, Preprocessing(SIZE, "letterbox"))
     dataset = DetectionDataset(
         data.train, preprocessing=detector.preprocessing, augment=AUGMENT, epochs=EPOCHS, seed=seed
     )
@@ -119,23 +153,17 @@ def our_weights(
         ema_decay=EMA,
         eval_every=EPOCHS,
         seed=seed,
+        precision=precision,
     )
     states: list[Any] = []
-    start = [0.0]
 
     def on_epoch(report: EpochReport) -> None:
         torch.save(report.state, folder / "ours.pt")
-        if report.epoch < EPOCHS:  # the last one would compare evaluations too
-            turns.our_seconds.append(time.perf_counter() - start[0])
         states[:] = [report.state]
-        turns.theirs.release()
-        turns.ours.acquire()
-        set_threads()
-        start[0] = time.perf_counter()
+        if report.epoch < EPOCHS:  # the last one would compare evaluations too
+            turns.end(name)
+            turns.begin(name)
 
-    turns.ours.acquire()
-    set_threads()
-    start[0] = time.perf_counter()
     train(DetectionTask(detector, dataset, ()), settings, device=CPU, on_epoch=on_epoch)
     return dict(weights_of(states[0]))
 
@@ -187,19 +215,13 @@ def ultralytics_weights(data: LabelledSurfaces, seed: int, folder: Path, turns: 
             "name": "theirs",
         }
     )
-    start = [0.0]
 
     def begin(_: Any) -> None:
-        if trainer.epoch == 0:
-            turns.ours.release()
-        turns.theirs.acquire()
-        set_threads()
-        start[0] = time.perf_counter()
+        turns.begin(THEIRS)
 
     def end(_: Any) -> None:
         if trainer.epoch + 1 < EPOCHS:
-            turns.their_seconds.append(time.perf_counter() - start[0])
-            turns.ours.release()
+            turns.end(THEIRS)
 
     trainer.add_callback("on_train_epoch_start", begin)
     trainer.add_callback("on_fit_epoch_end", end)
@@ -207,7 +229,8 @@ def ultralytics_weights(data: LabelledSurfaces, seed: int, folder: Path, turns: 
     return {key: value.float() for key, value in trainer.ema.ema.state_dict().items()}
 
 
-def set_threads() -> None:
-    """Set the threads for the next trainer, as the setting belongs to a Python thread."""
-    torch.set_num_threads(THREADS)
-    cv2.setNumThreads(0)
+TRAINERS: dict[str, Trainer] = {
+    OURS: partial(our_weights, OURS, "fp32"),
+    IN_BF16: partial(our_weights, IN_BF16, "bf16"),
+    THEIRS: ultralytics_weights,
+}

@@ -1,4 +1,4 @@
-"""Files to boxes in batches of 16 by YOLOv8n: ours by PyTorch and by onnxruntime, and ultralytics' `predict`.
+"""Files to boxes in batches of 16 by YOLOv8n: ours by PyTorch, in bf16, by onnxruntime; ultralytics' own.
 
 In turn, of the same weights: reading, decoding, resizing, the network, suppression, rows of the table, in
 one process with the same threads. The goal is for what `predict.runtime=auto` takes of a large job; what it
@@ -19,6 +19,7 @@ import pyarrow as pa
 import torch
 
 from benchmarks.registry import Row, at_least
+from cluster.cpu_products import bf16_products
 from cluster.on_ray import machine_cpus
 from cluster.storage import Storage
 from pipelines.surfaces import generate
@@ -28,6 +29,7 @@ from training.models.detectors import Detector, build_detector
 from training.prediction import (
     PredictSection,
     draw_rows,
+    look_as,
     on_onnx,
     predict_rows,
     read_rows,
@@ -62,6 +64,7 @@ def run() -> Iterator[Row]:
             take_runtime(section.model_copy(update={"runtime": "onnx"}), detector, work, inputs=LARGE, gpus=0)
         by_onnx = ready(on_onnx(detector, work), CPU)
         detector = ready(detector, CPU)
+        in_bf16 = look_as(PredictSection(precision="bf16"), detector)
         table = pa.table({"uri": [str(file) for file in files], "name": [file.name for file in files]})
         drawn = Storage.open(f"{folder}/drawn")
 
@@ -78,10 +81,12 @@ def run() -> Iterator[Row]:
 
         tables = ours(detector)
         yield Row("boxes an image, PyTorch", _boxes(tables) / IMAGES)
+        yield Row("boxes an image, PyTorch in bf16", _boxes(ours(in_bf16)) / IMAGES)
         yield Row("boxes an image, onnxruntime", _boxes(ours(by_onnx)) / IMAGES)
         yield Row("boxes an image, ultralytics'", sum(len(one.boxes) for one in library()) / IMAGES)
         ways: dict[str, Callable[[], object]] = {
             "PyTorch": lambda: ours(detector),
+            "PyTorch in bf16": lambda: ours(in_bf16),
             "onnxruntime": lambda: ours(by_onnx),
             "ultralytics'": library,
             "pictures of ours": lambda: [draw_rows(rows, drawn, 960) for rows in tables],
@@ -90,9 +95,14 @@ def run() -> Iterator[Row]:
         for name in ways:
             yield Row(f"{name}: images a second", IMAGES / wall[name])
             yield Row(f"{name}: CPU ms an image", 1000 * cpu[name] / IMAGES)
-        for name in ("PyTorch", "onnxruntime"):
+        for name in ("PyTorch", "PyTorch in bf16", "onnxruntime"):
             yield Row(f"CPU time, ultralytics' by {name}'s", cpu["ultralytics'"] / cpu[name])
         yield Row("images a second, PyTorch's by ultralytics'", wall["ultralytics'"] / wall["PyTorch"])
+        in_products = wall["ultralytics'"] / wall["PyTorch in bf16"]
+        if bf16_products():
+            yield at_least("images a second, PyTorch's in bf16 by ultralytics'", in_products, FASTER)
+        else:  # emulated
+            yield Row("images a second, PyTorch's in bf16 by ultralytics'", in_products)
         auto = "onnxruntime" if taken else "PyTorch"
         theirs_by_ours = wall["ultralytics'"] / wall[auto]
         yield at_least(f"images a second, auto's ({auto}) by ultralytics'", theirs_by_ours, FASTER)

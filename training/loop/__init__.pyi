@@ -3,7 +3,7 @@ from .fit_result import FitResult
 from .loop import train
 from .optimiser import optimizer
 from .reports import EpochReport, NonFiniteLoss
-from .section import LoopSettings, ScalingSection
+from .section import LoopSettings, Precision, ScalingSection
 from .site import TrainingSite
 from .stage_training import trained
 from .state import HistoryRow, weights_of
@@ -18,6 +18,7 @@ __all__ = [
     "HistoryRow",
     "LoopSettings",
     "NonFiniteLoss",
+    "Precision",
     "ScalingSection",
     "SeededDataset",
     "Task",
