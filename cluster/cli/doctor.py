@@ -103,7 +103,7 @@ def machine() -> list[Check]:
     else:
         rows.append(Check("GPUs", True, ", ".join(names) or "none; everything runs on the CPU"))
     sets = ", ".join(bf16_products())
-    native = f"native ({sets}): maps.precision=bf16 is worth its while with large encoders"
+    native = f"native ({sets}): precision=bf16 speeds up trainings, predictions and large encoders' maps"
     rows.append(Check("bf16 on CPU", True, native if sets else "emulated; float32 is as fast or faster"))
     return rows
 
