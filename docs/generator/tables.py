@@ -146,6 +146,7 @@ MEANINGS = {
     "height_median": "pixels",
     "height_max": "pixels",
     "grey_mean": "mean of the images' mean luma, 0–255",
+    "deep": "whether the file has more than 8 bits",
     "grey_deviation": "mean of the images' standard deviation of luma",
     "labelled_share": "0–1",
     "score": "image score A; in `curves.parquet` that of the detection at this point; in `next.parquet` "

@@ -13,6 +13,7 @@ LOOKS = pa.struct(
         ("phash", pa.string()),
         ("grey_mean", pa.float64()),
         ("grey_deviation", pa.float64()),
+        ("deep", pa.bool_()),
     ]
 )
 TRUTH = [

@@ -13,7 +13,7 @@ from pipelines.corpus.joining import joined
 from pipelines.corpus.near_duplicates import perceptual_hash
 from pipelines.corpus.places import places_in
 from pipelines.corpus.statistics import grey_levels
-from pipelines.images import ImageError, content_hash, decode_image, read_bytes
+from pipelines.images import ImageError, content_hash, decode_any_depth, read_bytes
 
 _NO_LOOKS: dict[str, Any] = dict.fromkeys(field.name for field in LOOKS)
 _NO_TRUTH: dict[str, Any] = {"boxes": [], "mask": None, "ignored": [], "empty": False}
@@ -21,10 +21,10 @@ _NO_TRUTH: dict[str, Any] = {"boxes": [], "mask": None, "ignored": [], "empty": 
 
 def _looks(uri: str, levels: Any) -> dict[str, Any]:
     data = read_bytes(uri)
-    image = decode_image(data, levels)
+    image, deep = decode_any_depth(data, levels)
     height, width = image.shape[:2]
     size = {"image_id": content_hash(data), "width": width, "height": height}
-    return {**size, "phash": perceptual_hash(image), **grey_levels(image)}
+    return {**size, "phash": perceptual_hash(image), **grey_levels(image), "deep": deep}
 
 
 def _truth(annotation: Mapping[str, Any], width: int, height: int, faults: Faults) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from pipelines.tables import Step, job_place, run_table_job, write_listing
 # Raised, with the corpus' own, when images or labels of the same files are read otherwise: what another
 # revision has read is not taken over. 2: packed big-endian TIFFs of floats and signed numbers, planes of deep
 # colours; turned boxes in VOC. 3: shapes of one group are one object; DICOM plates of other bits are refused.
-REVISION = 3
+# 4: whether an image has more than 8 bits is kept.
+REVISION = 4
 
 
 def inspect_images(listing: Listing, *, clip: bool, site: Site, inputs: Mapping[str, Artifact]) -> Artifact:

@@ -14,6 +14,7 @@ from pipelines.corpus.contact_sheet import SHEETS, contact_sheets
 from pipelines.corpus.inspection_stage import inspect_images
 from pipelines.corpus.known_images import INSPECTION, joined_inspection
 from pipelines.corpus.listing import Listing
+from pipelines.corpus.mixed_depths import mixed_depths, mixed_depths_sentence
 from pipelines.corpus.near_duplicates import both_sides_sentence
 from pipelines.corpus.one_sided_classes import one_sided, one_sided_sentence
 from pipelines.corpus.published import moved_sentence
@@ -90,6 +91,7 @@ def build_corpus(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         inspected = joined_inspection(inspection().directory, listing.batches(), listing.uris)
+        mixed = mixed_depths(inspected)
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()
         corpus = Corpus(
@@ -120,6 +122,8 @@ def build_corpus(
             told["alike_classes"] = alike_text(alike)
         if (text := one_sided(classes["train"], classes["test"])) is not None:
             told["one_sided_classes"] = text
+        if mixed is not None:
+            told["mixed_depths"] = mixed
         return {
             **corpus.counts(),
             "passed_over": len(passed_over),
@@ -150,4 +154,6 @@ def build_corpus(
         say(alike_sentence(alike, stage))
     if text := done.results.get("one_sided_classes"):
         say(one_sided_sentence(text, stage))
+    if text := done.results.get("mixed_depths"):
+        say(mixed_depths_sentence(text, stage))
     return done

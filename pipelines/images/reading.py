@@ -77,14 +77,21 @@ def decode_image(
     Raises:
         ImageError: not an image, damaged, too large or too small, animated or of several pages.
     """
+    return decode_any_depth(data, levels, least_side=least_side)[0]
+
+
+def decode_any_depth(
+    data: bytes, levels: Levels | None = None, *, least_side: int | None = None
+) -> tuple[npt.NDArray[np.uint8], bool]:
+    """What `decode_image` gives, and whether the image has more than 8 bits."""
     image = only_page(data, least_side).content
     if isinstance(image, Deep):
-        return image.scaled(levels)
+        return image.scaled(levels), True
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
         image = Image.alpha_composite(ground, layer)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # convert always copies
+    return np.array(image if image.mode == "RGB" else image.convert("RGB")), False  # convert always copies
 
 
 def read_deep(uri: str) -> npt.NDArray[np.float64] | None:
