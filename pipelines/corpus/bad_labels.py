@@ -62,6 +62,12 @@ def first_names(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
 
 
+def first_and_count(names: Sequence[str], shown: int = 5) -> str:
+    """The first of many names, and how many more there are."""
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest
+
+
 def fault_sentence(rows: Sequence[dict[str, Any]], key: str, table: str = "") -> str:
     """The first faults by file and line.
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SHOWN = 5  # categories that are named
+from pipelines.corpus.bad_labels import first_and_count
 
 
 def mixed_depths(inspected: pa.Table) -> str | None:
@@ -21,8 +21,7 @@ def mixed_depths(inspected: pa.Table) -> str | None:
         for category, both in sorted(counts.items())
         if len(both) == 2
     ]
-    rest = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-    return ", ".join(told[:SHOWN]) + rest if told else None
+    return first_and_count(told) if told else None
 
 
 def mixed_depths_sentence(text: str, labels: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-SHOWN = 5  # classes that are named
+from pipelines.corpus.bad_labels import first_and_count
 
 
 def one_sided(train: Set[str], test: Set[str]) -> str | None:
@@ -17,10 +17,11 @@ def one_sided(train: Set[str], test: Set[str]) -> str | None:
     told = []
     if unlearnt := sorted(test - train):
         told.append(
-            f"held out alone, so that no detector learns it and it counts as AP 0: {_named(unlearnt)}"
+            "held out alone, so that no detector learns it and it counts as AP 0: "
+            f"{first_and_count(unlearnt)}"
         )
     if unmeasured := sorted(train - test):
-        told.append(f"learnt from alone, so that no figure tells of it: {_named(unmeasured)}")
+        told.append(f"learnt from alone, so that no figure tells of it: {first_and_count(unmeasured)}")
     return "; ".join(told) or None
 
 
@@ -35,8 +36,3 @@ def one_sided_sentence(text: str, labels: str) -> str:
         f"{labels}: the split has classes on one side only ({text}). Label more images of them, or set "
         "test_share, or name the held-out images."
     )
-
-
-def _named(names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest

@@ -91,7 +91,6 @@ def build_corpus(
 
     def body(bench: Workbench) -> Mapping[str, Any]:
         inspected = joined_inspection(inspection().directory, listing.batches(), listing.uris)
-        mixed = mixed_depths(inspected)
         candidates = listing.reference_candidates(section)
         faults = listing.label_faults()
         corpus = Corpus(
@@ -122,7 +121,7 @@ def build_corpus(
             told["alike_classes"] = alike_text(alike)
         if (text := one_sided(classes["train"], classes["test"])) is not None:
             told["one_sided_classes"] = text
-        if mixed is not None:
+        if (mixed := mixed_depths(inspected)) is not None:
             told["mixed_depths"] = mixed
         return {
             **corpus.counts(),

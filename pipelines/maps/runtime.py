@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cluster.cpu_products import bf16_products
+from cluster.cpu_products import bf16_advice
 from cluster.errors import UserError
 from cluster.progress import say
 from pipelines.encoder import DenseEmbeddings, DenseEncoder
@@ -45,21 +45,14 @@ def take_runtime(method: MapMethod, section: MapsSection) -> None:
 
 
 def say_precision(method: MapMethod) -> None:
-    """One line where another `maps.precision` would suit this CPU.
-
-    The precision is never chosen by itself: it decides the maps, and their fingerprint must be the same on
-    every machine that a job starts or goes on on.
-    """
+    """One line where another `maps.precision` would suit this CPU; none is taken by itself."""
     if method.device.type != "cpu":
         return
-    native = bool(bf16_products())
-    if method.precision == "bf16" and not native:
-        say("maps: this CPU emulates products of bf16: maps.precision=fp32 is as fast or faster")
-    if method.precision == "fp32" and native and method.tower is not None and _is_large(method.tower):
-        say(
-            "maps: this CPU has products of bf16: maps.precision=bf16 takes about two thirds of the time, "
-            "and makes other maps, within 0.01 of these"
-        )
+    gain = "takes about two thirds of the time, and makes other maps, within 0.01 of these"
+    worth = method.tower is not None and _is_large(method.tower)
+    advice = bf16_advice(method.precision, "maps.precision", gain=gain, worth=worth)
+    if advice is not None:
+        say(f"maps: {advice}")
 
 
 def _is_large(dense: DenseEncoder) -> bool:

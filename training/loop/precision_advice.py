@@ -2,7 +2,7 @@
 
 import torch
 
-from cluster.cpu_products import bf16_products
+from cluster.cpu_products import bf16_advice
 from cluster.progress import say
 from training.loop.section import Precision
 
@@ -10,10 +10,7 @@ LONG_S = 60.0  # shorter trainings aren't worth a word
 
 
 def say_precision(precision: Precision, *, device: torch.device, title: str, left_s: float) -> None:
-    """One line where another `loop.precision` would suit this CPU.
-
-    The precision is never chosen by itself: it decides the weights, and their fingerprint must be the same on
-    every machine that a training starts or goes on on.
+    """One line where another `loop.precision` would suit this CPU; none is taken by itself.
 
     Args:
         precision: the loop's.
@@ -23,11 +20,10 @@ def say_precision(precision: Precision, *, device: torch.device, title: str, lef
     """
     if device.type != "cpu" or left_s < LONG_S:
         return
-    native = bool(bf16_products())
-    if precision == "bf16" and not native:
-        say(f"{title}: this CPU emulates products of bf16: loop.precision=fp32 is as fast or faster")
-    if precision == "fp32" and native:
-        say(
-            f"{title}: this CPU has products of bf16: loop.precision=bf16 would take about two thirds of the "
-            "time, and make other weights, no worse where it was measured (docs/howto/clusters.md)"
-        )
+    gain = (
+        "would take about two thirds of the time, and make other weights, no worse where it was measured "
+        "(docs/howto/clusters.md)"
+    )
+    advice = bf16_advice(precision, "loop.precision", gain=gain, worth=True)
+    if advice is not None:
+        say(f"{title}: {advice}")

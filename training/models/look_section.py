@@ -37,7 +37,7 @@ class LookSection(Section):
         if not self.deciding_tiles:
             document.pop("tiles", None)
             document.pop("tile_overlap", None)
-        if self.precision == "fp32":
+        if not self.deciding_precision:
             document.pop("precision", None)
         return document
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from cluster.cpu_products import bf16_products
+from cluster.cpu_products import bf16_advice
 from cluster.errors import UserError
 from cluster.progress import say
 from cluster.storage import Storage
@@ -40,12 +40,15 @@ def take_runtime(
     Raises:
         UserError: `onnx` was asked for by name and can't be had, differs from PyTorch, or stands beside bf16.
     """
+    if section.runtime == "torch":
+        return False
     asked = section.runtime == "onnx"
-    if section.precision != "fp32" and asked:
-        raise UserError(
-            "predict.runtime=onnx computes in float32; take predict.precision=fp32, or predict.runtime=torch."
-        )
-    if section.runtime == "torch" or section.precision != "fp32":
+    if section.precision != "fp32":
+        if asked:
+            raise UserError(
+                "predict.runtime=onnx computes in float32; take predict.precision=fp32, or "
+                "predict.runtime=torch."
+            )
         return False
     if gpus:
         if asked:
@@ -79,14 +82,11 @@ def say_precision(section: PredictSection, detector: Detector, *, inputs: int) -
         detector: the detector.
         inputs: images, or tiles of images, that the job shows to it.
     """
-    native = bool(bf16_products())
-    if section.precision == "bf16" and not native:
-        say("predict: this CPU emulates products of bf16: predict.precision=fp32 is as fast or faster")
-    if section.precision == "fp32" and native and _pixels(section, detector, inputs) >= LEAST_PIXELS:
-        say(
-            "predict: this CPU has products of bf16: predict.precision=bf16 takes about two thirds of the "
-            "time, and moves boxes by less than a pixel"
-        )
+    gain = "takes about two thirds of the time, and moves boxes by less than a pixel"
+    worth = _pixels(section, detector, inputs) >= LEAST_PIXELS
+    advice = bf16_advice(section.precision, "predict.precision", gain=gain, worth=worth)
+    if advice is not None:
+        say(f"predict: {advice}")
 
 
 def _pixels(section: PredictSection, detector: Detector, inputs: int) -> int:

@@ -127,7 +127,7 @@ def test_a_precision_that_suits_the_cpu_is_named_and_none_is_taken(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("pipelines.maps.runtime.bf16_products", lambda: products)
+    monkeypatch.setattr("cluster.cpu_products.bf16_products", lambda: products)
     monkeypatch.setattr("pipelines.maps.runtime.LEAST_WEIGHTS", least_weights)
     method = KeAD(tiny_encoder(), KeadSettings(shots=0), precision)
     say_precision(method)

@@ -28,7 +28,7 @@ def test_a_precision_that_suits_the_cpu_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("training.loop.precision_advice.bf16_products", lambda: products)
+    monkeypatch.setattr("cluster.cpu_products.bf16_products", lambda: products)
     say_precision(precision, device=torch.device(device), title="finetune: from scratch", left_s=left_s)
     said = " ".join(capsys.readouterr().err.split())
     assert words in said if words else not said

@@ -96,7 +96,7 @@ def test_a_precision_that_suits_the_cpu_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("training.prediction.runtime.bf16_products", lambda: products)
+    monkeypatch.setattr("cluster.cpu_products.bf16_products", lambda: products)
     say_precision(section, detector, inputs=inputs)
     said = " ".join(capsys.readouterr().err.split())
     assert words in said if words else not said

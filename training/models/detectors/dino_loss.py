@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.loss.loss_deformable_detr import DeformableDetrHungarianMatcher, DeformableDetrImageLoss
 from transformers.loss.loss_rt_detr import RTDetrLoss
 
+from training.models import exactly
 from training.models.detectors.dino_network import Decoded, Proposals
 
 WEIGHTS = {"loss_ce": 1.0, "loss_bbox": 5.0, "loss_giou": 2.0}  # of the terms, as published
@@ -50,7 +50,7 @@ def dino_loss(
             for name, value in criterion.get_loss(kind, answers, labels, matched, boxes_in_all).items():
                 terms[name + ending] = WEIGHTS[name] * value
 
-    with torch.autocast(decoded.logits.device.type, enabled=False):
+    with exactly(decoded.logits.device):
         last = len(decoded.logits) - 1
         for layer, (logits, boxes) in enumerate(zip(decoded.logits, decoded.boxes, strict=True)):
             judge(logits[:, added:], boxes[:, added:], "" if layer == last else f"_aux_{layer}")
